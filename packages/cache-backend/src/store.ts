@@ -1,0 +1,122 @@
+/**
+ * A place that keeps cache archives by name.
+ *
+ * Names are `/`-separated, relative and clean: no empty, `.` or `..` segment. A `put` becomes visible only as a whole: a
+ * reader sees the old object or the new one, never a part. Every operation rejects with `signal.reason` when aborted.
+ *
+ * Optional abilities are small interfaces of their own ({@link DeletesObjects}, {@link ListsObjects}, {@link PresignsObjects},
+ * {@link ReadsRanges}, {@link PutsConditionally}); a caller detects them with the `can…` functions.
+ */
+export interface CacheStore {
+  /** Names the store in errors and metrics, for example `local` or `s3`. */
+  readonly kind: string;
+  /** Facts of an object, or `undefined` when there is none. */
+  head(name: string, options?: OperationOptions): Promise<ObjectFacts | undefined>;
+  /** Opens an object, or resolves to `undefined` when there is none. The caller reads or cancels the body. */
+  get(name: string, options?: OperationOptions): Promise<StoredObject | undefined>;
+  /**
+   * Stores a body of known length under a name, replacing what is there.
+   *
+   * @throws {CacheStoreError} code `length-mismatch` when the body is shorter or longer than announced; nothing is stored
+   */
+  put(name: string, body: PutBody, options?: PutOptions): Promise<ObjectFacts>;
+}
+
+export interface OperationOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** What is known of an object without reading it. */
+export interface ObjectFacts {
+  /** Length of the body in bytes. */
+  readonly bytes: number;
+  /** Epoch milliseconds, to whole seconds on some stores. */
+  readonly modifiedAtMs: number;
+  /** Changes whenever the content changes; opaque. */
+  readonly version: string;
+  /** Text pairs that were stored with the object; names are lower case. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** An object that was opened for reading. */
+export interface StoredObject {
+  readonly facts: ObjectFacts;
+  readonly body: ReadableStream<Uint8Array>;
+}
+
+/** What to store. */
+export interface PutBody {
+  /** Exact length in bytes. */
+  readonly bytes: number;
+  /** Opens the content from its start; called once per attempt. */
+  open(): ReadableStream<Uint8Array>;
+}
+
+export interface PutOptions extends OperationOptions {
+  /** Text pairs to keep with the object; names must be lower case. @default {} */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** The store can remove objects. */
+export interface DeletesObjects {
+  /** Removes an object; true when it existed. */
+  delete(name: string, options?: OperationOptions): Promise<boolean>;
+}
+
+/** The store can enumerate objects. */
+export interface ListsObjects {
+  /** Every object whose name starts with the prefix, in byte order of the names. */
+  list(prefix: string, options?: OperationOptions): AsyncIterable<ListedObject>;
+}
+
+export interface ListedObject {
+  readonly name: string;
+  readonly bytes: number;
+  readonly modifiedAtMs: number;
+}
+
+/** The store can hand out a URL for one object and one direction. */
+export interface PresignsObjects {
+  presign(request: PresignRequest, options?: OperationOptions): Promise<PresignedRequest>;
+}
+
+export interface PresignRequest {
+  readonly method: "GET" | "HEAD" | "PUT";
+  readonly name: string;
+  /** How long the URL works, in milliseconds. */
+  readonly lifetimeMs: number;
+}
+
+export interface PresignedRequest {
+  readonly url: string;
+  /** Headers that must be sent exactly as given. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The store can open a part of an object. */
+export interface ReadsRanges {
+  /**
+   * Opens the bytes from `start` up to, not including, `end`.
+   *
+   * @returns `undefined` when there is no such object, or its version is not `version`
+   */
+  getRange(name: string, range: ByteRange, options?: OperationOptions): Promise<StoredObject | undefined>;
+}
+
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+  /** Only this version of the object will do. */
+  readonly version?: string;
+}
+
+/** The store can refuse to replace an object. */
+export interface PutsConditionally {
+  /** Stores the body unless the condition fails; resolves to `undefined` then, and nothing is stored. */
+  putIf(
+    name: string,
+    body: PutBody,
+    condition: { readonly absent: true } | { readonly version: string },
+    options?: PutOptions,
+  ): Promise<ObjectFacts | undefined>;
+}

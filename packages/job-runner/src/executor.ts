@@ -1,0 +1,98 @@
+import type { Writable } from "node:stream";
+
+/**
+ * Runs the scripts of jobs somewhere: on this host, in containers, on another machine.
+ *
+ * Declared here, by the one who needs it; an executor package satisfies it without importing it.
+ */
+export interface Executor {
+  /** Name as the coordinator and `config.toml` know it, for example `shell`. */
+  readonly name: string;
+  /**
+   * Gets ready to run one job. May be called again after it failed.
+   *
+   * @throws {unknown} an error with the fields of {@link ClassifiedFailure} decides what is reported and whether a second
+   *   try makes sense; any other error counts as `runner_system_failure` and is tried again
+   */
+  prepare(request: PrepareRequest): Promise<Environment>;
+}
+
+/** What an executor learns of the job. */
+export interface PrepareRequest {
+  readonly jobId: number;
+  readonly projectId: number;
+  /** Where the project lies, as far as the runner decides it. */
+  readonly directories: JobDirectories;
+  /** All variables of the job, expanded, in the order in which they are exported; file variables hold their path. */
+  readonly variables: ReadonlyMap<string, string>;
+  /** Writes one plain line, in the runner's own form, into the job's log. */
+  readonly log: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Absolute paths as the job's scripts see them. @see job-execution 1.8 */
+export interface JobDirectories {
+  readonly builds: string;
+  readonly project: string;
+  /** Beside the project: file variables, side configuration. Removed when the job ends. */
+  readonly temporary: string;
+  readonly cache: string;
+}
+
+/** A place that is ready to run the scripts of one job. */
+export interface Environment {
+  readonly workspace: Workspace;
+  /** Variables that only this kind of place sets, for example `CI_SHARED_ENVIRONMENT`. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Text for the line "Running on …". */
+  readonly description: string;
+  /**
+   * Runs one script and resolves when its process and everything it printed have arrived.
+   *
+   * An abort stops the script, gently first; the promise still resolves, with the exit that came of it.
+   *
+   * @throws {unknown} only when the script could not be started or the place was lost
+   */
+  run(request: RunRequest): Promise<ScriptExit>;
+  /** Releases everything; called exactly once, also after a failure. */
+  cleanup(options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+export interface RunRequest {
+  /** Whole text of the script, for a POSIX shell or bash; it arrives on the shell's standard input. */
+  readonly script: string;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly signal: AbortSignal;
+}
+
+/** How a script ended. */
+export interface ScriptExit {
+  /** Exit code; -1 when a signal ended it. */
+  readonly code: number;
+  /** Text for the log, for example `exit status 7` or `signal: killed`. */
+  readonly text: string;
+}
+
+/**
+ * Hides where the project directory is from the stages that the runner does itself (sources, caches, artifacts).
+ *
+ * The stages work on `directories`, which are paths of this host. A place that does not share a file system with the
+ * runner fills them in `collect` and empties them in `publish`; a local one does nothing there.
+ */
+export interface Workspace {
+  /** Where the runner's own stages find the job's files, on this host. */
+  readonly directories: JobDirectories;
+  /** Makes what the stages wrote visible to the scripts. */
+  publish(options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Makes what the scripts wrote visible to the stages. */
+  collect(options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+/** Fields by which an error of any package says what to report. */
+export interface ClassifiedFailure {
+  readonly failureReason: string;
+  /** Whether the same step may succeed when it is tried again. */
+  readonly retryable: boolean;
+  readonly exitCode?: number;
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ["@fleetfoot/source"] } },
+  test: {
+    include: ["{packages,apps,tooling}/*/src/**/*.test.ts", "bench/src/**/*.test.ts"],
+    // Two cores carry real servers, too; more workers only make each other slow.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 600_000,
+    restoreMocks: true,
+  },
+});
