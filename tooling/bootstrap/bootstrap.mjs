@@ -21,7 +21,8 @@ if (program === undefined) fail("Usage: node tooling/bootstrap/bootstrap.mjs PRO
 if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   fail(`Node ${process.versions.node} is too old to set this repository up. Install Node ${OLDEST_NODE} or later.`);
 }
-if (spawnSync("git", ["--version"], { stdio: "ignore" }).error) fail("git is not on the PATH. Install git and try again.");
+if (spawnSync("git", ["--version"], { stdio: "ignore" }).error)
+  fail("git is not on the PATH. Install git and try again.");
 
 const environment = ownEnvironment();
 installPnpm();
@@ -30,7 +31,11 @@ runProgram();
 
 /** The caller's environment, with our tools first on the PATH and every tool's caches inside the clone. */
 function ownEnvironment() {
-  const path = [join(root, "node_modules/node/bin"), join(root, "node_modules/.bin"), join(pnpmFolder, "node_modules/.bin")];
+  const path = [
+    join(root, "node_modules/node/bin"),
+    join(root, "node_modules/.bin"),
+    join(pnpmFolder, "node_modules/.bin"),
+  ];
   return {
     ...process.env,
     PATH: [...path, process.env.PATH].join(":"),
@@ -50,7 +55,12 @@ function installPnpm() {
   if (existsSync(join(pnpmFolder, "node_modules/.bin/pnpm"))) return;
   mkdirSync(pnpmFolder, { recursive: true });
   writeFileSync(join(pnpmFolder, "package.json"), '{ "private": true }\n');
-  step(`Fetching ${packageManager}`, "npm", ["install", "--no-audit", "--no-fund", "--loglevel=error", packageManager], pnpmFolder);
+  step(
+    `Fetching ${packageManager}`,
+    "npm",
+    ["install", "--no-audit", "--no-fund", "--loglevel=error", packageManager],
+    pnpmFolder,
+  );
 }
 
 function installDependencies() {
@@ -76,7 +86,11 @@ function digestOfManifests() {
 
 function runProgram() {
   const node = join(root, "node_modules/node/bin/node");
-  const child = spawn(node, ["--conditions=@fleetfoot/source", join(root, program), ...programArguments], { cwd: root, stdio: "inherit", env: environment });
+  const child = spawn(node, ["--conditions=@fleetfoot/source", join(root, program), ...programArguments], {
+    cwd: root,
+    stdio: "inherit",
+    env: environment,
+  });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => fail(`Could not start ${node}: ${error.message}`));
   child.on("exit", (code, signal) => {
@@ -89,7 +103,9 @@ function step(what, command, args, cwd) {
   process.stderr.write(`${what} ... `);
   const { status, error, stdout, stderr } = spawnSync(command, args, { cwd, env: environment, encoding: "utf8" });
   if (error || status !== 0) {
-    fail(`failed.\n${error ? error.message : `${stdout}\n${stderr}`}\nCommand: ${command} ${args.join(" ")} (in ${cwd})`);
+    fail(
+      `failed.\n${error ? error.message : `${stdout}\n${stderr}`}\nCommand: ${command} ${args.join(" ")} (in ${cwd})`,
+    );
   }
   process.stderr.write(`done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`);
 }

@@ -12,7 +12,9 @@ describe("layering", () => {
   });
 
   it("refuses an import within one layer", () => {
-    const problems = layeringProblems([{ from: "@fleetfoot/job-runner", to: "@fleetfoot/local-coordinator", file: "a.ts" }]);
+    const problems = layeringProblems([
+      { from: "@fleetfoot/job-runner", to: "@fleetfoot/local-coordinator", file: "a.ts" },
+    ]);
     expect(problems).toEqual([expect.stringContaining("the same layer")]);
   });
 

@@ -41,16 +41,21 @@ export function layeringProblems(imports: readonly WorkspaceImport[]): readonly 
     const upper = layerOf(from);
     const lower = layerOf(to);
     if (upper === -1) return [`${file}: package ${from} has no layer. Give it one in tooling/checks/src/layers.ts.`];
-    if (lower === -1) return [`${file}: imports ${to}, which has no layer. Give it one in tooling/checks/src/layers.ts.`];
+    if (lower === -1)
+      return [`${file}: imports ${to}, which has no layer. Give it one in tooling/checks/src/layers.ts.`];
     if (lower > upper) return [];
     const relation = lower === upper ? "the same layer as" : "a layer above";
-    return [`${file}: ${from} imports ${to}, which is in ${relation} it. Declare the interface that is needed instead.`];
+    return [
+      `${file}: ${from} imports ${to}, which is in ${relation} it. Declare the interface that is needed instead.`,
+    ];
   });
 }
 
 /** Names of workspace packages that a source text imports, without sub-paths. */
 export function importedPackages(source: string): readonly string[] {
-  const specifiers = source.matchAll(/(?:from|import)\s*\(?\s*["'](@fleetfoot\/[^"'/]+|fleetfoot(?:-[a-z]+)?)(?:\/[^"']*)?["']/g);
+  const specifiers = source.matchAll(
+    /(?:from|import)\s*\(?\s*["'](@fleetfoot\/[^"'/]+|fleetfoot(?:-[a-z]+)?)(?:\/[^"']*)?["']/g,
+  );
   return [...new Set([...specifiers].map((match) => match[1] ?? ""))];
 }
 
