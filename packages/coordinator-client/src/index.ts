@@ -1,1 +1,61 @@
-export {};
+export type {
+  ArtifactUpload,
+  CallOptions,
+  CallRecord,
+  CoordinatorClient,
+  CoordinatorClientOptions,
+  DownloadArtifactsOutcome,
+  DownloadArtifactsResult,
+  FetchLike,
+  JobCredentials,
+  RegisteredRunner,
+  RegisterRunnerRequest,
+  RegisterRunnerResult,
+  RequestJobRequest,
+  RequestJobResult,
+  RunnerCredentials,
+  UnregisterRunnerResult,
+  UploadArtifactsOptions,
+  UploadArtifactsOutcome,
+  UploadArtifactsResult,
+  VerifyRunnerOutcome,
+  VerifyRunnerResult,
+} from "./client.ts";
+export { createCoordinatorClient } from "./create-client.ts";
+export { mapFailureReason, normaliseExitCode } from "./failure-reason.ts";
+export { artifactFileName } from "./calls/artifact-name.ts";
+export { CoordinatorError, InvalidInstanceUrlError, TransportError } from "./errors.ts";
+export { normaliseInstanceUrl } from "./instance-url.ts";
+export type { LogFields, Logger } from "./logger.ts";
+export { noopLogger } from "./logger.ts";
+export type {
+  GitInfo,
+  JobArtifact,
+  JobCache,
+  JobCredential,
+  JobDependency,
+  JobHook,
+  JobImage,
+  JobInfo,
+  JobPayload,
+  JobStep,
+  JobVariable,
+  RunnerLimits,
+  ServerFeatures,
+} from "./payload.ts";
+export type {
+  CallFacts,
+  FailureReason,
+  JobSignals,
+  JobUpdate,
+  PatchTraceOutcome,
+  PatchTraceResult,
+  TraceChunk,
+  UpdateJobOutcome,
+  UpdateJobResult,
+} from "./results.ts";
+export { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "./results.ts";
+export type { RunnerFeature, RunnerInfo } from "./runner-info.ts";
+export { RUNNER_FEATURES } from "./runner-info.ts";
+export { Secret } from "./secret.ts";
+export { shortToken } from "./short-token.ts";

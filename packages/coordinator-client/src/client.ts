@@ -1,0 +1,214 @@
+import type { Dispatcher } from "undici";
+
+import type { Logger } from "./logger.ts";
+import type { JobPayload } from "./payload.ts";
+import type { CallFacts, JobUpdate, PatchTraceResult, TraceChunk, UpdateJobResult } from "./results.ts";
+import type { RunnerInfo } from "./runner-info.ts";
+import type { Secret } from "./secret.ts";
+
+/** Anything that answers a request the way `fetch` does; an in-process server's handler fits. */
+export type FetchLike = (request: Request) => Promise<Response>;
+
+export interface CoordinatorClientOptions {
+  /** Address of the instance, for instance `https://gitlab.example.com`; a path in it is kept. */
+  readonly url: string;
+  readonly info: RunnerInfo;
+  /** Sends every request instead of sockets of our own. @default sockets, by undici */
+  readonly fetch?: FetchLike;
+  /** Sends every request instead of the client's own connection pool; it stays open on close. Not together with `fetch`. */
+  readonly dispatcher?: Dispatcher;
+  /** Requests per call in all, an integer of at least 1; 1 never retries. @default 5 */
+  readonly maxAttempts?: number;
+  /** Upper end of a random time added to every wait that the coordinator asked for. @default 0 */
+  readonly retryJitterMs?: number;
+  /** Longest time from sending a request until the answer's headers. @default 600_000 */
+  readonly headersTimeoutMs?: number;
+  /** Longest time of one request with its answer's body. @default 3_600_000 */
+  readonly requestTimeoutMs?: number;
+  /** @default noopLogger */
+  readonly logger?: Logger;
+  /** Called once when a call has ended, for counting. @default nothing */
+  readonly onCall?: (record: CallRecord) => void;
+  /** Epoch milliseconds. @default Date.now */
+  readonly now?: () => number;
+  /** Rejects with `signal.reason` when aborted. @default a timer */
+  readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** Uniform in [0, 1). @default Math.random */
+  readonly random?: () => number;
+  /** A fresh id of 32 hexadecimal digits per call. @default a random UUID without dashes */
+  readonly requestId?: () => string;
+}
+
+export interface CallOptions {
+  /** Ends the call, also in the middle of a wait; it then rejects with `signal.reason`. */
+  readonly signal?: AbortSignal;
+}
+
+/** One ended call as a counter wants it. */
+export interface CallRecord {
+  readonly method: string;
+  /** Path below `/api/v4/` with ids replaced: `jobs/{id}/trace`. */
+  readonly endpoint: string;
+  readonly status: number;
+  readonly attempts: number;
+  readonly throttled: boolean;
+}
+
+/** What opens the calls of one job. */
+export interface JobCredentials {
+  readonly id: number;
+  readonly token: Secret;
+}
+
+/** What opens the calls of one runner on one machine. */
+export interface RunnerCredentials {
+  readonly token: Secret;
+  /** This machine, for instance `s_0a1b2c3d4e5f`. */
+  readonly systemId: string;
+}
+
+/** A runner as the coordinator knows it. */
+export interface RegisteredRunner {
+  /** 0 when an old server named none. */
+  readonly id: number;
+  readonly token: Secret;
+  /** When the token was received, in whole seconds: `2026-11-21T10:00:00Z`. */
+  readonly tokenObtainedAt: string;
+  /** RFC 3339; undefined when the token does not expire. */
+  readonly tokenExpiresAt: string | undefined;
+}
+
+/** @see coordinator-protocol 3.1 */
+export interface RegisterRunnerRequest {
+  /** The registration token, not an authentication token. */
+  readonly token: Secret;
+  readonly description?: string;
+  readonly maintenanceNote?: string;
+  readonly tags?: readonly string[];
+  /** @default false; always true when there are no tags */
+  readonly runUntagged?: boolean;
+  /** @default true */
+  readonly locked?: boolean;
+  readonly accessLevel?: "not_protected" | "ref_protected";
+  readonly maximumTimeoutSeconds?: number;
+  /** @default false */
+  readonly paused?: boolean;
+}
+
+export interface RegisterRunnerResult extends CallFacts {
+  /** Undefined when registration failed; `message` says why. */
+  readonly runner: RegisteredRunner | undefined;
+}
+
+/**
+ * `invalid`: the coordinator says that the runner does not exist. `inconclusive`: it could not be asked, or it gave no
+ * clear answer; such a runner must not be removed.
+ */
+export type VerifyRunnerOutcome = "valid" | "invalid" | "inconclusive";
+
+/** @see coordinator-protocol 3.3 */
+export interface VerifyRunnerResult extends CallFacts {
+  readonly outcome: VerifyRunnerOutcome;
+  /** Present when valid; 0 when an old server named none. */
+  readonly id?: number;
+  /** RFC 3339; absent when the token does not expire. */
+  readonly tokenExpiresAt?: string;
+}
+
+/** @see coordinator-protocol 3.4 */
+export interface UnregisterRunnerResult extends CallFacts {
+  readonly succeeded: boolean;
+}
+
+export interface RequestJobRequest extends RunnerCredentials {
+  /** Replaces members of the client's own info for this runner. */
+  readonly info?: Partial<RunnerInfo>;
+}
+
+/** @see coordinator-protocol 4.4 */
+export interface RequestJobResult extends CallFacts {
+  readonly job: JobPayload | undefined;
+  /** False only when the coordinator refused the token or the URL is unusable. */
+  readonly healthy: boolean;
+  /**
+   * Why the job must not run, as text for its log. The job must be confirmed as running and then failed with
+   * `runner_system_failure` and exit code 3. @see coordinator-protocol 5.3
+   */
+  readonly rejection?: string;
+}
+
+/** One file to upload. */
+export interface ArtifactUpload {
+  /** Name with its ending, as `artifactFileName` makes it. */
+  readonly fileName: string;
+  /** `archive`, or a report type such as `junit`. */
+  readonly type?: string;
+  /** `zip`, `gzip`, `raw`, `zipzstd` or `tarzstd`. */
+  readonly format?: string;
+  /** Free text such as `1 week`. */
+  readonly expireIn?: string;
+  /** Gives the bytes from the start. Called again for every attempt; a stream that is no longer needed is cancelled. */
+  open(): ReadableStream<Uint8Array>;
+}
+
+export interface UploadArtifactsOptions extends CallOptions {
+  /** Longest wait for the answer's headers once the body is sent. @default the client's */
+  readonly headersTimeoutMs?: number;
+  /** Longest time of one request. @default the client's */
+  readonly requestTimeoutMs?: number;
+}
+
+export type UploadArtifactsOutcome = "succeeded" | "forbidden" | "too-large" | "failed";
+
+/** @see coordinator-protocol 9.1 */
+export interface UploadArtifactsResult extends CallFacts {
+  readonly outcome: UploadArtifactsOutcome;
+  /** Outer tries; `attempts` counts the requests of all of them. */
+  readonly tries: number;
+}
+
+export type DownloadArtifactsOutcome = "succeeded" | "forbidden" | "not-found" | "failed";
+
+/** @see coordinator-protocol 9.2 */
+export interface DownloadArtifactsResult extends CallFacts {
+  readonly outcome: DownloadArtifactsOutcome;
+  /** Outer tries; `attempts` counts the requests of all of them. */
+  readonly tries: number;
+}
+
+/**
+ * Every call that a runner makes. A call resolves with what the coordinator's answer means, also when there was no
+ * answer; it rejects only when its signal is aborted, then with `signal.reason`.
+ */
+export interface CoordinatorClient {
+  /** Makes a new runner by a registration token. Not for authentication tokens: see {@link adoptRunner}. */
+  registerRunner(request: RegisterRunnerRequest, options?: CallOptions): Promise<RegisterRunnerResult>;
+  /**
+   * Takes over a runner that was made on the server, by its authentication token (`glrt-`) or by the token of a runner
+   * registered earlier. @see coordinator-protocol 3.2
+   */
+  adoptRunner(runner: RunnerCredentials, options?: CallOptions): Promise<RegisterRunnerResult>;
+  verifyRunner(runner: RunnerCredentials, options?: CallOptions): Promise<VerifyRunnerResult>;
+  /** Removes this machine's entry for a `glrt-` token, the runner itself for any other. */
+  unregisterRunner(runner: RunnerCredentials, options?: CallOptions): Promise<UnregisterRunnerResult>;
+  requestJob(request: RequestJobRequest, options?: CallOptions): Promise<RequestJobResult>;
+  updateJob(job: JobCredentials, update: JobUpdate, options?: CallOptions): Promise<UpdateJobResult>;
+  patchTrace(job: JobCredentials, chunk: TraceChunk, options?: CallOptions): Promise<PatchTraceResult>;
+  uploadArtifacts(
+    job: JobCredentials,
+    upload: ArtifactUpload,
+    options?: UploadArtifactsOptions,
+  ): Promise<UploadArtifactsResult>;
+  /**
+   * @param dependency - the earlier job, with the token of the dependency entry
+   * @param receive - takes the archive; called once per try and must start over each time. When it rejects although the
+   *   bytes arrived in full or were still arriving, the call rejects with that error and does not try again.
+   */
+  downloadArtifacts(
+    dependency: JobCredentials,
+    receive: (body: ReadableStream<Uint8Array>) => Promise<void>,
+    options?: CallOptions,
+  ): Promise<DownloadArtifactsResult>;
+  /** Closes the idle connections and resolves when calls in flight have ended. */
+  close(): Promise<void>;
+}
