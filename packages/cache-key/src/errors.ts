@@ -16,12 +16,15 @@ export class CacheKeyError extends Error {
   readonly retryable: false = false;
   /** The key as it was given. */
   readonly key: string;
-  readonly [marker] = true;
 
   constructor(code: CacheKeyErrorCode, key: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
     this.key = key;
+  }
+
+  static {
+    Object.defineProperty(this.prototype, marker, { value: true });
   }
 
   /** Whether a value is such an error, also one of another installed copy of this package. */

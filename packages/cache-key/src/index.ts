@@ -1,6 +1,13 @@
 export { CacheKeyError } from "./errors.ts";
 export type { CacheKeyErrorCode } from "./errors.ts";
+export { expandReferences, prepareVariables } from "./expand.ts";
+export type { KeyVariable, PreparedVariables, VariableLookup } from "./expand.ts";
 export { digestOfIds, filesKey, keyFiles } from "./files-key.ts";
 export type { FilesKeyOptions } from "./files-key.ts";
+export { localCachePath, objectName, projectSlug, shortToken } from "./names.ts";
+export type { ObjectNameOptions } from "./names.ts";
+export { checkFallbackKey, hashCacheKey, resolveCacheKeys } from "./resolve.ts";
+export type { CacheName, FallbackKeyCheck, ResolveCacheKeysOptions, ResolvedCacheKeys } from "./resolve.ts";
+export { sanitiseCacheKey } from "./sanitise.ts";
 export { checkKeyText, serverCacheKey } from "./server-key.ts";
 export type { KeyProblem, ServerCacheKeyOptions } from "./server-key.ts";
