@@ -59,3 +59,12 @@ export type { RunnerFeature, RunnerInfo } from "./runner-info.ts";
 export { RUNNER_FEATURES } from "./runner-info.ts";
 export { Secret } from "./secret.ts";
 export { shortToken } from "./short-token.ts";
+export type { JobAssignment, PolledRunner, Poller, PollingConfig, PollingOptions } from "./polling/types.ts";
+export type {
+  JobFailure,
+  JobReporter,
+  JobReporterOptions,
+  ReportingCalls,
+  ReportResult,
+  TraceSource,
+} from "./reporting/types.ts";

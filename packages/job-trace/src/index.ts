@@ -1,1 +1,1 @@
-export {};
+export type { JobTrace, OpenJobTraceOptions, TraceStreamOptions, TraceStreamSource } from "./types.ts";
