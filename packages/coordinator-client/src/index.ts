@@ -68,3 +68,4 @@ export type {
   ReportResult,
   TraceSource,
 } from "./reporting/types.ts";
+export { startJobReporter } from "./reporting/job-reporter.ts";
