@@ -1,0 +1,233 @@
+import type { Command, OptionTable } from "./command.ts";
+
+const configOption = {
+  config: {
+    type: "string",
+    short: "c",
+    value: "FILE",
+    variable: "CONFIG_FILE",
+    help: "configuration file; default: /etc/gitlab-runner/config.toml as root, else ~/.gitlab-runner/config.toml",
+  },
+} as const satisfies OptionTable;
+
+const processOptions = {
+  ...configOption,
+  "working-directory": {
+    type: "string",
+    short: "d",
+    value: "DIR",
+    help: "where builds/ and cache/ are made; default: the current folder",
+  },
+  "log-level": {
+    type: "string",
+    short: "l",
+    value: "LEVEL",
+    variable: "LOG_LEVEL",
+    help: "debug, info, warning or error; default: info",
+  },
+  "log-format": {
+    type: "string",
+    value: "FORMAT",
+    variable: "LOG_FORMAT",
+    help: "runner, text or json; default: runner",
+  },
+} as const satisfies OptionTable;
+
+const runnerOptions = {
+  url: { type: "string", short: "u", value: "URL", variable: "CI_SERVER_URL", help: "address of the GitLab instance" },
+  token: {
+    type: "string",
+    short: "t",
+    value: "TOKEN",
+    variable: "CI_SERVER_TOKEN",
+    help: "authentication token of the runner (glrt-...)",
+  },
+  name: {
+    type: "string",
+    value: "NAME",
+    variable: "RUNNER_NAME",
+    help: "name of the runner in this file; default: the host's name",
+  },
+  executor: { type: "string", value: "NAME", variable: "RUNNER_EXECUTOR", help: "what runs the jobs: shell" },
+  shell: { type: "string", value: "NAME", variable: "RUNNER_SHELL", help: "bash (default) or sh" },
+  "builds-dir": { type: "string", value: "DIR", variable: "RUNNER_BUILDS_DIR", help: "where working copies are kept" },
+  "cache-dir": { type: "string", value: "DIR", variable: "RUNNER_CACHE_DIR", help: "where caches are kept" },
+} as const satisfies OptionTable;
+
+const selectionOptions = {
+  ...configOption,
+  name: { type: "string", short: "n", value: "NAME", help: "the runner of this name" },
+  url: { type: "string", short: "u", value: "URL", help: "the runners of this instance" },
+  token: { type: "string", short: "t", value: "TOKEN", help: "the runner of this token" },
+} as const satisfies OptionTable;
+
+/** Every command, in the order in which the help lists them. */
+export const commands: readonly Command[] = [
+  {
+    name: "exec",
+    summary: "run the pipeline of .gitlab-ci.yml on this machine",
+    operands: "[job...]",
+    description:
+      "Runs the pipeline of a project on this machine, with the code that runs jobs of a GitLab instance. Uncommitted changes take part; the\n" +
+      "working tree is not touched. Jobs named on the command line run whatever their rules say, without the others.",
+    options: {
+      file: {
+        type: "string",
+        short: "f",
+        value: "FILE",
+        help: "configuration, relative to the project; default: .gitlab-ci.yml",
+      },
+      directory: { type: "string", short: "C", value: "DIR", help: "the project; default: the current folder" },
+      list: { type: "boolean", help: "print the jobs instead of running them" },
+      json: { type: "boolean", help: "print JSON (with --list)" },
+      needs: { type: "boolean", help: "run what the named jobs need, too" },
+      variable: { type: "string", short: "v", value: "KEY=VALUE", multiple: true, help: "a variable for all jobs" },
+      secret: {
+        type: "string",
+        short: "s",
+        value: "KEY[=VALUE]",
+        multiple: true,
+        help: "a masked variable; without a value, the one in the environment",
+      },
+      source: { type: "string", value: "SOURCE", help: "push (default), merge_request_event, schedule, web or api" },
+      concurrency: { type: "string", short: "j", value: "N", help: "jobs at once; default: the number of processors" },
+      "state-dir": {
+        type: "string",
+        value: "DIR",
+        help: "where everything is kept; default: .fleetfoot in the project",
+      },
+      committed: { type: "boolean", help: "leave uncommitted changes out" },
+      protected: {
+        type: "string",
+        value: "BRANCH",
+        multiple: true,
+        help: "a protected branch, for the separation of caches; default: the default branch",
+      },
+      "separate-caches": {
+        type: "boolean",
+        help: "keep the caches of protected branches apart; on unless --no-separate-caches",
+      },
+      shell: { type: "string", value: "NAME", help: "bash (default) or sh" },
+      quiet: { type: "boolean", short: "q", help: "leave out what the jobs print" },
+    },
+    examples: [
+      "fleetfoot exec",
+      "fleetfoot exec unit lint",
+      "fleetfoot exec --list --json",
+      "fleetfoot exec --secret DEPLOY_TOKEN --variable REGION=eu",
+    ],
+    load: async () => (await import("./commands/exec.ts")).exec,
+  },
+  {
+    name: "run",
+    summary: "take jobs from the instances in config.toml and run them",
+    operands: "",
+    description:
+      "Polls every runner of config.toml and runs the jobs that it gets. SIGQUIT lets running jobs finish; SIGTERM and SIGINT stop them and\n" +
+      "report them as interrupted; SIGHUP, or a change of the file, loads the configuration again.",
+    options: processOptions,
+    examples: ["fleetfoot run", "fleetfoot run --config ./config.toml --working-directory /var/lib/fleetfoot"],
+    load: async () => (await import("./commands/run.ts")).run,
+  },
+  {
+    name: "run-single",
+    summary: "run jobs of one instance without a configuration file",
+    operands: "",
+    description: "Runs jobs of one runner that is described on the command line, or named in a configuration file.",
+    options: {
+      ...processOptions,
+      ...runnerOptions,
+      runner: { type: "string", short: "r", value: "NAME", help: "take this runner from the configuration file" },
+      "max-builds": {
+        type: "string",
+        value: "N",
+        variable: "RUNNER_MAX_BUILDS",
+        help: "end after so many jobs; default: 0, never",
+      },
+      "wait-timeout": {
+        type: "string",
+        value: "SECONDS",
+        variable: "RUNNER_WAIT_TIMEOUT",
+        help: "end when no job came for so long; default: 0, never",
+      },
+    },
+    examples: [
+      "fleetfoot run-single --url https://gitlab.example.com --token glrt-... --executor shell --max-builds 1",
+    ],
+    load: async () => (await import("./commands/run-single.ts")).runSingle,
+  },
+  {
+    name: "register",
+    summary: "add a runner to config.toml",
+    operands: "",
+    description:
+      "Checks a runner's token with its instance and writes the runner into config.toml. Create the runner in the instance's settings first; they\n" +
+      "show the token. What is missing is asked for, unless --non-interactive.",
+    options: {
+      ...configOption,
+      ...runnerOptions,
+      description: { type: "string", value: "NAME", help: "the same as --name" },
+      "registration-token": {
+        type: "string",
+        short: "r",
+        value: "TOKEN",
+        variable: "REGISTRATION_TOKEN",
+        help: "registration token of an older instance",
+      },
+      "tag-list": {
+        type: "string",
+        value: "TAGS",
+        variable: "RUNNER_TAG_LIST",
+        help: "tags, separated by commas (registration token only)",
+      },
+      limit: {
+        type: "string",
+        value: "N",
+        variable: "RUNNER_LIMIT",
+        help: "jobs of this runner at once; default: 0, no limit",
+      },
+      env: { type: "string", value: "KEY=VALUE", multiple: true, help: "a variable for all jobs of this runner" },
+      "non-interactive": {
+        type: "boolean",
+        short: "n",
+        variable: "REGISTER_NON_INTERACTIVE",
+        help: "ask nothing; fail when something is missing",
+      },
+    },
+    examples: [
+      "fleetfoot register",
+      "fleetfoot register -n --url https://gitlab.example.com --token glrt-... --executor shell",
+    ],
+    load: async () => (await import("./commands/register.ts")).register,
+  },
+  {
+    name: "verify",
+    summary: "ask the instances whether the runners' tokens still work",
+    operands: "",
+    description: "Checks each runner of config.toml with its instance. Ends with 1 when a token was refused.",
+    options: {
+      ...selectionOptions,
+      delete: { type: "boolean", help: "remove the runners whose token was refused from the file" },
+    },
+    examples: ["fleetfoot verify", "fleetfoot verify --delete"],
+    load: async () => (await import("./commands/verify.ts")).verify,
+  },
+  {
+    name: "unregister",
+    summary: "remove a runner from its instance and from config.toml",
+    operands: "",
+    description: "Removes runners. One that the instance does not remove stays in the file.",
+    options: { ...selectionOptions, "all-runners": { type: "boolean", help: "every runner of the file" } },
+    examples: ["fleetfoot unregister --name build-box", "fleetfoot unregister --all-runners"],
+    load: async () => (await import("./commands/unregister.ts")).unregister,
+  },
+  {
+    name: "list",
+    summary: "show the runners of config.toml",
+    operands: "",
+    description: "Prints each runner's name, executor, instance and shortened token.",
+    options: { ...configOption, json: { type: "boolean", help: "print JSON" } },
+    examples: ["fleetfoot list"],
+    load: async () => (await import("./commands/list.ts")).list,
+  },
+];

@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import { UsageError } from "../errors.ts";
+
+/** Runs git and resolves to what it printed. */
+export type Git = (args: readonly string[], options?: GitOptions) => Promise<string>;
+
+export interface GitOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly input?: string;
+}
+
+/** git ended with an error. */
+export class GitError extends Error {
+  override readonly name = "GitError";
+  readonly exitCode: number;
+  /** What git said. */
+  readonly output: string;
+
+  constructor(args: readonly string[], exitCode: number, output: string) {
+    super(`git ${args.join(" ")}: ${output.trim() || `exit code ${exitCode}`}`);
+    this.exitCode = exitCode;
+    this.output = output;
+  }
+}
+
+/**
+ * Makes a function that runs git in a folder.
+ *
+ * @throws {UsageError} (the function) there is no git on the PATH
+ * @throws {GitError} (the function) git ended with another exit code than 0
+ */
+export function createGit(directory: string, environment: Readonly<Record<string, string>>, signal: AbortSignal): Git {
+  return (args, options = {}) =>
+    new Promise((resolve, reject) => {
+      const child = spawn("git", args, { cwd: directory, env: { ...environment, ...options.environment }, signal });
+      const output: Buffer[] = [];
+      const complaints: Buffer[] = [];
+      child.stdout.on("data", (piece: Buffer) => output.push(piece));
+      child.stderr.on("data", (piece: Buffer) => complaints.push(piece));
+      child.on("error", (error) => reject(signal.aborted ? signal.reason : startFailure(error, directory)));
+      child.on("close", (code) => {
+        if (code === 0) resolve(Buffer.concat(output).toString("utf8"));
+        else reject(new GitError(args, code ?? -1, Buffer.concat(complaints).toString("utf8")));
+      });
+      // git may end without reading its input; what it could not take is no fault of ours.
+      child.stdin.on("error", (error: NodeJS.ErrnoException) => {
+        if (error.code !== "EPIPE") reject(error);
+      });
+      child.stdin.end(options.input ?? "");
+    });
+}
+
+function startFailure(error: NodeJS.ErrnoException, directory: string): Error {
+  if (error.code !== "ENOENT") return error;
+  return new UsageError(`git could not be started in ${directory}: it is not on the PATH.`, {
+    cure: "Install git, or put it on the PATH, and try again.",
+    cause: error,
+  });
+}

@@ -1,0 +1,47 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { acquireLock, LockedError } from "./lock.ts";
+
+const DEAD_PROCESS = 999_999_999;
+
+describe("acquireLock", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "fleetfoot-lock-"));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it("is refused while a living process has the lock, naming the process", async () => {
+    await acquireLock(join(folder, "lock"));
+    const second = acquireLock(join(folder, "lock"));
+    await expect(second).rejects.toThrow(LockedError);
+    await expect(second).rejects.toMatchObject({ processId: process.pid });
+  });
+
+  it("can be taken again after it was released", async () => {
+    const lock = await acquireLock(join(folder, "lock"));
+    await lock.release();
+    await (await acquireLock(join(folder, "lock"))).release();
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("is taken over from a process that is dead", async () => {
+    await writeFile(join(folder, "lock"), `${DEAD_PROCESS}\n`);
+    await acquireLock(join(folder, "lock"));
+    expect(await readdir(folder)).toEqual(["lock"]);
+  });
+
+  it("goes to exactly one of many that find a dead process's lock at once", async () => {
+    await writeFile(join(folder, "lock"), `${DEAD_PROCESS}\n`);
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => acquireLock(join(folder, "lock"))));
+    expect(results.filter((result) => result.status === "fulfilled")).toHaveLength(1);
+    expect(await readdir(folder)).toEqual(["lock"]);
+  });
+
+  it("makes the folder of the lock", async () => {
+    await acquireLock(join(folder, "a/b/lock"));
+    expect(await readdir(join(folder, "a/b"))).toEqual(["lock"]);
+  });
+});

@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+import { homedir } from "node:os";
+import { createInterface } from "node:readline/promises";
+import { runCli } from "./cli.ts";
+import { StopReason, type CliContext, type Output } from "./context.ts";
+
+const graceful = new AbortController();
+const forced = new AbortController();
+const reloadCallbacks = new Set<() => void>();
+
+process.on("SIGQUIT", () => graceful.abort(new StopReason("SIGQUIT")));
+process.on("SIGHUP", () => {
+  for (const callback of reloadCallbacks) callback();
+});
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  process.on(name, () => {
+    // The second one is for people who do not want to wait.
+    if (forced.signal.aborted) process.exit(1);
+    graceful.abort(new StopReason(name));
+    forced.abort(new StopReason(name));
+  });
+}
+
+const context: CliContext = {
+  environment: Object.fromEntries(
+    Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  ),
+  workingDirectory: process.cwd(),
+  homeDirectory: homedir(),
+  isRoot: process.getuid?.() === 0,
+  stdout: outputOf(process.stdout),
+  stderr: outputOf(process.stderr),
+  stop: {
+    graceful: graceful.signal,
+    forced: forced.signal,
+    onReload(callback) {
+      reloadCallbacks.add(callback);
+      return () => reloadCallbacks.delete(callback);
+    },
+  },
+  ask: process.stdin.isTTY ? ask : undefined,
+};
+
+try {
+  process.exitCode = await runCli(process.argv.slice(2), context);
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+}
+
+function outputOf(stream: NodeJS.WriteStream): Output {
+  return {
+    write: (text) => stream.write(text),
+    isTerminal: stream.isTTY && process.env["NO_COLOR"] === undefined,
+    get columns() {
+      return stream.columns;
+    },
+  };
+}
+
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal: forced.signal });
+  } finally {
+    lines.close();
+  }
+}
