@@ -1,1 +1,23 @@
-export {};
+export { createArchive } from "./create.ts";
+export { CacheArchiveError } from "./errors.ts";
+export type { CacheArchiveErrorCode, CacheArchiveErrorFacts } from "./errors.ts";
+export { extractArchive } from "./extract.ts";
+export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
+export { selectFiles } from "./select.ts";
+export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";
+export type { ParsedSetting } from "./settings.ts";
+export { expandShellWord } from "./shell-word.ts";
+export { sniffFormat } from "./sniff.ts";
+export type { SniffedFormat } from "./sniff.ts";
+export type {
+  ArchiveEngine,
+  ArchiveEntry,
+  ArchiveFormat,
+  ArchiveSummary,
+  CompressionLevel,
+  CreateArchiveOptions,
+  ExtractArchiveOptions,
+  ItemReport,
+  SelectOptions,
+  Selection,
+} from "./types.ts";

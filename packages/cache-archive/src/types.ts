@@ -1,3 +1,5 @@
+import type { spawn } from "node:child_process";
+
 /** How an archive is written. @see cache document 3.1 */
 export type ArchiveFormat = "zip" | "zipzstd" | "tarzstd";
 
@@ -12,7 +14,12 @@ export type ArchiveEngine = "parallel" | "streaming";
 
 /** One thing to put into an archive. */
 export interface ArchiveEntry {
-  /** Slash path relative to the root, as bytes need not be UTF-8; `.` is the root itself. */
+  /**
+   * Slash path relative to the root; `.` is the root itself.
+   *
+   * Names are bytes and need not be UTF-8: each byte that is not part of valid UTF-8 stands in this string as one lone
+   * surrogate (U+DC00 plus the byte). `pathToBytes` and `pathFromBytes` convert without loss; `printablePath` is for people.
+   */
   readonly path: string;
   readonly kind: "file" | "directory" | "symlink";
   /** Bytes of a file; 0 for the others. */
@@ -24,12 +31,23 @@ export interface ArchiveEntry {
   readonly gid: number;
 }
 
+/** What one item of `paths` or `exclude`, or git's list, came to. */
+export interface ItemReport {
+  readonly kind: "path" | "exclude" | "untracked";
+  /** The item after expansion; empty for `untracked`. */
+  readonly item: string;
+  /** Visits, not entries: overlapping matches of one item count several times. For `exclude`: what it left out. */
+  readonly count: number;
+}
+
 /** What {@link ArchiveEntry} lists of a selection came to. */
 export interface Selection {
   /** In byte order of the paths. */
   readonly entries: readonly ArchiveEntry[];
   /** Lines for the job's log: empty items, items outside the project, malformed patterns. */
   readonly warnings: readonly string[];
+  /** One for each usable item, in the order given: paths, untracked, exclude. */
+  readonly reports: readonly ItemReport[];
 }
 
 export interface SelectOptions {
@@ -41,11 +59,14 @@ export interface SelectOptions {
   readonly untracked?: boolean;
   /** Variables that the items may use, shell style. @default {} */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Starts git for `untracked`. @default spawn of node:child_process */
+  readonly spawn?: typeof spawn;
   readonly signal?: AbortSignal;
 }
 
 export interface CreateArchiveOptions {
   readonly root: string;
+  /** Any order; the archive has them in byte order of the paths. */
   readonly entries: readonly ArchiveEntry[];
   /** Absolute path of the archive. It appears there only when it is complete; an older one stays until then. */
   readonly archivePath: string;
@@ -53,7 +74,7 @@ export interface CreateArchiveOptions {
   readonly format?: ArchiveFormat;
   /** @default "default" */
   readonly level?: CompressionLevel;
-  /** Files compressed at once; at least 1. At 1 the archive is reproducible. @default the number of processors */
+  /** Files compressed at once; at least 1. The bytes are the same for every number above 1. @default the number of processors */
   readonly concurrency?: number;
   readonly signal?: AbortSignal;
 }
@@ -70,5 +91,14 @@ export interface ExtractArchiveOptions {
   readonly root: string;
   /** Files extracted at once; at least 1. @default the number of processors */
   readonly concurrency?: number;
+  /** Bytes that all files together may have when unpacked. @default 1099511627776, which is 1 TiB */
+  readonly maxBytes?: number;
+  /**
+   * How many times the archive's own length the files may have when unpacked. The default is above what the formats
+   * reach even for zeros; archives of strangers deserve less.
+   *
+   * @default 40000
+   */
+  readonly maxRatio?: number;
   readonly signal?: AbortSignal;
 }
