@@ -1,0 +1,129 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { DockerEngine } from "./docker-engine.ts";
+import { systemEnvironment } from "./environment.ts";
+import { SystemUnavailableError } from "./errors.ts";
+import { findProgram } from "./find-program.ts";
+import { requirePrograms } from "./programs.ts";
+import { runProgram } from "./run-program.ts";
+
+/** What an image has in it. */
+export interface ImageOptions {
+  /**
+   * `busybox`: one static program with a shell and the usual commands, 2 MB.
+   * `bash-and-git`: bash, git (with http) and the GNU commands of this machine, with the libraries they need.
+   * @default "busybox"
+   */
+  readonly content?: "bash-and-git" | "busybox";
+  /** Name and tag. @default "fleetfoot-<content>:latest" */
+  readonly reference?: string;
+}
+
+const imagePath = "/usr/bin:/bin";
+
+const gnuPrograms = [
+  ...["bash", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "expr", "find", "grep", "head"],
+  ...["id", "ln", "ls", "mkdir", "mktemp", "mv", "printf", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "sleep"],
+  ...["sort", "tail", "tar", "gzip", "tee", "test", "touch", "tr", "true", "false", "uname", "uniq", "wc", "xargs"],
+];
+
+/**
+ * Makes a small image from programs of this machine and imports it into an engine; no registry is involved.
+ *
+ * @returns the image's reference
+ */
+export async function importImage(engine: DockerEngine, options: ImageOptions = {}): Promise<string> {
+  const { content = "busybox", reference = `fleetfoot-${content}:latest` } = options;
+  const root = await mkdtemp(join(engine.folder, "image-"));
+  try {
+    await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root));
+    await layOutCommon(root);
+    await importFolder(engine, root, reference, content === "busybox" ? "/bin/sh" : "/usr/bin/bash");
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+  return reference;
+}
+
+async function layOutBusybox(root: string): Promise<void> {
+  const { busybox } = await requirePrograms(["busybox"], "a small image for tests with a Docker engine");
+  const folder = join(root, "bin");
+  await mkdir(folder, { recursive: true });
+  await cp(busybox.path, join(folder, "busybox"));
+  const commands = await runProgram(busybox.path, ["--list"], { environment: systemEnvironment("/") });
+  for (const command of commands.split("\n").filter((name) => name !== "" && name !== "busybox")) {
+    await symlink("busybox", join(folder, command));
+  }
+}
+
+async function layOutBashAndGit(root: string): Promise<void> {
+  const { git } = await requirePrograms(["git"], "an image with git for tests with a Docker engine");
+  const environment = systemEnvironment("/");
+  const gitFolder = (await runProgram(git.path, ["--exec-path"], { environment })).trim();
+  const programs = [...gnuPrograms, "git"].map((name) => ({ source: sourceOf(name), target: `/usr/bin/${name}` }));
+  for (const name of ["git-remote-http", "git-remote-https", "git-submodule"]) {
+    programs.push({ source: join(gitFolder, name), target: join(gitFolder, name) });
+  }
+  const files = new Map(programs.map(({ source, target }) => [target, source]));
+  for (const { source } of programs) {
+    for (const library of await librariesOf(source)) files.set(library, library);
+  }
+  for (const [target, source] of files) {
+    await mkdir(join(root, dirname(target)), { recursive: true });
+    await cp(source, join(root, target), { dereference: true });
+  }
+  await symlink("bash", join(root, "usr/bin/sh"));
+  await symlink("usr/bin", join(root, "bin"));
+}
+
+/** Absolute paths of the shared libraries and the loader that a program needs; none for a script. */
+async function librariesOf(program: string): Promise<readonly string[]> {
+  try {
+    const listing = await runProgram("ldd", [program], { environment: systemEnvironment("/") });
+    return [...listing.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)].map(([, path]) => path ?? "");
+  } catch (error) {
+    if (String(error).includes("not a dynamic executable")) return [];
+    throw error;
+  }
+}
+
+function sourceOf(name: string): string {
+  const path = findProgram(name);
+  if (path === undefined) throw new SystemUnavailableError("an image with bash and git", `there is no ${name}`);
+  return path;
+}
+
+async function layOutCommon(root: string): Promise<void> {
+  for (const folder of ["etc", "root", "tmp"]) await mkdir(join(root, folder), { recursive: true });
+  await writeFile(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n");
+  await writeFile(join(root, "etc/group"), "root:x:0:\nnogroup:x:65534:\n");
+}
+
+/** @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageCreate */
+async function importFolder(engine: DockerEngine, root: string, reference: string, shell: string): Promise<void> {
+  const [repository = "", tag = "latest"] = splitReference(reference);
+  const query = new URLSearchParams({ fromSrc: "-", repo: repository, tag });
+  for (const change of [`ENV PATH=${imagePath}`, `CMD ["${shell}"]`]) query.append("changes", change);
+  const tar = spawn("tar", ["--create", "--owner=0", "--group=0", "--directory", root, "."], {
+    env: systemEnvironment("/"),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(tar, "close");
+  const answer = await engine.request({ method: "POST", path: `/images/create?${query}`, body: tar.stdout });
+  const [status] = await ended;
+  // The engine answers 200 before it reads the archive; a failure comes as a line of the body.
+  if (status !== 0 || answer.status !== 200 || answer.text.includes('"error"')) {
+    throw new Error(
+      `import ${reference}: tar ended with ${status}, the engine answered ${answer.status} ${answer.text}`,
+    );
+  }
+}
+
+/** A colon before the last slash belongs to a registry's port. */
+function splitReference(reference: string): readonly string[] {
+  const colon = reference.lastIndexOf(":");
+  const hasTag = colon > reference.length - basename(reference).length;
+  return hasTag ? [reference.slice(0, colon), reference.slice(colon + 1)] : [reference];
+}

@@ -1,0 +1,94 @@
+import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { callerEnvironment } from "./environment.ts";
+import type { Environment } from "./environment.ts";
+import { SystemUnavailableError } from "./errors.ts";
+import { findProgram } from "./find-program.ts";
+import { systemsFolder } from "./folders.ts";
+import { withLock } from "./lock.ts";
+import { runProgram } from "./run-program.ts";
+
+/** A program that `go install` builds. */
+export interface GoProgram {
+  /** Name of the binary. */
+  readonly name: string;
+  /** Package path of the module proxy. */
+  readonly package: string;
+  /** Exact module version. */
+  readonly version: string;
+}
+
+/**
+ * Builds a Go program on first need; a later need finds the binary.
+ *
+ * @param why - completes the line that is printed before the build
+ * @returns path of the binary
+ * @throws {SystemUnavailableError} Go is not there, or the build failed
+ */
+export async function requireGoProgram(program: GoProgram, why: string): Promise<string> {
+  const binary = goBinary(program);
+  if (await exists(binary)) return binary;
+  const go = findProgram("go");
+  if (go === undefined) throw new SystemUnavailableError(program.name, "it is built from source, and Go is not there");
+  return withLock(join(systemsFolder, "locks", program.name), async () => {
+    if (await exists(binary)) return binary;
+    console.error(`systems: building ${program.name} ${program.version} (takes minutes, once) for ${why}`);
+    await build(go, program, binary);
+    return binary;
+  });
+}
+
+/** Where the binary of a program is, once built. */
+export function goBinary(program: GoProgram): string {
+  return join(systemsFolder, program.name, program.version, program.name);
+}
+
+async function build(go: string, program: GoProgram, binary: string): Promise<void> {
+  const folder = join(systemsFolder, program.name, program.version);
+  await mkdir(folder, { recursive: true });
+  const scratch = await mkdtemp(join(folder, "build-"));
+  try {
+    const environment = await goEnvironment(go, scratch);
+    await runProgram(go, ["install", `${program.package}@${program.version}`], { environment, folder: scratch });
+    await rename(join(scratch, program.name), binary);
+  } catch (error) {
+    throw new SystemUnavailableError(program.name, `\`go install\` failed: ${(error as Error).message}`, {
+      cause: error,
+    });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The caller's Go settings (its proxy, its checksum data base), but every file that Go writes goes into our folder. */
+async function goEnvironment(go: string, outputFolder: string): Promise<Environment> {
+  const caller = callerEnvironment();
+  const settings = await runProgram(go, ["env", "GOENV", "GOFLAGS"], { environment: caller, folder: outputFolder });
+  const [settingsFile = "", flags = ""] = settings.split("\n");
+  const goFolder = join(systemsFolder, "go");
+  return {
+    ...caller,
+    // Go's telemetry counters go below HOME; a user's access to a private proxy must still be found there.
+    HOME: join(goFolder, "home"),
+    XDG_CONFIG_HOME: join(goFolder, "home", ".config"),
+    NETRC: caller["NETRC"] ?? join(homedir(), ".netrc"),
+    GOENV: settingsFile,
+    GOPATH: goFolder,
+    GOMODCACHE: join(goFolder, "modules"),
+    GOCACHE: join(goFolder, "build"),
+    GOBIN: outputFolder,
+    // Without this flag the module cache is read-only, and deleting the folder fails.
+    GOFLAGS: `${flags} -modcacherw`.trim(),
+    CGO_ENABLED: "0",
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
