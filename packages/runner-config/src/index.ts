@@ -1,1 +1,1 @@
-export {};
+export type { CacheSettings, ConfigProblem, NewRunnerEntry, RunnerConfig, RunnerEntry } from "./config.ts";

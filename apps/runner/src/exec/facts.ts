@@ -1,0 +1,39 @@
+import type { CommitFacts, MergeRequestFacts, ProjectFacts } from "@fleetfoot/local-coordinator";
+import type { ExecOptions } from "./options.ts";
+import type { Project } from "./project.ts";
+
+/** What the predefined variables of a local pipeline are made from. */
+export interface PipelineFacts {
+  readonly project: ProjectFacts;
+  readonly commit: CommitFacts;
+  readonly source: string;
+  readonly mergeRequest?: MergeRequestFacts;
+}
+
+const PROJECT_ID = 1;
+const NO_COMMIT = "0".repeat(40);
+
+/**
+ * Describes the project to the coordinator.
+ *
+ * @param sha - the commit that the jobs fetch; until it is known, the one that is checked out stands for it
+ */
+export function pipelineFacts(project: Project, options: ExecOptions, sha?: string): PipelineFacts {
+  const { head, branch, tag, defaultBranch } = project;
+  const ref = tag ?? branch ?? "HEAD-snapshot";
+  const isMergeRequest = options.source === "merge_request_event";
+  return {
+    project: { id: PROJECT_ID, fullPath: project.path, defaultBranch, configPath: options.file },
+    commit: {
+      sha: sha ?? head?.sha ?? NO_COMMIT,
+      ref,
+      refType: tag === undefined ? "branch" : "tag",
+      beforeSha: head?.parent || NO_COMMIT,
+      message: head?.message ?? "",
+      protected: tag === undefined && (options.protectedBranches ?? [defaultBranch]).includes(ref),
+      ...(head === undefined ? {} : { timestamp: head.timestamp, author: `${head.author} <${head.authorEmail}>` }),
+    },
+    source: options.source,
+    ...(isMergeRequest ? { mergeRequest: { id: 1, iid: 1, sourceBranch: ref, targetBranch: defaultBranch } } : {}),
+  };
+}

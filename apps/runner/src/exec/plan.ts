@@ -1,0 +1,67 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Pipeline, type Problem, resolvePipeline } from "@fleetfoot/ci-config";
+import { predefinedVariables } from "@fleetfoot/local-coordinator";
+import { UsageError } from "../errors.ts";
+import type { Git } from "./git.ts";
+import type { ExecOptions } from "./options.ts";
+import { type PipelineFacts, pipelineFacts } from "./facts.ts";
+import { type Project, readProject } from "./project.ts";
+
+/** What would run. */
+export interface Plan {
+  readonly project: Project;
+  readonly facts: PipelineFacts;
+  readonly pipeline: Pipeline;
+  readonly warnings: readonly Problem[];
+}
+
+/**
+ * Resolves the configuration of a project into the pipeline that the options ask for.
+ *
+ * @throws {UsageError} there is no configuration, it has errors, or its rules want no pipeline
+ */
+export async function planPipeline(options: ExecOptions, git: Git, signal: AbortSignal): Promise<Plan> {
+  const project = await readProject(options.directory, git);
+  const facts = pipelineFacts(project, options);
+  const variables = Object.fromEntries(
+    [...predefinedVariables(facts), ...options.variables].map(({ key, value }) => [key, value]),
+  );
+  const resolution = await resolvePipeline({
+    file: options.file,
+    readFile: (path) => readIfThere(join(options.directory, path)),
+    listFiles: () => listFiles(git),
+    variables,
+    jobNames: options.jobNames,
+    withNeeds: options.withNeeds,
+    signal,
+  });
+  if (resolution.errors.length > 0)
+    throw new UsageError(describeProblems(resolution.errors), { cure: "Nothing was run." });
+  if (resolution.pipeline === undefined) {
+    throw new UsageError(`No pipeline: ${resolution.refused ?? "the configuration gives no jobs"}.`, {
+      cure: "Try another --source, other variables, or name the jobs to run.",
+    });
+  }
+  return { project, facts, pipeline: resolution.pipeline, warnings: resolution.warnings };
+}
+
+/** `file:line: text`, one per line. */
+export function describeProblems(problems: readonly Problem[]): string {
+  return problems.map(({ file, line, message }) => `${file}:${line}: ${message}`).join("\n");
+}
+
+async function listFiles(git: Git): Promise<readonly string[]> {
+  const output = await git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+  return output.split("\0").filter((path) => path !== "");
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "EISDIR"))
+      return undefined;
+    throw error;
+  }
+}

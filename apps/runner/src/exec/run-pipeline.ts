@@ -1,0 +1,152 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { createCoordinatorClient, noopLogger, Secret, startPolling } from "@fleetfoot/coordinator-client";
+import { createShellExecutor } from "@fleetfoot/executor-shell";
+import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
+import { createLocalCoordinator } from "@fleetfoot/local-coordinator";
+import type { CliContext } from "../context.ts";
+import { runnerInfo } from "../runner-info.ts";
+import { version } from "../version.ts";
+import { CacheCounts } from "./cache-counts.ts";
+import { pipelineFacts } from "./facts.ts";
+import type { Git } from "./git.ts";
+import type { ExecOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+import { createProgress } from "./progress.ts";
+import { takeSnapshot } from "./snapshot.ts";
+import { printPlaces, printSummary } from "./summary.ts";
+
+const TICK_MS = 250;
+/** The coordinator is in this process and answers a kept poll with the job itself, so turns cost nothing. */
+const CHECK_INTERVAL_MS = 10;
+const POLL_HOLD_MS = 60_000;
+const INSTANCE_URL = "http://fleetfoot.localhost";
+const SYSTEM_ID = "r_localrun0000";
+
+/**
+ * Runs a pipeline: a coordinator in this process, and as many jobs at once as were asked for.
+ *
+ * @returns the exit code: 0 when the pipeline passed
+ */
+export async function runPipeline(run: {
+  readonly options: ExecOptions;
+  readonly plan: Plan;
+  readonly git: Git;
+  readonly context: CliContext;
+}): Promise<number> {
+  const { options, plan, git, context } = run;
+  const directories = stateDirectories(options.stateDirectory);
+  await Promise.all(Object.values(directories).map((path) => mkdir(path, { recursive: true })));
+  const snapshot = await takeSnapshot({
+    project: plan.project,
+    stateDirectory: options.stateDirectory,
+    committedOnly: options.committedOnly,
+    git,
+  });
+
+  const caches = new CacheCounts();
+  const progress = createProgress({
+    output: context.stdout,
+    jobNames: plan.pipeline.jobs.map((job) => job.name),
+    quiet: options.quiet,
+    now: Date.now,
+  });
+  const coordinator = createLocalCoordinator({
+    stateDirectory: directories.coordinator,
+    url: INSTANCE_URL,
+    longPolling: { holdMs: POLL_HOLD_MS, onWake: "assign" },
+    listener: progress.show,
+  });
+  const client = createCoordinatorClient({
+    url: INSTANCE_URL,
+    info: runnerInfo("shell", options.shell),
+    fetch: coordinator.handle,
+  });
+  const executor = createShellExecutor({ shell: options.shell, login: false, environment: context.environment });
+  const token = new Secret(coordinator.createRunner().token);
+  const stopJobs = new AbortController();
+  const settings = {
+    name: "this machine",
+    token,
+    systemId: SYSTEM_ID,
+    url: INSTANCE_URL,
+    version,
+    shell: options.shell,
+    buildsDirectory: directories.builds,
+    cacheDirectory: directories.caches,
+    featureFlags: { FF_TIMESTAMPS: false },
+  };
+
+  const pipeline = coordinator.startPipeline({
+    pipeline: plan.pipeline,
+    ...pipelineFacts(plan.project, options, snapshot.sha),
+    repositoryUrl: snapshot.repositoryUrl,
+    variables: options.variables,
+    play: options.jobNames,
+    ignoreDelays: true,
+    ignoreTags: true,
+    cache: { separateCaches: options.separateCaches },
+    blobIdOf: snapshot.blobIdOf,
+  });
+  const poller = startPolling({
+    runners: [{ name: settings.name, url: settings.url, token, requestConcurrency: options.concurrency }],
+    concurrent: options.concurrency,
+    checkIntervalMs: CHECK_INTERVAL_MS,
+    request: (runner, { signal }) => client.requestJob({ token: runner.token, systemId: SYSTEM_ID }, { signal }),
+    dispatch: async (_runner, job, assignment) => {
+      await runJob({
+        ...assignment,
+        job,
+        runner: settings,
+        client,
+        executor,
+        stateDirectory: directories.temporary,
+        environment: context.environment,
+        signal: stopJobs.signal,
+        events: (event) => {
+          if (event.type === "cache") caches.add(event.event);
+        },
+        logger: noopLogger,
+      });
+    },
+  });
+  const interrupt = (): void => {
+    stopJobs.abort(new JobInterrupted("process-stopped", "interrupted"));
+    pipeline.cancel({ force: true });
+  };
+  context.stop.forced.addEventListener("abort", interrupt, { once: true });
+  const ticker = setInterval(progress.tick, TICK_MS);
+  try {
+    const result = await pipeline.finished;
+    await poller.stop({ cancelRequests: true });
+    progress.close();
+    printSummary({ result, caches, hasUncommittedChanges: snapshot.hasUncommittedChanges, output: context.stdout });
+    context.stdout.write("Logs and artifacts:\n");
+    printPlaces(result, context.workingDirectory, context.stdout);
+    return result.status === "success" || result.status === "manual" ? 0 : 1;
+  } finally {
+    clearInterval(ticker);
+    context.stop.forced.removeEventListener("abort", interrupt);
+    progress.close();
+    await client.close();
+    await coordinator.close();
+  }
+}
+
+/** Where a local run keeps what. */
+interface StateDirectories {
+  /** Traces, artifacts and counters. */
+  readonly coordinator: string;
+  readonly builds: string;
+  readonly caches: string;
+  readonly temporary: string;
+}
+
+function stateDirectories(stateDirectory: string): StateDirectories {
+  return {
+    coordinator: join(stateDirectory, "coordinator"),
+    builds: join(stateDirectory, "builds"),
+    caches: join(stateDirectory, "caches"),
+    temporary: join(stateDirectory, "tmp"),
+  };
+}

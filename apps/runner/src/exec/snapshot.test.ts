@@ -1,0 +1,132 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { UsageError } from "../errors.ts";
+import { createGit, type Git } from "./git.ts";
+import { readProject } from "./project.ts";
+import { takeSnapshot, type Snapshot } from "./snapshot.ts";
+
+const runFile = promisify(execFile);
+
+describe("takeSnapshot", () => {
+  let folder: string;
+  let project: string;
+  let git: Git;
+  const environment = (): Record<string, string> => ({
+    PATH: process.env["PATH"] ?? "",
+    HOME: folder,
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_AUTHOR_NAME: "A",
+    GIT_AUTHOR_EMAIL: "a@example.org",
+    GIT_COMMITTER_NAME: "A",
+    GIT_COMMITTER_EMAIL: "a@example.org",
+  });
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "fleetfoot-snapshot-"));
+    project = join(folder, "project");
+    await mkdir(project);
+    git = createGit(project, environment(), new AbortController().signal);
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  async function commit(files: Record<string, string>): Promise<void> {
+    await git(["init", "--quiet", "--initial-branch=trunk"]);
+    for (const [name, text] of Object.entries(files)) await writeFile(join(project, name), text);
+    await git(["add", "--all"]);
+    await git(["commit", "--quiet", "--message", "first"]);
+  }
+
+  async function snapshot(options: { committedOnly?: boolean; directory?: string } = {}): Promise<Snapshot> {
+    const directory = options.directory ?? project;
+    const own = createGit(directory, environment(), new AbortController().signal);
+    return takeSnapshot({
+      project: await readProject(directory, own),
+      stateDirectory: join(directory, ".fleetfoot"),
+      committedOnly: options.committedOnly ?? false,
+      git: own,
+    });
+  }
+
+  async function checkOut({ repositoryUrl, sha }: Snapshot): Promise<string> {
+    const target = await mkdtemp(join(folder, "checkout-"));
+    await runFile("git", ["clone", "--quiet", "--no-checkout", repositoryUrl, target], { env: environment() });
+    await runFile("git", ["-C", target, "checkout", "--quiet", sha], { env: environment() });
+    return target;
+  }
+
+  it("is the commit itself when nothing has changed", async () => {
+    await commit({ "a.txt": "one" });
+    const taken = await snapshot();
+    expect(taken.sha).toBe((await git(["rev-parse", "HEAD"])).trim());
+    expect(taken.hasUncommittedChanges).toBe(false);
+  });
+
+  it("holds changed, new and removed files, and leaves the working tree and the repository as they were", async () => {
+    await commit({ "a.txt": "one", "b.txt": "two", ".gitignore": "ignored.txt\n.fleetfoot/\n" });
+    await writeFile(join(project, "a.txt"), "changed");
+    await writeFile(join(project, "new.txt"), "new");
+    await writeFile(join(project, "ignored.txt"), "no");
+    await rm(join(project, "b.txt"));
+    const before = await git(["status", "--porcelain=v2"]);
+    const objectsBefore = await git(["count-objects", "-v"]);
+
+    const taken = await snapshot();
+    const target = await checkOut(taken);
+
+    expect(taken.hasUncommittedChanges).toBe(true);
+    expect(await git(["-C", target, "ls-files"])).toBe(".gitignore\na.txt\nnew.txt\n");
+    expect(await readFile(join(target, "a.txt"), "utf8")).toBe("changed");
+    expect(await git(["status", "--porcelain=v2"])).toBe(before);
+    expect(await git(["count-objects", "-v"])).toBe(objectsBefore);
+  });
+
+  it("leaves changes out when only committed ones are wanted", async () => {
+    await commit({ "a.txt": "one" });
+    await writeFile(join(project, "a.txt"), "changed");
+    const target = await checkOut(await snapshot({ committedOnly: true }));
+    expect(await readFile(join(target, "a.txt"), "utf8")).toBe("one");
+  });
+
+  it("works in a folder that is no repository", async () => {
+    await writeFile(join(project, "a.txt"), "one");
+    const target = await checkOut(await snapshot());
+    expect(await readFile(join(target, "a.txt"), "utf8")).toBe("one");
+  });
+
+  it("takes only the folder when it lies inside a repository", async () => {
+    await mkdir(join(project, "inner"));
+    await commit({ "a.txt": "one", "inner/b.txt": "two" });
+    const target = await checkOut(await snapshot({ directory: join(project, "inner") }));
+    expect(await git(["-C", target, "ls-files"])).toBe("b.txt\n");
+  });
+
+  it("never holds its own state folder, ignored or not", async () => {
+    await commit({ "a.txt": "one" });
+    await snapshot();
+    const target = await checkOut(await snapshot());
+    expect(await git(["-C", target, "ls-files"])).toBe("a.txt\n");
+  });
+
+  it("is the same commit when it is taken twice", async () => {
+    await commit({ "a.txt": "one" });
+    await writeFile(join(project, "a.txt"), "changed");
+    expect((await snapshot()).sha).toBe((await snapshot()).sha);
+  });
+
+  it("knows the blob of a file and that there is none", async () => {
+    await commit({ "a.txt": "lock-a\n" });
+    const taken = await snapshot();
+    expect(await taken.blobIdOf("a.txt")).toBe("9e9d7861c693f8d469f0028aa9a97324f280eb56");
+    expect(await taken.blobIdOf("missing.txt")).toBeUndefined();
+  });
+
+  it("says what to do when there is no git", async () => {
+    const without = createGit(project, { PATH: folder }, new AbortController().signal);
+    await expect(readProject(project, without)).rejects.toThrow(UsageError);
+    await expect(readProject(project, without)).rejects.toMatchObject({ cure: expect.stringContaining("Install git") });
+  });
+});
