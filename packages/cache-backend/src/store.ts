@@ -23,7 +23,8 @@ export interface CacheStore {
 }
 
 export interface OperationOptions {
-  readonly signal?: AbortSignal;
+  /** Ends the operation, and the reading of a body that it opened. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What is known of an object without reading it. */
@@ -96,8 +97,10 @@ export interface PresignedRequest {
 /** The store can open a part of an object. */
 export interface ReadsRanges {
   /**
-   * Opens the bytes from `start` up to, not including, `end`.
+   * Opens the bytes from `start` up to, not including, `end`; less where the object ends before. The facts are those of
+   * the whole object.
    *
+   * @throws {CacheStoreError} code `ranges-ignored` when the service cannot do it for this object
    * @returns `undefined` when there is no such object, or its version is not `version`
    */
   getRange(name: string, range: ByteRange, options?: OperationOptions): Promise<StoredObject | undefined>;
@@ -113,10 +116,8 @@ export interface ByteRange {
 /** The store can refuse to replace an object. */
 export interface PutsConditionally {
   /** Stores the body unless the condition fails; resolves to `undefined` then, and nothing is stored. */
-  putIf(
-    name: string,
-    body: PutBody,
-    condition: { readonly absent: true } | { readonly version: string },
-    options?: PutOptions,
-  ): Promise<ObjectFacts | undefined>;
+  putIf(name: string, body: PutBody, condition: PutCondition, options?: PutOptions): Promise<ObjectFacts | undefined>;
 }
+
+/** The name must be free, or hold exactly this version. */
+export type PutCondition = { readonly absent: true } | { readonly version: string };

@@ -1,0 +1,106 @@
+import { CacheStoreError } from "./errors.ts";
+import type { PutBody } from "./store.ts";
+
+/** What the body belongs to, for messages. */
+export interface BodyFacts {
+  readonly store: string;
+  readonly operation: string;
+  readonly object: string;
+}
+
+/**
+ * Opens a body and yields its chunks, as long as they fit its announced length exactly. The body is cancelled when the
+ * consumer stops early, and when the signal aborts, even while a chunk is awaited.
+ *
+ * @throws {CacheStoreError} code `length-mismatch`, before a chunk too many is yielded or at the early end
+ */
+export async function* readExactly(
+  body: PutBody,
+  facts: BodyFacts,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  let bytes = 0;
+  for await (const chunk of readChunks(body.open(), signal)) {
+    bytes += chunk.byteLength;
+    if (bytes > body.bytes) throw mismatch(body, facts, "longer");
+    yield chunk;
+  }
+  if (bytes < body.bytes) throw mismatch(body, facts, `only ${bytes} bytes long`);
+}
+
+/** Yields the chunks of a stream; rejects with the signal's reason and cancels the stream as soon as the signal aborts. */
+export async function* readChunks(
+  stream: ReadableStream<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  const reader = stream.getReader();
+  const aborted = Promise.withResolvers<never>();
+  // Nobody may be waiting at the moment of the abort.
+  aborted.promise.catch(() => {});
+  const onAbort = (): void => aborted.reject(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  let finished = false;
+  try {
+    signal?.throwIfAborted();
+    while (true) {
+      const next = await Promise.race([reader.read(), aborted.promise]);
+      if (next.done) break;
+      yield next.value;
+    }
+    finished = true;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    // What the stream thinks of being cancelled must not replace the reason why.
+    if (!finished) reader.cancel(signal?.reason).catch(() => {});
+  }
+}
+
+/**
+ * Makes a body from chunks that are produced on demand. The chunks' own `finally` runs when the body is read to its end,
+ * cancelled, or ended by the signal.
+ */
+export function bodyFrom(
+  chunks: AsyncGenerator<Uint8Array, void, void>,
+  signal?: AbortSignal,
+): ReadableStream<Uint8Array> {
+  let onAbort: (() => void) | undefined;
+  const release = async (): Promise<void> => {
+    if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
+    await chunks.return();
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        onAbort = () => {
+          controller.error(signal?.reason);
+          void release();
+        };
+        if (signal?.aborted === true) onAbort();
+        else signal?.addEventListener("abort", onAbort, { once: true });
+      },
+      async pull(controller) {
+        try {
+          const next = await chunks.next();
+          if (signal?.aborted === true) return;
+          if (next.done !== true) return controller.enqueue(next.value);
+          await release();
+          controller.close();
+        } catch (error) {
+          await release();
+          throw error;
+        }
+      },
+      cancel: release,
+    },
+    // Without a chunk in advance nothing is read that nobody asked for.
+    { highWaterMark: 0 },
+  );
+}
+
+function mismatch(body: PutBody, facts: BodyFacts, how: string): CacheStoreError {
+  return new CacheStoreError({
+    code: "length-mismatch",
+    ...facts,
+    reason: `the body was announced with ${body.bytes} bytes, but is ${how}`,
+  });
+}
