@@ -1,6 +1,106 @@
-import type { CoordinatorClient, CoordinatorClientOptions } from "./client.ts";
+import { randomUUID } from "node:crypto";
 
-/** Makes the client of one coordinator. */
+import { createLastUpdates } from "./calls/last-updates.ts";
+import type { CallContext } from "./calls/call.ts";
+import { downloadArtifacts } from "./calls/download-artifacts.ts";
+import { patchTrace } from "./calls/patch-trace.ts";
+import { adoptVerified, registerRunner } from "./calls/register-runner.ts";
+import { requestJob } from "./calls/request-job.ts";
+import { unregisterRunner } from "./calls/unregister-runner.ts";
+import { updateJob } from "./calls/update-job.ts";
+import { uploadArtifacts } from "./calls/upload-artifacts.ts";
+import { verifyRunner } from "./calls/verify-runner.ts";
+import type { CoordinatorClient, CoordinatorClientOptions } from "./client.ts";
+import { InvalidInstanceUrlError } from "./errors.ts";
+import { normaliseInstanceUrl } from "./instance-url.ts";
+import { noopLogger } from "./logger.ts";
+import { createRetrier } from "./retry/retry.ts";
+import { sleep as realSleep } from "./retry/sleep.ts";
+import { userAgent } from "./runner-info.ts";
+import { createFetchTransport } from "./transport/fetch-transport.ts";
+import { createSocketTransport } from "./transport/socket-transport.ts";
+
+/**
+ * Makes the client of one coordinator. It holds a pool of connections; close it when it is no longer needed.
+ *
+ * A URL that cannot be used is not an error here: every call then resolves with status -100, so that one wrong entry of
+ * a configuration does not stop the runners beside it.
+ *
+ * @throws {RangeError} `maxAttempts` or `retryJitterMs` out of range
+ * @throws {TypeError} both `fetch` and `dispatcher` given
+ */
 export function createCoordinatorClient(options: CoordinatorClientOptions): CoordinatorClient {
-  throw new Error(`not there yet: ${options.url}`);
+  const context = createContext(options);
+  const lastUpdates = createLastUpdates();
+  return {
+    registerRunner: (request, callOptions) => registerRunner(context, request, callOptions),
+    async adoptRunner(runner, callOptions) {
+      return adoptVerified(context, runner, await verifyRunner(context, lastUpdates, runner, callOptions));
+    },
+    verifyRunner: (runner, callOptions) => verifyRunner(context, lastUpdates, runner, callOptions),
+    unregisterRunner: (runner, callOptions) => unregisterRunner(context, lastUpdates, runner, callOptions),
+    requestJob: (request, callOptions) => requestJob(context, lastUpdates, request, callOptions),
+    updateJob: (job, update, callOptions) => updateJob(context, job, update, callOptions),
+    patchTrace: (job, chunk, callOptions) => patchTrace(context, job, chunk, callOptions),
+    uploadArtifacts: (job, upload, callOptions) => uploadArtifacts(context, job, upload, callOptions),
+    downloadArtifacts: (job, receive, callOptions) => downloadArtifacts(context, job, receive, callOptions),
+    close: () => context.transport.close(),
+  };
+}
+
+const HEADERS_TIMEOUT_MS = 10 * 60 * 1000;
+const REQUEST_TIMEOUT_MS = 60 * 60 * 1000;
+
+function createContext(options: CoordinatorClientOptions): CallContext {
+  const {
+    info,
+    fetch,
+    dispatcher,
+    logger = noopLogger,
+    headersTimeoutMs = HEADERS_TIMEOUT_MS,
+    requestTimeoutMs = REQUEST_TIMEOUT_MS,
+    requestId = newRequestId,
+    onCall = ignore,
+    now = Date.now,
+    sleep = realSleep,
+    random = Math.random,
+  } = options;
+  if (fetch !== undefined && dispatcher !== undefined) {
+    throw new TypeError("Give either fetch or dispatcher, not both");
+  }
+  return {
+    base: apiBase(options.url),
+    transport: fetch === undefined ? createSocketTransport({ dispatcher }) : createFetchTransport(fetch),
+    retry: createRetrier(options),
+    logger,
+    info,
+    userAgent: userAgent(info, `node${process.versions.node}`),
+    headersTimeoutMs,
+    requestTimeoutMs,
+    requestId,
+    onCall,
+    now,
+    sleep,
+    random,
+  };
+}
+
+function apiBase(url: string): CallContext["base"] {
+  try {
+    const instance = new URL(normaliseInstanceUrl(url));
+    return { origin: instance.origin, path: `${instance.pathname.replace(/\/$/, "")}/api/v4/` };
+  } catch (error) {
+    if (!(error instanceof InvalidInstanceUrlError)) {
+      throw error;
+    }
+    return { problem: error.message };
+  }
+}
+
+function newRequestId(): string {
+  return randomUUID().replaceAll("-", "");
+}
+
+function ignore(): void {
+  // Nobody counts.
 }

@@ -1,8 +1,11 @@
-const MARKER: unique symbol = Symbol.for("@fleetfoot/coordinator-client/error") as never;
+const MARKER = Symbol.for("@fleetfoot/coordinator-client/error");
 
 /** Base of every error that this package throws. */
 export abstract class CoordinatorError extends Error {
-  readonly [MARKER] = true;
+  static {
+    Object.defineProperty(this.prototype, MARKER, { value: true });
+  }
+
   /** Stable name of the cause, for programs. */
   abstract readonly code: string;
   /** Whether the same call may succeed later without a change on this side. */

@@ -21,7 +21,7 @@ const OLDER_REASON: Readonly<Partial<Record<FailureReason, FailureReason>>> = {
  * @see coordinator-protocol 6.3
  */
 export function mapFailureReason(reason: FailureReason | "", supported: readonly string[]): FailureReason {
-  for (let known = reason || "script_failure"; ; ) {
+  for (let known = reason || "script_failure"; ;) {
     if (ALWAYS_SUPPORTED.has(known) || supported.includes(known)) {
       return known;
     }

@@ -9,6 +9,10 @@ const REDACTED = "[redacted]";
 export class Secret {
   readonly #value: string;
 
+  static {
+    Object.defineProperty(this.prototype, inspect.custom, { value: () => REDACTED });
+  }
+
   constructor(value: string) {
     this.#value = value;
   }
@@ -23,10 +27,6 @@ export class Secret {
   }
 
   toJSON(): string {
-    return REDACTED;
-  }
-
-  [inspect.custom](): string {
     return REDACTED;
   }
 }
