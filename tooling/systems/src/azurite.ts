@@ -43,7 +43,7 @@ export async function startAzurite(): Promise<Azurite> {
     order: ({ folder, host, port }) => ({
       command: [
         process.execPath,
-        ...[program, "--blobHost", host, "--blobPort", `${port}`, "--location", join(folder, "data")],
+        ...[program, "--blobHost", host, "--blobPort", `${port}`],
         ...["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"],
       ],
       environment: systemEnvironment(folder, { AZURITE_ACCOUNTS: `${accountName}:${accountKey}` }),

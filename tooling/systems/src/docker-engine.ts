@@ -95,6 +95,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
         environment: systemEnvironment(folder, options.environment),
         ownNamespaces: true,
         controlGroup,
+        networkLink: link,
       };
     },
     isReady: async ({ folder }) =>

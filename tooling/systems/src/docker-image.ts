@@ -21,6 +21,9 @@ export interface ImageOptions {
   readonly reference?: string;
 }
 
+/** What is needed of an engine to bring an image into it. */
+export type ImageTarget = Pick<DockerEngine, "folder" | "request">;
+
 const imagePath = "/usr/bin:/bin";
 
 const gnuPrograms = [
@@ -34,7 +37,7 @@ const gnuPrograms = [
  *
  * @returns the image's reference
  */
-export async function importImage(engine: DockerEngine, options: ImageOptions = {}): Promise<string> {
+export async function importImage(engine: ImageTarget, options: ImageOptions = {}): Promise<string> {
   const { content = "busybox", reference = `fleetfoot-${content}:latest` } = options;
   const root = await mkdtemp(join(engine.folder, "image-"));
   try {
@@ -74,6 +77,8 @@ async function layOutBashAndGit(root: string): Promise<void> {
     await mkdir(join(root, dirname(target)), { recursive: true });
     await cp(source, join(root, target), { dereference: true });
   }
+  // Without this folder every `git init` prints a warning.
+  await mkdir(join(root, "usr/share/git-core/templates"), { recursive: true });
   await symlink("bash", join(root, "usr/bin/sh"));
   await symlink("usr/bin", join(root, "bin"));
 }
@@ -102,7 +107,7 @@ async function layOutCommon(root: string): Promise<void> {
 }
 
 /** @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageCreate */
-async function importFolder(engine: DockerEngine, root: string, reference: string, shell: string): Promise<void> {
+async function importFolder(engine: ImageTarget, root: string, reference: string, shell: string): Promise<void> {
   const [repository = "", tag = "latest"] = splitReference(reference);
   const query = new URLSearchParams({ fromSrc: "-", repo: repository, tag });
   for (const change of [`ENV PATH=${imagePath}`, `CMD ["${shell}"]`]) query.append("changes", change);

@@ -23,35 +23,31 @@ export interface GoProgram {
  * Builds a Go program on first need; a later need finds the binary.
  *
  * @param why - completes the line that is printed before the build
+ * @param folder - receives the binary and everything that Go writes
  * @returns path of the binary
  * @throws {SystemUnavailableError} Go is not there, or the build failed
  */
-export async function requireGoProgram(program: GoProgram, why: string): Promise<string> {
-  const binary = goBinary(program);
+export async function requireGoProgram(program: GoProgram, why: string, folder = systemsFolder): Promise<string> {
+  const home = join(folder, program.name, program.version);
+  const binary = join(home, program.name);
   if (await exists(binary)) return binary;
   const go = findProgram("go");
   if (go === undefined) throw new SystemUnavailableError(program.name, "it is built from source, and Go is not there");
-  return withLock(join(systemsFolder, "locks", program.name), async () => {
+  return withLock(join(folder, "locks", program.name), async () => {
     if (await exists(binary)) return binary;
     console.error(`systems: building ${program.name} ${program.version} (takes minutes, once) for ${why}`);
-    await build(go, program, binary);
+    await build(go, program, folder, home);
     return binary;
   });
 }
 
-/** Where the binary of a program is, once built. */
-export function goBinary(program: GoProgram): string {
-  return join(systemsFolder, program.name, program.version, program.name);
-}
-
-async function build(go: string, program: GoProgram, binary: string): Promise<void> {
-  const folder = join(systemsFolder, program.name, program.version);
-  await mkdir(folder, { recursive: true });
-  const scratch = await mkdtemp(join(folder, "build-"));
+async function build(go: string, program: GoProgram, folder: string, home: string): Promise<void> {
+  await mkdir(home, { recursive: true });
+  const scratch = await mkdtemp(join(home, "build-"));
   try {
-    const environment = await goEnvironment(go, scratch);
+    const environment = await goEnvironment(go, folder, scratch);
     await runProgram(go, ["install", `${program.package}@${program.version}`], { environment, folder: scratch });
-    await rename(join(scratch, program.name), binary);
+    await rename(join(scratch, program.name), join(home, program.name));
   } catch (error) {
     throw new SystemUnavailableError(program.name, `\`go install\` failed: ${(error as Error).message}`, {
       cause: error,
@@ -62,11 +58,11 @@ async function build(go: string, program: GoProgram, binary: string): Promise<vo
 }
 
 /** The caller's Go settings (its proxy, its checksum data base), but every file that Go writes goes into our folder. */
-async function goEnvironment(go: string, outputFolder: string): Promise<Environment> {
+async function goEnvironment(go: string, folder: string, outputFolder: string): Promise<Environment> {
   const caller = callerEnvironment();
   const settings = await runProgram(go, ["env", "GOENV", "GOFLAGS"], { environment: caller, folder: outputFolder });
   const [settingsFile = "", flags = ""] = settings.split("\n");
-  const goFolder = join(systemsFolder, "go");
+  const goFolder = join(folder, "go");
   return {
     ...caller,
     // Go's telemetry counters go below HOME; a user's access to a private proxy must still be found there.

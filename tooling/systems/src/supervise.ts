@@ -20,6 +20,8 @@ export interface SupervisorOrder {
   readonly ownNamespaces?: boolean;
   /** Name of a control group to remove from every tree at the end. */
   readonly controlGroup?: string;
+  /** Name of a network interface that goes away with the namespaces; the end waits until it has. */
+  readonly networkLink?: string;
 }
 
 /** What the supervisor process says on its standard output, a line of JSON each. */

@@ -3,9 +3,10 @@
 // SIGKILL included. Then the system is killed and everything it left is removed.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SupervisorMessage, SupervisorOrder } from "./supervise.ts";
 
 const order = JSON.parse(process.argv[2] ?? "{}") as SupervisorOrder;
@@ -77,6 +78,7 @@ function killGroup(leader: number | undefined): void {
 async function end(): Promise<void> {
   await kill();
   try {
+    if (order.networkLink !== undefined) await untilGone(join("/sys/class/net", order.networkLink));
     if (order.controlGroup !== undefined) await removeControlGroups(order.controlGroup);
     await rm(order.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     tell({ event: "removed" });
@@ -84,6 +86,15 @@ async function end(): Promise<void> {
     tell({ event: "left-over", what: (error as Error).message });
   }
   process.exit();
+}
+
+/** The kernel takes a network namespace apart some time after its last process ended, and gives no sign when it has. */
+async function untilGone(path: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (existsSync(path)) {
+    if (performance.now() > deadline) throw new Error(`${path} is still there`);
+    await sleep(10);
+  }
 }
 
 /** Containers leave empty groups behind; with version 1 there is one tree per controller, with version 2 a single one. */
