@@ -40,10 +40,21 @@ export interface PipelineJob {
   readonly parallel: { readonly index: number; readonly total: number } | undefined;
   readonly resourceGroup: string | undefined;
   readonly interruptible: boolean;
-  readonly environment: { readonly name: string; readonly url: string | undefined } | undefined;
+  readonly environment: PipelineEnvironment | undefined;
   readonly hooks: { readonly preGetSources: readonly string[] };
   /** Line of the job in its file, from 1. */
   readonly source: SourcePosition;
+}
+
+export interface PipelineEnvironment {
+  /** Variables expanded. */
+  readonly name: string;
+  /** Not expanded: the job may define what it contains. */
+  readonly url: string | undefined;
+  /** Absent: `start`. */
+  readonly action?: string;
+  /** From `deployment_tier`. */
+  readonly tier?: string;
 }
 
 export interface PipelineVariable {

@@ -1,0 +1,49 @@
+type Engine = typeof import("re2js");
+
+/** Tells whether a text contains a match. */
+export interface Pattern {
+  test(text: string): boolean;
+}
+
+/**
+ * Compiles `/pattern/flags` with RE2 semantics. The engine is only loaded when some file needs it, since most
+ * configurations do without regular expressions.
+ *
+ * @see https://github.com/google/re2/wiki/Syntax
+ */
+export class RegexEngine {
+  #engine: Engine | undefined;
+  readonly #compiled = new Map<string, Pattern | undefined>();
+
+  /** To be awaited before {@link compile}. */
+  async load(): Promise<void> {
+    this.#engine ??= await import("re2js");
+  }
+
+  /** @returns undefined when the text is not of the form `/pattern/flags` or the pattern is invalid */
+  compile(literal: string): Pattern | undefined {
+    if (this.#compiled.has(literal)) return this.#compiled.get(literal);
+    const pattern = this.#compile(literal);
+    this.#compiled.set(literal, pattern);
+    return pattern;
+  }
+
+  #compile(literal: string): Pattern | undefined {
+    const parts = /^\/(.*)\/([imsU]*)$/s.exec(literal);
+    if (parts === null) return undefined;
+    if (this.#engine === undefined) throw new TypeError("RegexEngine.compile was called before load");
+    const [, body = "", flags = ""] = parts;
+    try {
+      const regex = this.#engine.RE2JS.compile(flags === "" ? body : `(?${flags})${body}`);
+      return { test: (text) => regex.matcher(text).find() };
+    } catch (error) {
+      if (error instanceof this.#engine.RE2JSException) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Cheap pre-check: operators and `only`/`except` are the places where patterns can stand. */
+export function mayUseRegex(fileText: string): boolean {
+  return /[=!]~/.test(fileText) || /^\s*["']?(?:only|except)\b/m.test(fileText);
+}
