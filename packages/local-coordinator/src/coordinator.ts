@@ -1,4 +1,5 @@
 import type { JobPayload } from "@fleetfoot/coordinator-client";
+
 import type { CoordinatorListener } from "./events.ts";
 import type { JobView } from "./jobs/job-view.ts";
 import type { CoordinatorLogger } from "./logger.ts";
@@ -59,12 +60,14 @@ export interface RequestFacts {
 export type CoordinatorHandler = (request: Request, facts?: RequestFacts) => Promise<Response>;
 
 /** Any part of a payload; what is left out gets the values of a small job that needs no sources. */
-export type NewJob = {
-  readonly [Field in keyof Omit<JobPayload, "id">]?: Partial<JobPayload[Field]> | JobPayload[Field];
-} & {
+export interface NewJob extends Partial<Omit<JobPayload, "id" | "job_info" | "git_info" | "runner_info" | "features">> {
+  readonly job_info?: Partial<JobPayload["job_info"]>;
+  readonly git_info?: Partial<JobPayload["git_info"]>;
+  readonly runner_info?: Partial<JobPayload["runner_info"]>;
+  readonly features?: Partial<JobPayload["features"]>;
   /** Tags that a runner needs. @default [] */
   readonly tags?: readonly string[];
-};
+}
 
 export interface AddedJob {
   readonly id: number;

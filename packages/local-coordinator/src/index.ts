@@ -7,6 +7,7 @@ export type {
   NewJob,
   RequestFacts,
 } from "./coordinator.ts";
+export { createLocalCoordinator } from "./create-coordinator.ts";
 export { ConnectionDroppedError, LocalCoordinatorError } from "./errors.ts";
 export type { LocalCoordinatorErrorCode } from "./errors.ts";
 export type { CoordinatorEvent, CoordinatorListener } from "./events.ts";
@@ -21,4 +22,7 @@ export type {
   StartPipelineOptions,
 } from "./pipeline/pipeline-run.ts";
 export type { RunnerOptions, RunnerView } from "./runners/runner-view.ts";
+export { pipelineVariables } from "./pipeline/variables.ts";
+export type { PipelineVariablesOptions } from "./pipeline/variables.ts";
+export { startLocalCoordinator } from "./server.ts";
 export type { StartedCoordinator, StartLocalCoordinatorOptions } from "./server.ts";

@@ -1,0 +1,120 @@
+import { join } from "node:path";
+
+import type { CoordinatorListener } from "../events.ts";
+import type { JobQueue } from "../queue/job-queue.ts";
+import type { Settings } from "../settings.ts";
+import type { StateDirectory } from "../storage/state-directory.ts";
+import { createTraceFile } from "../storage/trace-file.ts";
+import type { JobDefinition, JobRecord } from "./job-record.ts";
+import { viewOf } from "./job-record.ts";
+import type { JobAction } from "./job-state.ts";
+import { isExecuting, isOver, nextState, statusOf } from "./job-state.ts";
+
+/** What is learned together with a change of state. */
+export interface JobFacts {
+  readonly failureReason?: string | undefined;
+  readonly exitCode?: number | undefined;
+  readonly message?: string;
+}
+
+/** All jobs, and the only place where their state changes. */
+export interface JobStore {
+  create(definition: JobDefinition): JobRecord;
+  get(id: number): JobRecord | undefined;
+  readonly all: IterableIterator<JobRecord>;
+  /** Those that a runner works on. */
+  readonly executing: ReadonlySet<JobRecord>;
+  /** Does what the action means now; false when it means nothing. */
+  apply(record: JobRecord, action: JobAction, facts?: JobFacts): boolean;
+}
+
+export interface JobStoreParts {
+  readonly settings: Pick<Settings, "now">;
+  readonly state: StateDirectory;
+  readonly queue: JobQueue;
+  readonly emit: CoordinatorListener;
+  /** Files that are still being closed. */
+  readonly closing: (work: Promise<void>) => void;
+}
+
+export function createJobStore({ settings, state, queue, emit, closing }: JobStoreParts): JobStore {
+  const records = new Map<number, JobRecord>();
+  const executing = new Set<JobRecord>();
+
+  const enter = (record: JobRecord): void => {
+    const now = settings.now();
+    if (record.state === "pending") {
+      record.token = undefined;
+      record.runnerId = undefined;
+      record.startedAtMs = undefined;
+      record.queuedAtMs ??= now;
+    }
+    if (record.state === "held" || record.state === "running") {
+      record.startedAtMs ??= now;
+      record.lastSeenAtMs = now;
+    }
+    if (record.state !== "held") record.confirmation?.abort();
+    if (isExecuting(record.state)) executing.add(record);
+    else executing.delete(record);
+    if (isOver(record.state)) {
+      record.finishedAtMs = now;
+      closing(record.trace.close());
+    }
+  };
+
+  return {
+    create: (definition) => {
+      const id = state.nextJobId();
+      const directory = state.jobDirectory(id);
+      const record: JobRecord = {
+        id,
+        definition,
+        directory,
+        trace: createTraceFile(join(directory, "trace.log")),
+        artifacts: new Map(),
+        state: "created",
+        token: undefined,
+        handOuts: 0,
+        traceRestricted: false,
+        features: {},
+        runnerId: undefined,
+        failureReason: undefined,
+        exitCode: undefined,
+        message: undefined,
+        createdAtMs: settings.now(),
+        queuedAtMs: undefined,
+        startedAtMs: undefined,
+        finishedAtMs: undefined,
+        lastSeenAtMs: 0,
+        retriedBy: undefined,
+        finalUpdate: undefined,
+        dotenv: {},
+        confirmation: undefined,
+      };
+      records.set(id, record);
+      emit({ kind: "job-state", job: viewOf(record), previous: undefined });
+      return record;
+    },
+    get: (id) => records.get(id),
+    get all() {
+      return records.values();
+    },
+    executing,
+    apply: (record, action, facts = {}) => {
+      const next = nextState(record.state, action);
+      if (next === undefined) return false;
+      const previous = statusOf(record.state);
+      const wasQueued = record.state === "pending";
+      record.state = next;
+      if (facts.exitCode !== undefined) record.exitCode = facts.exitCode;
+      if (facts.message !== undefined) record.message = facts.message;
+      if (next === "failed") record.failureReason = facts.failureReason ?? "unknown_failure";
+      enter(record);
+      if (wasQueued) queue.remove(record);
+      if (previous !== statusOf(next)) emit({ kind: "job-state", job: viewOf(record), previous });
+      if (next === "pending") queue.add(record);
+      record.definition.changed(record);
+      return true;
+    },
+  };
+}
