@@ -32,6 +32,8 @@ export interface BlobRequest {
   readonly body?: string;
 }
 
+const azuriteFlags = ["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"];
+
 /** Starts an Azurite with an account of its own and no container; blobs are kept in memory. */
 export async function startAzurite(): Promise<Azurite> {
   const { program, version } = findAzurite();
@@ -41,11 +43,7 @@ export async function startAzurite(): Promise<Azurite> {
     system: "azurite",
     version,
     order: ({ folder, host, port }) => ({
-      command: [
-        process.execPath,
-        ...[program, "--blobHost", host, "--blobPort", `${port}`],
-        ...["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"],
-      ],
+      command: [process.execPath, program, "--blobHost", host, "--blobPort", `${port}`, ...azuriteFlags],
       environment: systemEnvironment(folder, { AZURITE_ACCOUNTS: `${accountName}:${accountKey}` }),
     }),
     // It has no health address; an anonymous request is refused by a storage error, which only a working service makes.
@@ -92,15 +90,15 @@ function signedBlobRequest(
   url.search = new URLSearchParams(query).toString();
   const microsoftHeaders = Object.keys(sent).filter((name) => name.startsWith("x-ms-"));
   const length = body === undefined || body === "" ? "" : `${Buffer.byteLength(body)}`;
-  const signed = [
-    ...[method, "", "", length, "", sent["content-type"] ?? "", "", "", "", "", "", sent["range"] ?? ""],
-    ...microsoftHeaders.sort().map((name) => `${name}:${sent[name]}`),
-    // The account is part of the path as well, since this service has no host name per account.
-    `/${account.accountName}${url.pathname}`,
-    ...Object.keys(query)
-      .sort()
-      .map((name) => `${name}:${query[name]}`),
-  ].join("\n");
+  // Between length and type stands the content's MD5; before the range, the date and four conditions. None is sent.
+  const standardHeaders = ["", "", length, "", sent["content-type"] ?? "", "", "", "", "", "", sent["range"] ?? ""];
+  const ownHeaders = microsoftHeaders.sort().map((name) => `${name}:${sent[name]}`);
+  const parameters = Object.keys(query)
+    .sort()
+    .map((name) => `${name}:${query[name]}`);
+  // The account is part of the path as well, since this service has no host name per account.
+  const resource = `/${account.accountName}${url.pathname}`;
+  const signed = [method as string].concat(standardHeaders, ownHeaders, resource, parameters).join("\n");
   const signature = createHmac("sha256", Buffer.from(account.accountKey, "base64")).update(signed).digest("base64");
   return fetch(url, {
     method,

@@ -4,7 +4,7 @@ import type { SystemName, SystemOf } from "./catalog.ts";
 import { SystemUnavailableError } from "./errors.ts";
 import { requireProgram } from "./programs.ts";
 import type { Program, ProgramName } from "./programs.ts";
-import { reportSystem, systemsAreRequired } from "./report.ts";
+import { systemsAreRequired } from "./report.ts";
 
 /**
  * Groups tests that need a real system. It starts before the first test and stops after the last; tests ask for it by
@@ -34,9 +34,9 @@ export function describeWithProgram(name: ProgramName, tests: (program: () => Pr
 
 interface Provided<System> {
   /** The system; only while tests run. */
-  get(): System;
+  readonly get: () => System;
   /** The system; undefined when it did not start. */
-  current(): System | undefined;
+  readonly current: () => System | undefined;
 }
 
 function provide<System>(name: string, start: () => Promise<System>): Provided<System> {
@@ -47,9 +47,6 @@ function provide<System>(name: string, start: () => Promise<System>): Provided<S
       system = await start();
     } catch (error) {
       problem = error;
-      if (error instanceof SystemUnavailableError) {
-        reportSystem({ system: name, outcome: "unavailable", reason: error.reason });
-      }
     }
   });
   // Here and not in `beforeAll`, so that every test is counted as skipped or failed by itself.

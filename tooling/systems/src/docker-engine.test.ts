@@ -53,11 +53,11 @@ async function run(engine: DockerEngine, image: string, command: readonly string
   const body = { Image: image, Cmd: command, Tty: true };
   const created = await engine.request({ method: "POST", path: "/containers/create", body });
   expect(created.status, created.text).toBe(201);
-  const container = `/containers/${created.json<{ readonly Id: string }>().Id}`;
+  const container = `/containers/${(created.json() as { readonly Id: string }).Id}`;
   const started = await engine.request({ method: "POST", path: `${container}/start` });
   expect(started.status, started.text).toBe(204);
   const ended = await engine.request({ method: "POST", path: `${container}/wait` });
   const logs = await engine.request({ method: "GET", path: `${container}/logs?stdout=1&stderr=1` });
   await engine.request({ method: "DELETE", path: `${container}?force=1` });
-  return { status: ended.json<{ readonly StatusCode: number }>().StatusCode, output: logs.text };
+  return { status: (ended.json() as { readonly StatusCode: number }).StatusCode, output: logs.text };
 }

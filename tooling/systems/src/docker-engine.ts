@@ -84,11 +84,16 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
       await writeFile(configurationFile, JSON.stringify(options.configuration ?? {}));
       const controlGroup = `fleetfoot-${address.replaceAll(".", "-")}`;
       const link = `ff-${address.split(".").slice(2).join("-")}`;
-      const daemon = [
-        ...[dockerd.path, "--config-file", configurationFile, "--host", dockerHost(folder)],
-        ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec"), "--pidfile", join(folder, "pid")],
-        ...["--cgroup-parent", `/${controlGroup}`, "--insecure-registry", engineNetwork.cidr],
-      ];
+      const flags = {
+        "config-file": configurationFile,
+        host: dockerHost(folder),
+        "data-root": join(folder, "data"),
+        "exec-root": join(folder, "exec"),
+        pidfile: join(folder, "pid"),
+        "cgroup-parent": `/${controlGroup}`,
+        "insecure-registry": engineNetwork.cidr,
+      };
+      const daemon = [dockerd.path, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
       const inside = [namespaceScript, "engine", link, hostAddress, address, ...daemon];
       return {
         command: ["sh", "-c", machineScript, "machine", ...inside],

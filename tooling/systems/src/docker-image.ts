@@ -26,11 +26,9 @@ export type ImageTarget = Pick<DockerEngine, "folder" | "request">;
 
 const imagePath = "/usr/bin:/bin";
 
-const gnuPrograms = [
-  ...["bash", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "expr", "find", "grep", "head"],
-  ...["id", "ln", "ls", "mkdir", "mktemp", "mv", "printf", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "sleep"],
-  ...["sort", "tail", "tar", "gzip", "tee", "test", "touch", "tr", "true", "false", "uname", "uniq", "wc", "xargs"],
-];
+const gnuPrograms =
+  "bash basename cat chmod cp cut date dirname env expr find grep gzip head id ln ls mkdir mktemp mv printf pwd readlink " +
+  "rm rmdir sed seq sleep sort tail tar tee test touch tr true false uname uniq wc xargs";
 
 /**
  * Makes a small image from programs of this machine and imports it into an engine; no registry is involved.
@@ -65,7 +63,10 @@ async function layOutBashAndGit(root: string): Promise<void> {
   const { git } = await requirePrograms(["git"], "an image with git for tests with a Docker engine");
   const environment = systemEnvironment("/");
   const gitFolder = (await runProgram(git.path, ["--exec-path"], { environment })).trim();
-  const programs = [...gnuPrograms, "git"].map((name) => ({ source: sourceOf(name), target: `/usr/bin/${name}` }));
+  const programs = [...gnuPrograms.split(" "), "git"].map((name) => ({
+    source: sourceOf(name),
+    target: `/usr/bin/${name}`,
+  }));
   for (const name of ["git-remote-http", "git-remote-https", "git-submodule"]) {
     programs.push({ source: join(gitFolder, name), target: join(gitFolder, name) });
   }

@@ -18,7 +18,7 @@ export interface EngineAnswer {
   /** Raw text; log streams have their frame headers in it. */
   readonly text: string;
   /** The body as JSON. */
-  json<Shape>(): Shape;
+  readonly json: () => unknown;
 }
 
 /**
@@ -46,11 +46,11 @@ export async function engineRequest(socketPath: string, order: EngineRequest): P
       });
       response.once("error", reject);
       response.once("end", () => {
-        resolve({ status: response.statusCode ?? 0, text, json: <Shape>() => JSON.parse(text) as Shape });
+        resolve({ status: response.statusCode ?? 0, text, json: () => JSON.parse(text) as unknown });
       });
     });
   });
-  if (isStream) await Promise.all([pipeline(body as Readable, request), answer]);
+  if (isStream) await Promise.all([pipeline(body, request), answer]);
   else request.end(body === undefined ? undefined : JSON.stringify(body));
   return answer;
 }

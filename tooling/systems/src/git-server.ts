@@ -43,9 +43,12 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
   // The server runs in this process and ends with it; what has to be looked after is its folder.
   const keeper = await supervise({ folder, environment: {} }, logFile);
   const environment = {
-    ...systemEnvironment(folder, { GIT_CONFIG_NOSYSTEM: "1" }),
-    ...{ GIT_AUTHOR_NAME: "Test", GIT_AUTHOR_EMAIL: "test@example.com" },
-    ...{ GIT_COMMITTER_NAME: "Test", GIT_COMMITTER_EMAIL: "test@example.com" },
+    ...systemEnvironment(folder),
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_AUTHOR_NAME: "Test",
+    GIT_AUTHOR_EMAIL: "test@example.com",
+    GIT_COMMITTER_NAME: "Test",
+    GIT_COMMITTER_EMAIL: "test@example.com",
   };
   const root = join(folder, "repositories");
   await mkdir(root);
@@ -61,7 +64,7 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
   const { address, port } = server.address() as AddressInfo;
   const endpoint = `http://${address}:${port}`;
   const version = (await runProgram(git.path, ["--version"], { environment })).trim().replace("git version ", "");
-  reportSystem({ system: "git-server", outcome: "started", version });
+  reportSystem("git-server", version);
   const stop = async () => {
     if (server.listening) {
       server.close();
@@ -70,7 +73,12 @@ export async function startGitServer(options: GitServerOptions = {}): Promise<Gi
     await keeper.stop();
   };
   return {
-    ...{ system: "git-server", version, processId: process.pid, folder, logFile, endpoint },
+    system: "git-server",
+    version,
+    processId: process.pid,
+    folder,
+    logFile,
+    endpoint,
     stop,
     [Symbol.asyncDispose]: stop,
     createRepository: (name, files = { "README.md": `# ${name}\n` }) =>

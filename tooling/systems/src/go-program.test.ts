@@ -13,14 +13,14 @@ import { systemsAreRequired } from "./report.ts";
 import { runProgram } from "./run-program.ts";
 
 const hello: GoProgram = { name: "hello", package: "example.test/hello", version: "v1.0.0" };
-const program = 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("hello\\n") }\n';
+const program = "package main\n\nfunc main() {}\n";
 
 describe.skipIf(findProgram("go") === undefined && !systemsAreRequired())("requireGoProgram", () => {
   let folder = "";
-  let printed: readonly string[][] = [];
+  let printed: unknown[][] = [];
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "fleetfoot-go-"));
-    printed = vi.spyOn(console, "error").mockImplementation(() => {}).mock.calls as string[][];
+    printed = vi.spyOn(console, "error").mockImplementation(() => {}).mock.calls;
     // A module proxy is a folder of files, so the real `go install` runs without a network.
     vi.stubEnv("GOPROXY", pathToFileURL(join(folder, "proxy")).href);
     vi.stubEnv("GONOSUMDB", "example.test/*");
@@ -34,23 +34,20 @@ describe.skipIf(findProgram("go") === undefined && !systemsAreRequired())("requi
 
   describeWithProgram("zip", (zip) => {
     it("builds once for two who need it at the same time, and writes nothing below HOME", async () => {
-      await publish(zip().path, join(folder, "proxy"), folder);
-      const systems = join(folder, "systems");
-      const paths = await Promise.all([1, 2].map(() => requireGoProgram(hello, "this test", systems)));
-      expect(new Set(paths)).toEqual(new Set([join(systems, "hello/v1.0.0/hello")]));
-      expect(await runProgram(paths[0] ?? "", [], { environment: systemEnvironment("/") })).toBe("hello\n");
-      expect(printed).toEqual([["systems: building hello v1.0.0 (takes minutes, once) for this test"]]);
-      expect(await readdir(join(systems, "hello/v1.0.0"))).toEqual(["hello"]);
-      expect(await readdir(join(folder, "user"))).toEqual([]);
-    });
-
-    it("says what is in the way when the build fails, and tries again the next time", async () => {
       const systems = join(folder, "systems");
       const failed = await requireGoProgram(hello, "this test", systems).catch((error: unknown) => error);
       expect(failed).toBeInstanceOf(SystemUnavailableError);
       expect(String(failed)).toContain("example.test/hello@v1.0.0");
+
+      // A failed build stands in nobody's way.
       await publish(zip().path, join(folder, "proxy"), folder);
-      expect(await requireGoProgram(hello, "this test", systems)).toContain("hello/v1.0.0/hello");
+      printed.length = 0;
+      const paths = await Promise.all([1, 2].map(() => requireGoProgram(hello, "this test", systems)));
+      expect(new Set(paths)).toEqual(new Set([join(systems, "hello/v1.0.0/hello")]));
+      await runProgram(paths[0] ?? "", [], { environment: systemEnvironment("/") });
+      expect(printed).toEqual([["systems: building hello v1.0.0 (takes minutes, once) for this test"]]);
+      expect(await readdir(join(systems, "hello/v1.0.0"))).toEqual(["hello"]);
+      expect(await readdir(join(folder, "user"))).toEqual([]);
     });
   });
 });

@@ -60,24 +60,41 @@ async function build(go: string, program: GoProgram, folder: string, home: strin
 /** The caller's Go settings (its proxy, its checksum data base), but every file that Go writes goes into our folder. */
 async function goEnvironment(go: string, folder: string, outputFolder: string): Promise<Environment> {
   const caller = callerEnvironment();
-  const settings = await runProgram(go, ["env", "GOENV", "GOFLAGS"], { environment: caller, folder: outputFolder });
-  const [settingsFile = "", flags = ""] = settings.split("\n");
   const goFolder = join(folder, "go");
-  return {
+  const environment = {
     ...caller,
-    // Go's telemetry counters go below HOME; a user's access to a private proxy must still be found there.
+    // Go's telemetry counters go below HOME; the user's own settings and access to a private proxy still count.
     HOME: join(goFolder, "home"),
     XDG_CONFIG_HOME: join(goFolder, "home", ".config"),
+    GOENV: caller["GOENV"] ?? (await findSettings(caller)),
     NETRC: caller["NETRC"] ?? join(homedir(), ".netrc"),
-    GOENV: settingsFile,
     GOPATH: goFolder,
     GOMODCACHE: join(goFolder, "modules"),
     GOCACHE: join(goFolder, "build"),
     GOBIN: outputFolder,
-    // Without this flag the module cache is read-only, and deleting the folder fails.
-    GOFLAGS: `${flags} -modcacherw`.trim(),
     CGO_ENABLED: "0",
   };
+  const flags = await runProgram(go, ["env", "GOFLAGS"], { environment, folder: outputFolder });
+  // Without this flag the module cache is read-only, and deleting the folder fails.
+  return { ...environment, GOFLAGS: `${flags.trim()} -modcacherw`.trim() };
+}
+
+/**
+ * The file that `go env -w` writes. The user's own one counts, too, when something has set another configuration folder.
+ *
+ * @see https://pkg.go.dev/os#UserConfigDir
+ */
+async function findSettings(caller: Environment): Promise<string> {
+  const folders = [
+    caller["XDG_CONFIG_HOME"],
+    join(homedir(), ".config"),
+    join(homedir(), "Library/Application Support"),
+  ];
+  for (const folder of folders) {
+    const file = join(folder ?? "", "go", "env");
+    if (folder !== undefined && (await exists(file))) return file;
+  }
+  return "off";
 }
 
 async function exists(path: string): Promise<boolean> {

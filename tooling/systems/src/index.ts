@@ -24,7 +24,6 @@ export type { Program, ProgramName } from "./programs.ts";
 export { startRegistry } from "./registry.ts";
 export type { Registry, RegistryOptions } from "./registry.ts";
 export { reportSystem, systemsAreRequired } from "./report.ts";
-export type { SystemReport } from "./report.ts";
 export { ProgramFailedError, runProgram } from "./run-program.ts";
 export type { RunOptions } from "./run-program.ts";
 export type { RunningSystem } from "./running-system.ts";

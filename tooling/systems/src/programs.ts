@@ -37,7 +37,7 @@ export interface Program {
  */
 export async function requireProgram(name: ProgramName, why = "the tests that call it"): Promise<Program> {
   const program = (await requirePrograms([name], why))[name];
-  reportSystem({ system: name, outcome: "started", version: program.version });
+  reportSystem(name, program.version);
   return program;
 }
 

@@ -22,14 +22,16 @@ function orderOf(program: string, { folder, port }: Place): Awaited<ReturnType<S
 
 const isReady = ({ host, port }: Place) => answersWell(`http://${host}:${port}/`);
 
+const sample = { system: "sample", version: "1", isReady };
+const idleProgram = "setInterval(() => {}, 1000)";
+const nowhere = { command: ["/nowhere/program"], environment: {} } as const;
+
 describe("startSystem", () => {
   it("takes another port when somebody else took the first, even one who answers the health check", async () => {
     const intruder = createServer((_, response) => response.end("somebody else"));
     const ports: number[] = [];
     await using system = await startSystem({
-      system: "sample",
-      version: "1",
-      isReady,
+      ...sample,
       order: async (place) => {
         ports.push(place.port);
         if (ports.length === 1) await once(intruder.listen(place.port, place.host), "listening");
@@ -45,9 +47,7 @@ describe("startSystem", () => {
   it("shows the end of the log when the system ends before it serves, and removes its folder", async () => {
     let folder = "";
     const failing = startSystem({
-      system: "sample",
-      version: "1",
-      isReady,
+      ...sample,
       order: (place) => {
         folder = place.folder;
         return orderOf(`console.error("the reason"); process.exit(7)`, place);
@@ -60,23 +60,19 @@ describe("startSystem", () => {
   });
 
   it("says so when the program cannot be run at all", async () => {
-    const order = () => ({ command: ["/nowhere/program"], environment: {} }) as const;
-    await expect(startSystem({ system: "sample", version: "1", isReady, order })).rejects.toThrow("ENOENT");
+    await expect(startSystem({ ...sample, order: () => nowhere })).rejects.toThrow("ENOENT");
   });
 
   it("gives up on a system that does not serve in time", async () => {
-    const order = (place: Place) => orderOf("setInterval(() => {}, 1000)", place);
-    await expect(startSystem({ system: "sample", version: "1", isReady, order, startDeadlineMs: 1 })).rejects.toThrow(
-      "does not serve after 1 ms",
-    );
+    await expect(
+      startSystem({ ...sample, order: (place) => orderOf(idleProgram, place), startDeadlineMs: 1 }),
+    ).rejects.toThrow("does not serve after 1 ms");
   });
 
   it("gives the system an explicit environment and nothing of the caller's", async () => {
     vi.stubEnv("AWS_CA_BUNDLE", "/somewhere/bundle.pem");
     await using system = await startSystem({
-      system: "sample",
-      version: "1",
-      isReady,
+      ...sample,
       order: (place) =>
         orderOf(
           `require("node:fs").writeFileSync("environment", Object.keys(process.env).join("\\n"));${serverProgram}`,
@@ -88,8 +84,7 @@ describe("startSystem", () => {
   });
 
   it("may be stopped twice", async () => {
-    const order = (place: Place) => orderOf(serverProgram, place);
-    const system = await startSystem({ system: "sample", version: "1", isReady, order });
+    const system = await startSystem({ ...sample, order: (place) => orderOf(serverProgram, place) });
     await Promise.all([system.stop(), system.stop()]);
     await system.stop();
     expect(existsSync(system.folder)).toBe(false);

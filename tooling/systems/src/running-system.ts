@@ -10,7 +10,7 @@ import type { SupervisorOrder } from "./supervise.ts";
 
 /** A system that runs until it is disposed of, or until this process ends. */
 export interface RunningSystem extends AsyncDisposable {
-  /** Name and version, as the report lists them. */
+  /** Name, as the report lists it. */
   readonly system: string;
   readonly version: string;
   /** Process id of the system's first process. */
@@ -58,7 +58,7 @@ export async function startSystem(start: StartOrder): Promise<RunningSystem & Pl
   for (let attempt = 1; ; attempt += 1) {
     const result = await tryStart(start);
     if (result !== "port taken") {
-      reportSystem({ system: start.system, outcome: "started", version: start.version });
+      reportSystem(start.system, start.version);
       return result;
     }
     if (attempt === portAttempts) throw new SystemStartError(start.system, `${portAttempts} ports were taken`, "");

@@ -58,12 +58,12 @@ async function runContainer({ processId, folder }: Held): Promise<Readonly<Recor
   const image = await importImage({ folder, request });
   const body = { Image: image, Cmd: ["sleep", "100000"] };
   const created = await request({ method: "POST", path: "/containers/create", body });
-  const path = `/containers/${created.json<{ readonly Id: string }>().Id}/start`;
+  const path = `/containers/${(created.json() as { readonly Id: string }).Id}/start`;
   expect((await request({ method: "POST", path })).status).toBe(204);
 
   const [first] = readFileSync(`/proc/${processId}/task/${processId}/children`, "utf8").split(" ");
   const commandLine = readFileSync(`/proc/${first}/cmdline`, "latin1");
-  const [, controlGroup = ""] = /--cgroup-parent\0\/([^\0]+)/.exec(commandLine) ?? [];
+  const [, controlGroup = ""] = /--cgroup-parent=\/([^\0]+)/.exec(commandLine) ?? [];
   const [, link = ""] = /engine\0(ff-[^\0]+)/.exec(commandLine) ?? [];
   const namespace = readlinkSync(`/proc/${first}/ns/pid`);
   const controlGroupTrees = [

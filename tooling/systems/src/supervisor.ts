@@ -18,7 +18,7 @@ process.stdin.on("error", () => {});
 process.stdin.resume();
 // A socket says "close" after both an end and an error, and a pipe of the shell only "end".
 const closed = Promise.race([once(process.stdin, "end"), once(process.stdin, "close")]);
-void closed.finally(end);
+void closed.then(end);
 
 function start(command: readonly [string, ...string[]]): () => Promise<void> {
   const [program, ...args] = command;
@@ -46,7 +46,7 @@ function start(command: readonly [string, ...string[]]): () => Promise<void> {
   system.once("spawn", () => tell({ event: "started", processId: system.pid ?? 0 }));
   return async () => {
     // The data is thrown away, so there is nothing to shut down in good order.
-    if (running) killNamespace(system.pid) || killGroup(system.pid);
+    if (running && !killNamespace(system.pid)) killGroup(system.pid);
     await ended;
   };
 }
