@@ -1,6 +1,72 @@
-import type { ArchiveSummary, CreateArchiveOptions } from "./types.ts";
+import { CacheArchiveError, toArchiveError } from "./errors.ts";
+import { openOutputFile } from "./output-file.ts";
+import { printablePath, sortByPathBytes } from "./path-bytes.ts";
+import { checkedConcurrency } from "./settings.ts";
+import { writeTarZstd } from "./tar/write.ts";
+import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions } from "./types.ts";
+import { compressorFor } from "./zip/codec.ts";
+import { writeZip } from "./zip/write.ts";
 
-/** Writes an archive; it appears under its name only when it is complete. */
+/**
+ * Writes an archive. It is made beside `archivePath` and takes that place when it is complete; after any failure, also a
+ * killed process or a full disk, an older archive is still there, whole.
+ *
+ * @throws {CacheArchiveError} `outside-root`, `duplicate-name`: entries that cannot be archived; `entry-changed`: a file
+ *   vanished since it was listed; `no-space`, `io`: reading or writing failed; `invalid-option`
+ * @throws the signal's reason when it aborts
+ */
 export async function createArchive(options: CreateArchiveOptions): Promise<ArchiveSummary> {
-  throw new Error(`being written: ${options.archivePath}`);
+  const { root, archivePath, format = "zip", level = "default", signal } = options;
+  const concurrency = checkedConcurrency(options.concurrency);
+  signal?.throwIfAborted();
+  const entries = planEntries(options.entries);
+  const attempt = `write archive ${archivePath}`;
+  try {
+    const output = await openOutputFile(archivePath);
+    try {
+      if (format === "tarzstd") await writeTarZstd({ root, entries, output, level, signal });
+      else await writeZip({ root, entries, output, compressor: compressorFor(format, level), concurrency, signal });
+      signal?.throwIfAborted();
+      const bytes = output.offset;
+      await output.commit();
+      return { entries: entries.length, bytes };
+    } finally {
+      await output.discard();
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw toArchiveError(error, attempt);
+  }
+}
+
+/** Sorts, and refuses what would not come back to the same place. */
+function planEntries(entries: readonly ArchiveEntry[]): ArchiveEntry[] {
+  const sorted = sortByPathBytes(entries, (entry) => entry.path);
+  let before: string | undefined;
+  for (const entry of sorted) {
+    const name = printablePath(entry.path);
+    if (!isInside(entry)) {
+      throw new CacheArchiveError({
+        code: "outside-root",
+        message: `archive "${name}": it is not inside the root`,
+        entryName: name,
+      });
+    }
+    if (entry.path === before) {
+      throw new CacheArchiveError({
+        code: "duplicate-name",
+        message: `archive "${name}": it is listed twice`,
+        entryName: name,
+      });
+    }
+    before = entry.path;
+  }
+  return sorted;
+}
+
+function isInside({ path, kind }: ArchiveEntry): boolean {
+  if (path === ".") return kind === "directory";
+  return (
+    !path.includes("\0") && path.split("/").every((segment) => segment !== "" && segment !== "." && segment !== "..")
+  );
 }

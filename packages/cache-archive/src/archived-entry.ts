@@ -1,0 +1,12 @@
+/** What an archive says about one entry, whatever its format. */
+export interface ArchivedEntry {
+  /** As in the archive, not yet checked. */
+  readonly name: string;
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Permission bits, 0777 at most. */
+  readonly mode: number;
+  readonly mtimeMs: number;
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Bytes when unpacked. */
+  readonly bytes: number;
+}

@@ -1,0 +1,92 @@
+import type { ArchivedEntry } from "./archived-entry.ts";
+import { CacheArchiveError } from "./errors.ts";
+import { printablePath } from "./path-bytes.ts";
+
+/** Limits on what an archive may unpack to. */
+export interface RestoreLimits {
+  readonly maxBytes: number;
+  readonly maxRatio: number;
+}
+
+/** An entry and its place: a clean slash path relative to the root, or `.`. */
+export interface PlannedEntry<T extends ArchivedEntry> {
+  readonly entry: T;
+  readonly target: string;
+}
+
+/** What is written in which order: files, then links, then the metadata of directories. */
+export interface RestorePlan<T extends ArchivedEntry> {
+  readonly directories: readonly PlannedEntry<T>[];
+  readonly files: readonly PlannedEntry<T>[];
+  readonly symlinks: readonly PlannedEntry<T>[];
+}
+
+/** Grows by one entry at a time, so that a long archive can be planned in turns. */
+export class RestorePlanner<T extends ArchivedEntry> {
+  readonly #directories: PlannedEntry<T>[] = [];
+  readonly #files: PlannedEntry<T>[] = [];
+  readonly #symlinks: PlannedEntry<T>[] = [];
+  readonly #targets = new Set<string>();
+  readonly #limits: RestoreLimits;
+  readonly #archiveBytes: number;
+  #bytes = 0;
+
+  constructor(limits: RestoreLimits, archiveBytes: number) {
+    this.#limits = limits;
+    this.#archiveBytes = archiveBytes;
+  }
+
+  /**
+   * @throws {CacheArchiveError} `outside-root`: the name leads out; `duplicate-name`: another entry has the same place;
+   *   `too-large`: all entries so far are above a limit
+   */
+  add(entry: T): void {
+    if (entry.kind === "other") return;
+    const target = targetOf(entry);
+    if (this.#targets.has(target)) {
+      throw failure("duplicate-name", entry, "another entry has the same place");
+    }
+    this.#targets.add(target);
+    this.#count(entry);
+    const list = { file: this.#files, symlink: this.#symlinks, directory: this.#directories }[entry.kind];
+    list.push({ entry, target });
+  }
+
+  get plan(): RestorePlan<T> {
+    return { directories: this.#directories, files: this.#files, symlinks: this.#symlinks };
+  }
+
+  #count(entry: T): void {
+    this.#bytes += entry.bytes;
+    const { maxBytes, maxRatio } = this.#limits;
+    if (this.#bytes > maxBytes) {
+      throw failure("too-large", entry, `with it the files have more than maxBytes ${maxBytes}`);
+    }
+    if (this.#bytes > maxRatio * this.#archiveBytes) {
+      throw failure("too-large", entry, `with it the files are more than maxRatio ${maxRatio} times the archive`);
+    }
+  }
+}
+
+/** Where an entry goes: an absolute name lands below the root; one that climbs out of it is refused. */
+function targetOf(entry: ArchivedEntry): string {
+  if (entry.name.includes("\0")) throw failure("malformed", entry, "its name holds a zero byte");
+  const segments: string[] = [];
+  for (const segment of entry.name.split("/")) {
+    if (segment === "" || segment === ".") continue;
+    if (segment !== "..") segments.push(segment);
+    else if (segments.pop() === undefined) throw failure("outside-root", entry, "its name leads outside the root");
+  }
+  if (segments.length > 0) return segments.join("/");
+  if (entry.kind !== "directory") throw failure("malformed", entry, "its name is that of the root");
+  return ".";
+}
+
+function failure(
+  code: "malformed" | "outside-root" | "duplicate-name" | "too-large",
+  entry: ArchivedEntry,
+  what: string,
+): CacheArchiveError {
+  const entryName = printablePath(entry.name);
+  return new CacheArchiveError({ code, message: `entry "${entryName}": ${what}`, entryName });
+}
