@@ -82,3 +82,4 @@ export type {
   TraceSource,
 } from "./reporting/types.ts";
 export { startJobReporter } from "./reporting/job-reporter.ts";
+export { startPolling } from "./polling/poller.ts";
