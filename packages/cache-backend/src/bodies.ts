@@ -56,17 +56,21 @@ export async function* readChunks(
 }
 
 /**
- * Makes a body from chunks that are produced on demand. The chunks' own `finally` runs when the body is read to its end,
- * cancelled, or ended by the signal.
+ * Makes a body from chunks that are produced on demand.
+ *
+ * @param onEnd - releases what the chunks come from; called when the body was read to its end, failed, was cancelled, or
+ *   was ended by the signal, also when no chunk was ever asked for, in which case no `finally` of the chunks runs
  */
 export function bodyFrom(
   chunks: AsyncGenerator<Uint8Array, void, void>,
   signal?: AbortSignal,
+  onEnd: () => Promise<void> = async () => {},
 ): ReadableStream<Uint8Array> {
   let onAbort: (() => void) | undefined;
   const release = async (): Promise<void> => {
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
     await chunks.return();
+    await onEnd();
   };
   return new ReadableStream<Uint8Array>(
     {

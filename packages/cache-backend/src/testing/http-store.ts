@@ -184,7 +184,10 @@ function opened(response: Response, call: Call): StoredObject {
       throw new CacheStoreError({ code: "truncated", ...factsOfCall(call), reason }, { cause: error });
     }
   };
-  return { facts: factsOf(response), body: bodyFrom(chunks(), call.signal) };
+  const release = async (): Promise<void> => {
+    if (!stream.locked) await stream.cancel();
+  };
+  return { facts: factsOf(response), body: bodyFrom(chunks(), call.signal, release) };
 }
 
 async function discarded(response: Response): Promise<undefined> {
