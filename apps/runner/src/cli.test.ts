@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { runCli } from "./cli.ts";
 import { commands } from "./commands.ts";
-import { testContext } from "./testing.ts";
+import { testContext } from "./testing/context.ts";
 
 describe("fleetfoot", () => {
   it("explains itself to a newcomer", async () => {

@@ -1,1 +1,3 @@
-export {};
+export { runCli } from "./cli.ts";
+export { StopReason } from "./context.ts";
+export type { CliContext, Output, StopSignals } from "./context.ts";

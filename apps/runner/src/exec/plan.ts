@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Pipeline, type Problem, resolvePipeline } from "@fleetfoot/ci-config";
-import { predefinedVariables } from "@fleetfoot/local-coordinator";
+import { pipelineVariables } from "@fleetfoot/local-coordinator";
 import { UsageError } from "../errors.ts";
 import type { Git } from "./git.ts";
 import type { ExecOptions } from "./options.ts";
 import { type PipelineFacts, pipelineFacts } from "./facts.ts";
 import { type Project, readProject } from "./project.ts";
+import { selectJobs } from "./select.ts";
 
 /** What would run. */
 export interface Plan {
@@ -25,7 +26,7 @@ export async function planPipeline(options: ExecOptions, git: Git, signal: Abort
   const project = await readProject(options.directory, git);
   const facts = pipelineFacts(project, options);
   const variables = Object.fromEntries(
-    [...predefinedVariables(facts), ...options.variables].map(({ key, value }) => [key, value]),
+    [...pipelineVariables(facts), ...options.variables].map(({ key, value }) => [key, value]),
   );
   const resolution = await resolvePipeline({
     file: options.file,
@@ -33,7 +34,6 @@ export async function planPipeline(options: ExecOptions, git: Git, signal: Abort
     listFiles: () => listFiles(git),
     variables,
     jobNames: options.jobNames,
-    withNeeds: options.withNeeds,
     signal,
   });
   if (resolution.errors.length > 0)
@@ -43,7 +43,14 @@ export async function planPipeline(options: ExecOptions, git: Git, signal: Abort
       cure: "Try another --source, other variables, or name the jobs to run.",
     });
   }
-  return { project, facts, pipeline: resolution.pipeline, warnings: resolution.warnings };
+  const { pipeline, unknown } = selectJobs(resolution.pipeline, options.jobNames, options.withNeeds);
+  if (unknown.length > 0) {
+    const known = [...new Set(resolution.pipeline.jobs.map((job) => job.baseName))];
+    throw new UsageError(`${options.file} has no job ${unknown.map((name) => `"${name}"`).join(", ")}.`, {
+      cure: `It has: ${known.join(", ")}.`,
+    });
+  }
+  return { project, facts, pipeline, warnings: resolution.warnings };
 }
 
 /** `file:line: text`, one per line. */

@@ -1,4 +1,4 @@
-import type { CliContext } from "./context.ts";
+import type { CliContext } from "../context.ts";
 
 /** A context for tests that keeps what was printed. */
 export interface TestContext extends CliContext {

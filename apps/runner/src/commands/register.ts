@@ -1,0 +1,138 @@
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { type CoordinatorClient, type RegisterRunnerResult, Secret } from "@fleetfoot/coordinator-client";
+import { addRunner } from "@fleetfoot/runner-config";
+import type { CommandAction, Invocation } from "../command.ts";
+import { configPath, loadConfig, saveConfig } from "../config-file.ts";
+import type { CliContext } from "../context.ts";
+import { defined } from "../defined.ts";
+import { UsageError } from "../errors.ts";
+import { createProcessLog } from "../process-log.ts";
+import { connect } from "../run/connect.ts";
+import { SUPPORTED_EXECUTORS } from "../run/executors.ts";
+import { loadSystemId } from "../system-id.ts";
+
+const AUTHENTICATION_TOKEN = /^glrt-/;
+
+/** Checks a token with its instance and adds the runner to the file. */
+export const register: CommandAction = async (invocation, context) => {
+  const path = configPath(invocation, context);
+  const { text } = await loadConfig(path, context.environment);
+  const answers = await askForWhatIsMissing(invocation, context);
+  const logger = createProcessLog({ output: context.stderr, now: Date.now });
+  const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
+  const client = connect(answers, logger);
+  try {
+    const result = await introduce(client, answers, systemId, context.stop.forced);
+    if (result.runner === undefined) {
+      throw new UsageError(`${answers.url} did not accept the runner: ${result.message}`, { cure: cureFor(result) });
+    }
+    const { id, token, tokenObtainedAt, tokenExpiresAt } = result.runner;
+    const limit = Number(invocation.text("limit") ?? 0);
+    const entry = {
+      ...answers,
+      id,
+      token: token.reveal(),
+      tokenObtainedAt,
+      tokenExpiresAt,
+      limit,
+      environment: invocation.texts("env"),
+    };
+    try {
+      await saveConfig(
+        path,
+        addRunner(text, {
+          ...entry,
+          ...defined({ buildsDirectory: invocation.text("builds-dir"), cacheDirectory: invocation.text("cache-dir") }),
+        }),
+      );
+    } catch (error) {
+      // A runner that no file knows would stay on the instance for ever.
+      await client.unregisterRunner({ token, systemId });
+      throw new UsageError(`${path} cannot be written; the runner was removed from the instance again.`, {
+        cure: "Check the folder's owner and mode, or name another file with --config.",
+        cause: error,
+      });
+    }
+    context.stdout.write(`Runner "${answers.name}" was added to ${path}. fleetfoot run takes its jobs.\n`);
+    return 0;
+  } finally {
+    await client.close();
+  }
+};
+
+interface Answers {
+  readonly url: string;
+  readonly credential: { readonly kind: "authentication" | "registration"; readonly token: Secret };
+  readonly name: string;
+  readonly executor: string;
+  readonly shell: string;
+  readonly tags: readonly string[];
+}
+
+async function askForWhatIsMissing(invocation: Invocation, context: CliContext): Promise<Answers> {
+  const ask = invocation.flag("non-interactive") ? undefined : context.ask;
+  const need = async (option: string, question: string, fallback?: string): Promise<string> => {
+    const given = invocation.text(option);
+    if (given !== undefined) return given;
+    const answer =
+      ask === undefined ? "" : (await ask(`${question}${fallback === undefined ? "" : ` [${fallback}]`}: `)).trim();
+    if (answer !== "") return answer;
+    if (fallback !== undefined) return fallback;
+    throw new UsageError(`--${option} is missing.`, {
+      cure: `Give it as an option${ask === undefined ? "" : " or answer the question"}.`,
+    });
+  };
+  const registrationToken = invocation.text("registration-token");
+  const url = await need("url", "Address of the GitLab instance (for example https://gitlab.com)");
+  const token = registrationToken ?? (await need("token", "Token of the runner"));
+  const tags = (invocation.text("tag-list") ?? "")
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter((tag) => tag !== "");
+  const isAuthentication = registrationToken === undefined || AUTHENTICATION_TOKEN.test(token);
+  if (tags.length > 0 && registrationToken === undefined) {
+    throw new UsageError("--tag-list does not go with an authentication token: the instance keeps the tags.", {
+      cure: "Leave it out and set the tags in the runner's page on the instance.",
+    });
+  }
+  if (tags.length > 0 && isAuthentication) {
+    context.stderr.write(
+      "WARNING: --tag-list is ignored: the instance keeps the tags of a runner with an authentication token.\n",
+    );
+  }
+  return {
+    url,
+    credential: { kind: isAuthentication ? "authentication" : "registration", token: new Secret(token) },
+    name: invocation.text("description") ?? (await need("name", "Name of the runner", hostname())),
+    executor: supportedExecutor(await need("executor", `Executor (${SUPPORTED_EXECUTORS.join(", ")})`)),
+    shell: invocation.text("shell") ?? "bash",
+    tags,
+  };
+}
+
+function introduce(
+  client: CoordinatorClient,
+  answers: Answers,
+  systemId: string,
+  signal: AbortSignal,
+): Promise<RegisterRunnerResult> {
+  const { kind, token } = answers.credential;
+  return kind === "authentication"
+    ? client.adoptRunner({ token, systemId }, { signal })
+    : client.registerRunner({ token, description: answers.name, tags: answers.tags }, { signal });
+}
+
+function supportedExecutor(executor: string): string {
+  if (SUPPORTED_EXECUTORS.includes(executor)) return executor;
+  throw new UsageError(`The executor "${executor}" is not supported.`, {
+    cure: `Supported: ${SUPPORTED_EXECUTORS.join(", ")}.`,
+  });
+}
+
+function cureFor(result: RegisterRunnerResult): string {
+  if (result.status === 403) return "Check the token: copy it again from the runner's page on the instance.";
+  if (result.status === 410)
+    return "This instance wants runners to be made on it first. Make one there and give its token with --token.";
+  return "Check the address, and that the instance can be reached from here.";
+}

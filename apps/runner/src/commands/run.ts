@@ -1,0 +1,107 @@
+import { unwatchFile, watchFile } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Logger } from "@fleetfoot/coordinator-client";
+import type { CommandAction } from "../command.ts";
+import { type ConfigFile, configPath, loadConfig } from "../config-file.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { acquireLock, type Lock, LockedError } from "../lock.ts";
+import { createProcessLog } from "../process-log.ts";
+import { type RunnerProcess, startRunnerProcess } from "../run/runner-process.ts";
+import { loadSystemId } from "../system-id.ts";
+
+const RELOAD_CHECK_MS = 3000;
+
+/** Takes jobs for every runner of the configuration until the process is told to stop. */
+export const run: CommandAction = async (invocation, context) => {
+  const path = configPath(invocation, context);
+  const file = await loadConfig(path, context.environment);
+  const logger = createProcessLog({
+    output: context.stderr,
+    level: invocation.text("log-level") ?? file.config.logLevel,
+    format: invocation.text("log-format") ?? file.config.logFormat,
+    now: Date.now,
+  });
+  const lock = await lockConfig(path);
+  try {
+    tellProblems(file, logger);
+    const runnerProcess = await startRunnerProcess({
+      config: file.config,
+      systemId: await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) }),
+      workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
+      environment: context.environment,
+      logger,
+      stop: context.stop,
+    });
+    logger.info("Waiting for jobs", {
+      config: path,
+      runners: file.config.runners.length,
+      concurrent: file.config.concurrent,
+    });
+    const endReloading = reloadOnChange({ path, context, logger, runnerProcess });
+    try {
+      return (await runnerProcess.stopped) ? 0 : 1;
+    } finally {
+      endReloading();
+    }
+  } finally {
+    await lock.release();
+  }
+};
+
+/** Two processes with one configuration would take each other's builds directories. */
+async function lockConfig(path: string): Promise<Lock> {
+  try {
+    return await acquireLock(`${path}.lock`);
+  } catch (error) {
+    if (error instanceof LockedError) {
+      throw new UsageError(`Process ${error.processId} runs with ${path} already.`, {
+        cure: "Stop it first, raise concurrent in the file for more jobs at once, or use a file of its own with --config.",
+        cause: error,
+      });
+    }
+    throw new UsageError(`${path}.lock cannot be made: ${error instanceof Error ? error.message : String(error)}`, {
+      cure: "Check that the folder of the configuration can be written, or name another file with --config.",
+      cause: error,
+    });
+  }
+}
+
+/** Loads the configuration again when the file has changed or somebody asks for it. A broken one changes nothing. */
+function reloadOnChange(watch: {
+  readonly path: string;
+  readonly context: CliContext;
+  readonly logger: Logger;
+  readonly runnerProcess: RunnerProcess;
+}): () => void {
+  const { path, context, logger, runnerProcess } = watch;
+  const reload = (): void => {
+    loadConfig(path, context.environment).then(
+      (file) => {
+        tellProblems(file, logger);
+        runnerProcess.update(file.config);
+        logger.info("Configuration loaded", {
+          config: path,
+          runners: file.config.runners.length,
+          concurrent: file.config.concurrent,
+        });
+      },
+      (error: unknown) => logger.error("Failed to load config; the old one stays in force", { error }),
+    );
+  };
+  watchFile(path, { interval: RELOAD_CHECK_MS }, (now, before) => {
+    if (now.mtimeMs !== before.mtimeMs) reload();
+  });
+  const endSignal = context.stop.onReload(reload);
+  return () => {
+    unwatchFile(path);
+    endSignal();
+  };
+}
+
+function tellProblems(file: ConfigFile, logger: Logger): void {
+  for (const { path, message } of file.problems)
+    logger.warn(message, { config: file.path, ...(path === "" ? {} : { at: path }) });
+  if (file.config.runners.length === 0)
+    logger.warn("There is no runner in the configuration; fleetfoot register adds one", { config: file.path });
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { parseRunnerConfig, type ConfigProblem, type RunnerConfig } from "@fleetfoot/runner-config";
+import type { Invocation } from "./command.ts";
+import type { CliContext } from "./context.ts";
+import { UsageError } from "./errors.ts";
+
+/** The `config.toml` of this process. */
+export interface ConfigFile {
+  /** Absolute. */
+  readonly path: string;
+  /** Text of the file; empty when there is none. */
+  readonly text: string;
+  readonly config: RunnerConfig;
+  readonly problems: readonly ConfigProblem[];
+}
+
+/**
+ * Finds the configuration: the one that was named, else the system's for root and the user's own for everybody else.
+ *
+ * @see job-execution 3
+ */
+export function configPath(invocation: Invocation, context: CliContext): string {
+  const named = invocation.text("config");
+  if (named !== undefined) return resolve(context.workingDirectory, named);
+  return context.isRoot ? "/etc/gitlab-runner/config.toml" : join(context.homeDirectory, ".gitlab-runner/config.toml");
+}
+
+/**
+ * Reads and checks the configuration. A missing file is an empty one.
+ *
+ * @throws {UsageError} the file cannot be read or has errors; the message names all of them
+ */
+export async function loadConfig(path: string, environment: Readonly<Record<string, string>>): Promise<ConfigFile> {
+  const text = await readText(path);
+  const { config, problems } = parseRunnerConfig(text, { environment });
+  const errors = problems.filter((problem) => problem.severity === "error");
+  if (config === undefined || errors.length > 0) throw new UsageError(describeConfigProblems(path, errors));
+  return { path, text, config, problems };
+}
+
+/** `file: path: text`, one per line. */
+export function describeConfigProblems(path: string, problems: readonly ConfigProblem[]): string {
+  return problems
+    .map((problem) => `${path}: ${problem.path === "" ? "" : `${problem.path}: `}${problem.message}`)
+    .join("\n");
+}
+
+/** Replaces the file as a whole: a reader, and a power cut, find the old text or the new one. */
+export async function saveConfig(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomUUID()}`;
+  try {
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return "";
+    throw new UsageError(`${path} cannot be read (${String(code ?? error)}).`, {
+      cure: "Check the file's owner and mode, or name another file with --config.",
+      cause: error,
+    });
+  }
+}

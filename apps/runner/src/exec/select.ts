@@ -1,0 +1,47 @@
+import type { Pipeline, PipelineJob } from "@fleetfoot/ci-config";
+
+/** The part of a pipeline that was asked for, and the names that fit no job. */
+export interface SelectedJobs {
+  readonly pipeline: Pipeline;
+  readonly unknown: readonly string[];
+}
+
+/**
+ * Keeps the jobs that are named, by their own name or by the one that all parallel instances share.
+ *
+ * @param names - empty keeps all jobs
+ * @param withNeeds - keeps what they need, too: the jobs of `needs`, or all earlier stages
+ * @returns a pipeline in which no job waits for one that is not there
+ */
+export function selectJobs(pipeline: Pipeline, names: readonly string[], withNeeds: boolean): SelectedJobs {
+  if (names.length === 0) return { pipeline, unknown: [] };
+  const isNamed = (job: PipelineJob, name: string): boolean => job.name === name || job.baseName === name;
+  const kept = new Set<PipelineJob>();
+  const keep = (job: PipelineJob): void => {
+    if (kept.has(job)) return;
+    kept.add(job);
+    if (withNeeds) for (const needed of neededJobs(pipeline, job)) keep(needed);
+  };
+  for (const job of pipeline.jobs) if (names.some((name) => isNamed(job, name))) keep(job);
+  const jobs = pipeline.jobs.filter((job) => kept.has(job));
+  const present = new Set(jobs.map((job) => job.name));
+  return {
+    pipeline: { ...pipeline, jobs: jobs.map((job) => withoutAbsent(job, present)) },
+    unknown: names.filter((name) => !pipeline.jobs.some((job) => isNamed(job, name))),
+  };
+}
+
+function neededJobs(pipeline: Pipeline, job: PipelineJob): readonly PipelineJob[] {
+  if (job.needs !== undefined)
+    return pipeline.jobs.filter((other) => job.needs?.some((need) => need.job === other.name));
+  const stage = pipeline.stages.indexOf(job.stage);
+  return pipeline.jobs.filter((other) => pipeline.stages.indexOf(other.stage) < stage && other.when !== "manual");
+}
+
+function withoutAbsent(job: PipelineJob, present: ReadonlySet<string>): PipelineJob {
+  return {
+    ...job,
+    needs: job.needs?.filter((need) => present.has(need.job)),
+    dependencies: job.dependencies?.filter((name) => present.has(name)),
+  };
+}

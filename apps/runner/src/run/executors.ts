@@ -1,0 +1,15 @@
+import { createShellExecutor } from "@fleetfoot/executor-shell";
+import type { Executor } from "@fleetfoot/job-runner";
+
+/** Names that `executor` in `config.toml` may have. */
+export const SUPPORTED_EXECUTORS: readonly string[] = ["shell"];
+
+/** Makes the executor of a runner; undefined when its name is not supported. */
+export function createExecutor(
+  runner: { readonly executor: string; readonly shell: string },
+  environment: Readonly<Record<string, string>>,
+): Executor | undefined {
+  return runner.executor === "shell"
+    ? createShellExecutor({ shell: runner.shell === "sh" ? "sh" : "bash", environment })
+    : undefined;
+}
