@@ -1,0 +1,18 @@
+// `npm run bench -- NAME`: one benchmark. Each prints ratios of programs that were measured in the same run, on the same machine.
+import { run } from "./process.ts";
+
+const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () => Promise<void> }>>> = {
+  runner: () => import("./runner.ts"),
+  exec: () => import("./exec.ts"),
+};
+
+const name = process.argv[2];
+const load = name === undefined ? undefined : benchmarks[name];
+if (load === undefined) {
+  console.error(`Usage: npm run bench -- NAME, where NAME is one of ${Object.keys(benchmarks).join(", ")}.`);
+  process.exitCode = 1;
+} else {
+  // What users install is measured, not the sources.
+  await run("turbo", ["run", "build", "--filter=fleetfoot", "--output-logs=errors-only"]);
+  await (await load()).measure();
+}
