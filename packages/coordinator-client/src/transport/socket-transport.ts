@@ -102,7 +102,8 @@ function toWireResponse(response: Dispatcher.ResponseData): WireResponse {
     statusText,
     header(name) {
       const value = headers[name];
-      return typeof value === "string" ? value : value?.[0];
+      // The parser leaves tabs at the end of a value.
+      return (typeof value === "string" ? value : value?.[0])?.trim();
     },
     async bytes(maxBytes, maxMs) {
       const bytes = await readAll(body, maxBytes, maxMs);

@@ -92,8 +92,9 @@ export async function discardBody(reader: BodyReader, signal: AbortSignal | unde
 
 /** First value of a header. `Headers` joins what occurred several times, which matters for the two that name a wait. */
 export function headerValue(headers: Headers, name: string): string | undefined {
-  const value = headers.get(name);
-  if (value === null) {
+  // The platform leaves tabs at the end of a value.
+  const value = headers.get(name)?.trim();
+  if (value === undefined) {
     return undefined;
   }
   if (name === "retry-after") {
