@@ -24,7 +24,7 @@ install "$@" || { apt-get update && install "$@"; }
 `;
 
 /** What stands in the way of installing Debian packages; undefined when nothing does. */
-export function whyNoDebianPackages(): string | undefined {
+function whyNoDebianPackages(): string | undefined {
   if (findProgram("apt-get") === undefined) return "there is no apt-get";
   if (process.getuid?.() !== 0) return "only root may install Debian packages";
   return undefined;

@@ -117,7 +117,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
 }
 
 /** What stands in the way of a Docker engine on this machine; undefined when nothing is known to. */
-export function whyNoDockerEngine(): string | undefined {
+function whyNoDockerEngine(): string | undefined {
   if (process.platform !== "linux") return "it needs Linux";
   if (process.getuid?.() !== 0) return "only root may start a Docker engine";
   return undefined;

@@ -7,7 +7,7 @@ export type { DockerEngine, DockerEngineOptions } from "./docker-engine.ts";
 export { importImage } from "./docker-image.ts";
 export type { ImageOptions } from "./docker-image.ts";
 export type { EngineAnswer, EngineRequest } from "./engine-request.ts";
-export { systemEnvironment } from "./environment.ts";
+export { callerEnvironment, systemEnvironment } from "./environment.ts";
 export type { Environment } from "./environment.ts";
 export { SystemStartError, SystemUnavailableError } from "./errors.ts";
 export { startFakeGcsServer } from "./fake-gcs-server.ts";

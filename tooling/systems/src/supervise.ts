@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { systemEnvironment } from "./environment.ts";
 import type { Environment } from "./environment.ts";
 
@@ -48,13 +48,17 @@ export interface Supervised {
  */
 export async function supervise(order: SupervisorOrder, logFile: string): Promise<Supervised> {
   const log = openSync(logFile, "a");
-  const supervisor = spawn(process.execPath, [join(import.meta.dirname, "supervisor.ts"), JSON.stringify(order)], {
-    cwd: "/",
-    env: systemEnvironment("/"),
-    // A session of its own: Ctrl-C in a terminal, or the kill of our whole group, must not hit it before it has cleaned up.
-    detached: true,
-    stdio: ["pipe", "pipe", log],
-  }) as ChildProcessByStdio<Writable, Readable, null>;
+  const supervisor = spawn(
+    process.execPath,
+    [fileURLToPath(new URL("./supervisor.ts", import.meta.url)), JSON.stringify(order)],
+    {
+      cwd: "/",
+      env: systemEnvironment("/"),
+      // A session of its own: Ctrl-C in a terminal, or the kill of our whole group, must not hit it before it has cleaned up.
+      detached: true,
+      stdio: ["pipe", "pipe", log],
+    },
+  ) as ChildProcessByStdio<Writable, Readable, null>;
   closeSync(log);
   const supervisorEnded = once(supervisor, "close");
   let endedHow: string | undefined;

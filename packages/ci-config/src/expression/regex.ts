@@ -1,4 +1,9 @@
-type Engine = typeof import("re2js");
+import type { RE2JS, RE2JSException } from "re2js";
+
+interface Engine {
+  readonly RE2JS: typeof RE2JS;
+  readonly RE2JSException: typeof RE2JSException;
+}
 
 /** Tells whether a text contains a match. */
 export interface Pattern {

@@ -131,7 +131,8 @@ class Converter {
 
   #scalar(node: Scalar, place: Place): ConfigNode {
     const { tag, type } = node;
-    const text = typeof node.value === "string" ? node.value : String(node.value ?? "");
+    // `!!int` and its kin are resolved by the parser even though the schema knows strings only.
+    const text = node.source ?? (typeof node.value === "string" ? node.value : "");
     if (tag !== undefined && !tag.startsWith("tag:yaml.org,2002:") && tag !== "!") this.#unknownTag(tag, place);
     if (type !== "PLAIN" || tag === "tag:yaml.org,2002:str" || tag === "!")
       return { kind: "scalar", value: text, text, place };

@@ -45,7 +45,7 @@ export function jobVariables(options: JobVariablesOptions): readonly JobVariable
     }));
   const withoutEnvironment = [...options.shared, ...predefined(options), ...configured, ...reported, ...outside];
   if (job.environment === undefined) return withoutEnvironment;
-  // Its name and address may be made of the job's variables, but not the other way round.
+  // Its address may be made of the job's variables, but not the other way round.
   const environment = environmentVariables(job.environment, withoutEnvironment);
   return [...options.shared, ...predefined(options), ...environment, ...configured, ...reported, ...outside];
 }
@@ -80,12 +80,12 @@ function environmentVariables(
   environment: NonNullable<PipelineJob["environment"]>,
   variables: readonly JobVariable[],
 ): readonly JobVariable[] {
-  const expand = expander(variables);
-  const name = expand(environment.name);
+  const name = expander(variables)(environment.name);
   const shown = [
     visible("CI_ENVIRONMENT_NAME", name),
     visible("CI_ENVIRONMENT_SLUG", environmentSlug(name)),
-    visible("CI_ENVIRONMENT_ACTION", "start"),
+    visible("CI_ENVIRONMENT_ACTION", environment.action ?? "start"),
+    ...(environment.tier === undefined ? [] : [visible("CI_ENVIRONMENT_TIER", environment.tier)]),
   ];
   if (environment.url === undefined) return shown;
   return [...shown, visible("CI_ENVIRONMENT_URL", expander([...variables, ...shown])(environment.url))];

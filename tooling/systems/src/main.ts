@@ -1,5 +1,5 @@
 // Installs every system that the tests may need, so that no test waits for a build:
-//   node --conditions=@fleetfoot/source tooling/systems/src/install.ts
+//   node --conditions=@fleetfoot/source tooling/systems/src/main.ts
 import { requireGoProgram } from "./go-program.ts";
 import { fakeGcsServerProgram } from "./fake-gcs-server.ts";
 import { minioProgram } from "./minio.ts";
