@@ -1,0 +1,125 @@
+import { mkdir, mkdtemp, readdir, rm, cp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { runProgram, systemEnvironment } from "@fleetfoot-tooling/systems";
+import type { Environment } from "@fleetfoot-tooling/systems";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { limitConcurrency } from "./limit.ts";
+import { buildPackages, filesIn, packPackage, readFileIn } from "./pack.ts";
+import { publishedPackages } from "./packages.ts";
+import type { Manifest, PublishedPackage } from "./packages.ts";
+import { releaseEnvironment } from "./toolchain.ts";
+
+const packages = publishedPackages();
+const tarballs = new Map<string, string>();
+let folder = "";
+let environment: Environment = {};
+let buildProblem: unknown;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "fleetfoot-packed-"));
+  environment = await releaseEnvironment();
+  // Kept for a test of its own: a package that does not build must not hide what the others have to say.
+  await buildPackages(environment).catch((error: unknown) => {
+    buildProblem = error;
+  });
+  const two = limitConcurrency(2);
+  await Promise.all(
+    packages.map((each) => two(async () => tarballs.set(each.name, await packPackage(each, folder, environment)))),
+  );
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+it("builds every published package", () => {
+  expect(buildProblem).toBeUndefined();
+});
+
+describe.each(packages)("the tarball of $name", (each) => {
+  it("has a README, the license and what its manifest points to, and neither sources nor tests", async () => {
+    const tarball = tarballs.get(each.name) ?? "";
+    const files = await filesIn(tarball, environment);
+    const manifest = JSON.parse(await readFileIn(tarball, "package.json", environment)) as Manifest;
+    expect(files).toEqual(expect.arrayContaining(["LICENSE", "README.md", "package.json", ...targetsOf(manifest)]));
+    expect(files.filter((path) => /(^|\/)src\/|\.test\.|(?<!\.d)\.ts$/.test(path))).toEqual([]);
+  });
+
+  it("has types for every entry, and no condition and no version that only this workspace understands", async () => {
+    const manifest = JSON.parse(
+      await readFileIn(tarballs.get(each.name) ?? "", "package.json", environment),
+    ) as Manifest;
+    expect(conditionsIn(manifest.exports)).toEqual(new Set(["types", "default"]));
+    const ranges = Object.values({
+      ...manifest.dependencies,
+      ...manifest.peerDependencies,
+      ...manifest.optionalDependencies,
+    });
+    expect(ranges.filter((range) => /^(workspace|catalog|file|link):/.test(range))).toEqual([]);
+  });
+});
+
+describe("installed alone into an empty project", () => {
+  const two = limitConcurrency(2);
+
+  it.concurrent.each(packages)("$name runs its examples and its commands", (each) =>
+    two(async () => {
+      const project = await installAlone(each);
+      const commands = Object.keys(each.manifest.bin ?? {});
+      expect(each.examples.length + commands.length, "examples and commands").toBeGreaterThan(0);
+      // No certificates, no proxies and no condition of this repository: what a user's empty machine has.
+      const plain = systemEnvironment(project);
+      for (const example of each.examples) {
+        await cp(example, join(project, basename(example)));
+        const output = await runProgram(process.execPath, [basename(example)], { environment: plain, folder: project });
+        expect(output, basename(example)).not.toBe("");
+      }
+      for (const command of commands) {
+        const script = join("node_modules/.bin", command);
+        const output = await runProgram(process.execPath, [script, "--help"], { environment: plain, folder: project });
+        expect(output, command).not.toBe("");
+      }
+    }),
+  );
+});
+
+/** Installs one tarball; the workspace packages that it depends on come from their tarballs, since no registry has them. */
+async function installAlone(each: PublishedPackage): Promise<string> {
+  const project = join(folder, each.name.replace("/", "-"));
+  await mkdir(project);
+  const siblings = [...tarballs].filter(([name]) => name !== each.name);
+  await writeFile(
+    join(project, "package.json"),
+    JSON.stringify({
+      private: true,
+      type: "module",
+      dependencies: { [each.name]: `file:${tarballs.get(each.name)}` },
+      overrides: Object.fromEntries(siblings.map(([name, tarball]) => [name, `file:${tarball}`])),
+    }),
+  );
+  await runProgram("npm", ["install", "--prefer-offline", "--ignore-scripts", "--loglevel=error"], {
+    environment,
+    folder: project,
+  });
+  expect(await readdir(join(project, "node_modules"))).not.toEqual([]);
+  return project;
+}
+
+/** Files that a manifest promises. */
+function targetsOf(manifest: Manifest): readonly string[] {
+  const targets = [...leavesOf(manifest.exports).map(([, target]) => target), ...Object.values(manifest.bin ?? {})];
+  return [...new Set(targets.map((target) => target.replace(/^\.\//, "")))];
+}
+
+function conditionsIn(exports: unknown): ReadonlySet<string> {
+  return new Set(
+    leavesOf(exports)
+      .map(([condition]) => condition)
+      .filter((condition) => !condition.startsWith(".")),
+  );
+}
+
+/** The strings of an exports map, each with the key it stands under. */
+function leavesOf(exports: unknown): readonly (readonly [string, string])[] {
+  return Object.entries(exports ?? {}).flatMap(([key, value]): readonly (readonly [string, string])[] =>
+    typeof value === "string" ? [[key, value]] : leavesOf(value),
+  );
+}
