@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { CacheArchiveError } from "./errors.ts";
+import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { resolveExcludeItem, resolvePathItem } from "./select-item.ts";
 import type { ExcludeItem } from "./select-item.ts";
@@ -23,8 +23,13 @@ export async function selectFiles(options: SelectOptions): Promise<Selection> {
   const { root, signal } = options;
   signal?.throwIfAborted();
   const collector = new Collector(options);
-  for (const item of options.paths) await collector.addPath(item);
-  if (options.untracked === true) await collector.addUntracked();
+  try {
+    for (const item of options.paths) await collector.addPath(item);
+    if (options.untracked === true) await collector.addUntracked();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw toArchiveError(error, `look for files in ${root}`);
+  }
   signal?.throwIfAborted();
   return collector.finish(root);
 }
