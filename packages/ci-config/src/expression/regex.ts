@@ -48,7 +48,7 @@ export class RegexEngine {
   }
 }
 
-/** Cheap pre-check: operators and `only`/`except` are the places where patterns can stand. */
-export function mayUseRegex(fileText: string): boolean {
-  return /[=!]~/.test(fileText) || /^\s*["']?(?:only|except)\b/m.test(fileText);
+/** Cheap pre-check of a value: a condition with a pattern operator, or a pattern as `only` and `except` have it. */
+export function mayUseRegex(text: string): boolean {
+  return /[=!]~|^\/.*\/[imsU]*(?:@|$)/s.test(text);
 }

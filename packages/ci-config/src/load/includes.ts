@@ -1,5 +1,4 @@
 import type { RegexEngine } from "../expression/regex.ts";
-import { mayUseRegex } from "../expression/regex.ts";
 import type { ReadContext } from "../keywords/read.ts";
 import { wrongType } from "../keywords/read.ts";
 import { readRules } from "../keywords/rules.ts";
@@ -80,10 +79,11 @@ class Loader {
       return undefined;
     }
     const source = createSourceFile(path, text);
-    this.hasReferences ||= text.includes("!reference");
-    if (mayUseRegex(text)) await this.#engine.load();
-    const own = parseFile(source, this.#log);
-    if (own === undefined) return undefined;
+    const parsed = parseFile(source, this.#log);
+    if (parsed === undefined) return undefined;
+    this.hasReferences ||= parsed.hasReferences;
+    if (parsed.mayUseRegex) await this.#engine.load();
+    const own = parsed.root;
     this.#variables ??= this.#viewOf(own);
     const includes = valueOf(own, "include");
     const content = withoutKey(own, "include");

@@ -1,25 +1,37 @@
 import { isAlias, isMap, isScalar, isSeq, parseAllDocuments } from "yaml";
 import type { Document, Node, Pair, ParsedNode, Scalar, YAMLMap, YAMLSeq } from "yaml";
+import { mayUseRegex } from "../expression/regex.ts";
 import type { ProblemLog } from "../problem-log.ts";
 import type { ConfigNode, MapEntry, MapNode, Place } from "./nodes.ts";
 import { resolvePlainScalar } from "./plain-scalar.ts";
 import type { SourceFile } from "./source-file.ts";
+
+export interface ParsedFile {
+  readonly root: MapNode;
+  /** Whether there is a `!reference`, so that the tree need not be searched otherwise. */
+  readonly hasReferences: boolean;
+  /** Whether some text may hold a regular expression, so that the engine need not be loaded otherwise. */
+  readonly mayUseRegex: boolean;
+}
 
 /**
  * Reads one file into nodes; anchors, aliases and merge keys are resolved.
  *
  * @returns undefined when the file cannot be used; the log says why
  */
-export function parseFile(source: SourceFile, log: ProblemLog): MapNode | undefined {
+export function parseFile(source: SourceFile, log: ProblemLog): ParsedFile | undefined {
   const documents = readDocuments(source, log);
   if (documents === undefined) return undefined;
   const content = chooseDocument(documents, source, log);
   if (content === undefined) return undefined;
-  if (content === null) return { kind: "map", entries: new Map(), place: { source, offset: 0 } };
-  const node = new Converter(source, log).convert(content, 0).node;
-  if (node.kind === "map") return node;
+  const converter = new Converter(source, log);
+  const root = converter.convert(content, 0).node;
+  const { hasReferences, mayUseRegex } = converter;
+  if (root.kind === "map") return { root, hasReferences, mayUseRegex };
+  if (content === null)
+    return { root: { kind: "map", entries: new Map(), place: root.place }, hasReferences, mayUseRegex };
   log.error(
-    node.place,
+    root.place,
     "wrong-type",
     "",
     "the file must be a mapping of keywords and jobs, such as `build: { script: make }`",
@@ -90,6 +102,8 @@ interface Converted {
 const MAX_NODES = 1_000_000;
 
 class Converter {
+  hasReferences = false;
+  mayUseRegex = false;
   readonly #source: SourceFile;
   readonly #log: ProblemLog;
   readonly #anchors = new Map<string, Converted>();
@@ -132,7 +146,8 @@ class Converter {
   #scalar(node: Scalar, place: Place): ConfigNode {
     const { tag, type } = node;
     // `!!int` and its kin are resolved by the parser even though the schema knows strings only.
-    const text = node.source ?? (typeof node.value === "string" ? node.value : "");
+    const text = typeof node.value === "string" ? node.value : (node.source ?? "");
+    this.mayUseRegex ||= mayUseRegex(text);
     if (tag !== undefined && !tag.startsWith("tag:yaml.org,2002:") && tag !== "!") this.#unknownTag(tag, place);
     if (type !== "PLAIN" || tag === "tag:yaml.org,2002:str" || tag === "!")
       return { kind: "scalar", value: text, text, place };
@@ -150,6 +165,7 @@ class Converter {
   #list(node: YAMLSeq, place: Place): Converted {
     const items = node.items.map((item) => this.convert(item as Node | null, place.offset, false));
     if (node.tag === "!reference") {
+      this.hasReferences = true;
       return { node: { kind: "reference", path: items.map((item) => scalarText(item.node)), place }, size: 1 };
     }
     if (node.tag !== undefined && node.tag !== "tag:yaml.org,2002:seq") this.#unknownTag(node.tag, place);
