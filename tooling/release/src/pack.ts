@@ -3,14 +3,12 @@ import { repositoryFolder, runProgram, systemsFolder, withLock } from "@fleetfoo
 import type { Environment } from "@fleetfoot-tooling/systems";
 import type { PublishedPackage } from "./packages.ts";
 
-/** Builds what is published. Two test processes at once would write the same files. */
-export async function buildPackages(environment: Environment): Promise<void> {
+/** Builds what is published. Two test processes at once would write the same files, hence the lock. */
+export async function buildPackages(environment: Environment, folder: string = repositoryFolder): Promise<void> {
+  const args = ["run", "build", "--output-logs=errors-only", "--continue"];
   const filters = ["--filter=./packages/*", "--filter=./apps/*"];
   await withLock(join(systemsFolder, "locks", "build"), () =>
-    runProgram("turbo", ["run", "build", "--output-logs=errors-only", "--continue", ...filters], {
-      environment,
-      folder: repositoryFolder,
-    }),
+    runProgram("turbo", [...args, ...filters], { environment, folder }),
   );
 }
 

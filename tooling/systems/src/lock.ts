@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SystemUnavailableError } from "./errors.ts";
+import { findProgram } from "./find-program.ts";
 
 /**
  * Runs `work` while no other process of this machine runs work under the same lock file.
@@ -13,18 +14,15 @@ import { SystemUnavailableError } from "./errors.ts";
  * @throws {SystemUnavailableError} the program `flock` is not there
  */
 export async function withLock<Result>(lockFile: string, work: () => Promise<Result>): Promise<Result> {
+  const flock = findProgram("flock");
+  if (flock === undefined) throw new SystemUnavailableError("a lock", "there is no flock (util-linux)");
   await mkdir(dirname(lockFile), { recursive: true });
-  const holder = spawn("flock", ["--no-fork", lockFile, "sh", "-c", "echo held; exec cat"], {
+  const holder = spawn(flock, ["--no-fork", lockFile, "sh", "-c", "echo held; exec cat"], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const ended = once(holder, "close");
-  try {
-    await Promise.race([once(holder.stdout, "data"), ended.then(() => Promise.reject(new Error("flock ended")))]);
-  } catch (error) {
-    throw new SystemUnavailableError("a lock between processes", "the program `flock` (util-linux) does not run", {
-      cause: error,
-    });
-  }
+  const [held] = (await Promise.race([once(holder.stdout, "data"), ended])) as readonly unknown[];
+  if (!Buffer.isBuffer(held)) throw new Error(`flock ${lockFile}: exit status ${String(held)}`);
   try {
     return await work();
   } finally {
