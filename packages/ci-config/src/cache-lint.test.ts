@@ -13,7 +13,7 @@ async function lint(text: string): Promise<readonly Problem[]> {
 }
 
 describe("two cache entries of one key", () => {
-  it("CA A27: with different paths give one warning that names both entries", async () => {
+  it("CA A27, CA H19: with different paths give one warning that names both entries", async () => {
     expect(await lint("a:\n  script: x\n  cache:\n    - {key: k, paths: [a]}\n    - {key: k, paths: [b]}\n")).toEqual([
       {
         file: "ci.yml",
