@@ -1,1 +1,33 @@
-export {};
+export type { CacheEvent, RemoteCache } from "./cache/index.ts";
+export {
+  GitFailedError,
+  GitNotFoundError,
+  JobConfigurationError,
+  JobRunnerError,
+  PayloadRejectedError,
+  ScriptFailedError,
+} from "./errors.ts";
+export type {
+  ClassifiedFailure,
+  Environment,
+  Executor,
+  JobDirectories,
+  PrepareRequest,
+  RunRequest,
+  ScriptExit,
+  Workspace,
+} from "./executor.ts";
+export { JobInterrupted } from "./interruption.ts";
+export type { InterruptionKind } from "./interruption.ts";
+export type { JobLog } from "./job-log.ts";
+export type {
+  JobCoordinator,
+  JobEvent,
+  JobResult,
+  ReportingSettings,
+  RunJobOptions,
+  RunnerSettings,
+  Sleep,
+  Spawn,
+} from "./options.ts";
+export { runJob } from "./run-job.ts";

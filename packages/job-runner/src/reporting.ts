@@ -1,0 +1,49 @@
+import { mapFailureReason, noopLogger, startJobReporter } from "@fleetfoot/coordinator-client";
+import type { JobCredentials, JobReporter } from "@fleetfoot/coordinator-client";
+import type { JobTrace } from "@fleetfoot/job-trace";
+
+import type { JobSignals } from "./job-signals.ts";
+import type { RunJobOptions } from "./options.ts";
+import type { FailureReport } from "./outcome.ts";
+
+/** Starts to send the log; the answers may cancel or abort the job. */
+export function startReporting(
+  options: RunJobOptions,
+  credentials: JobCredentials,
+  trace: JobTrace,
+  debugTrace: boolean,
+  signals: JobSignals,
+): JobReporter {
+  const { client, reporting = {}, logger = noopLogger, now, sleep } = options;
+  return startJobReporter({
+    calls: {
+      updateJob: (update, call) => client.updateJob(credentials, update, call),
+      patchTrace: (chunk, call) => client.patchTrace(credentials, chunk, call),
+    },
+    trace,
+    debugTrace,
+    onCancel: () => signals.cancel(),
+    onAbort: () => signals.abort(),
+    ...reporting,
+    logger,
+    ...(now === undefined ? {} : { now }),
+    ...(sleep === undefined ? {} : { sleep }),
+  });
+}
+
+/**
+ * Reports the result.
+ *
+ * @param supported - reasons that the coordinator knows; undefined sends the reason as it is
+ * @returns whether the coordinator took it
+ */
+export async function reportResult(
+  reporter: JobReporter,
+  failure: FailureReport | undefined,
+  supported: readonly string[] | undefined,
+): Promise<boolean> {
+  if (failure === undefined) return (await reporter.succeed()).delivered;
+  const reason = supported === undefined ? failure.reason : mapFailureReason(failure.reason, supported);
+  const { exitCode } = failure;
+  return (await reporter.fail(exitCode === undefined ? { reason } : { reason, exitCode })).delivered;
+}

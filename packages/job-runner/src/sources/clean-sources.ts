@@ -1,0 +1,38 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { PreparedJob } from "../job-context.ts";
+import { openGit } from "./git.ts";
+import { exists, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
+
+/** Leaves the working copy as the next job wants it. @see job-execution 1.8, the paragraph about stage 10 */
+export async function cleanSources(job: PreparedJob): Promise<void> {
+  const { project } = job.environment.workspace.directories;
+  const { strategy, flags } = job.plan;
+  if (strategy === "none") return;
+  const modules = await exists(join(project, ".git", "modules"));
+  await removeStaleLocks(project, modules);
+  if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);
+  if (!flags.FF_ENABLE_JOB_CLEANUP) return;
+  if (strategy === "fetch") await resetWorkingCopy(job, project);
+  else await rm(project, { recursive: true, force: true });
+}
+
+async function resetWorkingCopy(job: PreparedJob, project: string): Promise<void> {
+  const git = openGit({
+    directory: project,
+    environment: job.hostEnvironment,
+    stdout: job.trace.openStream({ source: "job", channel: "stdout" }),
+    stderr: job.trace.openStream({ source: "job", channel: "stderr" }),
+    log: job.log,
+    signal: job.signals.job,
+    spawn: job.spawn,
+    sleep: job.sleep,
+  });
+  try {
+    await git.run(["clean", "-ffdx"]);
+    await git.run(["reset", "--hard", "--quiet"]);
+  } finally {
+    await git.close();
+  }
+}

@@ -1,0 +1,203 @@
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { PreparedJob } from "../job-context.ts";
+import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
+import { parseBoolean } from "../variables/settings.ts";
+import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
+import { openGit } from "./git.ts";
+import type { Git } from "./git.ts";
+import { hasLargeFileSupport } from "./large-files.ts";
+import { repositoryAccess } from "./repository-url.ts";
+import type { RepositoryAccess } from "./repository-url.ts";
+import { readSubmoduleSettings, updateSubmodules, words } from "./submodules.ts";
+import { exists, inspectWorkingCopy, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
+import type { WorkingCopy } from "./working-copy.ts";
+
+/**
+ * Brings the project directory to the job's commit: initialises where needed, fetches, checks out, cleans.
+ *
+ * Every process start is felt by short jobs, so what can be had from files is not asked of git.
+ *
+ * @see job-execution 1.8
+ */
+export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promise<void> {
+  const { project, temporary } = job.environment.workspace.directories;
+  const access = accessOf(job);
+  const settings = readSettings(job);
+  if (job.plan.strategy === "clone") await rm(project, { recursive: true, force: true });
+  await mkdir(project, { recursive: true });
+  await clearOldTraces(job, project);
+  const before = await inspectWorkingCopy(project);
+  const sideConfigPath = await writeSideConfig(job, access, temporary);
+
+  const git = openJobGit(job, project, signal);
+  try {
+    job.log.notice(
+      job.payload.git_info.depth
+        ? `Fetching changes with git depth set to ${job.payload.git_info.depth}...`
+        : "Fetching changes...",
+    );
+    await initialise(git, {
+      before,
+      project,
+      temporary,
+      access,
+      sideConfigPath,
+      format: job.payload.git_info.repo_object_format,
+    });
+    if (!before.usable) job.log.notice("Created fresh repository.");
+    await fetch(job, git, project);
+    await checkOut(job, git, settings, before);
+    const lfs = !settings.userSkipsSmudge && (await hasLargeFileSupport(job.hostEnvironment["PATH"]));
+    if (lfs && settings.checkout) await git.run(["lfs", "pull"]);
+    await updateSubmodules({ ...settings.submodules, git, project, sideConfigPath, lfs, log: job.log });
+    await forgetCredentials(git, access, signal);
+  } finally {
+    await git.close();
+  }
+}
+
+interface SourceSettings {
+  readonly checkout: boolean;
+  readonly cleanFlags: readonly string[];
+  readonly skipClean: boolean;
+  readonly userSkipsSmudge: boolean;
+  readonly submodules: ReturnType<typeof readSubmoduleSettings>;
+}
+
+function readSettings({ variables, payload }: PreparedJob): SourceSettings {
+  const lookup = variables.lookupContent;
+  const flags = lookup("GIT_CLEAN_FLAGS") ?? "";
+  const skipClean = flags.trim() === "none";
+  const cleanFlags = skipClean ? [] : words(flags === "" ? "-ffdx" : flags);
+  const userSkipsSmudge = parseBoolean(lookup("GIT_LFS_SKIP_SMUDGE") ?? "") === true;
+  return {
+    checkout: parseBoolean(lookup("GIT_CHECKOUT") ?? "") ?? true,
+    cleanFlags,
+    skipClean,
+    userSkipsSmudge,
+    submodules: readSubmoduleSettings(lookup, { depth: payload.git_info.depth ?? 0, cleanFlags, skipClean }),
+  };
+}
+
+function accessOf({ payload, runner, variables, plan }: PreparedJob): RepositoryAccess {
+  return repositoryAccess({
+    repositoryUrl: payload.git_info.repo_url,
+    cloneUrl: runner.cloneUrl,
+    projectPath: variables.lookup("CI_PROJECT_PATH"),
+    jobToken: payload.token,
+    withoutTokens: plan.flags.FF_GIT_URLS_WITHOUT_TOKENS,
+    forceHttps: parseBoolean(variables.lookup("GIT_SUBMODULE_FORCE_HTTPS") ?? "") ?? false,
+  });
+}
+
+async function clearOldTraces(job: PreparedJob, project: string): Promise<void> {
+  if (job.plan.strategy === "clone") return;
+  const modules = await exists(join(project, ".git", "modules"));
+  await removeStaleLocks(project, modules);
+  if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);
+}
+
+async function writeSideConfig(job: PreparedJob, access: RepositoryAccess, temporary: string): Promise<string> {
+  const { lookup } = job.variables;
+  const path = join(temporary, SIDE_CONFIG);
+  const text = sideConfig({
+    access,
+    correlationId: lookup("CI_JOB_ID") ?? String(job.payload.id),
+    credentialHelper: job.plan.flags.FF_GIT_URLS_WITHOUT_TOKENS,
+    tls: {
+      authority: lookup("CI_SERVER_TLS_CA_FILE"),
+      certificate: lookup("CI_SERVER_TLS_CERT_FILE"),
+      key: lookup("CI_SERVER_TLS_KEY_FILE"),
+    },
+    instance: /^https?:\/\/[^/]+/.exec(job.runner.url)?.[0],
+  });
+  await writeFile(path, text, { mode: 0o600 });
+  return path;
+}
+
+function openJobGit(job: PreparedJob, project: string, signal: AbortSignal): Git {
+  return openGit({
+    directory: project,
+    environment: {
+      ...job.hostEnvironment,
+      ...Object.fromEntries(job.variables.exported),
+      GIT_TERMINAL_PROMPT: "0",
+      GCM_INTERACTIVE: "Never",
+      // Fetching large files one by one during the checkout is slow; all of them are pulled after it.
+      GIT_LFS_SKIP_SMUDGE: "1",
+    },
+    stdout: job.trace.openStream({ source: "job", channel: "stdout" }),
+    stderr: job.trace.openStream({ source: "job", channel: "stderr" }),
+    log: job.log,
+    signal,
+    spawn: job.spawn,
+    sleep: job.sleep,
+  });
+}
+
+interface InitialiseOptions {
+  readonly before: WorkingCopy;
+  readonly project: string;
+  readonly temporary: string;
+  readonly access: RepositoryAccess;
+  readonly sideConfigPath: string;
+  readonly format: string | undefined;
+}
+
+/** A fresh repository gets address and settings by its template; an old one usually has them. */
+async function initialise(git: Git, options: InitialiseOptions): Promise<void> {
+  const { before, project, temporary, access, sideConfigPath, format } = options;
+  if (!before.usable) {
+    const template = join(temporary, "git-template");
+    await mkdir(template, { recursive: true });
+    await writeFile(join(template, "config"), templateConfig(access, sideConfigPath));
+    const objects = format === undefined || format === "" || format === "sha1" ? [] : ["--object-format", format];
+    await git.run(["init", "--quiet", "--template", template, ...objects, project]);
+  }
+  const config = await readFile(join(project, ".git", "config"), "utf8");
+  if (isUpToDate(config, access, sideConfigPath)) return;
+  await git.run(["config", "--replace-all", "remote.origin.url", access.remote]);
+  await git.run(["config", "--replace-all", "include.path", sideConfigPath]);
+}
+
+async function fetch(job: PreparedJob, git: Git, project: string): Promise<void> {
+  const { depth = 0, refspecs = [] } = job.payload.git_info;
+  const { program = "fleetfoot", version = DEFAULT_VERSION } = job.runner;
+  const extra = job.variables.lookup("GIT_FETCH_EXTRA_FLAGS");
+  await git.run([
+    "-c",
+    `http.userAgent=${program} ${version} ${goPlatform()}/${goArchitecture()}`,
+    "fetch",
+    "origin",
+    "--no-recurse-submodules",
+    ...refspecs,
+    ...(depth > 0 ? ["--depth", String(depth)] : []),
+    ...(depth === 0 && (await exists(join(project, ".git", "shallow"))) ? ["--unshallow"] : []),
+    ...(extra === undefined || extra === "" ? ["--prune", "--quiet"] : words(extra)),
+  ]);
+}
+
+async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, before: WorkingCopy): Promise<void> {
+  const { ref, sha } = job.payload.git_info;
+  if (!settings.checkout) {
+    job.log.notice("Skipping Git checkout");
+    return;
+  }
+  job.log.notice(`Checking out ${sha.slice(0, 8)} as detached HEAD (ref is ${ref})...`);
+  await git.run(["-c", "submodule.recurse=false", "checkout", "-f", "-q", sha]);
+  // What was empty holds nothing now but the checkout.
+  if (!settings.skipClean && !before.empty) await git.run(["clean", ...settings.cleanFlags]);
+}
+
+/** Git tells the helpers of the host about credentials that worked; this makes them forget the job's. */
+async function forgetCredentials(git: Git, { credentialScope }: RepositoryAccess, signal: AbortSignal): Promise<void> {
+  if (credentialScope === undefined) return;
+  try {
+    await git.run(["credential", "reject"], { input: `url=${credentialScope}\nusername=gitlab-ci-token\n\n` });
+  } catch {
+    // No helper, nothing to forget; the job has its sources either way.
+    signal.throwIfAborted();
+  }
+}
