@@ -22,7 +22,7 @@ export type {
   StartPipelineOptions,
 } from "./pipeline/pipeline-run.ts";
 export type { RunnerOptions, RunnerView } from "./runners/runner-view.ts";
-export { predefinedVariables } from "./pipeline/predefined-variables.ts";
-export type { PredefinedVariablesOptions } from "./pipeline/predefined-variables.ts";
+export { pipelineVariables } from "./pipeline/variables.ts";
+export type { PipelineVariablesOptions } from "./pipeline/variables.ts";
 export { startLocalCoordinator } from "./server.ts";
 export type { StartedCoordinator, StartLocalCoordinatorOptions } from "./server.ts";

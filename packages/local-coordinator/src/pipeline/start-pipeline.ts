@@ -17,7 +17,7 @@ import type { ResourceGroups } from "./resource-groups.ts";
 import { shouldRetry } from "./retry.ts";
 import type { ScheduledJob } from "./schedule.ts";
 import { decide, outcomeOf } from "./schedule.ts";
-import { predefinedVariables } from "./predefined-variables.ts";
+import { pipelineVariables } from "./variables.ts";
 
 /** One job of the configuration with its attempts, the last of which counts. */
 interface Entry {
@@ -34,7 +34,7 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
   const { pipeline, project, commit } = options;
   const id = core.state.nextPipelineId();
   const startedAtMs = settings.now();
-  const shared = predefinedVariables({
+  const shared = pipelineVariables({
     ...options,
     url: settings.url,
     name: pipeline.name,

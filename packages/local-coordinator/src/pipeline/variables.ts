@@ -3,7 +3,7 @@ import type { JobVariable } from "@fleetfoot/coordinator-client";
 import type { CommitFacts, MergeRequestFacts, ProjectFacts, UserFacts } from "./facts.ts";
 import { slugOf } from "./slug.ts";
 
-export interface PredefinedVariablesOptions {
+export interface PipelineVariablesOptions {
   readonly project: ProjectFacts;
   readonly commit: CommitFacts;
   /** Address of the instance, without a slash at its end. @default "http://localhost" */
@@ -26,7 +26,7 @@ export interface PredefinedVariablesOptions {
  *
  * @see https://docs.gitlab.com/ci/variables/predefined_variables/
  */
-export function predefinedVariables(options: PredefinedVariablesOptions): readonly JobVariable[] {
+export function pipelineVariables(options: PipelineVariablesOptions): readonly JobVariable[] {
   const { project, commit, url = "http://localhost", source = "push", mergeRequest, user = defaultUser } = options;
   const projectUrl = `${url}/${project.fullPath}`;
   return Object.entries({
@@ -72,7 +72,7 @@ function serverVariables(url: string): Values {
   };
 }
 
-function pipelineFacts(options: PredefinedVariablesOptions, source: string, projectUrl: string): Values {
+function pipelineFacts(options: PipelineVariablesOptions, source: string, projectUrl: string): Values {
   const { pipelineId, name, createdAt } = options;
   return {
     CI_PIPELINE_SOURCE: source,

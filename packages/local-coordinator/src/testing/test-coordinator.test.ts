@@ -1,0 +1,189 @@
+import { createHash } from "node:crypto";
+import { Agent } from "node:http";
+import { afterEach, describe, expect, it } from "vitest";
+
+import type { Fault } from "./faults.ts";
+import { createFaultSwitches } from "./faults.ts";
+import type { ReferenceCalls } from "./reference-calls.ts";
+import { createReferenceCalls, sendByHttp, sendToHandler } from "./reference-calls.ts";
+import type { RequestRecord } from "./request-record.ts";
+import type { TestCoordinator, TestCoordinatorOptions } from "./test-coordinator.ts";
+import { createTestCoordinator, startTestCoordinator } from "./test-coordinator.ts";
+
+const token = "glrt-test";
+const cleanups: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function inProcess(options: TestCoordinatorOptions = {}): Promise<TestCoordinator & { runner: ReferenceCalls }> {
+  const test = await createTestCoordinator({ runners: [{ token }], ...options });
+  cleanups.push(() => test.close());
+  return { ...test, runner: createReferenceCalls({ send: sendToHandler(test.handle), token }) };
+}
+
+async function overHttp(): Promise<TestCoordinator & { runner: ReferenceCalls }> {
+  const test = await startTestCoordinator({ runners: [{ token }] });
+  const agent = new Agent({ keepAlive: true });
+  cleanups.push(
+    () => test.close(),
+    () => agent.destroy(),
+  );
+  return { ...test, runner: createReferenceCalls({ send: sendByHttp(test.url, agent), token }) };
+}
+
+describe("fault switches", () => {
+  it("answers the chosen requests of a kind with the chosen status and headers", async () => {
+    const { runner, faults } = await inProcess();
+    const remove = faults.add({
+      kinds: ["verify"],
+      nth: [2, 3],
+      fault: { do: "answer", status: 429, headers: { "Retry-After": "7" }, body: "slow down" },
+    });
+    const answers = [await runner.verify(), await runner.requestJob(), await runner.verify(), await runner.verify()];
+    expect(answers.map(({ status }) => status)).toEqual([200, 204, 429, 429]);
+    expect(answers[2]).toMatchObject({ headers: { "retry-after": "7" }, body: Buffer.from("slow down") });
+    expect((await runner.verify()).status).toBe(200);
+    remove();
+    faults.add({ fault: { do: "answer", status: 503 } });
+    expect((await runner.verify()).status).toBe(503);
+    faults.clear();
+    expect((await runner.verify()).status).toBe(200);
+  });
+
+  it.each([
+    { at: "before", jobs: ["pending"] },
+    { at: "after", jobs: ["running"] },
+  ] as const)("drops the connection $at processing", async ({ at, jobs }) => {
+    const { coordinator, runner, faults } = await overHttp();
+    coordinator.addJob({});
+    const { job } = await runner.requestJob();
+    if (job === undefined) throw new Error("no job");
+    const remove = faults.add({ fault: { do: "drop", at } });
+    await expect(runner.updateJob(job, { state: "running" })).rejects.toMatchObject({ code: "ECONNRESET" });
+    expect(coordinator.jobs.map(({ status }) => status)).toEqual(jobs);
+    remove();
+    expect((await runner.updateJob(job, { state: "running" })).status).toBe(200);
+  });
+
+  it("shows a dropped connection as a failed fetch in this process", async () => {
+    const { fetch, faults } = await inProcess();
+    faults.add({ fault: { do: "drop", at: "before" } });
+    await expect(fetch("http://localhost/api/v4/jobs/request", { method: "POST", body: "{}" })).rejects.toThrow(
+      TypeError,
+    );
+  });
+
+  it("loses an answer that was worked for", async () => {
+    const { coordinator, runner, faults } = await inProcess();
+    const { finished } = coordinator.addJob({});
+    const { job } = await runner.requestJob();
+    if (job === undefined) throw new Error("no job");
+    await runner.updateJob(job, { state: "running" });
+    faults.add({ kinds: ["update-job"], nth: [1], fault: { do: "answer", status: 502, process: true } });
+    expect((await runner.updateJob(job, { state: "success" })).status).toBe(502);
+    expect((await finished).status).toBe("success");
+    const again = await runner.updateJob(job, { state: "success" });
+    expect([again.status, again.headers["job-status"]]).toEqual([403, "success"]);
+  });
+
+  it("delays, holds, changes headers and calls what a test wants", async () => {
+    const slept: number[] = [];
+    const { runner, faults, requests } = await inProcess({
+      sleep: (milliseconds) => {
+        slept.push(milliseconds);
+        return Promise.resolve();
+      },
+    });
+    const gate = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const plan: Fault[] = [
+      { do: "delay", milliseconds: 1500 },
+      { do: "headers", headers: { "X-GitLab-Last-Update": "made-up" } },
+      { do: "call", at: "before", call: (request) => void seen.push(`before ${request.status}`) },
+      { do: "call", at: "after", call: (request) => void seen.push(`after ${request.kind}`) },
+      { do: "hold", until: gate.promise },
+    ];
+    for (const [index, fault] of plan.entries()) faults.add({ nth: [index + 1], fault });
+    expect((await runner.verify()).status).toBe(200);
+    expect(slept).toEqual([1500]);
+    expect((await runner.requestJob()).headers["x-gitlab-last-update"]).toBe("made-up");
+    await runner.verify();
+    await runner.verify();
+    expect(seen).toEqual(["before undefined", "after verify"]);
+    const held = runner.verify();
+    gate.resolve();
+    expect((await held).status).toBe(200);
+    expect(requests.map(({ fault }) => fault)).toEqual(["delay", "headers", "call", "call", "hold"]);
+  });
+
+  it("cancels a job by force at a chosen moment", async () => {
+    const { coordinator, runner, faults } = await inProcess();
+    const { finished } = coordinator.addJob({});
+    const { job } = await runner.requestJob();
+    if (job === undefined) throw new Error("no job");
+    faults.add({ kinds: ["update-job"], fault: { do: "cancel", at: "after", force: true } });
+    expect((await runner.updateJob(job, { state: "running" })).headers["job-status"]).toBe("running");
+    expect((await finished).status).toBe("canceled");
+  });
+
+  it("gives faults by chance that are the same for the same seed, in the wanted share", () => {
+    const sequence = (seed: number): readonly (Fault | undefined)[] => {
+      const { switches, choose } = createFaultSwitches();
+      switches.addRandom({ ratio: 0.2, seed, kinds: ["patch-trace"] });
+      return Array.from({ length: 2000 }, () => choose({ kind: "patch-trace" } as RequestRecord));
+    };
+    expect(sequence(1)).toEqual(sequence(1));
+    expect(sequence(1)).not.toEqual(sequence(2));
+    const hits = sequence(3).filter((fault) => fault !== undefined);
+    expect(hits.length).toBeGreaterThan(320);
+    expect(hits.length).toBeLessThan(480);
+    expect(new Set(hits).size).toBe(5);
+    const { switches, choose } = createFaultSwitches();
+    switches.addRandom({ ratio: 1, seed: 1, kinds: ["patch-trace"] });
+    expect(choose({ kind: "verify" } as RequestRecord)).toBeUndefined();
+    expect(choose({ kind: "patch-trace" } as RequestRecord)).toBeDefined();
+  });
+});
+
+describe("request records", () => {
+  it("say everything but tokens", async () => {
+    const { coordinator, runner, requests } = await overHttp();
+    coordinator.addJob({});
+    await runner.verify();
+    const { job } = await runner.requestJob();
+    if (job === undefined) throw new Error("no job");
+    await runner.updateJob(job, { state: "running" });
+    await runner.patchTrace(job, 0, "hello", true);
+    const [verify, , update, patch] = requests;
+    expect(verify).toMatchObject({ number: 1, kind: "verify", method: "POST", status: 200, fault: undefined });
+    expect(verify?.headers).toMatchObject({ "runner-token": "[redacted]", "content-type": "application/json" });
+    expect(verify?.json).toMatchObject({ token: "[redacted]", system_id: "s_0a1b2c3d4e5f" });
+    expect(update).toMatchObject({ kind: "update-job", id: job.id, json: { state: "running", output: {} } });
+    expect(patch).toMatchObject({
+      kind: "patch-trace",
+      path: `/api/v4/jobs/${job.id}/trace`,
+      query: { debug_trace: "true" },
+      headers: { "content-range": "0-4", "job-token": "[redacted]" },
+      bodyBytes: 5,
+      bodySha256: createHash("sha256").update("hello").digest("hex"),
+      json: undefined,
+    });
+    expect(JSON.stringify(requests)).not.toContain(job.token);
+    expect(JSON.stringify(requests)).not.toContain(token);
+  });
+
+  it("tell connections apart", async () => {
+    const { runner, requests, url } = await overHttp();
+    const agent = new Agent({ keepAlive: false });
+    const other = createReferenceCalls({ send: sendByHttp(url, agent), token });
+    await runner.verify();
+    await runner.verify();
+    await other.verify();
+    await other.verify();
+    const ids = requests.map(({ connectionId }) => connectionId);
+    expect(ids[0]).toBe(ids[1]);
+    expect(new Set(ids).size).toBe(3);
+  });
+});
