@@ -3,6 +3,8 @@ import { TransportError } from "../errors.ts";
 /** Ends one request when its caller wants that or when its time is over. */
 export interface Deadline {
   readonly signal: AbortSignal;
+  /** Ends the request as if its time were over. */
+  readonly expire: (problem: string) => void;
   /** Takes the timer and the listener away. May be called more than once. */
   readonly release: () => void;
 }
@@ -10,9 +12,8 @@ export interface Deadline {
 /** Starts the clock of one request. */
 export function startDeadline(timeoutMs: number, caller: AbortSignal | undefined): Deadline {
   const controller = new AbortController();
-  const timer = setTimeout(() => {
-    controller.abort(new TransportError(`no complete answer within ${timeoutMs / 1000} s`));
-  }, timeoutMs);
+  const expire = (problem: string): void => controller.abort(new TransportError(problem));
+  const timer = setTimeout(expire, timeoutMs, `no complete answer within ${timeoutMs / 1000} s`);
   const onAbort = (): void => controller.abort(caller?.reason);
   if (caller?.aborted) {
     onAbort();
@@ -20,6 +21,7 @@ export function startDeadline(timeoutMs: number, caller: AbortSignal | undefined
   caller?.addEventListener("abort", onAbort, { once: true });
   return {
     signal: controller.signal,
+    expire,
     release() {
       clearTimeout(timer);
       caller?.removeEventListener("abort", onAbort);

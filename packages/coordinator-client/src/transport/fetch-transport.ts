@@ -9,6 +9,7 @@ export function createFetchTransport(fetch: FetchLike): Transport {
   return {
     async send(request) {
       const deadline = startDeadline(request.requestTimeoutMs, request.signal);
+      const headersTimer = startHeadersTimer(request, deadline);
       try {
         const answered = fetch(toFetchRequest(request, deadline.signal));
         const response = await unlessAborted(answered, deadline.signal).catch((error: unknown) => {
@@ -20,12 +21,23 @@ export function createFetchTransport(fetch: FetchLike): Transport {
       } catch (error) {
         deadline.release();
         throw error;
+      } finally {
+        clearTimeout(headersTimer);
       }
     },
     async close() {
       // Nothing is held open between requests.
     },
   };
+}
+
+/** Nothing tells here when a streamed body has been sent, so only the request as a whole bounds its answer. */
+function startHeadersTimer(request: WireRequest, deadline: Deadline): NodeJS.Timeout | undefined {
+  const { headersTimeoutMs, body } = request;
+  if (typeof body === "function") {
+    return undefined;
+  }
+  return setTimeout(deadline.expire, headersTimeoutMs, `no answer within ${headersTimeoutMs / 1000} s`);
 }
 
 function toFetchRequest(request: WireRequest, signal: AbortSignal): Request {
