@@ -73,7 +73,8 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
   const obstacle = whyNoDockerEngine();
   if (obstacle !== undefined) throw new SystemUnavailableError("docker-engine", obstacle);
   const why = "the tests that need a real Docker engine";
-  const { dockerd } = await requirePrograms(["dockerd", "ip", "iptables"], why);
+  // All that the engine runs is named: while another process installs, some of it may be there already and some not.
+  const { dockerd } = await requirePrograms(["containerd", "dockerd", "ip", "iptables", "runc"], why);
   const { hostAddress, address } = chooseAddresses();
   const system = await startSystem({
     system: "docker-engine",

@@ -7,7 +7,7 @@ import { requirePrograms } from "./programs.ts";
 
 const why = "the tests";
 const plainPrograms = ["git", "rsync", "unzip", "zip"] as const;
-const enginePrograms = ["busybox", "docker-registry", "dockerd", "ip", "iptables"] as const;
+const enginePrograms = ["busybox", "containerd", "docker-registry", "dockerd", "ip", "iptables", "runc"] as const;
 
 await requirePrograms([...plainPrograms, ...enginePrograms], why);
 for (const program of [fakeGcsServerProgram, minioProgram]) await requireGoProgram(program, why);

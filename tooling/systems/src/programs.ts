@@ -8,12 +8,14 @@ import { runProgram } from "./run-program.ts";
 /** Programs that tests may ask for, and the Debian package each comes from. */
 const packageOf = {
   busybox: "busybox-static",
+  containerd: "containerd",
   "docker-registry": "docker-registry",
   dockerd: "docker.io",
   git: "git",
   ip: "iproute2",
   iptables: "iptables",
   rsync: "rsync",
+  runc: "runc",
   unzip: "unzip",
   zip: "zip",
 } as const;
