@@ -94,7 +94,7 @@ function repairWhole(bytes: Buffer): Buffer {
 function isCharacter(bytes: Buffer, length: number): boolean {
   if (bytes.length !== length) return false;
   try {
-    return [...new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)].length === 1;
+    return Array.from(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)).length === 1;
   } catch {
     return false;
   }
