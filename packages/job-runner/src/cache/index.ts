@@ -1,0 +1,4 @@
+export { hasCacheToSave, hasCacheWork } from "./entries.ts";
+export { restoreCaches } from "./restore.ts";
+export { saveCaches } from "./save.ts";
+export type { CacheArchiver, CacheEvent, CacheStageOptions, RemoteCache, SaveCachesOptions } from "./types.ts";

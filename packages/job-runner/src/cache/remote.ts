@@ -1,0 +1,113 @@
+import { open } from "node:fs/promises";
+import { Readable } from "node:stream";
+
+import { downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
+import type { CacheStore, ObjectFacts } from "@fleetfoot/cache-backend";
+
+import { makeArchiveDirectory } from "./local-archive.ts";
+import type { LocalArchive } from "./local-archive.ts";
+import type { RemoteLocation } from "./location.ts";
+import { removeManifest } from "./manifest.ts";
+import { writeMetadata } from "./metadata.ts";
+import type { CacheMetadata } from "./metadata.ts";
+import { downloadSettings, uploadSettings } from "./transfer-settings.ts";
+import type { CacheStageOptions, RemoteCache } from "./types.ts";
+
+export interface FetchResult {
+  readonly outcome: "absent" | "up-to-date" | "downloaded";
+  readonly bytes: number;
+}
+
+/**
+ * Brings the archive on this host up to date with the store's: downloads it, unless this host's is not older. Without an
+ * object there is no cache, whatever lies on this host.
+ *
+ * @throws {CacheStoreError} when no try succeeds
+ */
+export async function fetchArchive(
+  options: CacheStageOptions,
+  { store }: RemoteCache,
+  remote: RemoteLocation,
+  localPath: string,
+  local: LocalArchive | undefined,
+): Promise<FetchResult> {
+  const settings = downloadSettings(options);
+  const name = await newerObject(options, store, remote);
+  await makeArchiveDirectory(localPath);
+  const result = await downloadToFile(store, name, localPath, { ...settings, newerThanMs: local?.mtimeMs });
+  if (result.outcome === "absent") return { outcome: "absent", bytes: 0 };
+  const { outcome, facts } = result;
+  if (outcome === "downloaded") {
+    await removeManifest(localPath);
+    await writeMetadata(localPath, facts.metadata);
+  }
+  return { outcome, bytes: facts.bytes };
+}
+
+/**
+ * Asks whether the store has the archive.
+ *
+ * @returns `undefined` when that cannot be found out, for example with credentials that may only write
+ */
+export async function isStored(
+  options: CacheStageOptions,
+  { store }: RemoteCache,
+  { objectName }: RemoteLocation,
+): Promise<boolean | undefined> {
+  try {
+    return (await head(options, store, objectName)) !== undefined;
+  } catch {
+    options.signal.throwIfAborted();
+    // An archive that did not change is not worth an upload that may be needless every time.
+    return undefined;
+  }
+}
+
+/**
+ * Uploads an archive. What is sent is one file from start to end, even when another job replaces it meanwhile.
+ *
+ * @throws {CacheStoreError} when no try succeeds
+ */
+export async function uploadArchive(
+  options: CacheStageOptions,
+  { store }: RemoteCache,
+  { objectName: object }: RemoteLocation,
+  archive: { readonly path: string; readonly metadata: CacheMetadata },
+): Promise<void> {
+  const file = await open(archive.path, "r");
+  try {
+    const { size } = await file.stat();
+    const body = {
+      bytes: size,
+      open: () =>
+        Readable.toWeb(file.createReadStream({ start: 0, autoClose: false, highWaterMark: uploadChunkBytes })),
+    };
+    const put = (signal: AbortSignal): Promise<ObjectFacts> =>
+      store.put(object, body, { metadata: archive.metadata, signal });
+    await retryTransfer({ store: store.kind, operation: "put", object }, put, uploadSettings(options));
+  } finally {
+    await file.close();
+  }
+}
+
+const uploadChunkBytes = 1024 * 1024;
+
+/** The alternate object counts when it is the only one, or the newer one; when nothing is known, the name itself does. */
+async function newerObject(options: CacheStageOptions, store: CacheStore, remote: RemoteLocation): Promise<string> {
+  const { objectName, alternateObjectName } = remote;
+  if (alternateObjectName === undefined) return objectName;
+  const [primary, alternate] = await Promise.allSettled([
+    head(options, store, objectName),
+    head(options, store, alternateObjectName),
+  ]);
+  options.signal.throwIfAborted();
+  const own = primary.status === "fulfilled" ? primary.value : undefined;
+  const other = alternate.status === "fulfilled" ? alternate.value : undefined;
+  if (other === undefined) return objectName;
+  return own === undefined || other.modifiedAtMs > own.modifiedAtMs ? alternateObjectName : objectName;
+}
+
+async function head(options: CacheStageOptions, store: CacheStore, object: string): Promise<ObjectFacts | undefined> {
+  const what = { store: store.kind, operation: "head", object };
+  return retryTransfer(what, (signal) => store.head(object, { signal }), uploadSettings(options));
+}

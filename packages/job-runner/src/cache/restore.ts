@@ -1,0 +1,158 @@
+import { rm } from "node:fs/promises";
+import { dirname } from "node:path";
+
+import { CacheArchiveError, parseConcurrency } from "@fleetfoot/cache-archive";
+import type { CacheArchiveErrorCode } from "@fleetfoot/cache-archive";
+import { resolveCacheKeys } from "@fleetfoot/cache-key";
+import type { JobCache } from "@fleetfoot/coordinator-client";
+
+import { realArchiver } from "./archiver.ts";
+import { hasFiles, policyAllows } from "./entries.ts";
+import { formatBytes } from "./format-bytes.ts";
+import { findLocalArchive } from "./local-archive.ts";
+import { locate } from "./location.ts";
+import type { CacheLocation } from "./location.ts";
+import { removeManifest } from "./manifest.ts";
+import { digestOfPaths, readMetadata } from "./metadata.ts";
+import type { CacheMetadata } from "./metadata.ts";
+import { fetchArchive } from "./remote.ts";
+import type { CacheStageOptions } from "./types.ts";
+
+/**
+ * Restores the caches of a job, one entry after the other. Of each entry's keys the first one that has a usable archive is
+ * taken; that there is none is fine. Whatever fails is told to the log, and the job goes on without that cache.
+ *
+ * @throws {JobConfigurationError} an entry has a policy that does not exist
+ * @throws the signal's reason when it aborts
+ */
+export async function restoreCaches(options: CacheStageOptions): Promise<void> {
+  for (const [index, entry] of options.entries.entries()) {
+    options.signal.throwIfAborted();
+    if (hasFiles(entry)) await restoreEntry(options, entry, index);
+  }
+}
+
+async function restoreEntry(options: CacheStageOptions, entry: JobCache, index: number): Promise<void> {
+  const { job, lookup, lookupContent, hashKeys, log, events = () => {} } = options;
+  const { key, fallback_keys: fallbackKeys } = entry;
+  const resolved = resolveCacheKeys({ key, fallbackKeys, job, lookup, lookupContent, hashKeys });
+  const readable = resolved.primary?.readable ?? key;
+  for (const warning of resolved.warnings) log.warning(`Cache: ${warning}`);
+  if (!policyAllows(entry, "pull", options)) {
+    log.plain(`Not restoring cache ${readable}: its policy only saves`);
+    return;
+  }
+
+  const names = resolved.primary === undefined ? resolved.fallbacks : [resolved.primary, ...resolved.fallbacks];
+  for (const name of names) {
+    const bytes = await tryName(options, entry, locate(options, name));
+    if (bytes === undefined) continue;
+    events({ kind: "hit", entry: index, key: name.readable, bytes });
+    return;
+  }
+  log.plain(
+    `No cache for ${readable}${names.length > 1 ? ` or its ${names.length - 1} fallback keys` : ""}, going on without`,
+  );
+  events({ kind: "miss", entry: index, key: readable });
+}
+
+/** @returns the length of the archive, or `undefined` when it is absent or cannot be used */
+async function tryName(
+  options: CacheStageOptions,
+  entry: JobCache,
+  location: CacheLocation,
+): Promise<number | undefined> {
+  const { log, signal } = options;
+  const key = location.name.readable;
+  try {
+    const found = await obtainArchive(options, location);
+    if (found === undefined) {
+      log.plain(`Cache ${key} not found`);
+      return undefined;
+    }
+    const metadata = await readMetadata(location.localPath);
+    if (!acceptsPlatform(options, key, metadata)) return undefined;
+    const entries = await extract(options, location);
+    log.info(`Restored cache ${key}: ${entries} entries from ${formatBytes(found.bytes)}, ${found.from}`);
+    await tellOtherWriter(options, entry, key, metadata);
+    return found.bytes;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warning(`Cache ${key} could not be restored from ${dirname(location.localPath)}: ${describe(error)}`);
+    return undefined;
+  }
+}
+
+interface Obtained {
+  readonly bytes: number;
+  /** For the log. */
+  readonly from: string;
+}
+
+async function obtainArchive(options: CacheStageOptions, location: CacheLocation): Promise<Obtained | undefined> {
+  const { store } = options;
+  const local = await findLocalArchive(location);
+  if (store === undefined || location.remote === undefined)
+    return local && { bytes: local.size, from: "kept on this host" };
+  const { outcome, bytes } = await fetchArchive(options, store, location.remote, location.localPath, local);
+  if (outcome === "absent") return undefined;
+  const from = outcome === "downloaded" ? `downloaded from ${store.store.kind}` : "still up to date on this host";
+  return { bytes: outcome === "downloaded" ? bytes : (local?.size ?? bytes), from };
+}
+
+/** An archive without a record of its platform is taken as it is. */
+function acceptsPlatform(options: CacheStageOptions, key: string, { os, arch }: CacheMetadata): boolean {
+  const { platform, foreignArchitecture = "warn", log } = options;
+  if (os === undefined || arch === undefined || (os === platform.os && arch === platform.arch)) return true;
+  const both = `was made on ${os}/${arch}, and this is ${platform.os}/${platform.arch}`;
+  log.warning(`Cache ${key} ${both}${foreignArchitecture === "miss" ? "; it is not used" : ""}`);
+  return foreignArchitecture === "warn";
+}
+
+async function extract(options: CacheStageOptions, { localPath }: CacheLocation): Promise<number> {
+  const { projectDirectory: root, lookup, signal, archiver = realArchiver } = options;
+  const concurrency = parseConcurrency(lookup("FASTZIP_EXTRACTOR_CONCURRENCY"));
+  try {
+    const chosen = concurrency === undefined ? {} : { concurrency };
+    return (await archiver.extractArchive({ archivePath: localPath, root, signal, ...chosen })).entries;
+  } catch (error) {
+    if (CacheArchiveError.isInstance(error) && faultsOfArchives.has(error.code)) {
+      // It would look newer than every file, so the next save would keep it.
+      await rm(localPath, { force: true });
+      await removeManifest(localPath);
+    }
+    throw error;
+  }
+}
+
+/** Tells when what is missing is missing because another entry with the same key saved last. */
+async function tellOtherWriter(
+  options: CacheStageOptions,
+  entry: JobCache,
+  key: string,
+  metadata: CacheMetadata,
+): Promise<void> {
+  if (metadata["paths"] === undefined || metadata["paths"] === digestOfPaths(entry)) return;
+  const { projectDirectory: root, environment, signal, log, archiver = realArchiver } = options;
+  const { reports } = await archiver.selectFiles({ root, paths: entry.paths ?? [], environment, signal });
+  const missing = reports.filter(({ kind, count }) => kind === "path" && count === 0).map(({ item }) => item);
+  if (missing.length === 0) return;
+  log.warning(`Cache ${key} was saved by another entry with the same key and has nothing for ${missing.join(", ")}`);
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Failures that a fresh archive would not have; all others are this host's. */
+const faultsOfArchives: ReadonlySet<CacheArchiveErrorCode> = new Set([
+  "checksum",
+  "duplicate-name",
+  "encrypted",
+  "header-mismatch",
+  "malformed",
+  "size-mismatch",
+  "truncated",
+  "unsupported-format",
+  "unsupported-method",
+]);

@@ -1,0 +1,156 @@
+import { dirname } from "node:path";
+
+import { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "@fleetfoot/cache-archive";
+import type { ArchiveEntry } from "@fleetfoot/cache-archive";
+import { resolveCacheKeys } from "@fleetfoot/cache-key";
+import type { JobCache } from "@fleetfoot/coordinator-client";
+
+import { realArchiver } from "./archiver.ts";
+import { fitsOutcome, hasFiles, policyAllows } from "./entries.ts";
+import { formatBytes } from "./format-bytes.ts";
+import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
+import type { LocalArchive } from "./local-archive.ts";
+import { locate } from "./location.ts";
+import type { CacheLocation } from "./location.ts";
+import { differsFromManifest, removeManifest, writeManifest } from "./manifest.ts";
+import { describeArchive, readMetadata, writeMetadata } from "./metadata.ts";
+import type { CacheMetadata } from "./metadata.ts";
+import { isStored, uploadArchive } from "./remote.ts";
+import { uploadLimitBytes } from "./transfer-settings.ts";
+import type { CacheStageOptions, SaveCachesOptions } from "./types.ts";
+
+/**
+ * Saves the caches of a job, one entry after the other: makes an archive where something changed, and uploads it where there
+ * is a store. Whatever fails is told to the log; the archive that was there stays, and the next entry gets its turn.
+ *
+ * @throws {JobConfigurationError} an entry has a policy that does not exist
+ * @throws the signal's reason when it aborts
+ */
+export async function saveCaches(options: SaveCachesOptions): Promise<void> {
+  for (const [index, entry] of options.entries.entries()) {
+    options.signal.throwIfAborted();
+    if (hasFiles(entry) && fitsOutcome(entry, options.succeeded)) await saveEntry(options, entry, index);
+  }
+}
+
+async function saveEntry(options: CacheStageOptions, entry: JobCache, index: number): Promise<void> {
+  const { job, lookup, hashKeys, log, signal, events = () => {} } = options;
+  // Only the key itself is saved to; the other names are none of this stage's business.
+  const { primary, warnings } = resolveCacheKeys({
+    key: entry.key,
+    job,
+    lookup,
+    lookupContent: () => undefined,
+    hashKeys,
+  });
+  for (const warning of warnings) log.warning(`Cache: ${warning}`);
+  if (primary === undefined) {
+    events({ kind: "failed", entry: index, key: entry.key });
+    return;
+  }
+  const key = primary.readable;
+  if (!policyAllows(entry, "push", options)) {
+    log.plain(`Not saving cache ${key}: its policy only restores`);
+    return;
+  }
+  const location = locate(options, primary);
+  try {
+    const { kind, bytes } = await save(options, entry, location);
+    events({ kind, entry: index, key, bytes });
+  } catch (error) {
+    signal.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    log.warning(`Cache ${key} could not be saved in ${dirname(location.localPath)}: ${reason}`);
+    events({ kind: "failed", entry: index, key });
+  }
+}
+
+interface Saved {
+  readonly kind: "saved" | "unchanged";
+  readonly bytes: number;
+}
+
+async function save(options: CacheStageOptions, entry: JobCache, location: CacheLocation): Promise<Saved> {
+  const { log, projectDirectory: root, environment, signal, archiver = realArchiver } = options;
+  const key = location.name.readable;
+  const local = await findLocalArchive(location);
+  const { paths = [], untracked = false } = entry;
+  const { entries, warnings } = await archiver.selectFiles({ root, paths, untracked, environment, signal });
+  for (const warning of warnings) log.warning(warning);
+  if (entries.length === 0) {
+    log.plain(`Nothing to save for cache ${key}`);
+    return { kind: "unchanged", bytes: local?.size ?? 0 };
+  }
+  if (local !== undefined && !(await hasChanged(location.localPath, local, entries))) {
+    const metadata = await readMetadata(location.localPath);
+    await uploadWhereMissing(options, location, { ...describeArchive(entry, key, options), ...metadata }, local);
+    return { kind: "unchanged", bytes: local.size };
+  }
+  const metadata = describeArchive(entry, key, options);
+  const bytes = await archive(options, location.localPath, entries, metadata);
+  log.info(`Saved cache ${key}: ${entries.length} entries in ${formatBytes(bytes)}`);
+  await upload(options, location, metadata, bytes);
+  return { kind: "saved", bytes };
+}
+
+/** A file that is newer than the archive always counts; the rest can only be told of an archive that this runner made. */
+async function hasChanged(path: string, local: LocalArchive, entries: readonly ArchiveEntry[]): Promise<boolean> {
+  if (entries.some(({ mtimeMs }) => mtimeMs > local.mtimeMs)) return true;
+  return (await differsFromManifest(path, local, entries)) ?? false;
+}
+
+async function archive(
+  options: CacheStageOptions,
+  archivePath: string,
+  entries: readonly ArchiveEntry[],
+  metadata: CacheMetadata,
+): Promise<number> {
+  const { projectDirectory: root, lookup, log, signal, archiver = realArchiver } = options;
+  const format = parseArchiveFormat(lookup("CACHE_COMPRESSION_FORMAT"));
+  const { value: level, warning } = parseCompressionLevel(lookup("CACHE_COMPRESSION_LEVEL"));
+  if (warning !== undefined) log.warning(warning);
+  const concurrency = parseConcurrency(lookup("FASTZIP_ARCHIVER_CONCURRENCY"));
+  await makeArchiveDirectory(archivePath);
+  const chosen = concurrency === undefined ? {} : { concurrency };
+  const { bytes } = await archiver.createArchive({ root, entries, archivePath, format, level, signal, ...chosen });
+  await removeManifest(archivePath);
+  await writeMetadata(archivePath, metadata);
+  await writeManifest(archivePath, entries);
+  return bytes;
+}
+
+async function uploadWhereMissing(
+  options: CacheStageOptions,
+  location: CacheLocation,
+  metadata: CacheMetadata,
+  local: LocalArchive,
+): Promise<void> {
+  const { store, log } = options;
+  const key = location.name.readable;
+  if (store === undefined || location.remote === undefined) {
+    log.plain(`Cache ${key} is unchanged`);
+  } else if ((await isStored(options, store, location.remote)) === false) {
+    log.plain(`Cache ${key} is unchanged, but not in ${store.store.kind} yet`);
+    await upload(options, location, metadata, local.size);
+  } else {
+    log.plain(`Cache ${key} is unchanged and already uploaded`);
+  }
+}
+
+async function upload(
+  options: CacheStageOptions,
+  location: CacheLocation,
+  metadata: CacheMetadata,
+  bytes: number,
+): Promise<void> {
+  const { store, log } = options;
+  const key = location.name.readable;
+  if (store === undefined || location.remote === undefined) return;
+  const limit = uploadLimitBytes(options);
+  if (bytes > limit) {
+    log.warning(`Cache ${key} stays on this host: ${bytes} bytes are more than the ${limit} that may be uploaded`);
+    return;
+  }
+  await uploadArchive(options, store, location.remote, { path: location.localPath, metadata });
+  log.plain(`Uploaded cache ${key} to ${store.store.kind}: ${formatBytes(bytes)}`);
+}
