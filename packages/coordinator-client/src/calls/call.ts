@@ -109,7 +109,7 @@ export async function startCall(context: CallContext, request: CallRequest): Pro
       status: answer.status,
       attempts,
       throttled,
-      requestId: answer.header("x-request-id") || requestId,
+      requestId: printable(answer.header("x-request-id") || requestId, request.secrets),
       message: "",
     };
     return { response: answer, facts };
@@ -131,7 +131,7 @@ export async function readAnswer(
   response: WireResponse,
   facts: CallFacts,
 ): Promise<Answer> {
-  const line = statusLine(response.status, response.statusText);
+  const line = printable(statusLine(response.status, response.statusText), request.secrets);
   const header = (name: string): string | undefined => response.header(name);
   if (response.status === request.jsonStatus) {
     const { json, problem } = await readJson(response, request.signal);

@@ -59,10 +59,10 @@ describe("updateJob", () => {
   });
 
   it.each([
-    { row: "A46", exitCode: 0, sent: undefined },
-    { row: "A46", exitCode: 1, sent: 1 },
-    { row: "A46", exitCode: 4_294_967_295, sent: -1 },
-  ])("CP $row: sends exit code $exitCode as $sent", async ({ exitCode, sent }) => {
+    { row: "CP A46", exitCode: 0, sent: undefined },
+    { row: "CP A46", exitCode: 1, sent: 1 },
+    { row: "CP A46", exitCode: 4_294_967_295, sent: -1 },
+  ])("$row: sends exit code $exitCode as $sent", async ({ exitCode, sent }) => {
     expect((await sentUpdate({ state: "failed", exitCode }))["exit_code"]).toBe(sent);
   });
 
@@ -161,11 +161,11 @@ describe("patchTrace", () => {
   });
 
   it.each([
-    { row: "A34", says: "continues at the offset that a 416 names", range: "0-40", nextOffset: 40 },
-    { row: "A35", says: "continues at 0 when a 416 names no range", range: undefined, nextOffset: 0 },
-    { row: "A35", says: "continues at 0 when the range has three parts", range: "0-40-50", nextOffset: 0 },
-    { row: "A35", says: "continues at 0 when the range is not a number", range: "0-abc", nextOffset: 0 },
-  ])("CP $row: $says", async ({ range, nextOffset }) => {
+    { row: "CP A34", says: "continues at the offset that a 416 names", range: "0-40", nextOffset: 40 },
+    { row: "CP A35", says: "continues at 0 when a 416 names no range", range: undefined, nextOffset: 0 },
+    { row: "CP A35", says: "continues at 0 when the range has three parts", range: "0-40-50", nextOffset: 0 },
+    { row: "CP A35", says: "continues at 0 when the range is not a number", range: "0-abc", nextOffset: 0 },
+  ])("$row: $says", async ({ range, nextOffset }) => {
     await using server = await startServer({ status: 416, headers: range === undefined ? {} : { range } });
     await using test = createTestClient({ url: server.url });
 
@@ -233,17 +233,17 @@ describe("patchTrace", () => {
 
 describe("readUpdateInterval", () => {
   it.each([
-    { row: "A38", value: "0", interval: undefined, warnings: 0 },
-    { row: "A38", value: "-3", interval: undefined, warnings: 0 },
-    { row: "A38", value: "abc", interval: undefined, warnings: 1 },
-    { row: "A38", value: "999999", interval: 900_000, warnings: 0 },
-    { row: "A38", value: "901", interval: 900_000, warnings: 0 },
-    { row: "A38", value: "60", interval: 60_000, warnings: 0 },
-    { row: "A38", value: "1.5", interval: undefined, warnings: 1 },
-    { row: "A38", value: "9".repeat(40), interval: undefined, warnings: 1 },
-    { row: "A38", value: "", interval: undefined, warnings: 0 },
-    { row: "A38", value: undefined, interval: undefined, warnings: 0 },
-  ])("CP $row: reads '$value' as $interval with $warnings warnings", ({ value, interval, warnings }) => {
+    { row: "CP A38", value: "0", interval: undefined, warnings: 0 },
+    { row: "CP A38", value: "-3", interval: undefined, warnings: 0 },
+    { row: "CP A38", value: "abc", interval: undefined, warnings: 1 },
+    { row: "CP A38", value: "999999", interval: 900_000, warnings: 0 },
+    { row: "CP A38", value: "901", interval: 900_000, warnings: 0 },
+    { row: "CP A38", value: "60", interval: 60_000, warnings: 0 },
+    { row: "CP A38", value: "1.5", interval: undefined, warnings: 1 },
+    { row: "CP A38", value: "9".repeat(40), interval: undefined, warnings: 1 },
+    { row: "CP A38", value: "", interval: undefined, warnings: 0 },
+    { row: "CP A38", value: undefined, interval: undefined, warnings: 0 },
+  ])("$row: reads '$value' as $interval with $warnings warnings", ({ value, interval, warnings }) => {
     const logger = createRecordingLogger();
     expect(readUpdateInterval(value, logger)).toBe(interval);
     expect(logger.at("warn")).toHaveLength(warnings);

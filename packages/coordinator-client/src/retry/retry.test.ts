@@ -428,6 +428,17 @@ describe("aborts", () => {
     expect(getEventListeners(controller.signal, "abort")).toEqual([]);
   });
 
+  it("rejects when it is aborted between the headers and the body of an answer", async () => {
+    const controller = new AbortController();
+    await using server = await startServer((_request, response) => {
+      response.writeHead(201, { "content-type": "application/json" }).write('{"id":');
+    });
+    await using test = createTestClient({ url: server.url, onCall: () => controller.abort("stopped") });
+
+    await expect(test.client.requestJob(runner, { signal: controller.signal })).rejects.toBe("stopped");
+    expect(test.logger.lines).toEqual([]);
+  });
+
   it("leaves no listener behind a call that ended by itself", async () => {
     const { signal } = new AbortController();
     await using server = await startServer({ status: 429, headers: { "retry-after": "1" } }, { status: 202 });
@@ -442,11 +453,11 @@ describe("aborts", () => {
 
 describe("log lines of a call that gives up", () => {
   it.each([
-    { row: "A71", maxAttempts: undefined, attempts: 5 },
-    { row: "A71", maxAttempts: 2, attempts: 2 },
-    { row: "A71", maxAttempts: 1, attempts: 1 },
+    { row: "CP A71", maxAttempts: undefined, attempts: 5 },
+    { row: "CP A71", maxAttempts: 2, attempts: 2 },
+    { row: "CP A71", maxAttempts: 1, attempts: 1 },
   ])(
-    "CP $row: $attempts attempts with maxAttempts $maxAttempts, then one line by the caller",
+    "$row: $attempts attempts with maxAttempts $maxAttempts, then one line by the caller",
     async ({ maxAttempts, attempts }) => {
       await using server = await startServer({ status: 503 });
       const limit = maxAttempts === undefined ? {} : { maxAttempts };

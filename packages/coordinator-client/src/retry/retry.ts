@@ -30,7 +30,7 @@ export interface RetryOptions {
 }
 
 /** Names the request in log lines. */
-export interface RetryRequest {
+interface RetryRequest {
   readonly method: string;
   /** Without query, user name and password. */
   readonly url: string;

@@ -1,5 +1,6 @@
 /**
- * Waits, for as long as it takes: a timer of the platform ends after 24.8 days, a coordinator may ask for longer.
+ * Waits, for as long as it takes: a timer of the platform ends after 24.8 days, a coordinator may ask for longer. Never
+ * wakes up early, as a timer of the platform may by a fraction of a millisecond.
  *
  * @throws `signal.reason` as soon as the signal is aborted; timer and listener are gone by then
  */
@@ -9,25 +10,23 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       reject(signal.reason as Error);
       return;
     }
-    let remainingMs = ms;
+    const end = performance.now() + ms;
     let timer: NodeJS.Timeout;
     const onAbort = (): void => {
       clearTimeout(timer);
       reject(signal?.reason as Error);
     };
-    const step = (): void => {
-      if (remainingMs <= 0) {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
+    const check = (): void => {
+      const remainingMs = end - performance.now();
+      if (remainingMs > 0) {
+        timer = setTimeout(check, Math.min(Math.ceil(remainingMs), LONGEST_TIMER_MS));
         return;
       }
-      const stepMs = Math.min(remainingMs, LONGEST_TIMER_MS);
-      remainingMs -= stepMs;
-      // A timer drops the fraction of a millisecond, and waiting less than told is a fault.
-      timer = setTimeout(step, Math.ceil(stepMs));
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
     };
     signal?.addEventListener("abort", onAbort, { once: true });
-    step();
+    check();
   });
 }
 

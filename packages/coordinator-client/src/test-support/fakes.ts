@@ -1,6 +1,6 @@
 import type { LogFields, Logger } from "../logger.ts";
 
-export interface LogLine {
+interface LogLine {
   readonly level: keyof Logger;
   readonly message: string;
   readonly fields: LogFields;
@@ -36,7 +36,7 @@ export interface FakeTime {
 }
 
 /** Whole seconds, since that is all that dates in headers can say. */
-export const FAKE_NOW: number = Date.UTC(2026, 10, 21, 10, 0, 0);
+const FAKE_NOW: number = Date.UTC(2026, 10, 21, 10, 0, 0);
 
 export function createFakeTime(): FakeTime {
   const waits: number[] = [];
