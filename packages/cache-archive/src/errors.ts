@@ -27,12 +27,15 @@ export interface CacheArchiveErrorFacts {
   readonly cause?: unknown;
 }
 
-const marker: unique symbol = Symbol.for("@fleetfoot/cache-archive/CacheArchiveError") as never;
+const MARKER = Symbol.for("@fleetfoot/cache-archive/CacheArchiveError");
 
 /** Writing, reading or choosing the content of an archive failed. */
 export class CacheArchiveError extends Error {
+  static {
+    Object.defineProperty(this.prototype, MARKER, { value: true });
+  }
+
   override readonly name: string = "CacheArchiveError";
-  readonly [marker] = true;
   readonly code: CacheArchiveErrorCode;
   /** Whether the same call may succeed later without another archive or other options. */
   readonly retryable: boolean;
@@ -51,7 +54,7 @@ export class CacheArchiveError extends Error {
 
   /** Whether `value` is such an error, also one from another copy of this package. */
   static isInstance(value: unknown): value is CacheArchiveError {
-    return typeof value === "object" && value !== null && marker in value;
+    return typeof value === "object" && value !== null && MARKER in value;
   }
 }
 

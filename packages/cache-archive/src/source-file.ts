@@ -11,7 +11,7 @@ const readFile = promisify(read);
 const statFile = promisify(fstat);
 
 /** Files up to this length are held in memory as a whole; longer ones go through in pieces. */
-export const WHOLE_FILE_BYTES = 1024 * 1024;
+export const WHOLE_FILE_BYTES: number = 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
 
 // A link or FIFO that took the file's place since it was listed must be neither followed nor waited for.

@@ -1,8 +1,11 @@
-const marker: unique symbol = Symbol.for("@fleetfoot/executor-shell/error") as never;
+const MARKER = Symbol.for("@fleetfoot/executor-shell/error");
 
 /** Base of every error of this package. The fields say what a job runner reports. */
 export abstract class ShellExecutorError extends Error {
-  readonly [marker] = true;
+  static {
+    Object.defineProperty(this.prototype, MARKER, { value: true });
+  }
+
   /** Stable name of the cause, for programs. */
   abstract readonly code: string;
   /** Reason under which the coordinator learns of it. */
@@ -12,7 +15,7 @@ export abstract class ShellExecutorError extends Error {
 
   /** Recognises errors of this package across duplicate installations. */
   static isInstance(value: unknown): value is ShellExecutorError {
-    return typeof value === "object" && value !== null && marker in value;
+    return typeof value === "object" && value !== null && MARKER in value;
   }
 }
 

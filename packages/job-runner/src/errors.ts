@@ -1,10 +1,13 @@
 import type { FailureReason } from "@fleetfoot/coordinator-client";
 
-const marker: unique symbol = Symbol.for("@fleetfoot/job-runner/error") as never;
+const MARKER = Symbol.for("@fleetfoot/job-runner/error");
 
 /** Base of every error of this package. The fields say what is reported of it. */
 export abstract class JobRunnerError extends Error {
-  readonly [marker] = true;
+  static {
+    Object.defineProperty(this.prototype, MARKER, { value: true });
+  }
+
   /** Stable name of the cause, for programs. */
   abstract readonly code: string;
   abstract readonly failureReason: FailureReason;
@@ -13,7 +16,7 @@ export abstract class JobRunnerError extends Error {
 
   /** Recognises errors of this package across duplicate installations. */
   static isInstance(value: unknown): value is JobRunnerError {
-    return typeof value === "object" && value !== null && marker in value;
+    return typeof value === "object" && value !== null && MARKER in value;
   }
 }
 

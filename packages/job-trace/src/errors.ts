@@ -13,8 +13,11 @@ const REMEDIES: Readonly<Record<JobTraceErrorCode, string>> = {
 
 /** A trace could not be kept, or was used after its end. */
 export class JobTraceError extends Error {
+  static {
+    Object.defineProperty(this.prototype, MARKER, { value: true });
+  }
+
   override readonly name: string = "JobTraceError";
-  readonly [MARKER] = true;
   readonly code: JobTraceErrorCode;
   /** Whether the same call may succeed later. It never does: a trace does not recover. */
   readonly retryable = false;

@@ -3,6 +3,7 @@ import { mkdtempSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runVisibly } from "./process.ts";
+import { repositoryRoot } from "./workspace.ts";
 
 interface VitestReport {
   readonly numPassedTests: number;
@@ -19,6 +20,11 @@ const reportFile = join(folder, "report.json");
 
 try {
   const only = process.argv.slice(2);
+  // Where every system is required, they are installed first, so that no test waits for a compiler.
+  if (process.env["FLEETFOOT_SYSTEMS"] === "required" && only.length === 0) {
+    const code = await runVisibly(process.execPath, [join(repositoryRoot, "tooling/systems/src/main.ts")]);
+    if (code !== 0) throw new Error("The real systems could not be installed; the lines above say why.");
+  }
   const buildCode = await runVisibly("turbo", ["run", "build", "--output-logs=errors-only"]);
   const testCode =
     buildCode === 0

@@ -111,7 +111,7 @@ export async function runPipeline(run: {
     },
   });
   const interrupt = (): void => {
-    stopJobs.abort(new JobInterrupted("process-stopped", "interrupted"));
+    stopJobs.abort(JobInterrupted.processStopped("interrupt"));
     pipeline.cancel({ force: true });
   };
   context.stop.forced.addEventListener("abort", interrupt, { once: true });

@@ -47,7 +47,7 @@ export async function takeSnapshot(options: {
     repositoryUrl: pathToFileURL(repository).href,
     sha,
     beforeSha: head?.parent || NO_COMMIT,
-    hasUncommittedChanges: sha !== project.head?.sha,
+    hasUncommittedChanges: head !== undefined && sha !== head.sha,
     blobIdOf: (path) => blobIdOf(own, sha, path),
   };
 }

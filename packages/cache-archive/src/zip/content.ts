@@ -9,7 +9,7 @@ import type { ZipEntry } from "./directory.ts";
 import { readExtra } from "./extra.ts";
 
 /** Entries up to this length, packed and unpacked, are read with one call and held in memory. */
-export const WHOLE_ENTRY_BYTES = 1024 * 1024;
+export const WHOLE_ENTRY_BYTES: number = 1024 * 1024;
 
 /** Local extra fields are often a little longer than central ones. */
 const LOCAL_EXTRA_SLACK = 64;
