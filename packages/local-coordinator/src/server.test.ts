@@ -15,7 +15,7 @@ const token = "glrt-test";
 const cleanups: (() => Promise<void> | void)[] = [];
 
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 async function setUp(options: TestCoordinatorOptions = {}): Promise<TestCoordinator & { runner: ReferenceCalls }> {

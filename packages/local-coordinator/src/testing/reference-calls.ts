@@ -175,7 +175,7 @@ export function sendToHandler(handle: CoordinatorHandler, instanceUrl = "http://
         method,
         headers,
         ...(hasBody ? { body: ReadableStream.from(body), duplex: "half" } : {}),
-      } as RequestInit),
+      }),
     );
     return {
       status: response.status,

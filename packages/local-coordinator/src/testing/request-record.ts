@@ -68,7 +68,7 @@ export function recordRequest(
     request:
       request.body === null
         ? request
-        : new Request(request, { body: request.body.pipeThrough(note), duplex: "half" } as RequestInit),
+        : new Request(request, { method: request.method, body: request.body.pipeThrough(note), duplex: "half" }),
     complete: () => {
       record.bodySha256 = hash.digest("hex");
       if (isJson && record.bodyBytes <= maxJsonBytes) record.json = parse(Buffer.concat(chunks).toString("utf8"));
