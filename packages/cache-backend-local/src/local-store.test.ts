@@ -201,7 +201,7 @@ describe("the local store", () => {
 });
 
 describe("the local store on a directory that several use", () => {
-  it("CA G14: gives whole bodies while two processes put and get one name, and leaves no temporary file", async () => {
+  it("CA G14, CA H18: gives whole bodies while two processes put and get one name, and leaves no temporary file", async () => {
     const results = await Promise.all([1, 2].map((seed) => hammer(seed)));
     for (const { gets, torn } of results) {
       expect(gets).toBeGreaterThan(0);
@@ -232,7 +232,7 @@ describe("the local store on a directory that several use", () => {
     expect(names).toEqual(["name"]);
   });
 
-  it("CA G14: does not notice one ESTALE, and reports two in a row", async () => {
+  it("CA G14, CA H18: does not notice one ESTALE, and reports two in a row", async () => {
     for (const times of [1, 2]) {
       const stale = new StaleFileSystem();
       const store = createLocalStore({ directory, fileSystem: { ...hostFileSystem, open: stale.open } });

@@ -75,6 +75,14 @@ describe("downloadToFile", () => {
     expect((await stat(path)).size).toBe(1000);
   });
 
+  it("writes nothing when the object has the version that is not wanted, however new it is", async () => {
+    serve(counted(1000));
+    const version = (await createHttpStore({ url: server.url }).head("k"))?.version;
+    expect(await download({ newerThanMs: 0, unlessVersion: version })).toMatchObject({ outcome: "up-to-date" });
+    serve(counted(999));
+    expect(await download({ newerThanMs: 0, unlessVersion: version })).toMatchObject({ outcome: "downloaded" });
+  });
+
   it("CA F3: tries again when the body is shorter than its Content-Length, and leaves nothing of it", async () => {
     serve(counted(1000));
     let answers = 0;
@@ -212,7 +220,7 @@ describe("downloadToFile in parts", () => {
   });
 
   it.each(["another version", "the whole object with 200", "another start"])(
-    "starts over when a later part is answered with %s",
+    "CA H16: starts over when a later part is answered with %s",
     async (how) => {
       serve(counted(3000));
       let replaced = false;

@@ -17,6 +17,8 @@ export interface DownloadOptions extends RetryOptions {
    * @default none: always download
    */
   readonly newerThanMs?: number | undefined;
+  /** An object of this version stays where it is, however new it is. @default none */
+  readonly unlessVersion?: string | undefined;
   /** Parts fetched at once, from a store that can read parts; 0 and 1 fetch the whole in one. @default 1 */
   readonly concurrency?: number | undefined;
   /** Length of one part in bytes. @default 16777216 */
@@ -26,7 +28,7 @@ export interface DownloadOptions extends RetryOptions {
 export type DownloadResult =
   /** There is no such object; no file was written. */
   | { readonly outcome: "absent" }
-  /** The object is not newer than asked for; no file was written. */
+  /** The object is not newer than asked for, or has the version that is not wanted; no file was written. */
   | { readonly outcome: "up-to-date"; readonly facts: ObjectFacts }
   | { readonly outcome: "downloaded"; readonly facts: ObjectFacts };
 
@@ -46,9 +48,9 @@ export async function downloadToFile(
   path: string,
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
-  const { concurrency = 1, chunkBytes = 16 * 1024 * 1024, newerThanMs = -Infinity } = options;
+  const { concurrency = 1, chunkBytes = 16 * 1024 * 1024, newerThanMs = -Infinity, unlessVersion } = options;
   const what = { store: store.kind, operation: "get", object: name };
-  const transfer: Transfer = { store, name, newerThanMs, concurrency, chunkBytes };
+  const transfer: Transfer = { store, name, newerThanMs, unlessVersion, concurrency, chunkBytes };
   return retryTransfer(what, (signal) => downloadOnce(transfer, path, signal), options);
 }
 
@@ -56,6 +58,7 @@ interface Transfer {
   readonly store: CacheStore;
   readonly name: string;
   readonly newerThanMs: number;
+  readonly unlessVersion: string | undefined;
   readonly concurrency: number;
   readonly chunkBytes: number;
 }
@@ -83,6 +86,10 @@ async function downloadOnce(transfer: Transfer, path: string, signal: AbortSigna
   }
 }
 
+function isUpToDate({ newerThanMs, unlessVersion }: Transfer, facts: ObjectFacts): boolean {
+  return facts.modifiedAtMs <= newerThanMs || facts.version === unlessVersion;
+}
+
 async function inOne(
   transfer: Transfer,
   openFile: () => Promise<FileHandle>,
@@ -91,7 +98,7 @@ async function inOne(
   const object = await transfer.store.get(transfer.name, { signal });
   if (object === undefined) return { outcome: "absent" };
   const { facts, body } = object;
-  if (facts.modifiedAtMs <= transfer.newerThanMs) {
+  if (isUpToDate(transfer, facts)) {
     await discard(body);
     return { outcome: "up-to-date", facts };
   }
@@ -110,7 +117,7 @@ async function inParts(
   const probe = await probeRanges(store, name, signal);
   if (probe === "ranges-ignored") return undefined;
   if (probe === "absent") return { outcome: "absent" };
-  if (probe.modifiedAtMs <= transfer.newerThanMs) return { outcome: "up-to-date", facts: probe };
+  if (isUpToDate(transfer, probe)) return { outcome: "up-to-date", facts: probe };
   if (probe.bytes <= chunkBytes) return undefined;
 
   const file = await openFile();

@@ -114,7 +114,7 @@ describe("resolveCacheKeys", () => {
     expect(resolved.warnings).toEqual([expect.stringContaining("CACHE_FALLBACK_KEY")]);
   });
 
-  it("CA A12: refuses it by the cleaned form when hashing is on, too", () => {
+  it("CA A12, CA H3: refuses it by the cleaned form when hashing is on, too", () => {
     const resolved = resolve({ key: "p", hashKeys: true, variables: { CACHE_FALLBACK_KEY: "main-protected/" } });
     expect(resolved.fallbacks).toEqual([]);
     expect(resolved.warnings).toHaveLength(1);
@@ -135,7 +135,7 @@ describe("resolveCacheKeys", () => {
     expect(order(resolved)).toEqual(["p", "shared"]);
   });
 
-  it("CA A23: hashes a climbing key, and keeps its alternate name inside the project", () => {
+  it("CA A23, CA H2: hashes a climbing key, and keeps its alternate name inside the project", () => {
     const { primary } = resolve({ key: "../../other/k", hashKeys: true });
     expect(primary?.key).toBe(hashCacheKey("../../other/k"));
     expect(primary?.alternate).toEqual({ key: "other/k", hashed: false });
@@ -151,11 +151,11 @@ describe("resolveCacheKeys", () => {
     expect(order(resolve({ key: "$F-$G", fallbackKeys: ["$F-$G"], variables }))).toEqual(["x-$A", "x-x"]);
   });
 
-  it("has no alternate name for a key that only hashing makes usable", () => {
+  it("CA H2: has no alternate name for a key that only hashing makes usable", () => {
     expect(resolve({ key: "..", hashKeys: true }).primary).toMatchObject({ hashed: true, alternate: undefined });
   });
 
-  it("tries fallback keys although the key itself is unusable", () => {
+  it("CA H13: tries fallback keys although the key itself is unusable", () => {
     const resolved = resolve({ key: "..", fallbackKeys: ["a"] });
     expect(resolved.primary).toBeUndefined();
     expect(order(resolved)).toEqual(["a"]);

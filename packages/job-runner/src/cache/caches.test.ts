@@ -205,7 +205,7 @@ describe("caches on this host", () => {
     expect(bench.warnings()).toEqual([expect.stringContaining("empty cache key")]);
   });
 
-  it("try fallback keys although the key itself is unusable (H13)", async () => {
+  it("CA H13: try fallback keys although the key itself is unusable", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save({ ...gems, key: "old" });
     await bench.clean();
@@ -239,7 +239,7 @@ describe("caches on this host", () => {
     }
   });
 
-  it("CA A23: never take another project's archive for an alternate one", async () => {
+  it("CA A23, CA H2: never take another project's archive for an alternate one", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save({ ...gems, key: "k" });
     const other = join(top, "cache/other/k/cache.zip");
@@ -350,7 +350,7 @@ describe("saving on this host", () => {
       old: true,
     },
     { how: "has another mode", change: (vendor: string) => chmod(join(vendor, "a"), 0o755), old: true },
-  ])("makes the archive anew when a file $how", async ({ change, old }) => {
+  ])("CA H10: makes the archive anew when a file $how", async ({ change, old }) => {
     await bench.write({ "vendor/a": "one", "vendor/b": "two" });
     await bench.save(gems);
     await change(join(bench.project, "vendor"));
@@ -361,7 +361,7 @@ describe("saving on this host", () => {
     expect(bench.events).toMatchObject([{ kind: "saved" }]);
   });
 
-  it("goes by times alone for an archive that somebody else made", async () => {
+  it("CA H10: goes by times alone for an archive that somebody else made", async () => {
     await bench.write({ "vendor/a": "one", "vendor/b": "two" });
     await bench.save(gems);
     await rm(join(dirname(bench.archive("gems")), "manifest.json"));
@@ -399,7 +399,32 @@ describe("saving on this host", () => {
     expect(await bench.read("vendor/a")).toHaveLength(30_000);
   });
 
-  it("fails the cache, not the job, when a setting of the archiver is wrong", async () => {
+  it.each([
+    { row: "CA C10", format: "7z", start: "504b0304" },
+    { row: "CA C11", format: "tarzstd", start: "28b52ffd" },
+    { row: "CA C11", format: "zipzstd", start: "504b0304" },
+  ])("$row: writes cache.zip in the format $format, which begins with $start", async ({ format, start }) => {
+    bench.variables = { CACHE_COMPRESSION_FORMAT: format };
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    expect((await readFile(bench.archive("gems"))).toString("hex", 0, 4)).toBe(start);
+    await bench.clean();
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("one");
+    expect(bench.warnings()).toEqual([]);
+  });
+
+  it("CA C12: warns of an unknown compression level, and takes the default one", async () => {
+    await bench.write({ "vendor/a": "one".repeat(10_000) });
+    for (const level of ["default", "Fast"]) {
+      bench.variables = { CACHE_COMPRESSION_LEVEL: level };
+      await bench.save({ ...gems, key: level });
+    }
+    expect(bench.warnings()).toEqual([expect.stringContaining('"Fast"')]);
+    expect((await stat(bench.archive("Fast"))).size).toBe((await stat(bench.archive("default"))).size);
+  });
+
+  it("CA C14: fails the cache, not the job, when a setting of the archiver is wrong", async () => {
     bench.variables = { FASTZIP_ARCHIVER_CONCURRENCY: "0" };
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
@@ -476,7 +501,7 @@ describe("archives that do not fit", () => {
     expect(bench.warnings()).toEqual([expect.stringContaining("gzip")]);
   });
 
-  it("CA F16: are restored with one warning that names both platforms, or count as absent", async () => {
+  it("CA F16, CA H17: are restored with one warning that names both platforms, or count as absent", async () => {
     await bench.write({ "vendor/a": "foreign" });
     bench.extra = { platform: { os: "linux", arch: "arm64" } };
     await bench.save(gems);
@@ -505,7 +530,7 @@ describe("archives that do not fit", () => {
     expect(bench.warnings()).toEqual([]);
   });
 
-  it("CA F17: tell that another entry with the same key wrote them, when a declared path is missing", async () => {
+  it("CA F17, CA H19: tell that another entry with the same key wrote them, when a declared path is missing", async () => {
     const [first, second] = [
       { key: "k", paths: ["a"] },
       { key: "k", paths: ["b"] },
@@ -570,7 +595,7 @@ describe("caches in a store", () => {
     bench.forget();
   }
 
-  it("are uploaded whole, with their key, platform and paths, and come back on another host", async () => {
+  it("CA H11: are uploaded whole, with their key, platform and paths, and come back on another host", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
     const put = server.requests.find(({ method }) => method === "PUT");
@@ -632,6 +657,31 @@ describe("caches in a store", () => {
     expect(await bench.read("vendor/a")).toBe("one");
   });
 
+  it("are not downloaded on the host that uploaded them, until another one uploads others", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const name = `${base}/gems`;
+    const stored = server.objects.get(name);
+    if (stored === undefined) throw new Error("nothing was stored");
+    // A store's clock may be ahead, and its time is later than the archive's anyhow.
+    server.objects.set(name, { ...stored, modifiedAtMs: Date.now() + 60_000 });
+    const local = await stat(bench.archive("gems"));
+    await bench.clean();
+    reset();
+    await bench.restore(gems);
+    expect((await stat(bench.archive("gems"))).ino).toBe(local.ino);
+    expect(bench.lines).toEqual([{ kind: "info", text: expect.stringContaining("still up to date on this host") }]);
+
+    const other = new Bench(join(top, "other"));
+    await mkdir(other.project, { recursive: true });
+    other.store = bench.store;
+    await other.write({ "vendor/a": "two" });
+    await other.save(gems);
+    server.objects.set(name, { ...(server.objects.get(name) ?? stored), modifiedAtMs: Date.now() + 60_000 });
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("two");
+  });
+
   it("CA F3: are never extracted from a body that is shorter than announced", async () => {
     await saveElsewhere(gems, { "vendor/a": "one" });
     intercept = (request, response) => {
@@ -666,7 +716,7 @@ describe("caches in a store", () => {
     expect(bench.warnings()).toHaveLength(1);
   });
 
-  it("are missed when the store has none, whatever lies on this host (H14)", async () => {
+  it("CA H14: are missed when the store has none, whatever lies on this host", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
     server.objects.clear();
@@ -753,7 +803,7 @@ describe("caches in a store", () => {
     expect((await stat(bench.archive("gems"))).ino).toBe(before.ino);
   });
 
-  it("are not uploaded again when nobody may ask whether the store has them (H7)", async () => {
+  it("CA H7: are not uploaded again when nobody may ask whether the store has them", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
     reset();

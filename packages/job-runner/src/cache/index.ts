@@ -1,4 +1,6 @@
 export { hasCacheToSave, hasCacheWork } from "./entries.ts";
+export { openRemoteCache } from "./open-remote-cache.ts";
+export type { OpenRemoteCacheOptions } from "./open-remote-cache.ts";
 export { restoreCaches } from "./restore.ts";
 export { saveCaches } from "./save.ts";
 export type { CacheArchiver, CacheEvent, CacheStageOptions, RemoteCache, SaveCachesOptions } from "./types.ts";

@@ -16,6 +16,14 @@ interface Manifest {
   readonly archiveBytes: number;
   readonly archiveModifiedAtMs: number;
   readonly digest: string;
+  /** The object that a store made of the archive. */
+  readonly stored?: StoredArchive;
+}
+
+/** An object that is known to be the same as the archive on this host. */
+export interface StoredArchive {
+  readonly objectName: string;
+  readonly version: string;
 }
 
 /** Writes the manifest of an archive that was just made. */
@@ -27,6 +35,22 @@ export async function writeManifest(archivePath: string, entries: readonly Archi
     digest: await digestOfEntries(entries),
   };
   await writeFile(manifestPath(archivePath), JSON.stringify(manifest), { mode: 0o600 });
+}
+
+/**
+ * Remembers which object an archive became. Its time is later than the archive's, so without this the next restore on this
+ * host would download what lies here already.
+ */
+export async function rememberStored(archivePath: string, stored: StoredArchive): Promise<void> {
+  const manifest = await readManifest(archivePath);
+  if (manifest === undefined) return;
+  await writeFile(manifestPath(archivePath), JSON.stringify({ ...manifest, stored }), { mode: 0o600 });
+}
+
+/** The object that an archive became; `undefined` when nothing is known of it. */
+export async function recallStored(archivePath: string, archive: ArchiveFacts): Promise<StoredArchive | undefined> {
+  const manifest = await readManifest(archivePath);
+  return manifest !== undefined && belongsTo(manifest, archive) ? manifest.stored : undefined;
 }
 
 /** Removes a manifest, before its archive is replaced by one of which nothing is known. */
@@ -41,12 +65,22 @@ export async function removeManifest(archivePath: string): Promise<void> {
  */
 export async function differsFromManifest(
   archivePath: string,
-  archive: { readonly size: number; readonly mtimeMs: number },
+  archive: ArchiveFacts,
   entries: readonly ArchiveEntry[],
 ): Promise<boolean | undefined> {
   const manifest = await readManifest(archivePath);
-  const belongs = manifest?.archiveBytes === archive.size && manifest.archiveModifiedAtMs === archive.mtimeMs;
-  return belongs ? manifest.digest !== (await digestOfEntries(entries)) : undefined;
+  if (manifest === undefined || !belongsTo(manifest, archive)) return undefined;
+  return manifest.digest !== (await digestOfEntries(entries));
+}
+
+/** The file, as its system tells of it. */
+export interface ArchiveFacts {
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
+function belongsTo(manifest: Partial<Manifest>, { size, mtimeMs }: ArchiveFacts): boolean {
+  return manifest.archiveBytes === size && manifest.archiveModifiedAtMs === mtimeMs;
 }
 
 async function readManifest(archivePath: string): Promise<Partial<Manifest> | undefined> {

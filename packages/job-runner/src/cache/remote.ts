@@ -7,7 +7,7 @@ import type { CacheStore, ObjectFacts } from "@fleetfoot/cache-backend";
 import { makeArchiveDirectory } from "./local-archive.ts";
 import type { LocalArchive } from "./local-archive.ts";
 import type { RemoteLocation } from "./location.ts";
-import { removeManifest } from "./manifest.ts";
+import { recallStored, rememberStored, removeManifest } from "./manifest.ts";
 import { writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { downloadSettings, uploadSettings } from "./transfer-settings.ts";
@@ -34,7 +34,13 @@ export async function fetchArchive(
   const settings = downloadSettings(options);
   const name = await newerObject(options, store, remote);
   await makeArchiveDirectory(localPath);
-  const result = await downloadToFile(store, name, localPath, { ...settings, newerThanMs: local?.mtimeMs });
+  const stored = local && (await recallStored(localPath, local));
+  const unlessVersion = stored?.objectName === name ? stored.version : undefined;
+  const result = await downloadToFile(store, name, localPath, {
+    ...settings,
+    newerThanMs: local?.mtimeMs,
+    unlessVersion,
+  });
   if (result.outcome === "absent") return { outcome: "absent", bytes: 0 };
   const { outcome, facts } = result;
   if (outcome === "downloaded") {
@@ -84,7 +90,9 @@ export async function uploadArchive(
     };
     const put = (signal: AbortSignal): Promise<ObjectFacts> =>
       store.put(object, body, { metadata: archive.metadata, signal });
-    await retryTransfer({ store: store.kind, operation: "put", object }, put, uploadSettings(options));
+    const what = { store: store.kind, operation: "put", object };
+    const { version } = await retryTransfer(what, put, uploadSettings(options));
+    await rememberStored(archive.path, { objectName: object, version });
   } finally {
     await file.close();
   }
