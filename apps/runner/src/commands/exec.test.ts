@@ -87,7 +87,8 @@ without: { stage: use, dependencies: [], script: [test ! -e made.txt] }
       ".gitlab-ci.yml": `
 cached:
   cache: { key: { files: [lock] }, paths: [store/] }
-  script: [if [ -e store/x ]; then echo found; else mkdir store && echo x > store/x && echo made; fi]
+  script:
+    - if [ -e store/x ]; then echo found; else mkdir store && echo x > store/x && echo made; fi
 `,
       lock: "1\n",
     });
@@ -168,8 +169,8 @@ describe("fleetfoot exec with bad input", () => {
     await using project = await testProject({ ".gitlab-ci.yml": HELLO });
     const run = await project.exec(["helo"]);
     expect(run.code).toBe(1);
-    expect(run.complained()).toContain('no job "helo"');
-    expect(run.complained()).toContain("It has: hello.");
+    expect(run.complained()).toContain("no job helo");
+    expect(run.complained()).toContain("did you mean hello?");
   });
 
   it("no git on the PATH: says so and what to do", async () => {

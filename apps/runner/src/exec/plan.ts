@@ -43,13 +43,7 @@ export async function planPipeline(options: ExecOptions, git: Git, signal: Abort
       cure: "Try another --source, other variables, or name the jobs to run.",
     });
   }
-  const { pipeline, unknown } = selectJobs(resolution.pipeline, options.jobNames, options.withNeeds);
-  if (unknown.length > 0) {
-    const known = [...new Set(resolution.pipeline.jobs.map((job) => job.baseName))];
-    throw new UsageError(`${options.file} has no job ${unknown.map((name) => `"${name}"`).join(", ")}.`, {
-      cure: `It has: ${known.join(", ")}.`,
-    });
-  }
+  const pipeline = selectJobs(resolution.pipeline, options.jobNames, options.withNeeds);
   return { project, facts, pipeline, warnings: resolution.warnings };
 }
 

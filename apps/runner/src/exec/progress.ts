@@ -24,6 +24,8 @@ export interface ProgressOptions {
 
 /** Stages whose lines are about the job itself; the rest is housekeeping and stays in the log file. */
 const SHOWN_STAGES = /^(step_|after_script|restore_cache|archive_cache)/;
+/** Headings say which stage comes next; the prefix and the state lines are enough here. */
+const HEADING = "\u001B[36;1m";
 const FINISHED = new Set(["success", "failed", "canceled", "skipped"]);
 const PREFIX_STYLES = ["cyan", "magenta", "blue", "yellow", "green"] as const;
 
@@ -61,7 +63,8 @@ export function createProgress(options: ProgressOptions): Progress {
 
   function printLines(job: JobView, lines: readonly LogLine[]): void {
     const shown = lines.filter(
-      ({ stage, text }) => isNotable(text) || (!quiet && stage !== undefined && SHOWN_STAGES.test(stage)),
+      ({ stage, text }) =>
+        isNotable(text) || (!quiet && stage !== undefined && SHOWN_STAGES.test(stage) && !text.startsWith(HEADING)),
     );
     if (shown.length === 0) return;
     eraseFooter();

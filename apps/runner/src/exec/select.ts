@@ -1,11 +1,5 @@
 import type { Pipeline, PipelineJob } from "@fleetfoot/ci-config";
 
-/** The part of a pipeline that was asked for, and the names that fit no job. */
-export interface SelectedJobs {
-  readonly pipeline: Pipeline;
-  readonly unknown: readonly string[];
-}
-
 /**
  * Keeps the jobs that are named, by their own name or by the one that all parallel instances share.
  *
@@ -13,8 +7,8 @@ export interface SelectedJobs {
  * @param withNeeds - keeps what they need, too: the jobs of `needs`, or all earlier stages
  * @returns a pipeline in which no job waits for one that is not there
  */
-export function selectJobs(pipeline: Pipeline, names: readonly string[], withNeeds: boolean): SelectedJobs {
-  if (names.length === 0) return { pipeline, unknown: [] };
+export function selectJobs(pipeline: Pipeline, names: readonly string[], withNeeds: boolean): Pipeline {
+  if (names.length === 0) return pipeline;
   const isNamed = (job: PipelineJob, name: string): boolean => job.name === name || job.baseName === name;
   const kept = new Set<PipelineJob>();
   const keep = (job: PipelineJob): void => {
@@ -25,10 +19,7 @@ export function selectJobs(pipeline: Pipeline, names: readonly string[], withNee
   for (const job of pipeline.jobs) if (names.some((name) => isNamed(job, name))) keep(job);
   const jobs = pipeline.jobs.filter((job) => kept.has(job));
   const present = new Set(jobs.map((job) => job.name));
-  return {
-    pipeline: { ...pipeline, jobs: jobs.map((job) => withoutAbsent(job, present)) },
-    unknown: names.filter((name) => !pipeline.jobs.some((job) => isNamed(job, name))),
-  };
+  return { ...pipeline, jobs: jobs.map((job) => withoutAbsent(job, present)) };
 }
 
 function neededJobs(pipeline: Pipeline, job: PipelineJob): readonly PipelineJob[] {
