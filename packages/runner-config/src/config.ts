@@ -1,108 +1,98 @@
-/** A `config.toml`, read and checked. Durations are milliseconds, sizes bytes, whatever the file writes them in. */
+/** A whole `config.toml`, defaults filled in. */
 export interface RunnerConfig {
-  /** Jobs at once over all runners. @default 1 */
+  /** Jobs at once over all runners, at least 1. */
   readonly concurrent: number;
-  /** Time in which every runner is asked once. @default 3000 */
+  /** Polling period of all runners together. */
   readonly checkIntervalMs: number;
-  /** @default "info" */
-  readonly logLevel: string;
-  /** @default "runner" */
-  readonly logFormat: string;
-  /** @default undefined, no server */
+  readonly logLevel: LogLevel;
+  readonly logFormat: "runner" | "text" | "json";
+  /** Address for metrics, with the port as written; undefined: none. */
   readonly listenAddress: string | undefined;
-  /** Time for jobs to end when the process is told to stop. @default 30000 */
+  /** Limit of a forced shutdown. */
   readonly shutdownTimeoutMs: number;
-  /** Age at which idle connections are closed; 0 or less never. @default 900000 */
+  /** Age at which connections to the instance are made anew. */
   readonly connectionMaxAgeMs: number;
-  /** In the order of the file. */
+  /** In the order of the file, without those that have no token. */
   readonly runners: readonly RunnerEntry[];
 }
 
-/** One `[[runners]]`. */
+export type LogLevel = "trace" | "debug" | "info" | "warning" | "error" | "fatal" | "panic";
+
+/** One `[[runners]]` section, defaults filled in. */
 export interface RunnerEntry {
-  /** @default "" */
+  /** Local description; may be empty. */
   readonly name: string;
+  /** Variables of the environment expanded. */
   readonly url: string;
-  /** Empty: the runner is skipped. */
+  /** Variables of the environment expanded. A secret: never print it. */
   readonly token: string;
-  readonly id: number;
+  /** As the instance numbers it. */
+  readonly id: number | undefined;
+  /** RFC 3339. */
   readonly tokenObtainedAt: string | undefined;
+  /** RFC 3339; undefined: the token does not expire. */
   readonly tokenExpiresAt: string | undefined;
-  /** For example `shell`. */
+  /** Name as written, for example `shell`; may be one that nobody supports. */
   readonly executor: string;
-  /** Jobs of this runner at once; 0 is no limit. @default 0 */
+  /** Jobs of this runner at once; 0: no limit of its own. */
   readonly limit: number;
-  /** @default 1 */
+  /** Job requests at once, at least 1. */
   readonly requestConcurrency: number;
-  /** @default false */
+  /** Whether the next request waits for its turn even after a job was received. */
   readonly strictCheckInterval: boolean;
-  /** @default 4194304 */
   readonly outputLimitBytes: number;
-  /** @default 3 */
+  /** Unhealthy answers in a row after which the runner pauses. */
   readonly unhealthyRequestsLimit: number;
-  /** @default 3600000 */
   readonly unhealthyIntervalMs: number;
-  /** @default 10 */
+  /** Rounds of reporting how a job ended. */
   readonly jobStatusFinalUpdateRetryLimit: number;
+  /** As written; undefined: the executor's default. */
   readonly buildsDirectory: string | undefined;
+  /** As written; undefined: the executor's default. */
   readonly cacheDirectory: string | undefined;
   readonly cloneUrl: string | undefined;
-  /** Entries `NAME=value`. @default [] */
+  /** `NAME=value` for every job. */
   readonly environment: readonly string[];
-  /** @default "bash" */
   readonly shell: string;
   readonly preGetSourcesScript: string | undefined;
   readonly postGetSourcesScript: string | undefined;
   readonly preBuildScript: string | undefined;
   readonly postBuildScript: string | undefined;
-  /** 0: the job's own limit. @default 0 */
+  /** 0: the job's own limit. */
   readonly prepareTimeoutMs: number;
-  /** 0: the job's own limit. @default 0 */
+  /** 0: the job's own limit. */
   readonly getSourcesTimeoutMs: number;
-  /** @default false */
+  /** Whether jobs cannot ask for a debug trace. */
   readonly debugTraceDisabled: boolean;
-  /** Undefined: as fits the executor. */
+  /** Undefined: the executor decides. */
   readonly cleanGitConfig: boolean | undefined;
-  /** Undefined: as fits the executor. */
+  /** Whether `GIT_CLONE_PATH` is allowed; undefined: the executor decides. */
   readonly customBuildDirectory: boolean | undefined;
-  /** `FF_...` to its value. @default {} */
+  /** `FF_*` flags; they win over job variables. */
   readonly featureFlags: Readonly<Record<string, boolean>>;
-  readonly cache: CacheSettings;
+  /** Undefined: no `[runners.cache]`. */
+  readonly cache: RunnerCache | undefined;
 }
 
-/** `[runners.cache]`. */
-export interface CacheSettings {
-  /** For example `s3`; undefined: caches stay on the host. */
+/** `[runners.cache]` without the sections of the stores. */
+export interface RunnerCache {
+  /** In lower case; undefined: caches stay on this host. */
   readonly type: string | undefined;
-  /** Prefix of object names. @default "" */
+  /** Prefix of object names. */
   readonly path: string;
-  /** Whether runners share caches. @default false */
+  /** Whether runners share caches of a project. */
   readonly shared: boolean;
-  /** 0 is no limit. @default 0 */
+  /** 0: no limit. */
   readonly maxUploadedArchiveBytes: number;
 }
 
-/** Something about the file that its owner should know. */
+/** Something that is wrong or has no effect in a file. Messages never contain tokens. */
 export interface ConfigProblem {
-  readonly severity: "error" | "warning";
-  /** For example `runners[1].executor`; empty when the file as a whole is meant. */
+  /** For example `runners[0].url`; empty for the file as a whole. */
   readonly path: string;
-  /** What is wrong and what to do, without any token. */
+  /** With an error the file cannot be used. */
+  readonly severity: "error" | "warning";
+  /** Short, stable word for programs. */
+  readonly code: string;
   readonly message: string;
-}
-
-/** What a runner's entry is written from. */
-export interface NewRunnerEntry {
-  readonly name: string;
-  readonly url: string;
-  readonly id: number;
-  readonly token: string;
-  readonly tokenObtainedAt: string;
-  readonly tokenExpiresAt: string | undefined;
-  readonly executor: string;
-  readonly limit?: number;
-  readonly shell?: string;
-  readonly buildsDirectory?: string;
-  readonly cacheDirectory?: string;
-  readonly environment?: readonly string[];
 }

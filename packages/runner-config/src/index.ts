@@ -1,1 +1,6 @@
-export type { CacheSettings, ConfigProblem, NewRunnerEntry, RunnerConfig, RunnerEntry } from "./config.ts";
+export type { ConfigProblem, LogLevel, RunnerCache, RunnerConfig, RunnerEntry } from "./config.ts";
+export { addRunner, removeRunners, updateRunners } from "./edit/edit.ts";
+export type { NewRunner } from "./edit/new-runner.ts";
+export { RunnerConfigError } from "./errors.ts";
+export { lintRunnerConfig, parseRunnerConfig } from "./parse.ts";
+export type { ParsedConfig, ParseOptions } from "./parse.ts";
