@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
-import { readFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -190,6 +191,16 @@ describe("requesting a job", () => {
     expect((await Promise.all(kept)).map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 204]);
   });
 
+  it("refuses a kept poll whose runner was removed in the meantime", async () => {
+    const { sleep, asleep } = endlessSleep();
+    const { coordinator, runner, fetch } = await setUp({ longPolling: { holdMs: 60_000, onWake: "assign" }, sleep });
+    const kept = runner.requestJob();
+    await asleep(1);
+    await fetch("http://localhost/api/v4/runners", { method: "DELETE", body: JSON.stringify({ token }) });
+    coordinator.addJob({});
+    expect((await kept).status).toBe(403);
+  });
+
   it("stops waiting when the request is aborted, and keeps the job for the next one", async () => {
     const { sleep, asleep } = endlessSleep();
     const { coordinator, runner, fetch } = await setUp({ longPolling: { holdMs: 60_000, onWake: "assign" }, sleep });
@@ -377,6 +388,12 @@ describe("updates of a job", () => {
     expect(coordinator.cancelJob(forced.id, { force: true })).toBe(true);
     const refused = await runner.updateJob(job, { state: "running" });
     expect([refused.status, refused.headers["job-status"]]).toEqual([403, "canceled"]);
+
+    const held = coordinator.addJob({});
+    const { job: unconfirmed = { id: 0, token: "" } } = await runner.requestJob();
+    coordinator.cancelJob(held.id);
+    const dropped = await runner.updateJob(unconfirmed, { state: "running" });
+    expect([dropped.status, dropped.headers["job-status"]]).toEqual([403, "canceled"]);
 
     const waiting = coordinator.addJob({});
     coordinator.cancelJob(waiting.id);
@@ -600,6 +617,25 @@ describe("artifacts", () => {
 });
 
 describe("state directory", () => {
+  it("that cannot be written to makes calls fail with 500, and nothing is lost once it can", async () => {
+    const { coordinator, runner } = await setUp();
+    coordinator.addJob({});
+    const job = await take(runner);
+    const directory = dirname(coordinator.job(job.id)?.trace.path ?? "");
+    await writeFile(directory, "in the way");
+    expect((await runner.patchTrace(job, 0, "text")).status).toBe(500);
+    expect((await runner.uploadArtifacts(job, { fileName: "a", content: Buffer.from("a") })).status).toBe(500);
+    await rm(directory);
+    expect((await runner.patchTrace(job, 0, "text")).status).toBe(202);
+    expect((await runner.uploadArtifacts(job, { fileName: "a", content: Buffer.from("a") })).status).toBe(201);
+  });
+
+  it("takes no more jobs once the coordinator is closed", async () => {
+    const { coordinator } = await setUp();
+    await coordinator.close();
+    expect(() => coordinator.addJob({})).toThrow(expect.objectContaining({ code: "closed" }) as Error);
+  });
+
   it("goes on with the ids and the clearings of the coordinator before", async () => {
     const first = await setUp();
     first.coordinator.addJob({});

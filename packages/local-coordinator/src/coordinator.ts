@@ -78,9 +78,9 @@ export interface AddedJob {
 /** A coordinator in this process. */
 export interface LocalCoordinator {
   /**
-   * Answers one request of a runner, below any path that ends in `/api/v4`.
+   * Answers one request of a runner, below any path that ends in `/api/v4`. What fails inside is answered 500.
    *
-   * @throws the request's abort reason when a kept poll is aborted
+   * @throws the request's abort reason once it is aborted
    * @see coordinator-protocol 3 to 9
    */
   readonly handle: CoordinatorHandler;
@@ -89,8 +89,17 @@ export interface LocalCoordinator {
   /** Makes a runner; the token is shown here only. */
   createRunner(options?: RunnerOptions): { readonly id: number; readonly token: string };
   readonly runners: readonly RunnerView[];
-  /** Queues one job. */
+  /**
+   * Queues one job.
+   *
+   * @throws {LocalCoordinatorError} `closed`
+   */
   addJob(job: NewJob): AddedJob;
+  /**
+   * Queues the jobs of a pipeline as their turn comes.
+   *
+   * @throws {LocalCoordinatorError} `closed`
+   */
   startPipeline(options: StartPipelineOptions): PipelineRun;
   /** Snapshot of a job; undefined when there is none of that id. */
   job(id: number): JobView | undefined;

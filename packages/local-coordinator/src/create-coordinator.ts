@@ -62,8 +62,14 @@ export function createLocalCoordinator(options: LocalCoordinatorOptions): LocalC
     get runners() {
       return runners.all.map(runnerView);
     },
-    addJob: (job) => addSingleJob(core, job),
-    startPipeline: (pipelineOptions) => startPipeline(core, groups, pipelineOptions),
+    addJob: (job) => {
+      closed.signal.throwIfAborted();
+      return addSingleJob(core, job);
+    },
+    startPipeline: (pipelineOptions) => {
+      closed.signal.throwIfAborted();
+      return startPipeline(core, groups, pipelineOptions);
+    },
     job: (id) => {
       const record = jobs.get(id);
       return record === undefined ? undefined : viewOf(record);

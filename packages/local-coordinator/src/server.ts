@@ -106,7 +106,7 @@ function serve(server: Server, handler: CoordinatorHandler, url: string, logger:
     outgoing.once("close", () => {
       if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
     });
-    const answered = handler(toRequest(incoming, url, gone.signal), { connectionId }).then((response) =>
+    const answered = handler(toRequest(incoming, url, gone), { connectionId }).then((response) =>
       send(response, outgoing),
     );
     answered.then(
@@ -124,7 +124,7 @@ function serve(server: Server, handler: CoordinatorHandler, url: string, logger:
   });
 }
 
-function toRequest(incoming: IncomingMessage, url: string, signal: AbortSignal): Request {
+function toRequest(incoming: IncomingMessage, url: string, gone: AbortController): Request {
   const { method = "GET", rawHeaders } = incoming;
   const headers = new Headers();
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
@@ -132,20 +132,25 @@ function toRequest(incoming: IncomingMessage, url: string, signal: AbortSignal):
   return new Request(new URL(incoming.url ?? "/", url), {
     method,
     headers,
-    signal,
-    ...(hasBody ? { body: bodyOf(incoming), duplex: "half" } : {}),
+    signal: gone.signal,
+    ...(hasBody ? { body: bodyOf(incoming, gone), duplex: "half" } : {}),
   });
 }
 
 /** Cancelling it stops reading without harm to the connection, on which the answer is still to be sent. */
-function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+function bodyOf(incoming: IncomingMessage, gone: AbortController): ReadableStream<Uint8Array> {
   const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   return new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
-        const { done, value } = await chunks.next();
-        if (done === true) controller.close();
-        else controller.enqueue(value);
+        try {
+          const { done, value } = await chunks.next();
+          if (done === true) controller.close();
+          else controller.enqueue(value);
+        } catch (error) {
+          gone.abort(error);
+          throw error;
+        }
       },
       cancel: async () => {
         await chunks.return?.();

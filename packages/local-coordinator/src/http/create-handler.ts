@@ -13,7 +13,11 @@ import { updateJob } from "./update-job.ts";
 export function createHandler(core: Core): CoordinatorHandler {
   return async (request) => {
     const route = routeOf(request.method, new URL(request.url).pathname);
-    const response = await answer(core, request, route);
+    const response = await answer(core, request, route).catch((error: unknown) => {
+      if (request.signal.aborted) throw request.signal.reason;
+      core.settings.logger.error("request failed", { kind: route.kind, id: route.id, error: String(error) });
+      return refusal(500, "Internal Server Error");
+    });
     // Whoever still sends what nobody will read is told so.
     if (request.body !== null && !request.bodyUsed) request.body.cancel().catch(() => undefined);
     const requestId = request.headers.get("x-request-id");

@@ -1,7 +1,7 @@
 import type { Core } from "../core.ts";
 import { handOutJob } from "../queue/hand-out.ts";
 import { waitForChange } from "../queue/wait-for-change.ts";
-import { emptyAnswer, jsonAnswer } from "./answers.ts";
+import { emptyAnswer, jsonAnswer, refusal } from "./answers.ts";
 import { asText } from "./read-body.ts";
 import { findRunner, rememberMachine } from "./runner-calls.ts";
 
@@ -33,6 +33,7 @@ export async function requestJob(core: Core, request: Request): Promise<Response
     if (runner.version === version && (await waitForChange(core, runner, leftMs, request.signal)) === "expired") {
       return nothing(version);
     }
+    if (core.runners.byToken(runner.token) !== runner) return refusal(403, "Forbidden");
   }
 }
 

@@ -280,6 +280,20 @@ describe("the order of jobs", () => {
     expect(statuses(start([delayed], { ignoreDelays: true }))).toEqual({ soon: "pending" });
   });
 
+  it("does not wait for a delayed job once its pipeline is cancelled", async () => {
+    const signals: AbortSignal[] = [];
+    const { start } = await setUp({
+      sleep: (_, signal) => {
+        signals.push(signal);
+        return new Promise(() => undefined);
+      },
+    });
+    const pipeline = start([{ name: "soon", when: "delayed", startInMs: 5000 }]);
+    pipeline.cancel();
+    expect((await pipeline.finished).status).toBe("canceled");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+
   it("runs one job of a resource group at a time, also across pipelines", async () => {
     const { start, run } = await setUp();
     const deploy = { name: "deploy", resourceGroup: "$TARGET" } as const;

@@ -46,6 +46,7 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
   const warnings: string[] = [];
   const entries = new Map<string, Entry>();
   const { promise: finished, resolve: finish } = Promise.withResolvers<PipelineResult>();
+  const over = new AbortController();
   let status: PipelineStatus = "running";
   let deciding = false;
   let changedMeanwhile = false;
@@ -131,10 +132,11 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
       return;
     }
     store.apply(record, "delay");
-    settings.sleep(job.startInMs ?? 0, core.closed).then(
+    settings.sleep(job.startInMs ?? 0, over.signal).then(
       () => {
         if (record.state === "scheduled") enqueue(entry);
       },
+      // The pipeline ended before.
       () => undefined,
     );
   };
@@ -188,6 +190,7 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
 
   const conclude = (outcome: Exclude<PipelineStatus, "running">): void => {
     status = outcome;
+    over.abort();
     for (const { record } of entries.values()) if (record.state === "created") store.apply(record, "skip");
     const last = [...entries.values()].map(({ record }) => viewOf(record));
     const result: PipelineResult = {

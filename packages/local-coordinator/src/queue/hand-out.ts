@@ -52,12 +52,12 @@ export function awaitConfirmation(core: Core, record: JobRecord): void {
   record.confirmation?.abort();
   const confirmation = new AbortController();
   record.confirmation = confirmation;
-  const signal = AbortSignal.any([confirmation.signal, core.closed]);
-  core.settings.sleep(core.settings.confirmationTimeoutMs, signal).then(
+  core.settings.sleep(core.settings.confirmationTimeoutMs, confirmation.signal).then(
     () => {
       core.settings.logger.warn("job was not confirmed in time; it is queued again", { job: record.id });
       core.jobs.apply(record, "release");
     },
+    // Aborted: the job was confirmed, or it is over.
     () => undefined,
   );
 }

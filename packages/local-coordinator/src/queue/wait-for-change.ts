@@ -23,6 +23,7 @@ export async function waitForChange(
   runner.waiting.add(changed);
   signal.addEventListener("abort", aborted, { once: true });
   core.closed.addEventListener("abort", expired, { once: true });
+  // It rejects only when the wait is over anyway.
   core.settings.sleep(holdMs, timer.signal).then(expired, () => undefined);
   try {
     return await promise;
