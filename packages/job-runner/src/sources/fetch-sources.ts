@@ -47,7 +47,7 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
       format: job.payload.git_info.repo_object_format,
     });
     if (!before.usable) job.log.notice("Created fresh repository.");
-    await fetch(job, git, project);
+    await fetch(job, git, project, before);
     await checkOut(job, git, settings, before);
     const lfs = !settings.userSkipsSmudge && (await hasLargeFileSupport(job.hostEnvironment["PATH"]));
     if (lfs && settings.checkout) await git.run(["lfs", "pull"]);
@@ -162,11 +162,13 @@ async function initialise(git: Git, options: InitialiseOptions): Promise<void> {
   await git.run(["config", "--replace-all", "include.path", sideConfigPath]);
 }
 
-async function fetch(job: PreparedJob, git: Git, project: string): Promise<void> {
+async function fetch(job: PreparedJob, git: Git, project: string, before: WorkingCopy): Promise<void> {
   const { depth = 0, refspecs = [] } = job.payload.git_info;
   const { program = "fleetfoot", version = DEFAULT_VERSION } = job.runner;
   const extra = job.variables.lookup("GIT_FETCH_EXTRA_FLAGS");
   await git.run([
+    // A fresh repository needs no tidying, and looking for it is one more process.
+    ...(before.usable ? [] : ["-c", "maintenance.auto=false"]),
     "-c",
     `http.userAgent=${program} ${version} ${goPlatform()}/${goArchitecture()}`,
     "fetch",

@@ -20,5 +20,6 @@ export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions>
     log: job.log,
     events: (event) => job.events({ type: "cache", event }),
     signal: job.signals.job,
+    sleep: job.sleep,
   };
 }

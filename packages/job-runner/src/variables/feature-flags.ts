@@ -4,7 +4,6 @@ import { parseBoolean } from "./settings.ts";
 
 /** The flags that change what this package does, with their defaults. */
 export const FEATURE_FLAGS = {
-  FF_CLEAN_UP_FAILED_CACHE_EXTRACT: false,
   FF_ENABLE_BASH_EXIT_CODE_CHECK: false,
   FF_ENABLE_JOB_CLEANUP: false,
   FF_GIT_URLS_WITHOUT_TOKENS: false,
