@@ -56,7 +56,7 @@ export function isString(node: ConfigNode): node is ScalarNode & { readonly valu
 }
 
 /** Maps are merged key by key, everything else is replaced. The position is that of the upper one. */
-export function deepMerge(lower: ConfigNode, upper: ConfigNode): ConfigNode {
+function deepMerge(lower: ConfigNode, upper: ConfigNode): ConfigNode {
   if (lower.kind !== "map" || upper.kind !== "map") return upper;
   return deepMergeMaps(lower, upper);
 }
