@@ -501,6 +501,26 @@ describe("archives that do not fit", () => {
     expect(bench.warnings()).toEqual([expect.stringContaining("gzip")]);
   });
 
+  it("leave nothing behind when the job wants it", async () => {
+    await bench.write({ "vendor/a": "good", "vendor/b": "damaged damaged" });
+    await bench.save(gems);
+    const content = await readFile(bench.archive("gems"));
+    const position = content.indexOf("vendor/b", content.indexOf("PK\u0001\u0002")) - 30;
+    content.writeUInt32LE((content.readUInt32LE(position) ^ 1) >>> 0, position);
+    for (const [flag, left] of [
+      ["true", []],
+      ["false", ["vendor"]],
+    ] as const) {
+      await writeFile(bench.archive("gems"), content);
+      bench.variables = { FF_CLEAN_UP_FAILED_CACHE_EXTRACT: flag };
+      await bench.clean();
+      await mkdir(join(bench.project, "vendor"));
+      await bench.restore(gems);
+      expect(bench.events.at(-1)).toMatchObject({ kind: "miss" });
+      expect(await readdir(bench.project)).toEqual(left);
+    }
+  });
+
   it("CA F16, CA H17: are restored with one warning that names both platforms, or count as absent", async () => {
     await bench.write({ "vendor/a": "foreign" });
     bench.extra = { platform: { os: "linux", arch: "arm64" } };

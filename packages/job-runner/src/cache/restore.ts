@@ -6,7 +6,9 @@ import type { CacheArchiveErrorCode } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import { parseBoolean } from "../variables/settings.ts";
 import { realArchiver } from "./archiver.ts";
+import { removeLiteralPaths } from "./clean-up-failed.ts";
 import { hasFiles, policyAllows } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { findLocalArchive } from "./local-archive.ts";
@@ -79,6 +81,7 @@ async function tryName(
   } catch (error) {
     signal.throwIfAborted();
     log.warning(`Cache ${key} could not be restored from ${dirname(location.localPath)}: ${describe(error)}`);
+    await cleanUp(options, entry);
     return undefined;
   }
 }
@@ -138,6 +141,16 @@ async function tellOtherWriter(
   const missing = reports.filter(({ kind, count }) => kind === "path" && count === 0).map(({ item }) => item);
   if (missing.length === 0) return;
   log.warning(`Cache ${key} was saved by another entry with the same key and has nothing for ${missing.join(", ")}`);
+}
+
+/** Only on demand: a job may have files of its own at these paths. */
+async function cleanUp({ lookup, projectDirectory, log }: CacheStageOptions, entry: JobCache): Promise<void> {
+  if (parseBoolean(lookup("FF_CLEAN_UP_FAILED_CACHE_EXTRACT") ?? "") !== true) return;
+  try {
+    await removeLiteralPaths(projectDirectory, entry);
+  } catch (error) {
+    log.warning(`What the cache left behind could not be removed: ${describe(error)}`);
+  }
 }
 
 function describe(error: unknown): string {
