@@ -29,11 +29,10 @@ export interface ScriptSettings {
 /** Runs one script in one new process group. */
 export async function runScript(request: ShellRunRequest, settings: ScriptSettings): Promise<ShellExit> {
   request.signal.throwIfAborted();
-  const { child, exited } = await start(request.script, settings);
+  const { child, exited, pumps } = await start(request, settings);
   const group = processGroup(await processId(child, exited), settings.kill);
   settings.groups.add(group);
 
-  const pumps = [startPump(readable(child.stdout), request.stdout), startPump(readable(child.stderr), request.stderr)];
   const output = Promise.all(pumps.map((pump) => pump.done));
   const ended = new AbortController();
   const stop = (): void => void stopGroup(group, settings, ended.signal);
@@ -52,11 +51,14 @@ export async function runScript(request: ShellRunRequest, settings: ScriptSettin
   }
 }
 
-async function start(
-  script: string,
-  settings: ScriptSettings,
-): Promise<{ child: ChildProcess; exited: Promise<ShellExit> }> {
-  const file = await openScript(script, settings.directory);
+interface StartedScript {
+  readonly child: ChildProcess;
+  readonly exited: Promise<ShellExit>;
+  readonly pumps: readonly OutputPump[];
+}
+
+async function start(request: ShellRunRequest, settings: ScriptSettings): Promise<StartedScript> {
+  const file = await openScript(request.script, settings.directory);
   try {
     const child = settings.spawn(settings.shell, settings.args, {
       cwd: settings.directory,
@@ -69,7 +71,14 @@ async function start(
       child.once("error", (error) => reject(startError(error, settings)));
       child.once("exit", (code, signal) => resolve(describeExit(code, signal)));
     });
-    return { child, exited };
+    // In the same turn as the start: output that nobody reads when a short script ends is thrown away by the platform.
+    const pumps = [
+      startPump(readable(child.stdout), request.stdout),
+      startPump(readable(child.stderr), request.stderr),
+    ];
+    // A start that fails has nobody who waits for the output; its own error tells what happened.
+    for (const pump of pumps) pump.done.catch(() => undefined);
+    return { child, exited, pumps };
   } catch (error) {
     throw startError(error, settings);
   } finally {

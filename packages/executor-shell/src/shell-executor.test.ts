@@ -50,11 +50,9 @@ describe("a shell environment", () => {
     });
     const { stdout } = await run(environment, "env\n");
     const names = stdout.split("\n").map((line) => line.split("=")[0]);
-    expect(new Set(names.filter((name) => !["", "PWD", "OLDPWD", "SHLVL", "_"].includes(name ?? "")))).toEqual(new Set([
-      "GREETING",
-      "HOME",
-      "PATH",
-    ]));
+    expect(new Set(names.filter((name) => !["", "PWD", "OLDPWD", "SHLVL", "_"].includes(name ?? "")))).toEqual(
+      new Set(["GREETING", "HOME", "PATH"]),
+    );
   });
 
   it.each([
@@ -64,6 +62,15 @@ describe("a shell environment", () => {
   ])("reports the end of %j", async (script, exit) => {
     const { environment } = await prepared();
     expect((await run(environment, script)).exit).toEqual(exit);
+  });
+
+  it("loses nothing of scripts that end at once, many at a time", async () => {
+    const { environment } = await prepared({ login: false });
+    const results = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => run(environment, `echo ${index}; echo error ${index} >&2\n`)),
+    );
+    expect(results.map(({ stdout }) => stdout)).toEqual(results.map((_, index) => `${index}\n`));
+    expect(results.map(({ stderr }) => stderr)).toEqual(results.map((_, index) => `error ${index}\n`));
   });
 
   it("delivers all output before it resolves, also to a slow destination", async () => {

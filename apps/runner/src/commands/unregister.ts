@@ -45,6 +45,6 @@ async function forget(path: string, runner: RunnerEntry, environment: Readonly<R
   const { text } = await loadConfig(path, environment);
   await saveConfig(
     path,
-    removeRunners(text, (entry) => entry.token === runner.token && entry.url === runner.url),
+    removeRunners(text, (entry) => entry.token === runner.token && entry.url === runner.url, { environment }),
   );
 }

@@ -42,7 +42,7 @@ export const verify: CommandAction = async (invocation, context) => {
   if (refused.size > 0) {
     await saveConfig(
       path,
-      removeRunners(text, (runner) => refused.has(runner.token)),
+      removeRunners(text, (runner) => refused.has(runner.token), { environment: context.environment }),
     );
     context.stdout.write(`${refused.size} removed from ${path}\n`);
   }

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { LocalCoordinator } from "@fleetfoot/local-coordinator";
 import {
   startTestCoordinator,
   type TestCoordinator,
