@@ -334,6 +334,22 @@ describe("downloadArtifacts", () => {
     expect(server.requests).toHaveLength(1);
   });
 
+  it("drops the connection as soon as the receiver has had enough", async () => {
+    const closed = Promise.withResolvers<void>();
+    await using server = await startServer((request, response) => {
+      request.socket.once("close", () => closed.resolve());
+      response.writeHead(200).write("first part");
+    });
+    await using test = createTestClient({ url: server.url });
+
+    const result = await test.client.downloadArtifacts(job, async (body) => {
+      await body.cancel();
+      await closed.promise;
+    });
+
+    expect(result).toMatchObject({ outcome: "succeeded", tries: 1 });
+  });
+
   it("ends a transfer that is under way when it is aborted", async () => {
     await using server = await startServer((_request, response) => {
       response.writeHead(200).write("first part");

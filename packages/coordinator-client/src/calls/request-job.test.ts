@@ -124,8 +124,8 @@ describe("requestJob", () => {
   });
 
   it.each([
-    { says: "another media type", headers: { "content-type": "text/html" }, body: "{}" },
-    { says: "no media type", headers: {}, body: "{}" },
+    { says: "another media type", headers: { "content-type": "text/html" }, body: JSON.stringify(JOB_BODY) },
+    { says: "no media type", headers: {}, body: JSON.stringify(JOB_BODY) },
     { says: "broken JSON", headers: { "content-type": "application/json" }, body: '{"id": 1' },
   ])("takes no job from a 201 with $says", async ({ headers, body }) => {
     await using server = await startServer({ status: 201, headers, body });

@@ -166,7 +166,12 @@ describe("adoptRunner", () => {
     await using server = await startServer({ status: 403, body: { message: "403 Forbidden" } });
     await using test = createTestClient({ url: server.url });
 
-    expect(await test.client.adoptRunner(runner)).toMatchObject({ status: 403, runner: undefined });
+    expect(await test.client.adoptRunner(runner)).toMatchObject({
+      status: 403,
+      runner: undefined,
+      // The body repeats the status, the message does not.
+      message: `POST ${server.url}/api/v4/runners/verify: 403 Forbidden`,
+    });
   });
 });
 

@@ -345,9 +345,7 @@ describe("attempts", () => {
 
   it("gives the connection back before the wait, so that the next attempt uses it again", async () => {
     await using server = await startServer({ status: 503, body: "x".repeat(300_000) }, { status: 202 });
-    // The pool looks at a connection again only when the event loop has gone round.
-    const sleep = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-    await using test = createTestClient({ url: server.url, sleep });
+    await using test = createTestClient({ url: server.url, sleep: roundOfTheLoop });
 
     await test.client.patchTrace(job, CHUNK);
 
@@ -356,7 +354,7 @@ describe("attempts", () => {
 
   it("drops the connection of a body that is longer than it is worth", async () => {
     await using server = await startServer({ status: 503, body: "x".repeat(20_000_000) }, { status: 202 });
-    await using test = createTestClient({ url: server.url });
+    await using test = createTestClient({ url: server.url, sleep: roundOfTheLoop });
 
     expect(await test.client.patchTrace(job, CHUNK)).toMatchObject({ outcome: "ok", attempts: 2 });
     expect(server.requests[1]?.connection).not.toBe(server.requests[0]?.connection);
@@ -369,7 +367,7 @@ describe("attempts", () => {
       },
       { status: 202 },
     );
-    await using test = createTestClient({ url: server.url });
+    await using test = createTestClient({ url: server.url, sleep: roundOfTheLoop });
 
     expect(await test.client.patchTrace(job, CHUNK)).toMatchObject({ outcome: "ok", attempts: 2 });
     expect(server.requests[1]?.connection).not.toBe(server.requests[0]?.connection);
@@ -511,3 +509,10 @@ describe("log lines of a call that gives up", () => {
     ]);
   });
 });
+
+/** In place of a wait: the pool looks at a connection again only when the event loop has gone round. */
+function roundOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => setImmediate(resolve));
+  });
+}

@@ -119,11 +119,6 @@ function toWireResponse(response: Dispatcher.ResponseData): WireResponse {
 
 function readAll(body: Readable, maxBytes: number, maxMs: number | undefined): Promise<Uint8Array | undefined> {
   return new Promise((resolve, reject) => {
-    if (body.destroyed) {
-      // Its error may have been reported before anybody listened.
-      reject(body.errored ?? new Error("the connection was closed"));
-      return;
-    }
     const chunks: Buffer[] = [];
     let length = 0;
     const giveUp = (): void => {

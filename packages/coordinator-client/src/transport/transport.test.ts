@@ -81,6 +81,22 @@ describe("a fetch-shaped function in place of sockets", () => {
     await dropped.promise;
   });
 
+  it("gets back the body of an attempt that nobody reads, however long it is", async () => {
+    const cancelled = Promise.withResolvers<void>();
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(100_000)),
+      cancel: () => cancelled.resolve(),
+    });
+    const answers = [new Response(endless, { status: 503 }), new Response(null, { status: 202 })];
+    await using test = createTestClient({
+      url: "http://coordinator.internal",
+      fetch: async () => answers.shift() ?? Response.error(),
+    });
+
+    expect(await test.client.patchTrace(job, CHUNK)).toMatchObject({ outcome: "ok", attempts: 2 });
+    await cancelled.promise;
+  });
+
   it("is the platform's fetch as well", async () => {
     await using server = await startServer({ status: 503 }, { status: 201, body: JOB_BODY });
     await using test = createTestClient({ url: server.url, fetch: globalThis.fetch });
