@@ -27,6 +27,7 @@ export function runnerInfo(executor: string, shell: string): RunnerInfo {
       raw_variables: true,
       multi_build_steps: true,
       return_exit_code: true,
+      job_inputs: false,
     },
   };
 }

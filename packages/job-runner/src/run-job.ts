@@ -4,6 +4,7 @@ import { Secret, noopLogger } from "@fleetfoot/coordinator-client";
 import type { JobCredentials } from "@fleetfoot/coordinator-client";
 import type { JobTrace } from "@fleetfoot/job-trace";
 
+import { announceJob } from "./announce-job.ts";
 import { createEnvironmentHolder } from "./environment-holder.ts";
 import { JobInterrupted } from "./interruption.ts";
 import type { JobContext } from "./job-context.ts";
@@ -32,12 +33,12 @@ import { withinWindDown } from "./wind-down.ts";
  * @see job-execution 1, coordinator-protocol 12
  */
 export async function runJob(options: RunJobOptions): Promise<JobResult> {
-  const { job, client, now = Date.now } = options;
+  const { job, now = Date.now } = options;
   const startedAtMs = now();
   const credentials = { id: job.id, token: new Secret(job.token) };
   const plan = planJob(options);
   const [answer, opened] = await Promise.all([
-    client.updateJob(credentials, { state: "running" }),
+    announceJob(options, credentials),
     openTrace(options, plan).then(
       (trace) => ({ trace }),
       (error: unknown) => ({ error }),

@@ -1,6 +1,11 @@
 import { hostname } from "node:os";
 import { dirname } from "node:path";
-import { type CoordinatorClient, type RegisterRunnerResult, Secret } from "@fleetfoot/coordinator-client";
+import {
+  CLIENT_ERROR_STATUS,
+  type CoordinatorClient,
+  type RegisterRunnerResult,
+  Secret,
+} from "@fleetfoot/coordinator-client";
 import { addRunner } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
 import { configPath, loadConfig, saveConfig } from "../config-file.ts";
@@ -131,6 +136,8 @@ function supportedExecutor(executor: string): string {
 }
 
 function cureFor(result: RegisterRunnerResult): string {
+  if (result.status === CLIENT_ERROR_STATUS)
+    return "Give the address of the instance, for example https://gitlab.example.com.";
   if (result.status === 403) return "Check the token: copy it again from the runner's page on the instance.";
   if (result.status === 410)
     return "This instance wants runners to be made on it first. Make one there and give its token with --token.";

@@ -60,7 +60,7 @@ describe("fleetfoot run", () => {
     }
     expect(world.server.requests.filter((request) => request.fault !== undefined).length).toBeGreaterThan(JOBS / 2);
     expect(await runner.finish()).toBe(0);
-  });
+  }, 300_000);
 
   it("JE 54: finishes the running job after SIGQUIT, takes no other, and ends with 0", async () => {
     await using world = await runnerWorld();

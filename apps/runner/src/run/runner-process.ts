@@ -141,7 +141,7 @@ export async function startRunnerProcess(options: RunnerProcessOptions): Promise
       ...(result.failureReason === undefined ? {} : { failure_reason: result.failureReason }),
       ...(result.exitCode === undefined ? {} : { exit_code: result.exitCode }),
     });
-    if (!result.delivered) logger.error("The coordinator could not be told how the job ended", fields);
+    if (!result.delivered) logger.warn("The coordinator did not confirm how the job ended", fields);
     options.onJobEnded?.();
   }
 

@@ -1,0 +1,28 @@
+import { NO_ANSWER_STATUS } from "@fleetfoot/coordinator-client";
+import type { JobCredentials, UpdateJobResult } from "@fleetfoot/coordinator-client";
+
+import type { RunJobOptions } from "./options.ts";
+import { sleep as realSleep } from "./sleep.ts";
+
+/** Waits between the tries to say that a job runs; with the tries themselves far below the two minutes that a coordinator waits. */
+const RETRY_WAITS_MS = [250, 1000, 4000];
+
+/**
+ * Tells the coordinator that the job runs.
+ *
+ * A request without any answer is repeated: a coordinator that hands jobs out in two phases gives a job that was never confirmed to somebody else, and then it
+ * would run twice. Any answer counts as one, also a failure: the job then runs all the same.
+ *
+ * @see coordinator-protocol 2.6, 4.6
+ */
+export async function announceJob(options: RunJobOptions, credentials: JobCredentials): Promise<UpdateJobResult> {
+  const { client, signal, sleep = realSleep } = options;
+  let answer = await client.updateJob(credentials, { state: "running" });
+  for (const waitMs of RETRY_WAITS_MS) {
+    if (answer.status !== NO_ANSWER_STATUS || signal.aborted) return answer;
+    // A runner that is told to stop reports the job at once; it has no time for a further try.
+    await sleep(waitMs, signal).catch(() => undefined);
+    answer = await client.updateJob(credentials, { state: "running" });
+  }
+  return answer;
+}
