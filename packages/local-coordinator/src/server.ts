@@ -106,12 +106,12 @@ function serve(server: Server, handler: CoordinatorHandler, url: string, logger:
     outgoing.once("close", () => {
       if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
     });
-    const answered = handler(toRequest(incoming, url, gone), { connectionId }).then((response) =>
+    const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+    const answered = handler(toRequest(incoming, chunks, url, gone), { connectionId }).then((response) =>
       send(response, outgoing),
     );
     answered.then(
-      // What nobody read of the body is discarded, or the connection could not be used again.
-      () => incoming.resume(),
+      () => discardRest(incoming, chunks),
       (error: unknown) => {
         if (error instanceof ConnectionDroppedError) {
           cut(incoming);
@@ -124,7 +124,12 @@ function serve(server: Server, handler: CoordinatorHandler, url: string, logger:
   });
 }
 
-function toRequest(incoming: IncomingMessage, url: string, gone: AbortController): Request {
+function toRequest(
+  incoming: IncomingMessage,
+  chunks: AsyncIterator<Buffer>,
+  url: string,
+  gone: AbortController,
+): Request {
   const { method = "GET", rawHeaders } = incoming;
   const headers = new Headers();
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
@@ -133,31 +138,34 @@ function toRequest(incoming: IncomingMessage, url: string, gone: AbortController
     method,
     headers,
     signal: gone.signal,
-    ...(hasBody ? { body: bodyOf(incoming, gone), duplex: "half" } : {}),
+    ...(hasBody ? { body: bodyOf(chunks, gone), duplex: "half" } : {}),
   });
 }
 
-/** Cancelling it stops reading without harm to the connection, on which the answer is still to be sent. */
-function bodyOf(incoming: IncomingMessage, gone: AbortController): ReadableStream<Uint8Array> {
-  const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+/** Cancelling it does no harm to the connection, on which the answer is still to be sent. */
+function bodyOf(chunks: AsyncIterator<Buffer>, gone: AbortController): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
-        try {
-          const { done, value } = await chunks.next();
-          if (done === true) controller.close();
-          else controller.enqueue(value);
-        } catch (error) {
+        const { done, value } = await chunks.next().catch((error: unknown) => {
           gone.abort(error);
           throw error;
-        }
-      },
-      cancel: async () => {
-        await chunks.return?.();
-        incoming.resume();
+        });
+        if (done === true) controller.close();
+        else controller.enqueue(value);
       },
     },
     { highWaterMark: 0 },
+  );
+}
+
+/** What nobody read of a body has to go, or the connection could not be used again. */
+function discardRest(incoming: IncomingMessage, chunks: AsyncIterator<Buffer>): void {
+  const ended = chunks.return?.() ?? Promise.resolve();
+  ended.then(
+    () => incoming.resume(),
+    // The client went away, and the connection with it.
+    () => undefined,
   );
 }
 

@@ -11,7 +11,7 @@ import type { JobAction } from "./job-state.ts";
 import { isExecuting, isOver, nextState, statusOf } from "./job-state.ts";
 
 /** What is learned together with a change of state. */
-export interface JobFacts {
+interface JobFacts {
   readonly failureReason?: string | undefined;
   readonly exitCode?: number | undefined;
   readonly message?: string;

@@ -31,7 +31,7 @@ export function addSingleJob(core: Core, job: NewJob): AddedJob {
 }
 
 /** Fills in what is missing; every default is a small job that needs no sources. */
-export function completePayload(job: NewJob, handingOut: HandingOut, tokenMaskPrefixes: readonly string[]): JobPayload {
+function completePayload(job: NewJob, handingOut: HandingOut, tokenMaskPrefixes: readonly string[]): JobPayload {
   const { tags: _, ...given } = job;
   const { id, token, queuedMs } = handingOut;
   return {

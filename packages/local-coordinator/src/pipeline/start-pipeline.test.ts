@@ -674,6 +674,32 @@ describe("the payload of a job", () => {
     expect(result.jobs[0]?.message).toContain(feature);
   });
 
+  it("that is still being made when the poll is aborted leaves the job in the queue", async () => {
+    const { start, take, fetch } = await setUp({ twoPhaseCommit: false });
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<string>();
+    const key = { kind: "files", files: ["a"], prefix: undefined } as const;
+    const pipeline = start([{ name: "slow", cache: [cacheOf("", { key })] }], {
+      blobIdOf: () => {
+        asked.resolve();
+        return answer.promise;
+      },
+    });
+    const abort = new AbortController();
+    const poll = fetch("http://localhost/api/v4/jobs/request", {
+      method: "POST",
+      body: JSON.stringify({ token }),
+      signal: abort.signal,
+    });
+    await asked.promise;
+    const reason = new Error("gone");
+    abort.abort(reason);
+    answer.resolve("abcd");
+    await expect(poll).rejects.toBe(reason);
+    expect(statuses(pipeline)).toEqual({ slow: "pending" });
+    expect((await take()).job_info.name).toBe("slow");
+  });
+
   it("that cannot be made fails the job with the reason and lets the next one go", async () => {
     const { start, take } = await setUp();
     const key = { kind: "files", files: ["a"], prefix: undefined } as const;

@@ -25,7 +25,7 @@ async function inProcess(options: TestCoordinatorOptions = {}): Promise<TestCoor
 
 async function overHttp(): Promise<TestCoordinator & { runner: ReferenceCalls }> {
   const test = await startTestCoordinator({ runners: [{ token }] });
-  const agent = new Agent({ keepAlive: true });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   cleanups.push(
     () => test.close(),
     () => agent.destroy(),
@@ -65,6 +65,19 @@ describe("fault switches", () => {
     expect(coordinator.jobs.map(({ status }) => status)).toEqual(jobs);
     remove();
     expect((await runner.updateJob(job, { state: "running" })).status).toBe(200);
+  });
+
+  it("answers for the coordinator in the middle of an upload and keeps the connection usable", async () => {
+    const { coordinator, runner, faults, requests } = await overHttp();
+    coordinator.addJob({});
+    const { job } = await runner.requestJob();
+    if (job === undefined) throw new Error("no job");
+    await runner.updateJob(job, { state: "running" });
+    faults.add({ kinds: ["upload-artifacts"], nth: [1], fault: { do: "answer", status: 503 } });
+    const upload = { fileName: "a.zip", content: Buffer.alloc(4 * 1024 * 1024, 1) };
+    expect((await runner.uploadArtifacts(job, upload)).status).toBe(503);
+    expect((await runner.uploadArtifacts(job, upload)).status).toBe(201);
+    expect(new Set(requests.map(({ connectionId }) => connectionId)).size).toBe(1);
   });
 
   it("shows a dropped connection as a failed fetch in this process", async () => {

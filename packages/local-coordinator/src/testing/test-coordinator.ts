@@ -149,10 +149,21 @@ async function handleWithFault(
   const fault = choose(record);
   if (fault === undefined) return handler(request, facts);
   record.fault = fault.do;
-  const early = await before(fault, request, record, effects);
-  if (early !== undefined) return early;
+  const early = await before(fault, request, record, effects).catch((error: unknown) => {
+    discard(request);
+    throw error;
+  });
+  if (early !== undefined) {
+    discard(request);
+    return early;
+  }
   const response = await handler(request, facts);
   return after(fault, response, record, effects);
+}
+
+/** Tells who sends a body that nobody will read it. */
+function discard(request: Request): void {
+  request.body?.cancel().catch(() => undefined);
 }
 
 /** What happens before the coordinator sees the request; an answer ends it there. */
