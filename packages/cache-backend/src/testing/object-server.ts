@@ -53,7 +53,7 @@ export async function startObjectServer(options: ObjectServerOptions = {}): Prom
 }
 
 /** The tag that the server gives to content. */
-export function entityTag(object: ServedObject): string {
+function entityTag(object: ServedObject): string {
   return `"${createHash("md5").update(object.content).digest("hex")}"`;
 }
 

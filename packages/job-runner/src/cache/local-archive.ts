@@ -1,5 +1,5 @@
 import { mkdir, rename, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
 import type { CacheLocation } from "./location.ts";
 import { isAbsent } from "./system-errors.ts";
@@ -24,11 +24,8 @@ export async function findLocalArchive({
   if (found !== undefined || alternateLocalPath === undefined) return found;
   if ((await archiveAt(alternateLocalPath)) === undefined) return undefined;
   await makeArchiveDirectory(localPath);
-  try {
-    await rename(alternateLocalPath, localPath);
-  } catch (error) {
-    // Another job of this project may have moved it first.
-    if (!isAbsent(error)) throw error;
+  for (const name of ["metadata.json", "manifest.json", "cache.zip"]) {
+    await moveFile(join(dirname(alternateLocalPath), name), join(dirname(localPath), name));
   }
   return archiveAt(localPath);
 }
@@ -36,6 +33,15 @@ export async function findLocalArchive({
 /** Makes the directory in which an archive is to lie, for the runner's user alone. */
 export async function makeArchiveDirectory(archivePath: string): Promise<void> {
   await mkdir(dirname(archivePath), { recursive: true, mode: 0o700 });
+}
+
+async function moveFile(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    // It never was there, or another job of this project moved it first.
+    if (!isAbsent(error)) throw error;
+  }
 }
 
 async function archiveAt(path: string): Promise<LocalArchive | undefined> {

@@ -1,0 +1,384 @@
+import { readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { dirname, join } from "node:path";
+
+import { createLocalStore } from "@fleetfoot/cache-backend-local";
+import { createHttpStore, startObjectServer } from "@fleetfoot/cache-backend/testing";
+import type { ObjectServer, RecordedRequest } from "@fleetfoot/cache-backend/testing";
+import { hashCacheKey } from "@fleetfoot/cache-key";
+import type { JobCache } from "@fleetfoot/coordinator-client";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { CacheBench } from "../test-support/cache-bench.ts";
+
+let bench: CacheBench;
+
+beforeEach(async () => {
+  bench = await CacheBench.open();
+});
+
+afterEach(async () => {
+  await bench.close();
+});
+
+const gems: JobCache = { key: "gems", paths: ["vendor"] };
+
+describe("caches in a store", () => {
+  let server: ObjectServer;
+  let intercept:
+    | ((request: RecordedRequest, response: ServerResponse, incoming: IncomingMessage) => boolean)
+    | undefined;
+
+  beforeEach(async () => {
+    intercept = undefined;
+    server = await startObjectServer({ intercept: (...facts) => intercept?.(...facts) ?? false });
+    bench.store = {
+      store: createHttpStore({ url: server.url }),
+      path: "",
+      shared: false,
+      runnerShortToken: "AbCdEfGhI",
+      maxUploadedArchiveBytes: 0,
+    };
+  });
+
+  afterEach(async () => {
+    await server.close();
+  });
+
+  const base = "runner/AbCdEfGhI/project/42";
+  const requested = (method: string): string[] =>
+    server.requests.filter((request) => request.method === method).map(({ name }) => name.replace(`${base}/`, ""));
+
+  /** Saves an archive, takes it off this host, and forgets what happened. */
+  async function saveElsewhere(entry: JobCache, files: Readonly<Record<string, string>>): Promise<void> {
+    await bench.write(files);
+    await bench.save(entry);
+    await rm(bench.cacheDirectory, { recursive: true });
+    await bench.clean();
+    reset();
+  }
+
+  function reset(): void {
+    (server.requests as RecordedRequest[]).length = 0;
+    bench.forget();
+  }
+
+  it("CA H11: are uploaded whole, with their key, platform and paths, and come back on another host", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const put = server.requests.find(({ method }) => method === "PUT");
+    expect(put?.name).toBe(`${base}/gems`);
+    const { size } = await stat(bench.archive("gems"));
+    expect(put?.headers).toMatchObject({
+      "content-length": String(size),
+      "content-type": "application/octet-stream",
+      "x-test-meta-cachekey": "gems",
+      "x-test-meta-os": "linux",
+      "x-test-meta-arch": "amd64",
+      "x-test-meta-paths": expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(put?.headers["transfer-encoding"]).toBeUndefined();
+    const metadata = await readFile(join(dirname(bench.archive("gems")), "metadata.json"), "utf8");
+
+    await rm(bench.cacheDirectory, { recursive: true });
+    await bench.clean();
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("one");
+    expect(await readFile(join(dirname(bench.archive("gems")), "metadata.json"), "utf8")).toBe(metadata);
+    expect(bench.events.at(-1)).toEqual({ kind: "hit", entry: 0, key: "gems", bytes: size });
+  });
+
+  it("CA A11: are looked for in the order primary, fallback keys, CACHE_FALLBACK_KEY", async () => {
+    bench.variables = { EMPTY: "", CACHE_FALLBACK_KEY: "c" };
+    await bench.restore({ ...gems, fallback_keys: ["a", "$EMPTY", "b/"] });
+    expect(requested("GET")).toEqual(["gems", "a", "b", "c"]);
+  });
+
+  it("CA A16: are not downloaded under a policy that only saves, fallback keys included", async () => {
+    await bench.restore({ ...gems, policy: "push", fallback_keys: ["a"] });
+    expect(server.requests).toEqual([]);
+    expect(bench.lines).toEqual([{ kind: "plain", text: expect.stringContaining("only saves") }]);
+  });
+
+  it("CA F1: are found under the first fallback key, and no further name is asked for", async () => {
+    await saveElsewhere({ ...gems, key: "old" }, { "vendor/a": "one" });
+    bench.variables = { CACHE_FALLBACK_KEY: "common" };
+    await bench.restore({ ...gems, fallback_keys: ["old"] });
+    expect(await bench.read("vendor/a")).toBe("one");
+    expect(requested("GET")).toEqual(["gems", "old"]);
+    expect(server.requests.filter(({ name }) => name.endsWith("/common"))).toEqual([]);
+    expect(bench.events).toMatchObject([{ kind: "hit", key: "old" }]);
+  });
+
+  it("CA F2: are not downloaded when this host has an archive of the same time", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const stored = server.objects.get(`${base}/gems`);
+    const local = await stat(bench.archive("gems"));
+    const seconds = (stored?.modifiedAtMs ?? 0) / 1000;
+    await utimes(bench.archive("gems"), seconds, seconds);
+    await bench.clean();
+    reset();
+    await bench.restore(gems);
+    expect(bench.lines).toEqual([{ kind: "info", text: expect.stringContaining("still up to date on this host") }]);
+    expect((await stat(bench.archive("gems"))).ino).toBe(local.ino);
+    expect(await bench.read("vendor/a")).toBe("one");
+  });
+
+  it("are not downloaded on the host that uploaded them, until another one uploads others", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const name = `${base}/gems`;
+    const stored = server.objects.get(name);
+    if (stored === undefined) throw new Error("nothing was stored");
+    // A store's clock may be ahead, and its time is later than the archive's anyhow.
+    server.objects.set(name, { ...stored, modifiedAtMs: Date.now() + 60_000 });
+    const local = await stat(bench.archive("gems"));
+    await bench.clean();
+    reset();
+    await bench.restore(gems);
+    expect((await stat(bench.archive("gems"))).ino).toBe(local.ino);
+    expect(bench.lines).toEqual([{ kind: "info", text: expect.stringContaining("still up to date on this host") }]);
+
+    const other = await CacheBench.open(join(bench.top, "other"));
+    other.store = bench.store;
+    await other.write({ "vendor/a": "two" });
+    await other.save(gems);
+    server.objects.set(name, { ...(server.objects.get(name) ?? stored), modifiedAtMs: Date.now() + 60_000 });
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("two");
+  });
+
+  it("come back through a directory that several hosts share", async () => {
+    if (bench.store === undefined) throw new Error("there is no store");
+    bench.store = { ...bench.store, store: createLocalStore({ directory: join(bench.top, "shared") }) };
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    await rm(bench.cacheDirectory, { recursive: true });
+    await bench.clean();
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("one");
+    expect(bench.lines.at(-1)?.text).toContain("downloaded from local");
+  });
+
+  it("CA F3: are never extracted from a body that is shorter than announced", async () => {
+    await saveElsewhere(gems, { "vendor/a": "one" });
+    intercept = (request, response) => {
+      if (request.method !== "GET") return false;
+      response.writeHead(200, { "content-length": "1000" });
+      response.write(new Uint8Array(500), () => response.destroy());
+      return true;
+    };
+    await bench.restore(gems);
+    expect(requested("GET")).toHaveLength(3);
+    expect(bench.sleeps).toEqual([1000, 1000]);
+    expect(bench.events).toMatchObject([{ kind: "miss" }]);
+    expect(bench.warnings()).toHaveLength(1);
+    expect(await readdir(dirname(bench.archive("gems")))).toEqual([]);
+    expect(await readdir(bench.project)).toEqual([]);
+  });
+
+  it("CA F13: go on to the next key when the archive came whole but its checksum is wrong", async () => {
+    await saveElsewhere({ ...gems, key: "old" }, { "vendor/a": "good" });
+    await saveElsewhere(gems, { "vendor/a": "damaged damaged damaged" });
+    const name = `${base}/gems`;
+    const object = server.objects.get(name);
+    if (object === undefined) throw new Error("nothing was stored");
+    const content = Buffer.from(object.content);
+    // The CRC-32 of the first entry that is a file, in the central directory.
+    const position = content.indexOf("vendor/a", content.indexOf("PK\u0001\u0002")) - 30;
+    content.writeUInt32LE((content.readUInt32LE(position) ^ 1) >>> 0, position);
+    server.objects.set(name, { ...object, content });
+    await bench.restore({ ...gems, fallback_keys: ["old"] });
+    expect(await bench.read("vendor/a")).toBe("good");
+    expect(bench.events).toMatchObject([{ kind: "hit", key: "old" }]);
+    expect(bench.warnings()).toHaveLength(1);
+  });
+
+  it("CA H14: are missed when the store has none, whatever lies on this host", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    server.objects.clear();
+    await bench.clean();
+    reset();
+    await bench.restore(gems);
+    expect(bench.events).toEqual([{ kind: "miss", entry: 0, key: "gems" }]);
+    expect(await bench.read("vendor/a")).toBeUndefined();
+  });
+
+  it("are taken from the alternate name where it is newer, or the only one", async () => {
+    await saveElsewhere(gems, { "vendor/a": "plain name" });
+    bench.hashKeys = true;
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("plain name");
+    expect(requested("GET")).toEqual(["gems"]);
+
+    const hash = hashCacheKey("gems");
+    await rm(bench.cacheDirectory, { recursive: true });
+    await saveElsewhere(gems, { "vendor/a": "hashed name" });
+    const [plain, hashed] = [`${base}/gems`, `${base}/${hash.slice(0, 2)}/${hash}`];
+    for (const [newer, content] of [
+      [plain, "plain name"],
+      [hashed, "hashed name"],
+    ] as const) {
+      for (const name of [plain, hashed]) {
+        const object = server.objects.get(name);
+        if (object === undefined) throw new Error(`nothing was stored as ${name}`);
+        server.objects.set(name, { ...object, modifiedAtMs: name === newer ? 2_000_000 : 1_000_000 });
+      }
+      await rm(bench.cacheDirectory, { recursive: true, force: true });
+      await bench.restore(gems);
+      expect(await bench.read("vendor/a")).toBe(content);
+    }
+  });
+
+  it("are fetched in parts when the job wants it", async () => {
+    const random = Buffer.from(crypto.getRandomValues(new Uint8Array(50_000))).toString("base64");
+    await saveElsewhere(gems, { "vendor/a": random });
+    bench.variables = { FF_USE_PARALLEL_CACHE_TRANSFER: "true", CACHE_CHUNK_SIZE: "20000" };
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe(random);
+    const ranges = server.requests.flatMap(({ headers }) => headers["range"] ?? []);
+    expect(ranges).toContain("bytes=20000-39999");
+    bench.variables = { ...bench.variables, CACHE_CONCURRENCY: "-1" };
+    reset();
+    await bench.restore(gems);
+    expect(bench.warnings()).toEqual([expect.stringContaining("CACHE_CONCURRENCY")]);
+  });
+
+  it("CA E1: are neither made nor uploaded when nothing changed and the store has them", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    reset();
+    await bench.save(gems);
+    expect(server.requests.map(({ method }) => method)).toEqual(["HEAD"]);
+    expect(bench.events).toMatchObject([{ kind: "unchanged" }]);
+  });
+
+  it("CA E2: are uploaded as they are when nothing changed but the store has none", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const before = await stat(bench.archive("gems"));
+    server.objects.clear();
+    reset();
+    await bench.save(gems);
+    expect((await stat(bench.archive("gems"))).ino).toBe(before.ino);
+    expect(server.requests.map(({ method }) => method)).toEqual(["HEAD", "PUT"]);
+    const stored = server.objects.get(`${base}/gems`);
+    expect(Buffer.compare(stored?.content ?? new Uint8Array(), await readFile(bench.archive("gems")))).toBe(0);
+    expect(stored?.metadata).toMatchObject({ cachekey: "gems", os: "linux" });
+  });
+
+  it("CA D10: are neither made nor uploaded when no file matches, and the old archive stays", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const before = await stat(bench.archive("gems"));
+    await bench.clean();
+    server.objects.clear();
+    reset();
+    await bench.save(gems);
+    expect(server.requests).toEqual([]);
+    expect(bench.warnings()).toContain(`No files were found in the working directory ${bench.project}.`);
+    expect((await stat(bench.archive("gems"))).ino).toBe(before.ino);
+  });
+
+  it("CA H7: are not uploaded again when nobody may ask whether the store has them", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    reset();
+    intercept = (request, response) => {
+      if (request.method !== "HEAD") return false;
+      response.writeHead(403).end();
+      return true;
+    };
+    await bench.save(gems);
+    expect(server.requests.map(({ method }) => method)).toEqual(["HEAD"]);
+    expect(bench.events).toMatchObject([{ kind: "unchanged" }]);
+  });
+
+  it("CA E3: are made anew beside the old archive and uploaded when one file is newer", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const before = await stat(bench.archive("gems"));
+    await writeFile(join(bench.project, "vendor/a"), "two");
+    await utimes(join(bench.project, "vendor/a"), Date.now() / 1000 + 60, Date.now() / 1000 + 60);
+    reset();
+    await bench.save(gems);
+    const after = await stat(bench.archive("gems"));
+    expect(after.ino).not.toBe(before.ino);
+    expect(requested("PUT")).toEqual(["gems"]);
+    const stored = server.objects.get(`${base}/gems`);
+    expect(Buffer.compare(stored?.content ?? new Uint8Array(), await readFile(bench.archive("gems")))).toBe(0);
+    expect((await readdir(dirname(bench.archive("gems")))).sort()).toEqual([
+      "cache.zip",
+      "manifest.json",
+      "metadata.json",
+    ]);
+  });
+
+  it("CA E4: are uploaded up to the limit, and stay on this host above it", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save({ ...gems, key: "measured" });
+    const { size } = await stat(bench.archive("measured"));
+    const remote = bench.store;
+    if (remote === undefined) throw new Error("there is no store");
+    for (const [key, limit] of [
+      ["allowed", size],
+      ["too-long", size - 1],
+    ] as const) {
+      bench.store = { ...remote, maxUploadedArchiveBytes: limit };
+      await bench.save({ ...gems, key });
+      expect((await stat(bench.archive(key))).size).toBe(size);
+    }
+    expect(requested("PUT")).toEqual(["measured", "allowed"]);
+    expect(bench.events.map(({ kind }) => kind)).toEqual(["saved", "saved", "saved"]);
+    bench.variables = { CACHE_MAX_UPLOADED_ARCHIVE_SIZE: String(size - 1) };
+    bench.store = remote;
+    await bench.save({ ...gems, key: "too-long-too" });
+    expect(requested("PUT")).toHaveLength(2);
+  });
+
+  it("CA E5: are uploaded after two waits of a second when the store answers 500 twice", async () => {
+    await bench.write({ "vendor/a": "one" });
+    let puts = 0;
+    intercept = (request, response, incoming) => {
+      if (request.method !== "PUT") return false;
+      puts += 1;
+      if (puts > 2) return false;
+      incoming.resume().on("end", () => response.writeHead(500).end());
+      return true;
+    };
+    await bench.save(gems);
+    expect(bench.sleeps).toEqual([1000, 1000]);
+    expect(requested("PUT")).toHaveLength(3);
+    expect(bench.warnings()).toEqual([]);
+    const stored = server.objects.get(`${base}/gems`);
+    expect(Buffer.compare(stored?.content ?? new Uint8Array(), await readFile(bench.archive("gems")))).toBe(0);
+  });
+
+  it("CA E6: are given up after one attempt when the store refuses, with its code and text", async () => {
+    await bench.write({ "vendor/a": "one" });
+    intercept = (request, response, incoming) => {
+      if (request.method !== "PUT") return false;
+      const text = "<Error><Code>AccessDenied</Code><Message>Not for you</Message></Error>";
+      incoming.resume().on("end", () => response.writeHead(403, { "content-type": "application/xml" }).end(text));
+      return true;
+    };
+    await bench.save(gems, { ...gems, key: "second" });
+    expect(requested("PUT")).toEqual(["gems", "second"]);
+    expect(bench.sleeps).toEqual([]);
+    expect(bench.warnings()[0]).toMatch(/AccessDenied.*Not for you/);
+    expect(bench.events.map(({ kind }) => kind)).toEqual(["failed", "failed"]);
+    expect((await stat(bench.archive("gems"))).isFile()).toBe(true);
+  });
+
+  it("have relative names in the store, however the configured prefix was written", async () => {
+    await bench.write({ "vendor/a": "one" });
+    const remote = bench.store;
+    if (remote === undefined) throw new Error("there is no store");
+    bench.store = { ...remote, path: "/prefix/" };
+    await bench.save(gems);
+    const put = server.requests.find(({ method }) => method === "PUT");
+    expect(put?.name).toBe(`prefix/${base}/gems`);
+  });
+});
