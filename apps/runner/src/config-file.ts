@@ -41,7 +41,7 @@ export async function loadConfig(path: string, environment: Readonly<Record<stri
 }
 
 /** `file: path: text`, one per line. */
-export function describeConfigProblems(path: string, problems: readonly ConfigProblem[]): string {
+function describeConfigProblems(path: string, problems: readonly ConfigProblem[]): string {
   return problems
     .map((problem) => `${path}: ${problem.path === "" ? "" : `${problem.path}: `}${problem.message}`)
     .join("\n");

@@ -4,7 +4,7 @@
  *
  * @see docs/architecture.md
  */
-export const layers: readonly (readonly string[])[] = [
+const layers: readonly (readonly string[])[] = [
   ["fleetfoot", "fleetfoot-mirror"],
   ["@fleetfoot/job-runner", "@fleetfoot/local-coordinator", "@fleetfoot/registry-mirror"],
   [

@@ -4,7 +4,7 @@ import { UsageError } from "../errors.ts";
 /** Runs git and resolves to what it printed. */
 export type Git = (args: readonly string[], options?: GitOptions) => Promise<string>;
 
-export interface GitOptions {
+interface GitOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly input?: string;
 }

@@ -19,7 +19,7 @@ export interface Project {
   readonly path: string;
 }
 
-export interface Commit {
+interface Commit {
   readonly sha: string;
   readonly tree: string;
   readonly parent: string;

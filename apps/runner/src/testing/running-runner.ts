@@ -30,7 +30,7 @@ export interface RunnerWorld {
 }
 
 /** A `fleetfoot run` in this process. */
-export interface RunningRunner {
+interface RunningRunner {
   readonly context: TestContext;
   readonly exitCode: Promise<number>;
   /** As SIGQUIT does. */
