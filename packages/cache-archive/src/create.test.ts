@@ -345,7 +345,8 @@ describe("createArchive", () => {
     const ended = new Promise<NodeJS.Signals | null>((resolve) => {
       child.on("close", (_code, signal) => resolve(signal));
     });
-    await temporaryFile(path.dirname(archivePath));
+    // A child that ended by itself would never make the file.
+    await Promise.race([temporaryFile(path.dirname(archivePath)), ended]);
     child.kill("SIGKILL");
     expect(await ended).toBe("SIGKILL");
     expect(await readFile(archivePath, "utf8")).toBe(OLD);

@@ -37,11 +37,12 @@ export class RestorePlanner<T extends ArchivedEntry> {
   }
 
   /**
+   * @returns the entry with its place; undefined for what is not restored, such as devices
    * @throws {CacheArchiveError} `outside-root`: the name leads out; `duplicate-name`: another entry has the same place;
    *   `too-large`: all entries so far are above a limit
    */
-  add(entry: T): void {
-    if (entry.kind === "other") return;
+  add(entry: T): PlannedEntry<T> | undefined {
+    if (entry.kind === "other") return undefined;
     const target = targetOf(entry);
     if (this.#targets.has(target)) {
       throw failure("duplicate-name", entry, "another entry has the same place");
@@ -49,7 +50,9 @@ export class RestorePlanner<T extends ArchivedEntry> {
     this.#targets.add(target);
     this.#count(entry);
     const list = { file: this.#files, symlink: this.#symlinks, directory: this.#directories }[entry.kind];
-    list.push({ entry, target });
+    const planned = { entry, target };
+    list.push(planned);
+    return planned;
   }
 
   get plan(): RestorePlan<T> {

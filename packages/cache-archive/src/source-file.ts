@@ -24,43 +24,56 @@ export function entryPath(root: string, entry: ArchiveEntry): string | Buffer {
 
 /** The content as it is now; undefined when the file has grown too long to be held in memory. */
 export async function readWholeFile(root: string, entry: ArchiveEntry): Promise<Buffer | undefined> {
-  return await withSource(root, entry, async (descriptor) => {
+  const descriptor = await openEntry(root, entry);
+  try {
     // One byte more than planned shows in the same call that nothing was added.
     let buffer = Buffer.allocUnsafe(entry.bytes + 1);
-    let length = await readAt(descriptor, buffer, 0, null);
+    let length = await readAt(descriptor, buffer, 0);
     if (length === entry.bytes) return buffer.subarray(0, length);
 
     const size = await regularSize(descriptor, entry);
     if (size > WHOLE_FILE_BYTES) return undefined;
     if (size > buffer.length) buffer = Buffer.concat([buffer.subarray(0, length)], size);
     while (length < size) {
-      const got = await readAt(descriptor, buffer, length, null);
+      const got = await readAt(descriptor, buffer, length);
       if (got === 0) break;
       length += got;
     }
     return buffer.subarray(0, Math.min(length, size));
-  });
+  } catch (error) {
+    throw sourceError(error, entry);
+  } finally {
+    await closeFile(descriptor);
+  }
 }
 
-/** Hands `use` the pieces of a file, up to the length it has when it is opened: a log that grows for ever still ends. */
-export async function withFilePieces<T>(
-  root: string,
-  entry: ArchiveEntry,
-  use: (pieces: AsyncIterable<Buffer>) => Promise<T>,
-): Promise<T> {
-  return await withSource(root, entry, async (descriptor) => {
-    const size = await regularSize(descriptor, entry);
-    return await use(pieces(descriptor, size, entry));
-  });
+/** A file that is open for reading in pieces. */
+export interface SourceFile extends AsyncDisposable {
+  /** When it was opened. */
+  readonly bytes: number;
+  /** Up to that length, so that a log that grows for ever still ends; fewer when the file shrinks. */
+  readonly pieces: AsyncIterable<Buffer>;
 }
 
-async function* pieces(descriptor: number, size: number, entry: ArchiveEntry): AsyncGenerator<Buffer> {
+export async function openSource(root: string, entry: ArchiveEntry): Promise<SourceFile> {
+  const descriptor = await openEntry(root, entry);
+  const dispose = async (): Promise<void> => await closeFile(descriptor);
+  try {
+    const bytes = await regularSize(descriptor, entry);
+    return { bytes, pieces: readPieces(descriptor, bytes, entry), [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+async function* readPieces(descriptor: number, size: number, entry: ArchiveEntry): AsyncGenerator<Buffer> {
   let left = size;
   while (left > 0) {
     const buffer = Buffer.allocUnsafe(Math.min(PIECE_BYTES, left));
     let length: number;
     try {
-      length = await readAt(descriptor, buffer, 0, null);
+      length = await readAt(descriptor, buffer, 0);
     } catch (error) {
       throw sourceError(error, entry);
     }
@@ -70,19 +83,11 @@ async function* pieces(descriptor: number, size: number, entry: ArchiveEntry): A
   }
 }
 
-async function withSource<T>(root: string, entry: ArchiveEntry, use: (descriptor: number) => Promise<T>): Promise<T> {
-  let descriptor: number;
+async function openEntry(root: string, entry: ArchiveEntry): Promise<number> {
   try {
-    descriptor = await openFile(entryPath(root, entry), OPEN_FLAGS);
+    return await openFile(entryPath(root, entry), OPEN_FLAGS);
   } catch (error) {
     throw sourceError(error, entry);
-  }
-  try {
-    return await use(descriptor);
-  } catch (error) {
-    throw errnoOf(error) === "EISDIR" ? changed(entry, error) : error;
-  } finally {
-    await closeFile(descriptor);
   }
 }
 
@@ -92,21 +97,22 @@ async function regularSize(descriptor: number, entry: ArchiveEntry): Promise<num
   return stats.size;
 }
 
-async function readAt(descriptor: number, buffer: Buffer, offset: number, position: null): Promise<number> {
-  const { bytesRead } = await readFile(descriptor, buffer, offset, buffer.length - offset, position);
+async function readAt(descriptor: number, buffer: Buffer, offset: number): Promise<number> {
+  const { bytesRead } = await readFile(descriptor, buffer, offset, buffer.length - offset, null);
   return bytesRead;
 }
 
 /** A system error while an entry was read, with the entry's name. */
 export function sourceError(error: unknown, entry: ArchiveEntry): CacheArchiveError {
+  if (CacheArchiveError.isInstance(error)) return error;
   const errno = errnoOf(error);
-  if (errno === "ENOENT" || errno === "ELOOP" || errno === "ENOTDIR" || errno === "EINVAL")
+  if (errno === "EISDIR" || errno === "ENOENT" || errno === "ELOOP" || errno === "ENOTDIR" || errno === "EINVAL")
     return changed(entry, error);
   const name = printablePath(entry.path);
   return toArchiveError(error, `read "${name}"`, name);
 }
 
-function changed(entry: ArchiveEntry, cause?: unknown): CacheArchiveError {
+export function changed(entry: ArchiveEntry, cause?: unknown): CacheArchiveError {
   const name = printablePath(entry.path);
   const message = `read "${name}": it vanished or became something else after it was listed`;
   return new CacheArchiveError({ code: "entry-changed", message, entryName: name, cause });

@@ -22,7 +22,7 @@ import { METHOD_DEFLATE, METHOD_STORED, METHOD_ZSTD } from "./constants.ts";
 const SYNC_LIMIT_BYTES = 64 * 1024;
 
 /** Pieces of long files; the default of 16 KiB would mean a write for each. */
-const STREAM_CHUNK_BYTES = 128 * 1024;
+export const STREAM_CHUNK_BYTES = 128 * 1024;
 
 /** Windows up to 128 MiB, the most that the reference's reader accepts for a zip entry. */
 const ZSTD_WINDOW_LOG_MAX = 27;

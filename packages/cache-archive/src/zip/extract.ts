@@ -1,21 +1,15 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { CacheArchiveError, toArchiveError } from "../errors.ts";
+import { CacheArchiveError } from "../errors.ts";
+import type { ExtractWork } from "../extract-work.ts";
+import { named } from "../extract-work.ts";
 import type { InputFile } from "../input-file.ts";
 import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
-import type { PlannedEntry, RestoreLimits, RestorePlan } from "../restore-plan.ts";
+import type { PlannedEntry, RestorePlan } from "../restore-plan.ts";
 import { RestoreTree } from "../restore-tree.ts";
 import { readContent, streamContent, WHOLE_ENTRY_BYTES } from "./content.ts";
 import { readDirectory } from "./directory.ts";
 import type { ZipEntry } from "./directory.ts";
-
-export interface ExtractWork {
-  readonly file: InputFile;
-  readonly root: string;
-  readonly concurrency: number;
-  readonly limits: RestoreLimits;
-  readonly signal: AbortSignal | undefined;
-}
 
 /** After so many entries other work gets its turn. */
 const ENTRIES_PER_TURN = 1000;
@@ -102,14 +96,4 @@ async function restoreSymlink(entry: ZipEntry, target: string, tree: RestoreTree
     throw new CacheArchiveError({ code: "malformed", message, entryName });
   }
   await tree.createSymlink(target, await readContent(file, entry), entry);
-}
-
-async function named<T>(entry: ZipEntry, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  signal?.throwIfAborted();
-  try {
-    return await work();
-  } catch (error) {
-    const name = printablePath(entry.name);
-    throw toArchiveError(error, `restore "${name}"`, name);
-  }
 }

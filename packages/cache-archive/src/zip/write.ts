@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { createLimiter } from "../limiter.ts";
 import type { ArchiveOutput } from "../output-file.ts";
-import { entryPath, readWholeFile, sourceError, WHOLE_FILE_BYTES, withFilePieces } from "../source-file.ts";
+import { entryPath, openSource, readWholeFile, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
 import type { ArchiveEntry } from "../types.ts";
 import type { Compressor } from "./codec.ts";
 import { METHOD_STORED } from "./constants.ts";
@@ -189,21 +189,20 @@ async function streamFile(
   const start = output.offset;
   let crc = 0;
   let bytes = 0;
-  await withFilePieces(root, entry, async (pieces) => {
-    async function* measured(): AsyncGenerator<Buffer> {
-      for await (const piece of pieces) {
-        crc = crc32(piece, crc);
-        bytes += piece.length;
-        yield piece;
-      }
+  await using source = await openSource(root, entry);
+  async function* measured(): AsyncGenerator<Buffer> {
+    for await (const piece of source.pieces) {
+      crc = crc32(piece, crc);
+      bytes += piece.length;
+      yield piece;
     }
-    const write = async (source: AsyncIterable<Buffer>): Promise<void> => {
-      for await (const piece of source) await output.write(piece);
-    };
-    const transform = compressor?.stream();
-    const stop = signal === undefined ? {} : { signal };
-    await (transform === undefined ? pipeline(measured, write, stop) : pipeline(measured, transform, write, stop));
-  });
+  }
+  const write = async (packed: AsyncIterable<Buffer>): Promise<void> => {
+    for await (const piece of packed) await output.write(piece);
+  };
+  const transform = compressor?.stream();
+  const stop = signal === undefined ? {} : { signal };
+  await (transform === undefined ? pipeline(measured, write, stop) : pipeline(measured, transform, write, stop));
   const data = { crc, compressedBytes: output.offset - start, bytes };
   await output.write(dataDescriptor(data));
   return { header, data };

@@ -1,0 +1,29 @@
+import type { ArchivedEntry } from "./archived-entry.ts";
+import { toArchiveError } from "./errors.ts";
+import type { InputFile } from "./input-file.ts";
+import { printablePath } from "./path-bytes.ts";
+import type { RestoreLimits } from "./restore-plan.ts";
+
+/** One extraction, as the readers of the formats get it. */
+export interface ExtractWork {
+  readonly file: InputFile;
+  readonly root: string;
+  readonly concurrency: number;
+  readonly limits: RestoreLimits;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Does one entry's part; an error gets the entry's name. */
+export async function named<T>(
+  entry: ArchivedEntry,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  try {
+    return await work();
+  } catch (error) {
+    const name = printablePath(entry.name);
+    throw toArchiveError(error, `restore "${name}"`, name);
+  }
+}

@@ -1,0 +1,126 @@
+import { pathToBytes } from "../path-bytes.ts";
+
+/*
+ * POSIX tar headers.
+ * @see https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13
+ */
+
+export const BLOCK_BYTES = 512;
+
+export type TarType = "file" | "directory" | "symlink" | "extended";
+
+/** What a header holds. */
+export interface TarHeader {
+  readonly name: Buffer;
+  readonly type: TarType;
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly bytes: number;
+  /** Whole seconds. */
+  readonly mtime: number;
+  readonly linkTarget: Buffer;
+}
+
+const TYPE_FLAGS: Readonly<Record<TarType, string>> = { file: "0", symlink: "2", directory: "5", extended: "x" };
+
+/** Octal digits that fit before the terminator. */
+const MAX_OCTAL_7 = 0o7777777;
+const MAX_OCTAL_11 = 0o77777777777;
+
+/**
+ * The header of an entry: a USTAR block, and before it an extended header when a value does not fit into one, or when a
+ * name is not ASCII.
+ */
+export function encodeHeader(header: TarHeader): Buffer {
+  const records: [key: string, value: Buffer][] = [];
+  const name = splitName(header.name);
+  if (name === undefined || !isAscii(header.name)) records.push(["path", header.name]);
+  if (header.linkTarget.length > 100 || !isAscii(header.linkTarget)) records.push(["linkpath", header.linkTarget]);
+  for (const key of ["uid", "gid"] as const) {
+    if (header[key] > MAX_OCTAL_7) records.push([key, Buffer.from(`${header[key]}`)]);
+  }
+  if (header.bytes > MAX_OCTAL_11) records.push(["size", Buffer.from(`${header.bytes}`)]);
+  if (header.mtime < 0 || header.mtime > MAX_OCTAL_11) records.push(["mtime", Buffer.from(`${header.mtime}`)]);
+  const block = encodeBlock(header, name ?? { prefix: EMPTY, name: header.name.subarray(0, 100) });
+  return records.length === 0 ? block : Buffer.concat([encodeExtended(records, header), block]);
+}
+
+/** Zeros that fill the last block of a content of this length. */
+export function padding(bytes: number): Buffer {
+  return Buffer.alloc((BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES);
+}
+
+const EMPTY = Buffer.alloc(0);
+
+function encodeExtended(records: readonly (readonly [string, Buffer])[], header: TarHeader): Buffer {
+  const content = Buffer.concat(records.map(([key, value]) => encodeRecord(key, value)));
+  const base = header.name.subarray(header.name.lastIndexOf(0x2f, -2) + 1);
+  const name = Buffer.concat([Buffer.from("PaxHeaders.0/"), base]).subarray(0, 100);
+  const facts = {
+    ...header,
+    type: "extended" as const,
+    mode: 0o644,
+    bytes: content.length,
+    mtime: 0,
+    linkTarget: EMPTY,
+  };
+  return Buffer.concat([encodeBlock(facts, { prefix: EMPTY, name }), content, padding(content.length)]);
+}
+
+/** `<length> <key>=<value>\n`, where the length counts itself. */
+function encodeRecord(key: string, value: Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from("\n")]);
+  let length = rest.length;
+  while (`${length}`.length + rest.length !== length) length = `${length}`.length + rest.length;
+  return Buffer.concat([Buffer.from(`${length}`), rest]);
+}
+
+function encodeBlock(header: TarHeader, { prefix, name }: { readonly prefix: Buffer; readonly name: Buffer }): Buffer {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  name.copy(block, 0);
+  octal(block, 100, 7, header.mode & 0o7777);
+  octal(block, 108, 7, header.uid > MAX_OCTAL_7 ? 0 : header.uid);
+  octal(block, 116, 7, header.gid > MAX_OCTAL_7 ? 0 : header.gid);
+  octal(block, 124, 11, header.bytes > MAX_OCTAL_11 ? 0 : header.bytes);
+  octal(block, 136, 11, Math.min(Math.max(header.mtime, 0), MAX_OCTAL_11));
+  block.fill(" ", 148, 156);
+  block.write(TYPE_FLAGS[header.type], 156);
+  header.linkTarget.copy(block, 157, 0, 100);
+  block.write("ustar\x0000", 257);
+  octal(block, 329, 7, 0);
+  octal(block, 337, 7, 0);
+  prefix.copy(block, 345);
+  octal(
+    block,
+    148,
+    6,
+    block.reduce((sum, byte) => sum + byte, 0),
+  );
+  block[154] = 0;
+  return block;
+}
+
+function octal(block: Buffer, at: number, digits: number, value: number): void {
+  block.write(value.toString(8).padStart(digits, "0"), at, "latin1");
+}
+
+/** Name in up to 100 bytes, or cut at a slash with up to 155 bytes before it; undefined when neither fits. */
+function splitName(name: Buffer): { readonly prefix: Buffer; readonly name: Buffer } | undefined {
+  if (name.length <= 100) return { prefix: EMPTY, name };
+  for (let slash = name.indexOf(0x2f); slash !== -1 && slash <= 155; slash = name.indexOf(0x2f, slash + 1)) {
+    const rest = name.subarray(slash + 1);
+    if (slash > 0 && rest.length > 0 && rest.length <= 100) return { prefix: name.subarray(0, slash), name: rest };
+  }
+  return undefined;
+}
+
+function isAscii(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte < 0x80);
+}
+
+/** Bytes of a path as tar has it: folders end in a slash, the root is `./`. */
+export function tarName(path: string, isDirectory: boolean): Buffer {
+  return pathToBytes(isDirectory ? `${path}/` : path);
+}
