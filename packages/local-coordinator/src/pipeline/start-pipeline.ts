@@ -1,22 +1,19 @@
 import type { PipelineJob } from "@fleetfoot/ci-config";
-import type { JobPayload } from "@fleetfoot/coordinator-client";
 
 import type { Core } from "../core.ts";
-import type { HandingOut, JobRecord } from "../jobs/job-record.ts";
+import type { JobRecord } from "../jobs/job-record.ts";
 import { viewOf } from "../jobs/job-record.ts";
 import { isOver } from "../jobs/job-state.ts";
 import { cancelRecord } from "../jobs/cancel.ts";
-import { cachePayload } from "./cache-payload.ts";
-import { dependencyNames } from "./dependencies.ts";
-import { createFileIds } from "./file-ids.ts";
-import { repositoryUrlWithToken } from "./git-info.ts";
-import { expander, jobVariables } from "./job-variables.ts";
-import { pipelinePayload, requiredFeatures } from "./payload.ts";
+import { expander } from "./job-variables.ts";
+import { createPayloadMaker } from "./make-payload.ts";
+import { requiredFeatures } from "./payload.ts";
 import type { PipelineResult, PipelineRun, PipelineStatus, StartPipelineOptions } from "./pipeline-run.ts";
 import type { ResourceGroups } from "./resource-groups.ts";
 import { shouldRetry } from "./retry.ts";
 import type { ScheduledJob } from "./schedule.ts";
 import { decide, outcomeOf } from "./schedule.ts";
+import { summaryOf } from "./summary.ts";
 import { pipelineVariables } from "./variables.ts";
 
 /** One job of the configuration with its attempts, the last of which counts. */
@@ -31,7 +28,7 @@ interface Entry {
 /** Makes the jobs of a pipeline and queues those that need not wait. */
 export function startPipeline(core: Core, groups: ResourceGroups, options: StartPipelineOptions): PipelineRun {
   const { settings, jobs: store } = core;
-  const { pipeline, project, commit } = options;
+  const { pipeline, project } = options;
   const id = core.state.nextPipelineId();
   const startedAtMs = settings.now();
   const shared = pipelineVariables({
@@ -41,60 +38,21 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
     pipelineId: id,
     createdAt: new Date(startedAtMs).toISOString().replace(/\.\d+Z$/, "Z"),
   });
-  const idsOf = createFileIds(options);
   const separateCaches = options.cache?.separateCaches ?? true;
   const warnings: string[] = [];
   const entries = new Map<string, Entry>();
   const { promise: finished, resolve: finish } = Promise.withResolvers<PipelineResult>();
   const over = new AbortController();
   let status: PipelineStatus = "running";
+  const makePayload = createPayloadMaker({
+    core,
+    pipelineId: id,
+    options,
+    shared,
+    recordOf: (name) => entries.get(name)?.record,
+  });
   let deciding = false;
   let changedMeanwhile = false;
-
-  const payloadOf = async (entry: Entry, handingOut: HandingOut): Promise<JobPayload> => {
-    const { job } = entry;
-    const dependencies = dependencyNames(job, pipeline.jobs, pipeline.stages).flatMap(
-      (name) => entries.get(name)?.record ?? [],
-    );
-    const timeoutSeconds = job.timeoutSeconds ?? options.defaultTimeoutSeconds ?? 3600;
-    const repositoryUrl = repositoryUrlWithToken(options.repositoryUrl, handingOut.token);
-    const variables = jobVariables({
-      job,
-      project,
-      shared,
-      given: options.variables ?? [],
-      dotenv: Object.assign({}, ...dependencies.map(({ dotenv }) => dotenv)) as Record<string, string>,
-      handingOut,
-      url: settings.url,
-      repositoryUrl,
-      timeoutSeconds,
-      protectedRef: commit.protected ?? false,
-      manual: entry.played,
-    });
-    // Without caches nothing needs to be looked up, and nothing delays the answer.
-    const caches =
-      job.cache.length === 0
-        ? []
-        : await cachePayload(job.cache, {
-            clearIndex: options.cache?.clearIndex ?? (await core.state.clearIndex(project.id)),
-            separateCaches,
-            protectedRef: commit.protected ?? false,
-            idsOf,
-          });
-    return pipelinePayload({
-      job,
-      pipelineId: id,
-      project,
-      commit,
-      handingOut,
-      variables,
-      caches,
-      dependencies,
-      repositoryUrl,
-      timeoutSeconds,
-      tokenMaskPrefixes: settings.tokenMaskPrefixes,
-    });
-  };
 
   const createRecord = (job: PipelineJob, retryOf: number | undefined): JobRecord =>
     store.create({
@@ -107,7 +65,7 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
       requiredFeatures: requiredFeatures(job),
       retryOf,
       token: undefined,
-      payload: (handingOut) => payloadOf(entryOf(job.name), handingOut),
+      payload: (handingOut) => makePayload(job, entryOf(job.name).played, handingOut),
       changed: (record) => changed(entryOf(job.name), record),
     });
   const entryOf = (name: string): Entry => {
@@ -254,31 +212,4 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
 
 function isAskedFor(job: PipelineJob, play: readonly string[] = []): boolean {
   return play.includes(job.name) || play.includes(job.baseName);
-}
-
-function summaryOf(result: PipelineResult, { commit, project, source = "push" }: StartPipelineOptions): unknown {
-  const { id, status, startedAtMs, finishedAtMs } = result;
-  return {
-    id,
-    status,
-    source,
-    project: project.fullPath,
-    ref: commit.ref,
-    sha: commit.sha,
-    startedAtMs,
-    finishedAtMs,
-    jobs: result.jobs.map((job) => ({
-      id: job.id,
-      name: job.name,
-      stage: job.stage,
-      status: job.status,
-      artifacts: job.artifacts.map(({ type, path, bytes, expireIn, uploadedAtMs }) => ({
-        type,
-        path,
-        bytes,
-        expireIn,
-        uploadedAtMs,
-      })),
-    })),
-  };
 }
