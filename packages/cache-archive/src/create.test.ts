@@ -360,7 +360,7 @@ describe("createArchive", () => {
     await placeOldArchive();
     await writeFile(path.join(root, "noise"), pseudoRandom(1024 * 1024));
     const script = await childScript();
-    const limited = execFileSync("prlimit", [`--fsize=${300_000}`, process.execPath, script]).toString();
+    const limited = execFileSync("prlimit", ["--fsize=300000", process.execPath, script]).toString();
     const report = JSON.parse(limited) as { code: string; retryable: boolean; message: string };
     expect(report).toMatchObject({ code: "no-space", retryable: true });
     expect(report.message).toContain(`write archive ${archivePath}`);

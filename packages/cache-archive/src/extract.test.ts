@@ -552,7 +552,7 @@ async function failure(work: Promise<unknown>): Promise<CacheArchiveError> {
 /** Names of everything below a directory, links not followed; empty when it is not there. */
 async function tree(directory: string): Promise<string[]> {
   const found = await readdir(directory, { recursive: true }).catch(() => []);
-  return found.sort();
+  return found.sort((a, b) => (a < b ? -1 : 1));
 }
 
 function timeExtra(seconds: number): Buffer {

@@ -137,7 +137,7 @@ type Child =
       readonly matches: number;
     };
 
-function named(name: string, entry: Dirent<string> | Dirent<Buffer>): { name: string; isDirectory: boolean } {
+function named(name: string, entry: Dirent | Dirent<Buffer>): { name: string; isDirectory: boolean } {
   return { name, isDirectory: entry.isDirectory() };
 }
 
