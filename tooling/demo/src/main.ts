@@ -7,7 +7,8 @@ import { join, relative, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "../../..");
 const project = join(root, "examples/static-site");
-const state = join(project, ".fleetfoot");
+/** Elsewhere when a folder is named, as the test does. */
+const state = resolve(process.argv[2] ?? join(project, ".fleetfoot"));
 const token = `demo-${randomBytes(12).toString("hex")}`;
 
 const seenBefore = existsSync(join(state, "caches"));
@@ -48,6 +49,8 @@ function runPipeline(): Promise<{ readonly code: number; readonly milliseconds: 
     "exec",
     "--secret",
     "DEPLOY_TOKEN",
+    "--state-dir",
+    state,
   ];
   return new Promise((settle, reject) => {
     const child = spawn(process.execPath, words, {
