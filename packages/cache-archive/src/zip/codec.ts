@@ -18,11 +18,11 @@ import {
 import type { ArchiveFormat, CompressionLevel } from "../types.ts";
 import { METHOD_DEFLATE, METHOD_STORED, METHOD_ZSTD } from "./constants.ts";
 
-/** Up to this length the call itself costs less than handing it to another thread, and blocks for about a millisecond. */
-const SYNC_LIMIT_BYTES = 64 * 1024;
+/** Up to this length the call itself costs less than handing it to another thread, and blocks for less than a millisecond. */
+const SYNC_LIMIT_BYTES = 16 * 1024;
 
 /** Pieces of long files; the default of 16 KiB would mean a write for each. */
-export const STREAM_CHUNK_BYTES = 128 * 1024;
+export const STREAM_CHUNK_BYTES: number = 128 * 1024;
 
 /** Windows up to 128 MiB, the most that the reference's reader accepts for a zip entry. */
 const ZSTD_WINDOW_LOG_MAX = 27;

@@ -3,7 +3,7 @@ import type { JobVariable } from "@fleetfoot/coordinator-client";
 import { parseBoolean } from "./settings.ts";
 
 /** The flags that change what this package does, with their defaults. */
-export const FEATURE_FLAGS = {
+const FEATURE_FLAGS = {
   FF_ENABLE_BASH_EXIT_CODE_CHECK: false,
   FF_ENABLE_JOB_CLEANUP: false,
   FF_GIT_URLS_WITHOUT_TOKENS: false,
@@ -12,7 +12,7 @@ export const FEATURE_FLAGS = {
   FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY: true,
 } as const satisfies Readonly<Record<string, boolean>>;
 
-export type FeatureFlag = keyof typeof FEATURE_FLAGS;
+type FeatureFlag = keyof typeof FEATURE_FLAGS;
 
 export type FeatureFlags = Readonly<Record<FeatureFlag, boolean>>;
 
