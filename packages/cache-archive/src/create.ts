@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { openOutputFile } from "./output-file.ts";
 import { printablePath, sortByPathBytes } from "./path-bytes.ts";
@@ -19,7 +21,7 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   const { root, archivePath, format = "zip", level = "default", signal } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
-  const entries = planEntries(options.entries);
+  const entries = await planEntries(options.entries);
   const attempt = `write archive ${archivePath}`;
   try {
     const output = await openOutputFile(archivePath);
@@ -39,26 +41,17 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   }
 }
 
+/** After so many entries other work gets its turn. */
+const ENTRIES_PER_TURN = 2000;
+
 /** Sorts, and refuses what would not come back to the same place. */
-function planEntries(entries: readonly ArchiveEntry[]): ArchiveEntry[] {
+async function planEntries(entries: readonly ArchiveEntry[]): Promise<ArchiveEntry[]> {
   const sorted = sortByPathBytes(entries, (entry) => entry.path);
   let before: string | undefined;
-  for (const entry of sorted) {
-    const name = printablePath(entry.path);
-    if (!isInside(entry)) {
-      throw new CacheArchiveError({
-        code: "outside-root",
-        message: `archive "${name}": it is not inside the root`,
-        entryName: name,
-      });
-    }
-    if (entry.path === before) {
-      throw new CacheArchiveError({
-        code: "duplicate-name",
-        message: `archive "${name}": it is listed twice`,
-        entryName: name,
-      });
-    }
+  for (const [index, entry] of sorted.entries()) {
+    if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
+    if (!isInside(entry)) throw refusal("outside-root", entry, "it is not inside the root");
+    if (entry.path === before) throw refusal("duplicate-name", entry, "it is listed twice");
     before = entry.path;
   }
   return sorted;
@@ -66,7 +59,11 @@ function planEntries(entries: readonly ArchiveEntry[]): ArchiveEntry[] {
 
 function isInside({ path, kind }: ArchiveEntry): boolean {
   if (path === ".") return kind === "directory";
-  return (
-    !path.includes("\0") && path.split("/").every((segment) => segment !== "" && segment !== "." && segment !== "..")
-  );
+  // No segment is empty, `.` or `..`.
+  return !path.includes("\0") && !/(?:^|\/)\.{0,2}(?:\/|$)/.test(path);
+}
+
+function refusal(code: "duplicate-name" | "outside-root", entry: ArchiveEntry, what: string): CacheArchiveError {
+  const entryName = printablePath(entry.path);
+  return new CacheArchiveError({ code, message: `archive "${entryName}": ${what}`, entryName });
 }

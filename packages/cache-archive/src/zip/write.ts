@@ -23,7 +23,7 @@ export interface WriteZipOptions {
 }
 
 /** How far reading runs ahead of writing, in entries and in bytes per file that is compressed at once. */
-const AHEAD_ENTRIES = 64;
+const AHEAD_ENTRIES = 32;
 const AHEAD_BYTES = 2 * WHOLE_FILE_BYTES;
 /** After so many entries other work gets its turn. */
 const ENTRIES_PER_TURN = 256;
