@@ -3,7 +3,7 @@ export interface ArchivedEntry {
   /** As in the archive, not yet checked. */
   readonly name: string;
   readonly kind: "file" | "directory" | "symlink" | "other";
-  /** Permission bits, 0777 at most. */
+  /** Permission bits with setuid, setgid and sticky. */
   readonly mode: number;
   readonly mtimeMs: number;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;

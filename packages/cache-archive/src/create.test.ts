@@ -15,6 +15,7 @@ import {
 } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { constants, zstdCompressSync } from "node:zlib";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -205,14 +206,22 @@ describe("createArchive", () => {
     await expectOldArchive();
   });
 
-  it("packs with Zstandard for zipzstd, at fastest too", async () => {
-    await writeFile(path.join(root, "f"), "text ".repeat(1000));
-    for (const level of ["fastest", "default", "slowest"] as const) {
+  it("CA H8: packs with the lowest effort of Zstandard for zipzstd at fastest, with method 93", async () => {
+    const text = Array.from({ length: 1000 }, (_, index) => `text ${index * 7919}`).join(" ");
+    await writeFile(path.join(root, "f"), text);
+    for (const [level, effort] of [
+      ["fastest", 1],
+      ["default", 3],
+      ["slowest", 11],
+    ] as const) {
       await create({ format: "zipzstd", level });
-      expect(await listed()).toMatchObject([{ name: "f", method: 93 }]);
+      const [entry] = await listed();
+      expect(entry).toMatchObject({ name: "f", method: 93 });
+      const packed = zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: effort } });
+      expect((await readFile(archivePath)).includes(packed)).toBe(true);
       expect(await sniffFormat(archivePath)).toBe("zip");
       await extractArchive({ archivePath, root: scratch.at(level) });
-      expect(await readFile(scratch.at(level, "f"), "utf8")).toBe("text ".repeat(1000));
+      expect(await readFile(scratch.at(level, "f"), "utf8")).toBe(text);
     }
   });
 

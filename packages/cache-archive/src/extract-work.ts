@@ -10,6 +10,7 @@ export interface ExtractWork {
   readonly root: string;
   readonly concurrency: number;
   readonly limits: RestoreLimits;
+  readonly restoreSpecialBits: boolean;
   readonly signal: AbortSignal | undefined;
 }
 

@@ -22,6 +22,7 @@ const DEFAULT_MAX_RATIO = 40_000;
  */
 export async function extractArchive(options: ExtractArchiveOptions): Promise<ArchiveSummary> {
   const { archivePath, root, signal, maxBytes = DEFAULT_MAX_BYTES, maxRatio = DEFAULT_MAX_RATIO } = options;
+  const { restoreSpecialBits = false } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
   try {
@@ -31,7 +32,7 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Ar
       throw new CacheArchiveError({ code: "unsupported-format", message });
     }
     await using file = await InputFile.open(archivePath);
-    const work = { file, root, concurrency, limits: { maxBytes, maxRatio }, signal };
+    const work = { file, root, concurrency, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
     const entries = format === "tarzstd" ? await extractTarZstd(work) : await extractZip(work);
     return { entries, bytes: file.size };
   } catch (error) {

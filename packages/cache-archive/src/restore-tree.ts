@@ -15,17 +15,20 @@ import type { TargetFile } from "./target-file.ts";
 export class RestoreTree {
   /** Without links. */
   readonly #root: string;
+  /** Bits of a mode that come back. */
+  readonly #modeMask: number;
   /** Folders that are known to be there: target to absolute path without links. */
   readonly #folders = new Map<string, Promise<string>>();
 
   /** Makes the root when it is missing. */
-  static async open(root: string): Promise<RestoreTree> {
+  static async open(root: string, restoreSpecialBits: boolean): Promise<RestoreTree> {
     await mkdir(root, { recursive: true });
-    return new RestoreTree(await realPath(root));
+    return new RestoreTree(await realPath(root), restoreSpecialBits ? 0o7777 : 0o777);
   }
 
-  private constructor(root: string) {
+  private constructor(root: string, modeMask: number) {
     this.#root = root;
+    this.#modeMask = modeMask;
   }
 
   /** Makes a folder and its parents; what is there already stays, even when it is a file. */
@@ -40,7 +43,7 @@ export class RestoreTree {
   /** Removes what is in the place, and opens a new file there. */
   async createFile(target: string): Promise<TargetFile> {
     const place = await this.#place(target);
-    return await createTargetFile(toFileSystemPath(place));
+    return await createTargetFile(toFileSystemPath(place), this.#modeMask);
   }
 
   /** Removes what is in the place, and makes a link there. The link's target is not looked at. */
@@ -59,8 +62,11 @@ export class RestoreTree {
     const folder = await this.#folders.get(target)?.catch(() => undefined);
     const place = toFileSystemPath(folder ?? (await this.#place(target)));
     await lutimes(place, new Date(), new Date(entry.mtimeMs));
-    await chmod(place, entry.mode);
+    const mode = entry.mode & this.#modeMask;
+    await chmod(place, mode);
     await changeOwner(place, entry);
+    // A change of the owner takes them away again.
+    if (mode > 0o777) await chmod(place, mode);
   }
 
   /** Absolute path of a target whose parent is a folder inside the root. */

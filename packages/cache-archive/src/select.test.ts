@@ -103,7 +103,7 @@ describe("selectFiles", () => {
     expect(reports).toContainEqual({ kind: "exclude", item: "dir/sub/**", count: 2 });
   });
 
-  it("keeps later exclude items when an earlier one is unusable", async () => {
+  it("CA H9: keeps later exclude items when an earlier one is unusable", async () => {
     const { entries, warnings } = await select({ paths: ["dir"], exclude: ["/etc", "[x", "**/*.txt"] });
     expect(entries.map((entry) => entry.path)).toEqual(["dir", "dir/.dot", "dir/f1", "dir/sub"]);
     expect(warnings).toHaveLength(2);

@@ -22,8 +22,12 @@ export interface TargetFile {
   abandon(): Promise<void>;
 }
 
-/** Creates a file in a place where nothing may be left of what was there: neither content nor a link to elsewhere. */
-export async function createTargetFile(place: string | Buffer): Promise<TargetFile> {
+/**
+ * Creates a file in a place where nothing may be left of what was there: neither content nor a link to elsewhere.
+ *
+ * @param modeMask - bits of the mode that come back
+ */
+export async function createTargetFile(place: string | Buffer, modeMask: number): Promise<TargetFile> {
   // Nobody else may read it until its own bits are set.
   const create = async (): Promise<number> => await openFile(place, "wx", 0o600);
   let descriptor: number;
@@ -34,17 +38,19 @@ export async function createTargetFile(place: string | Buffer): Promise<TargetFi
     await removeExisting(place);
     descriptor = await create();
   }
-  return new OpenTargetFile(descriptor, place);
+  return new OpenTargetFile(descriptor, place, modeMask);
 }
 
 class OpenTargetFile implements TargetFile {
   readonly #descriptor: number;
   readonly #place: string | Buffer;
+  readonly #modeMask: number;
   #open = true;
 
-  constructor(descriptor: number, place: string | Buffer) {
+  constructor(descriptor: number, place: string | Buffer, modeMask: number) {
     this.#descriptor = descriptor;
     this.#place = place;
+    this.#modeMask = modeMask;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -55,11 +61,15 @@ class OpenTargetFile implements TargetFile {
     }
   }
 
-  async finish({ mtimeMs, mode, owner }: ArchivedEntry): Promise<void> {
+  async finish(entry: ArchivedEntry): Promise<void> {
+    const { mtimeMs, owner } = entry;
+    const mode = entry.mode & this.#modeMask;
     await changeTimes(this.#descriptor, new Date(), new Date(mtimeMs));
     // An explicit change, since the umask cuts the bits given to open.
     await changeMode(this.#descriptor, mode);
     if (owner !== undefined) await changeOwner(this.#descriptor, owner.uid, owner.gid).catch(() => undefined);
+    // A change of the owner takes them away again.
+    if (mode > 0o777) await changeMode(this.#descriptor, mode);
     await this.#close();
   }
 

@@ -100,5 +100,12 @@ export interface ExtractArchiveOptions {
    * @default 40000
    */
   readonly maxRatio?: number;
+  /**
+   * Whether setuid, setgid and sticky bits come back, too. Off, since whoever can write an archive could otherwise place
+   * programs that run as somebody else.
+   *
+   * @default false
+   */
+  readonly restoreSpecialBits?: boolean;
   readonly signal?: AbortSignal;
 }

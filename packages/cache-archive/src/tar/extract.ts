@@ -55,7 +55,7 @@ async function* checked(pieces: AsyncIterable<Buffer>, path: string): AsyncGener
 
 async function restore(reader: PieceReader, work: ExtractWork): Promise<number> {
   const { signal, limits, file } = work;
-  const tree = await RestoreTree.open(work.root);
+  const tree = await RestoreTree.open(work.root, work.restoreSpecialBits);
   const planner = new RestorePlanner<TarEntry>(limits, file.size);
   let entries = 0;
   for (;;) {

@@ -7,7 +7,7 @@ import { pathToBytes } from "../path-bytes.ts";
 
 export const BLOCK_BYTES = 512;
 
-export type TarType = "file" | "directory" | "symlink" | "extended";
+type TarType = "file" | "directory" | "symlink" | "extended";
 
 /** What a header holds. */
 export interface TarHeader {

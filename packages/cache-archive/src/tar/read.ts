@@ -63,7 +63,7 @@ function toEntry(block: Buffer, flag: string, given: ReadonlyMap<string, Buffer>
   return {
     name,
     kind,
-    mode: octal(block, 100, 8) & 0o777,
+    mode: octal(block, 100, 8) & 0o7777,
     mtimeMs: number("mtime", 136, 12) * 1000,
     owner: { uid: number("uid", 108, 8), gid: number("gid", 116, 8) },
     bytes,

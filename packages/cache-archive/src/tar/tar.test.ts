@@ -65,7 +65,7 @@ describe("tarzstd", () => {
     await utimes(path.join(root, "empty"), 1_500_000_000, 1_500_000_000);
     await create();
     await mkdir(scratch.at("out"));
-    execFileSync("tar", ["-xf", "-", "-C", scratch.at("out")], {
+    execFileSync("tar", ["--warning=no-timestamp", "-xf", "-", "-C", scratch.at("out")], {
       input: zstdDecompressSync(await readFile(archivePath)),
     });
     expect(await readFile(scratch.at("out/d", long, long, "file"), "utf8")).toBe("0123456789".repeat(300_000));
@@ -94,7 +94,7 @@ describe("tarzstd", () => {
     expect(await readFile(scratch.at("out/d", name), "utf8")).toBe("long name");
   });
 
-  it("removes what is in the place first, and never writes through a link", async () => {
+  it("CA H5: removes what is in the place first, and never writes through a link", async () => {
     await writeFile(scratch.at("outside"), "mine");
     await symlink("../outside", path.join(root, "f"));
     await symlink("old", path.join(root, "l"));

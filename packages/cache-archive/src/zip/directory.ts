@@ -192,7 +192,7 @@ function readType(madeBy: number, attributes: number, name: string): { kind: Arc
     const writable = (attributes & 0x01) === 0 ? 0o222 : 0;
     return directory ? { kind: "directory", mode: 0o555 | writable } : { kind: "file", mode: 0o444 | writable };
   }
-  const mode = (attributes >>> 16) & 0o777;
+  const mode = (attributes >>> 16) & 0o7777;
   if (name.endsWith("/")) return { kind: "directory", mode };
   switch ((attributes >>> 16) & TYPE_MASK) {
     case 0:

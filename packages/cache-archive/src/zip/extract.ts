@@ -20,7 +20,7 @@ const MAX_LINK_BYTES = 64 * 1024;
 export async function extractZip(work: ExtractWork): Promise<number> {
   const entries = await readDirectory(work.file);
   const plan = await planRestore(entries, work);
-  const tree = await RestoreTree.open(work.root);
+  const tree = await RestoreTree.open(work.root, work.restoreSpecialBits);
   for (const { entry, target } of plan.directories) {
     await named(entry, work.signal, async () => await tree.makeDirectory(target));
   }

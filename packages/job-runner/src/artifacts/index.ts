@@ -1,6 +1,2 @@
 export { downloadArtifacts, hasArtifactsToDownload } from "./download.ts";
-export type { DownloadArtifactsOptions } from "./download.ts";
-export { ArtifactError } from "./errors.ts";
-export type { ArtifactErrorCode } from "./errors.ts";
 export { hasArtifactsToUpload, uploadArtifacts } from "./upload.ts";
-export type { UploadArtifactsOptions } from "./upload.ts";
