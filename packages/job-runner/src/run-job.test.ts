@@ -1,5 +1,9 @@
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
+
+import { createCoordinatorClient } from "@fleetfoot/coordinator-client";
+import { createShellExecutor } from "@fleetfoot/executor-shell";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { Environment, Executor } from "./executor.ts";
@@ -165,7 +169,6 @@ describe("scripts", () => {
 
   it("work with a shell that is not bash", async () => {
     const steps = withAfterScript(["echo 'it''s' \"$A\"; cat; exit 4"], ["echo $CI_JOB_STATUS"]);
-    const { createShellExecutor } = await import("@fleetfoot/executor-shell");
     const executor = createShellExecutor({
       shell: "sh",
       environment: { PATH: process.env["PATH"], HOME: harness.root },
@@ -228,12 +231,14 @@ describe("what the coordinator says before the job", () => {
     { row: "CP A46", code: 4_294_967_295, sent: -1 },
   ])("$row: exit code $code arrives at the coordinator as $sent", async ({ code, sent }) => {
     const bodies: Record<string, unknown>[] = [];
-    const { createServer } = await import("node:http");
-    const { createCoordinatorClient } = await import("@fleetfoot/coordinator-client");
-    const server = createServer(async (request, response) => {
-      const body = Buffer.concat(await Array.fromAsync(request)).toString();
-      if (request.method === "PUT") bodies.push(JSON.parse(body) as Record<string, unknown>);
-      response.writeHead(request.method === "PUT" ? 200 : 202, { "Content-Type": "application/json" }).end("{}");
+    const server = createServer((request, response) => {
+      const pieces: Buffer[] = [];
+      request.on("data", (piece: Buffer) => pieces.push(piece));
+      request.once("end", () => {
+        const body = Buffer.concat(pieces).toString();
+        if (request.method === "PUT") bodies.push(JSON.parse(body) as Record<string, unknown>);
+        response.writeHead(request.method === "PUT" ? 200 : 202, { "Content-Type": "application/json" }).end("{}");
+      });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = server.address() as { port: number };
@@ -274,7 +279,6 @@ describe("what keeps a job from starting", () => {
   });
 
   it("is a shell that is missing; it is not looked for three times", async () => {
-    const { createShellExecutor } = await import("@fleetfoot/executor-shell");
     const executor = createShellExecutor({ environment: { PATH: "/nonexistent" } });
     const { result, log, time } = await harness.run(helloJob(), { options: { executor } });
     expect(result.failureReason).toBe("runner_configuration_error");

@@ -48,7 +48,6 @@ export interface GitServer {
   readonly urlWithoutToken: string;
   /** Credentials of each request that had any. */
   readonly credentials: readonly string[];
-  readonly userAgents: ReadonlySet<string>;
   close(): Promise<void>;
 }
 
@@ -56,22 +55,18 @@ export interface GitServer {
 export async function serveRepository(repository: GitRepository, token: string): Promise<GitServer> {
   await repository.git("update-server-info");
   const credentials: string[] = [];
-  const userAgents = new Set<string>();
-  const server = createServer(async (request, response) => {
-    userAgents.add(request.headers["user-agent"] ?? "");
+  const server = createServer((request, response) => {
     const sent = /^Basic (.*)$/.exec(request.headers.authorization ?? "")?.[1];
     if (sent !== undefined) credentials.push(Buffer.from(sent, "base64").toString());
-    if (credentials.at(-1) !== `gitlab-ci-token:${token}` || sent === undefined) {
+    if (sent === undefined || credentials.at(-1) !== `gitlab-ci-token:${token}`) {
       response.writeHead(401, { "WWW-Authenticate": 'Basic realm="git"' }).end();
       return;
     }
     const path = (request.url ?? "").replace(/\?.*$/, "").replace("/g/p.git/", "");
-    try {
-      const body = await readFile(join(repository.directory, ".git", path));
-      response.writeHead(200, { "Content-Type": "text/plain" }).end(body);
-    } catch {
-      response.writeHead(404).end();
-    }
+    readFile(join(repository.directory, ".git", path)).then(
+      (body) => response.writeHead(200, { "Content-Type": "text/plain" }).end(body),
+      () => response.writeHead(404).end(),
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -79,7 +74,6 @@ export async function serveRepository(repository: GitRepository, token: string):
     urlWithToken: `http://gitlab-ci-token:${token}@${host}/g/p.git`,
     urlWithoutToken: `http://${host}/g/p.git`,
     credentials,
-    userAgents,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
