@@ -254,6 +254,9 @@ describe("createArchive", () => {
     ]);
     expect(unzip("-tq", archivePath).toString()).toContain("No errors detected");
     expect(unzip("-p", archivePath, "noise").equals(noise)).toBe(true);
+    await rm(path.join(root, "z"));
+    const { bytes } = await create({ concurrency: 2 });
+    expect((await stat(archivePath)).size).toBe(bytes);
   });
 
   it("stores a file as it is when it is read, even if it grew or shrank since it was listed", async () => {

@@ -48,8 +48,6 @@ export class RestoreTree {
 
   /** Removes what is in the place, and makes a link there. The link's target is not looked at. */
   async createSymlink(target: string, linkTarget: Buffer, entry: ArchivedEntry): Promise<void> {
-    // What was a folder a moment ago may now be this link.
-    if (this.#folders.has(target)) this.#folders.clear();
     const place = toFileSystemPath(await this.#place(target));
     await removeExisting(place);
     await symlink(linkTarget, place);

@@ -54,6 +54,7 @@ describe("selectFiles", () => {
     ["link", ["link"]],
     ["link/", ["link"]],
     ["link/*", ["link/.dot", "link/f1", "link/sub", "link/sub/f2.txt"]],
+    ["link/**", ["link/.dot", "link/f1", "link/sub", "link/sub/f2.txt"]],
     ["**/link/*", []],
     ["gone", []],
     ["gon*", ["gone"]],

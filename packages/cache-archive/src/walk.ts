@@ -69,8 +69,7 @@ class Walker {
     }
     if (!target.isDirectory()) return [];
     const state = this.#glob.start();
-    // With its content the link itself could not be restored: one of them has to go.
-    const matches = state.isMatch && !found.isSymbolicLink() ? 1 : 0;
+    const matches = state.isMatch ? 1 : 0;
     return [...(await this.#record(base, matches)), ...(await this.#content(base, state, matches))];
   }
 
