@@ -29,68 +29,82 @@ export interface ScriptSettings {
 /** Runs one script in one new process group. */
 export async function runScript(request: ShellRunRequest, settings: ScriptSettings): Promise<ShellExit> {
   request.signal.throwIfAborted();
-  const { child, exited, pumps } = await start(request, settings);
-  const group = processGroup(await processId(child, exited), settings.kill);
-  settings.groups.add(group);
+  const file = await openScript(request.script, settings.directory);
+  let started: StartedScript;
+  try {
+    started = start(file.fd, request, settings);
+  } finally {
+    // The shell has inherited the file.
+    await file.close();
+  }
+  const { exited, group, pumps } = started;
+  // Without a group there is no process, and this rejects with the reason.
+  if (group === undefined) return exited;
 
   const output = Promise.all(pumps.map((pump) => pump.done));
   const ended = new AbortController();
-  const stop = (): void => void stopGroup(group, settings, ended.signal);
+  let stopping: Promise<void> | undefined;
+  const stop = (): void => {
+    stopping ??= stopGroup(group, settings, ended.signal);
+  };
   request.signal.addEventListener("abort", stop, { once: true });
   // Output that nobody takes would block the script for ever.
   output.catch(stop);
   if (request.signal.aborted) stop();
   try {
     const exit = await exited;
-    ended.abort();
-    await finishOutput(output, pumps, group, settings);
+    // What outlives the shell of a stopped script has the same grace, as long as it has something to say.
+    if (stopping === undefined) await outlastStrays(output, group, settings);
+    else await Promise.race([output, stopping]);
+    await finishOutput(output, pumps, settings);
     return exit;
   } finally {
+    ended.abort();
     request.signal.removeEventListener("abort", stop);
     settings.groups.delete(group);
   }
 }
 
 interface StartedScript {
-  readonly child: ChildProcess;
   readonly exited: Promise<ShellExit>;
   readonly pumps: readonly OutputPump[];
+  /** Undefined when the process could not be started. */
+  readonly group: ProcessGroup | undefined;
 }
 
-async function start(request: ShellRunRequest, settings: ScriptSettings): Promise<StartedScript> {
-  const file = await openScript(request.script, settings.directory);
+/**
+ * Starts the shell and listens to it, in one turn: output that nobody reads when a short script ends is thrown away by the
+ * platform, and a group that nobody knows of cannot be stopped.
+ */
+function start(input: number, request: ShellRunRequest, settings: ScriptSettings): StartedScript {
+  const child = spawnShell(input, settings);
+  const exited = new Promise<ShellExit>((resolve, reject) => {
+    child.once("error", (error) => reject(startError(error, settings)));
+    child.once("exit", (code, signal) => resolve(describeExit(code, signal)));
+  });
+  // Waited for later; until then a failure is nobody's.
+  exited.catch(() => undefined);
+  // A host without file descriptors left gives neither a process nor pipes.
+  if (child.pid === undefined) return { exited, pumps: [], group: undefined };
+  const pumps = [startPump(readable(child.stdout), request.stdout), startPump(readable(child.stderr), request.stderr)];
+  for (const pump of pumps) pump.done.catch(() => undefined);
+  const group = processGroup(child.pid, settings.kill);
+  settings.groups.add(group);
+  return { exited, pumps, group };
+}
+
+function spawnShell(input: number, settings: ScriptSettings): ChildProcess {
   try {
-    const child = settings.spawn(settings.shell, settings.args, {
+    return settings.spawn(settings.shell, settings.args, {
       cwd: settings.directory,
       env: settings.environment,
       // A group of its own, so that one signal reaches everything that the script starts.
       detached: true,
-      stdio: [file.fd, "pipe", "pipe"],
+      stdio: [input, "pipe", "pipe"],
     });
-    const exited = new Promise<ShellExit>((resolve, reject) => {
-      child.once("error", (error) => reject(startError(error, settings)));
-      child.once("exit", (code, signal) => resolve(describeExit(code, signal)));
-    });
-    // In the same turn as the start: output that nobody reads when a short script ends is thrown away by the platform.
-    const pumps = [
-      startPump(readable(child.stdout), request.stdout),
-      startPump(readable(child.stderr), request.stderr),
-    ];
-    // A start that fails has nobody who waits for the output; its own error tells what happened.
-    for (const pump of pumps) pump.done.catch(() => undefined);
-    return { child, exited, pumps };
   } catch (error) {
     throw startError(error, settings);
-  } finally {
-    await file.close();
   }
-}
-
-async function processId(child: ChildProcess, exited: Promise<ShellExit>): Promise<number> {
-  if (child.pid !== undefined) return child.pid;
-  // Without an id the start failed, and this promise rejects with the reason.
-  await exited;
-  throw new ShellStartError(child.spawnfile, "the process has no id");
 }
 
 function startError(error: unknown, settings: ScriptSettings): Error {
@@ -99,29 +113,31 @@ function startError(error: unknown, settings: ScriptSettings): Error {
     : new ShellStartError(settings.shell, error);
 }
 
-/** Asks first. What has outlived the shell or the grace is killed. */
+/** Asks first. What is left when the script has ended, or when the grace is over, is killed. */
 async function stopGroup(group: ProcessGroup, settings: ScriptSettings, ended: AbortSignal): Promise<void> {
-  if (ended.aborted) return;
   group.signal("SIGTERM");
-  // Rejects when the shell has ended: what it left behind had its warning, too.
+  // Rejects when the script has ended before.
   await settings.sleep(settings.killGraceMs, ended).catch(() => undefined);
   group.signal("SIGKILL");
 }
 
 /**
- * Waits for the rest of the output. A process that the script left behind may hold it open: it gets the output grace, then
- * the group is asked to end, then killed. Whoever escaped from the group is not listened to any longer once it is silent.
+ * Waits for the output of a script that ended by itself. A process that it left behind may hold the output open: it gets the
+ * output grace, then the group is asked to end, then killed.
  */
-async function finishOutput(
-  output: Promise<unknown>,
-  pumps: readonly OutputPump[],
-  group: ProcessGroup,
-  settings: ScriptSettings,
-): Promise<void> {
+async function outlastStrays(output: Promise<unknown>, group: ProcessGroup, settings: ScriptSettings): Promise<void> {
   for (const name of ["SIGTERM", "SIGKILL"] as const) {
     if (await endsInTime(output, settings)) return;
     group.signal(name);
   }
+}
+
+/** Waits for what has been printed. Whoever escaped from the group is not listened to any longer once it is silent. */
+async function finishOutput(
+  output: Promise<unknown>,
+  pumps: readonly OutputPump[],
+  settings: ScriptSettings,
+): Promise<void> {
   for (let round = 0; round < MOST_FINAL_ROUNDS; round++) {
     const before = chunksOf(pumps);
     if (await endsInTime(output, settings)) return;

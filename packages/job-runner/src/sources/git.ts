@@ -94,8 +94,9 @@ function exitOf(child: ChildProcess): Promise<{ code: number; text: string }> {
   });
 }
 
-async function carry(source: Readable | null, destination: Writable): Promise<void> {
-  if (source === null) return;
+async function carry(source: Readable | null | undefined, destination: Writable): Promise<void> {
+  // A git that could not be started may have no pipes.
+  if (source === null || source === undefined) return;
   try {
     for await (const chunk of source) {
       await new Promise<void>((resolve) => {
