@@ -229,6 +229,27 @@ describe("failures", () => {
     ).rejects.toThrow("disk is full");
   });
 
+  it.each(["EAGAIN", "EMFILE", "ENOMEM"])("says that the host cannot start a process: %s", async (code) => {
+    const { environment } = await prepared({
+      spawn: () => {
+        throw Object.assign(new Error(`spawn ${code}`), { code });
+      },
+    });
+    await expect(run(environment, "echo no\n")).rejects.toMatchObject({
+      name: "ShellStartError",
+      failureReason: "runner_system_failure",
+      retryable: true,
+      message: expect.stringContaining(code),
+    });
+  });
+
+  it("says that the shell has gone since the job was prepared", async () => {
+    const { environment } = await prepared({
+      spawn: (_command, args, options) => spawn("/nonexistent/bash", args, options),
+    });
+    await expect(run(environment, "echo no\n")).rejects.toBeInstanceOf(ShellNotFoundError);
+  });
+
   it("refuses a negative grace", () => {
     expect(() => createShellExecutor({ environment: {}, killGraceMs: -1 })).toThrow(RangeError);
   });

@@ -223,10 +223,11 @@ describe("an abort", () => {
       options: { now: () => Date.now() + late },
     });
     await started.printed("ready");
-    await tick(started);
-    await tick(started);
-    late = 40_000;
-    await tick(started);
+    // The first tick sends the log; one that finds nothing new and a long silence asks.
+    for (let asked = false; !asked;) {
+      late += 40_000;
+      asked = await Promise.race([tick(started).then(() => false), touched.promise.then(() => true)]);
+    }
     const before = await touched.promise;
     const { coordinator, log } = await started.finished;
     const after = coordinator.calls.slice(before);
