@@ -83,8 +83,11 @@ async function startRunner(coordinator: StartedCoordinator, folder: string, conc
   const runner = spawn(process.execPath, [fleetfootProgram, "run", "--config", config, "--working-directory", folder], {
     stdio: ["ignore", "ignore", "pipe"],
   });
-  // The line says that the process polls; what it prints later is dropped.
-  for await (const text of runner.stderr) if (String(text).includes("Waiting for jobs")) break;
+  await new Promise<void>((resolve) => {
+    runner.stderr.on("data", (text: Buffer) => {
+      if (text.includes("Waiting for jobs")) resolve();
+    });
+  });
   await pause(IDLE_MS);
   return runner;
 }
