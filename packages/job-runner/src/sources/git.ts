@@ -20,7 +20,7 @@ export interface Git {
   close(): Promise<void>;
 }
 
-export interface GitRunOptions {
+interface GitRunOptions {
   /** @default the project */
   readonly directory?: string;
   /** Text for standard input. @default none */

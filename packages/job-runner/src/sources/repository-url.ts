@@ -8,7 +8,7 @@ export interface RepositoryAccess {
   readonly credentialScope: string | undefined;
 }
 
-export interface UrlRewrite {
+interface UrlRewrite {
   /** Start of addresses as they are written. */
   readonly from: string;
   /** What git uses instead. */

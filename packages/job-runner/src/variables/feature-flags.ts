@@ -9,7 +9,8 @@ type FeatureFlag =
   | "FF_GIT_URLS_WITHOUT_TOKENS"
   | "FF_HASH_CACHE_KEYS"
   | "FF_TIMESTAMPS"
-  | "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY";
+  | "FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY"
+  | "FF_USE_PARALLEL_CACHE_TRANSFER";
 
 export type FeatureFlags = Readonly<Record<FeatureFlag, boolean>>;
 
@@ -20,6 +21,7 @@ const DEFAULTS: FeatureFlags = {
   FF_HASH_CACHE_KEYS: false,
   FF_TIMESTAMPS: true,
   FF_USE_EXPONENTIAL_BACKOFF_STAGE_RETRY: true,
+  FF_USE_PARALLEL_CACHE_TRANSFER: false,
 };
 
 /** Decides each flag: the configuration beats the job, the job beats the default. A value that is no boolean does not count. */
