@@ -82,6 +82,8 @@ async function startRunner(coordinator: StartedCoordinator, folder: string, conc
   );
   const runner = spawn(process.execPath, [fleetfootProgram, "run", "--config", config, "--working-directory", folder], {
     stdio: ["ignore", "ignore", "pipe"],
+    // Jobs run in login shells, whose start is as slow as the user's profile; a home without one leaves that out.
+    env: { ...process.env, HOME: folder },
   });
   await new Promise<void>((resolve) => {
     runner.stderr.on("data", (text: Buffer) => {
