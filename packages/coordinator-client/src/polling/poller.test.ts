@@ -274,6 +274,25 @@ describe("startPolling", () => {
     await finish(loop);
   });
 
+  it("asks for each of two runners with the same URL and token, and never gives their running jobs the same number", async () => {
+    const same = { url: "https://gitlab.example.com", token: new Secret("one token"), limit: 1 };
+    const runners = [
+      { ...same, name: "first" },
+      { ...same, name: "second" },
+    ];
+    const loop = start({ runners, concurrent: 4, checkIntervalMs: 2000, answer: () => ({ job: true }), jobMs: 5000 });
+    await pass(1000);
+    loop.poller.update({ runners: [], concurrent: 4 });
+    loop.poller.update({ runners, concurrent: 4, checkIntervalMs: 2000 });
+    await pass(3999);
+    expect(loop.jobs).toEqual([
+      { runner: "first", assignment: { concurrentId: 0, concurrentProjectId: 0 } },
+      { runner: "second", assignment: { concurrentId: 1, concurrentProjectId: 1 } },
+    ]);
+    expect(loop.poller.runningJobs).toBe(2);
+    await finish(loop);
+  });
+
   it("hands on why a job must not run", async () => {
     const loop = start({
       runners: [runner("a")],

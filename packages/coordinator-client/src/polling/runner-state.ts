@@ -1,15 +1,9 @@
 import type { RequestJobResult } from "../client.ts";
 import { FailurePause } from "./failure-pause.ts";
 import { RunnerHealth } from "./health.ts";
+import type { JobNumbers } from "./job-numbers.ts";
 import { RequestLimit } from "./request-limit.ts";
 import type { JobAssignment, PolledRunner } from "./types.ts";
-
-/** Numbers of a running job. */
-interface RunningJob {
-  readonly projectId: number;
-  readonly concurrentId: number;
-  readonly concurrentProjectId: number;
-}
 
 /** What the loop remembers about one runner; outlives a change of the configuration. */
 export class RunnerState<Runner extends PolledRunner> {
@@ -26,27 +20,30 @@ export class RunnerState<Runner extends PolledRunner> {
   openRequests = 0;
   /** Epoch milliseconds. */
   askedAt: number = Number.NEGATIVE_INFINITY;
-  readonly #jobs = new Set<RunningJob>();
+  readonly numbers: JobNumbers;
+  #runningJobs = 0;
 
-  constructor(runner: Runner, now: number) {
+  /** @param numbers - shared with every other runner of the same URL and token */
+  constructor(runner: Runner, numbers: JobNumbers, now: number) {
     this.runner = runner;
+    this.numbers = numbers;
     this.health = new RunnerHealth(now);
   }
 
   get runningJobs(): number {
-    return this.#jobs.size;
+    return this.#runningJobs;
   }
 
   /** Whether nothing goes on, so that the state of a removed runner can be dropped. */
   get isIdle(): boolean {
-    return this.#jobs.size === 0 && this.openRequests === 0 && !this.isPausing;
+    return this.#runningJobs === 0 && this.openRequests === 0 && !this.isPausing;
   }
 
   /** Whether a job may be asked for now. An open request may bring a job, so it counts against the limit, too. */
   mayAsk(now: number, adaptive: boolean): boolean {
     const { limit = 0, requestConcurrency = 1 } = this.runner;
     if (this.isPausing || !this.health.mayAsk(this.runner, now)) return false;
-    if (limit > 0 && this.#jobs.size + this.openRequests >= limit) return false;
+    if (limit > 0 && this.#runningJobs + this.openRequests >= limit) return false;
     return this.openRequests < this.requestLimit.effective(requestConcurrency, adaptive);
   }
 
@@ -58,25 +55,15 @@ export class RunnerState<Runner extends PolledRunner> {
     return this.failurePause.hear(answer.status, facts.checkIntervalMs, facts.random);
   }
 
-  /** Takes the smallest free numbers for a job of a project. */
   startJob(projectId: number): { readonly assignment: JobAssignment; end(): void } {
-    const jobs = [...this.#jobs];
-    const job = {
-      projectId,
-      concurrentId: smallestFree(jobs.map((other) => other.concurrentId)),
-      concurrentProjectId: smallestFree(
-        jobs.filter((other) => other.projectId === projectId).map((other) => other.concurrentProjectId),
-      ),
+    const { assignment, free } = this.numbers.take(projectId);
+    this.#runningJobs += 1;
+    return {
+      assignment,
+      end: () => {
+        free();
+        this.#runningJobs -= 1;
+      },
     };
-    this.#jobs.add(job);
-    const { concurrentId, concurrentProjectId } = job;
-    return { assignment: { concurrentId, concurrentProjectId }, end: () => this.#jobs.delete(job) };
   }
-}
-
-function smallestFree(taken: readonly number[]): number {
-  const numbers = new Set(taken);
-  let free = 0;
-  while (numbers.has(free)) free += 1;
-  return free;
 }

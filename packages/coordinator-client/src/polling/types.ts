@@ -7,7 +7,10 @@ import type { Secret } from "../secret.ts";
 export interface PolledRunner {
   /** For log lines. */
   readonly name: string;
-  /** Together with the token this says whether a runner of a new configuration is one that was there before. */
+  /**
+   * Together with the token this says whether a runner of a new configuration is one that was there before. Of several with the
+   * same URL and token the first counts as the first that was there, and so on.
+   */
   readonly url: string;
   /** A blank one is skipped with a warning. */
   readonly token: Secret;
@@ -65,9 +68,9 @@ export interface PollingConfig<Runner extends PolledRunner> {
 
 /** What goes with a job: numbers that are free among the running jobs, smallest first. */
 export interface JobAssignment {
-  /** Unique among the running jobs of one runner, from 0. */
+  /** Unique among the running jobs of one URL and token, from 0. */
   readonly concurrentId: number;
-  /** Unique among the running jobs of one runner and one project, from 0. */
+  /** Unique among the running jobs of one URL, token and project, from 0. */
   readonly concurrentProjectId: number;
   /** Why the job must not run, as the request's answer said. */
   readonly rejection?: string;
