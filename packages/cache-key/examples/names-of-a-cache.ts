@@ -1,4 +1,4 @@
-import { objectName, prepareVariables, resolveCacheKeys, serverCacheKey, shortToken } from "@fleetfoot/cache-key";
+import { objectName, prepareVariables, resolveCacheKeys, serverCacheKey } from "@fleetfoot/cache-key";
 
 const key = serverCacheKey({ key: "gems-$CI_COMMIT_REF_SLUG", clearIndex: 2, protectedRef: true });
 console.log(`the coordinator sends ${key}`);
@@ -10,7 +10,7 @@ const variables = prepareVariables([
 const names = resolveCacheKeys({ key, fallbackKeys: ["../gems"], job: { name: "unit", ref: "main" }, ...variables });
 for (const warning of names.warnings) console.log(`warning: ${warning}`);
 
-const runnerShortToken = shortToken("glrt-t1_AbCdEfGhIjKl");
+const runnerShortToken = "AbCdEfGhI"; // of the token glrt-t1_AbCdEfGhIjKl
 for (const name of [names.primary, ...names.fallbacks]) {
   if (name === undefined) continue;
   console.log(objectName({ runnerShortToken, projectId: 42, key: name.key, hashed: name.hashed }));

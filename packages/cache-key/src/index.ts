@@ -4,7 +4,7 @@ export { expandReferences, prepareVariables } from "./expand.ts";
 export type { KeyVariable, PreparedVariables, VariableLookup } from "./expand.ts";
 export { digestOfIds, filesKey, keyFiles } from "./files-key.ts";
 export type { FilesKeyOptions } from "./files-key.ts";
-export { localCachePath, objectName, projectSlug, shortToken } from "./names.ts";
+export { localCachePath, objectName, projectSlug } from "./names.ts";
 export type { ObjectNameOptions } from "./names.ts";
 export { checkFallbackKey, hashCacheKey, resolveCacheKeys } from "./resolve.ts";
 export type { CacheName, FallbackKeyCheck, ResolveCacheKeysOptions, ResolvedCacheKeys } from "./resolve.ts";

@@ -1,7 +1,7 @@
-import { assert, constantFrom, array, property, string } from "fast-check";
+import { assert, constantFrom, array, property } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CacheKeyError } from "./errors.ts";
-import { localCachePath, objectName, projectSlug, shortToken } from "./names.ts";
+import { localCachePath, objectName, projectSlug } from "./names.ts";
 
 const hash = "d03a852ba491ba611e907b1ef60ad5c4516a05b8f3aae6abb77f42bc60325aed";
 const runnerShortToken = "AbCdEfGhI";
@@ -9,8 +9,7 @@ const climbing = array(constantFrom("..", "/", ".", "42", "a", ""), { maxLength:
 
 describe("objectName", () => {
   it("CA B1: puts a runner's own caches below its short token", () => {
-    const token = shortToken("glrt-t1_AbCdEfGhIjKl");
-    const name = objectName({ runnerShortToken: token, projectId: 42, key: "k" });
+    const name = objectName({ runnerShortToken, projectId: 42, key: "k" });
     expect(name).toBe("runner/AbCdEfGhI/project/42/k");
   });
 
@@ -100,31 +99,6 @@ describe("projectSlug", () => {
   ])("names the directory of %j %j", (url, slug) => {
     expect(projectSlug(url, 7)).toBe(slug);
     expect(projectSlug(url, 7, { emptyCheckout: true })).toBe(`${slug}-empty`);
-  });
-});
-
-describe("shortToken", () => {
-  it.each([
-    ["glrt-t1_AbCdEfGhIjKl", "AbCdEfGhI"],
-    ["glrt-AbCdEfGhIjKl", "AbCdEfGhI"],
-    ["t3_AbCdEfGhIjKl", "AbCdEfGhI"],
-    ["glrtr-AbCdEfGhIjKl", "AbCdEfGhI"],
-    ["glcbt-AbCdEfGhIjKl", "AbCdEfGhI"],
-    ["GR1348941AbCdEfGhIjKl", "AbCdEfGhI"],
-    ["abc", "abc"],
-    ["", ""],
-    ["t4_AbCdEfGhIjKl", "t4_AbCdEf"],
-    ["x-glrt-AbCdEf", "x-glrt-Ab"],
-  ])("shortens %j to %j", (token, short) => {
-    expect(shortToken(token)).toBe(short);
-  });
-
-  it("never gives more than nine bytes of an ASCII token", () => {
-    assert(
-      property(string({ unit: "grapheme-ascii" }), (token) => {
-        expect(shortToken(token).length).toBeLessThanOrEqual(9);
-      }),
-    );
   });
 });
 

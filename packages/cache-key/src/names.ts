@@ -7,7 +7,11 @@ export interface ObjectNameOptions {
   readonly path?: string | undefined;
   /** Whether all runners use the caches, not only the one with this token. @default false */
   readonly shared?: boolean | undefined;
-  /** What {@link shortToken} gives for the runner's token; unused when shared. */
+  /**
+   * The runner's token as it may be shown, `shortToken` of `@fleetfoot/coordinator-client`; unused when shared.
+   *
+   * @see cache document 2.1
+   */
   readonly runnerShortToken: string;
   readonly projectId: number;
   /** A sanitised key, or the hash of one. */
@@ -65,19 +69,6 @@ export function projectSlug(
 ): string {
   const slug = pathOfUrl(repositoryUrl) ?? `project-${projectId}`;
   return options.emptyCheckout === true ? `${slug}-empty` : slug;
-}
-
-/**
- * Shortens a runner's token to the part that may be shown and that object names contain.
- *
- * @returns at most nine characters, after the prefixes that tell kinds of tokens apart
- */
-export function shortToken(token: string): string {
-  const bare = token
-    .replace(/^(?:glrt-(?:t[123]_)?|t[123]_|glrtr-)/, "")
-    .replace(/^glcbt-/, "")
-    .replace(/^GR[0-9a-f]{7}/i, "");
-  return new TextDecoder().decode(new TextEncoder().encode(bare).subarray(0, 9));
 }
 
 function below(base: string, key: string, path: string): string {

@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 
+import { assert, property, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { CoordinatorError, InvalidInstanceUrlError, TransportError } from "./errors.ts";
@@ -30,10 +31,28 @@ describe("shortToken", () => {
     ["GR1348941abcdefghijklm", "abcdefghi"],
     ["GRxyzabcdefghijklm", "GRxyzabcd"],
     ["abcdefghijklm", "abcdefghi"],
+    ["glrt-t1_AbCdEfGhIjKl", "AbCdEfGhI"],
+    ["glrt-t1_glcbt-AbCdEfGhIjKl", "AbCdEfGhI"],
+    ["glrtr-glcbt-GR1348941AbCdEfGhIjKl", "AbCdEfGhI"],
+    ["glcbt-GR1348941AbCdEfGhIjKl", "AbCdEfGhI"],
+    ["GR1348941glrt-AbCdEfGhIjKl", "glrt-AbCd"],
+    ["gr1348941AbCdEfGhIjKl", "gr1348941"],
+    ["t4_AbCdEfGhIjKl", "t4_AbCdEf"],
+    ["x-glrt-AbCdEf", "x-glrt-Ab"],
+    ["abcdefghéé", "abcdefgh\ufffd"],
     ["short", "short"],
+    ["abc", "abc"],
     ["", ""],
   ])("of %s is %s", (token, expected) => {
     expect(shortToken(token)).toBe(expected);
+  });
+
+  it("never has more than nine bytes of an ASCII token", () => {
+    assert(
+      property(string({ unit: "grapheme-ascii" }), (token) => {
+        expect(shortToken(token).length).toBeLessThanOrEqual(9);
+      }),
+    );
   });
 });
 

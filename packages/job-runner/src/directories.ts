@@ -1,6 +1,7 @@
 import { posix, resolve, sep } from "node:path";
 
-import { projectSlug, shortToken } from "@fleetfoot/cache-key";
+import { projectSlug } from "@fleetfoot/cache-key";
+import { shortToken } from "@fleetfoot/coordinator-client";
 
 import { JobConfigurationError } from "./errors.ts";
 import type { JobDirectories } from "./executor.ts";

@@ -1,4 +1,4 @@
-import { shortToken } from "@fleetfoot/cache-key";
+import { shortToken } from "@fleetfoot/coordinator-client";
 
 import type { JobContext } from "../job-context.ts";
 import { DEFAULT_REVISION, DEFAULT_VERSION } from "../variables/collect-variables.ts";

@@ -1,4 +1,4 @@
-import { shortToken } from "@fleetfoot/cache-key";
+import { shortToken } from "@fleetfoot/coordinator-client";
 import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
 
 import type { JobDirectories } from "../executor.ts";
