@@ -50,6 +50,13 @@ export function prepareJobVariables(
     exported,
     files,
     // An overridden definition is still a secret: another variable may have taken its value.
-    maskedValues: variables.filter((variable) => variable.masked === true).map(prepare),
+    // References insert the value as it was before it was expanded.
+    maskedValues: [
+      ...new Set(
+        variables
+          .filter((variable) => variable.masked === true)
+          .flatMap((variable) => [prepare(variable), variable.value]),
+      ),
+    ],
   };
 }

@@ -55,7 +55,19 @@ describe("preparing variables", () => {
       ],
       filePath,
     );
-    expect(maskedValues).toEqual(["old", "new-b"]);
+    expect(maskedValues).toEqual(["old", "new-b", "new-$B"]);
+  });
+
+  it("masks a masked value with a dollar sign in the form that references to it insert", () => {
+    const { lookup, maskedValues } = prepareJobVariables(
+      [
+        { key: "PASSWORD", value: "pa$word4you", masked: true },
+        { key: "LOGIN", value: "user:$PASSWORD" },
+      ],
+      filePath,
+    );
+    expect([lookup("PASSWORD"), lookup("LOGIN")]).toEqual(["pa", "user:pa$word4you"]);
+    expect(maskedValues).toEqual(["pa", "pa$word4you"]);
   });
 });
 
