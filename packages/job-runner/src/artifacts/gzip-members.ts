@@ -55,6 +55,19 @@ async function writeMember(
     warn(`"${printablePath(entry.path)}" vanished before it could be packed; it is left out.`);
     return 0;
   }
+  try {
+    return await appendMember(target, source, entry, signal);
+  } finally {
+    await source.close();
+  }
+}
+
+async function appendMember(
+  target: FileHandle,
+  source: FileHandle,
+  entry: ArchiveEntry,
+  signal: AbortSignal,
+): Promise<number> {
   let written = await append(target, memberHeader(entry));
   let crc = 0;
   let bytes = 0;
