@@ -1,4 +1,7 @@
-export type { CacheEvent, RemoteCache } from "./cache/index.ts";
+export { ArtifactError } from "./artifacts/index.ts";
+export type { ArtifactErrorCode } from "./artifacts/index.ts";
+export { openRemoteCache } from "./cache/index.ts";
+export type { CacheEvent, OpenRemoteCacheOptions, RemoteCache } from "./cache/index.ts";
 export {
   GitFailedError,
   GitNotFoundError,

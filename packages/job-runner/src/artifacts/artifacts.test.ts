@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { JobLog } from "../job-log.ts";
 import { downloadArtifacts, hasArtifactsToDownload } from "./download.ts";
-import { ArtifactError } from "./errors.ts";
+import { ArtifactError } from "../index.ts";
 import { hasArtifactsToUpload, uploadArtifacts } from "./upload.ts";
 import type { UploadArtifactsOptions } from "./upload.ts";
 

@@ -1,2 +1,4 @@
 export { downloadArtifacts, hasArtifactsToDownload } from "./download.ts";
+export { ArtifactError } from "./errors.ts";
+export type { ArtifactErrorCode } from "./errors.ts";
 export { hasArtifactsToUpload, uploadArtifacts } from "./upload.ts";

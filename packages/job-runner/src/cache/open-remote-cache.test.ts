@@ -1,8 +1,8 @@
 import { createMemoryStore } from "@fleetfoot/cache-backend";
 import { describe, expect, it } from "vitest";
 
-import { openRemoteCache } from "./open-remote-cache.ts";
-import type { OpenRemoteCacheOptions } from "./open-remote-cache.ts";
+import { openRemoteCache } from "../index.ts";
+import type { OpenRemoteCacheOptions } from "../index.ts";
 
 const settings = { path: "p", shared: true, runnerShortToken: "short", maxUploadedArchiveBytes: 0 };
 const store = createMemoryStore();
