@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { PreparedJob } from "../job-context.ts";
 import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
 import { parseBoolean } from "../variables/settings.ts";
+import { forgetFetch, isFetched, rememberFetch } from "./fetched-before.ts";
 import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
 import { openGit } from "./git.ts";
 import type { Git } from "./git.ts";
@@ -33,11 +34,6 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
 
   const git = openJobGit(job, project, signal);
   try {
-    job.log.notice(
-      job.payload.git_info.depth
-        ? `Fetching changes with git depth set to ${job.payload.git_info.depth}...`
-        : "Fetching changes...",
-    );
     await initialise(git, {
       before,
       project,
@@ -46,9 +42,14 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
       sideConfigPath,
       format: job.payload.git_info.repo_object_format,
     });
-    if (!before.usable) job.log.notice("Created fresh repository.");
-    await fetch(job, git, project, before);
-    await checkOut(job, git, settings, before);
+    await fetchUnlessThere(job, git, project, before);
+    try {
+      await checkOut(job, git, settings, before);
+    } catch (error) {
+      // Something may be missing after all; a further try must not rely on what is here.
+      await forgetFetch(project);
+      throw error;
+    }
     const lfs = !settings.userSkipsSmudge && (await hasLargeFileSupport(job.hostEnvironment["PATH"]));
     if (lfs && settings.checkout) await git.run(["lfs", "pull"]);
     await updateSubmodules({ ...settings.submodules, git, project, sideConfigPath, lfs, log: job.log });
@@ -160,6 +161,20 @@ async function initialise(git: Git, options: InitialiseOptions): Promise<void> {
   if (isUpToDate(config, access, sideConfigPath)) return;
   await git.run(["config", "--replace-all", "remote.origin.url", access.remote]);
   await git.run(["config", "--replace-all", "include.path", sideConfigPath]);
+}
+
+async function fetchUnlessThere(job: PreparedJob, git: Git, project: string, before: WorkingCopy): Promise<void> {
+  const { git_info: gitInfo } = job.payload;
+  const hasOwnFlags = Boolean(job.variables.lookup("GIT_FETCH_EXTRA_FLAGS"));
+  if (before.usable && !hasOwnFlags && (await isFetched(project, gitInfo))) {
+    job.log.notice("The commit is here already, nothing to fetch.");
+    return;
+  }
+  job.log.notice(gitInfo.depth ? `Fetching changes with git depth set to ${gitInfo.depth}...` : "Fetching changes...");
+  if (!before.usable) job.log.notice("Created fresh repository.");
+  await forgetFetch(project);
+  await fetch(job, git, project, before);
+  await rememberFetch(project, gitInfo);
 }
 
 async function fetch(job: PreparedJob, git: Git, project: string, before: WorkingCopy): Promise<void> {

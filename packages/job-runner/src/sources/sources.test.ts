@@ -72,6 +72,46 @@ describe("fetching", () => {
     expect(gitCommands(run)).toEqual(["fetch", "checkout", "clean"]);
   });
 
+  describe("a commit that the job before it fetched", () => {
+    const ONE = "+refs/heads/main:refs/remotes/origin/main";
+    const again = { git: { refspecs: [ONE], depth: 20 } };
+
+    it("is not fetched again", async () => {
+      await harness.run(sourcesJob({ ...again, steps: script("rm a.txt") }));
+      const run = await harness.run(sourcesJob(again));
+      expect(gitCommands(run)).toEqual(["checkout", "clean"]);
+      expect(plain(run.log)).toContain("The commit is here already, nothing to fetch.\n");
+      expect(await readFile(join(project(), "a.txt"), "utf8")).toBe("one");
+    });
+
+    it.each([
+      { what: "another depth", change: { git: { refspecs: [ONE], depth: 0 } } },
+      { what: "other refs", change: { git: { refspecs: [ALL], depth: 20 } } },
+    ])("is fetched for $what", async ({ change }) => {
+      await harness.run(sourcesJob(again));
+      expect(gitCommands(await harness.run(sourcesJob(change)))).toContain("fetch");
+    });
+
+    it("is fetched when a script moved the ref", async () => {
+      await harness.run(sourcesJob({ ...again, steps: script("git update-ref -d refs/remotes/origin/main") }));
+      expect(gitCommands(await harness.run(sourcesJob(again)))).toContain("fetch");
+    });
+
+    it("is fetched with flags that the job wants for it", async () => {
+      await harness.run(sourcesJob(again));
+      const run = await harness.run(sourcesJob(again, [{ key: "GIT_FETCH_EXTRA_FLAGS", value: "--verbose" }]));
+      expect(gitCommands(run)).toContain("fetch");
+    });
+
+    it("is fetched in the second try when a script threw its objects away", async () => {
+      await harness.run(sourcesJob({ ...again, steps: script("rm -rf .git/objects && mkdir .git/objects") }));
+      const run = await harness.run(sourcesJob(again, [{ key: "GET_SOURCES_ATTEMPTS", value: "2" }]));
+      expect(run.result.outcome).toBe("success");
+      expect(gitCommands(run)).toContain("fetch");
+      expect(await readFile(join(project(), "a.txt"), "utf8")).toBe("one");
+    });
+  });
+
   it("keeps to the depth, and gets the rest when a later job wants all", async () => {
     sha = await repository.commit({ "b.txt": "two" });
     const shallow = await harness.run(
