@@ -90,7 +90,12 @@ export const commands: readonly Command[] = [
         help: "a masked variable; without a value, the one in the environment",
       },
       source: { type: "string", value: "SOURCE", help: "push (default), merge_request_event, schedule, web or api" },
-      concurrency: { type: "string", short: "j", value: "N", help: "jobs at once; default: the number of processors" },
+      concurrency: {
+        type: "string",
+        short: "j",
+        value: "N",
+        help: "jobs at once; default: the number of processors, at least 4",
+      },
       "state-dir": {
         type: "string",
         value: "DIR",

@@ -29,6 +29,8 @@ export interface ExecOptions {
 }
 
 const SOURCES = ["push", "merge_request_event", "schedule", "web", "api"];
+/** Jobs wait for the disk, the network and their own processes, so more of them than processors keep a small machine busy. */
+const LEAST_CONCURRENCY = 4;
 const NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
 /**
@@ -86,7 +88,7 @@ function splitPair(text: string): { readonly key: string; readonly value: string
 }
 
 function readConcurrency(text: string | undefined): number {
-  if (text === undefined) return Math.max(2, availableParallelism());
+  if (text === undefined) return Math.max(LEAST_CONCURRENCY, availableParallelism());
   const count = Number(text);
   if (Number.isInteger(count) && count >= 1) return count;
   throw new UsageError(`--concurrency ${text} is no number of jobs.`, { cure: "Give a whole number of 1 or more." });
