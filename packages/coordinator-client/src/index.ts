@@ -55,19 +55,6 @@ export type {
   UpdateJobResult,
 } from "./results.ts";
 export { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "./results.ts";
-export type { StatusClass } from "./retry/classification.ts";
-export { classifyStatus, isRetriableStatus } from "./retry/classification.ts";
-export { parseResetTime, parseRetryAfter } from "./retry/headers.ts";
-export type { RetryOptions } from "./retry/retry.ts";
-export type {
-  RepeatableRequest,
-  RetriedResponse,
-  RetryingFetch,
-  RetryingFetchOptions,
-} from "./retry/retrying-fetch.ts";
-export { createRetryingFetch } from "./retry/retrying-fetch.ts";
-export { computeWait } from "./retry/wait.ts";
-export type { UnparsableHeader, Wait, WaitContext, WaitHeaders } from "./retry/wait.ts";
 export type { RunnerFeature, RunnerInfo } from "./runner-info.ts";
 export { RUNNER_FEATURES } from "./runner-info.ts";
 export { Secret } from "./secret.ts";

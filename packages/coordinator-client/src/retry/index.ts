@@ -1,0 +1,11 @@
+export type { FetchLike } from "../client.ts";
+export { TransportError } from "../errors.ts";
+export type { StatusClass } from "./classification.ts";
+export { classifyStatus, isRetriableStatus } from "./classification.ts";
+export { parseResetTime, parseRetryAfter } from "./headers.ts";
+export type { RetryOptions } from "./retry.ts";
+export type { RepeatableRequest, RetriedResponse, RetryingFetch, RetryingFetchOptions } from "./retrying-fetch.ts";
+export { createRetryingFetch } from "./retrying-fetch.ts";
+export { sleep } from "./sleep.ts";
+export { computeWait } from "./wait.ts";
+export type { UnparsableHeader, Wait, WaitContext, WaitHeaders } from "./wait.ts";
