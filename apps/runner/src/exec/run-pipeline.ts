@@ -22,6 +22,8 @@ const CHECK_INTERVAL_MS = 10;
 const POLL_HOLD_MS = 60_000;
 const INSTANCE_URL = "http://fleetfoot.localhost";
 const SYSTEM_ID = "r_localrun0000";
+/** No secret: it opens nothing but the coordinator in this process. Always the same one, because it names the working copies. */
+const RUNNER_TOKEN = "glrt-local-run";
 
 /**
  * Runs a pipeline: a coordinator in this process, and as many jobs at once as were asked for.
@@ -63,7 +65,7 @@ export async function runPipeline(run: {
     fetch: coordinator.handle,
   });
   const executor = createShellExecutor({ shell: options.shell, login: false, environment: context.environment });
-  const token = new Secret(coordinator.createRunner().token);
+  const token = new Secret(coordinator.createRunner({ token: RUNNER_TOKEN }).token);
   const stopJobs = new AbortController();
   const settings = {
     name: "this machine",
