@@ -1,8 +1,8 @@
 import { NO_ANSWER_STATUS } from "@fleetfoot/coordinator-client";
 import type { JobCredentials, UpdateJobResult } from "@fleetfoot/coordinator-client";
+import { sleep as realSleep } from "@fleetfoot/coordinator-client/retry";
 
 import type { RunJobOptions } from "./options.ts";
-import { sleep as realSleep } from "./sleep.ts";
 
 /** Waits between the tries to say that a job runs; with the tries themselves far below the two minutes that a coordinator waits. */
 const RETRY_WAITS_MS = [250, 1000, 4000];

@@ -2,6 +2,7 @@ import { spawn as spawnProcess } from "node:child_process";
 
 import { Secret, noopLogger } from "@fleetfoot/coordinator-client";
 import type { JobCredentials } from "@fleetfoot/coordinator-client";
+import { sleep as realSleep } from "@fleetfoot/coordinator-client/retry";
 import type { JobTrace } from "@fleetfoot/job-trace";
 
 import { announceJob } from "./announce-job.ts";
@@ -20,7 +21,6 @@ import type { JobPlan } from "./plan.ts";
 import { releaseEnvironment } from "./release-environment.ts";
 import { reportResult, startReporting } from "./reporting.ts";
 import { runStages } from "./run-stages.ts";
-import { sleep as realSleep } from "./sleep.ts";
 import { withinWindDown } from "./wind-down.ts";
 
 /**

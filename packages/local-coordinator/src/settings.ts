@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
+
+import { sleep as timerSleep } from "@fleetfoot/coordinator-client/retry";
 
 import type { LocalCoordinatorOptions } from "./coordinator.ts";
 import { LocalCoordinatorError } from "./errors.ts";
@@ -40,7 +41,7 @@ export function resolveSettings(options: LocalCoordinatorOptions): Settings {
     tokenMaskPrefixes = [],
     logger = silentLogger,
     now = Date.now,
-    sleep = abortableSleep,
+    sleep = timerSleep,
     randomHex = (bytes) => randomBytes(bytes).toString("hex"),
   } = options;
   for (const [name, value] of Object.entries({
@@ -70,13 +71,4 @@ export function resolveSettings(options: LocalCoordinatorOptions): Settings {
     sleep,
     randomHex,
   };
-}
-
-async function abortableSleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  try {
-    await delay(milliseconds, undefined, { signal });
-  } catch (error) {
-    // The timer wraps the reason in an error of its own.
-    throw signal.aborted ? signal.reason : error;
-  }
 }
