@@ -1,4 +1,21 @@
-import type { FailureReason } from "./results.ts";
+/**
+ * Why a job may have failed. All but `job_canceled` may be sent to a server that lists them; that one is for this side alone.
+ *
+ * @see coordinator-protocol 6.3
+ */
+export const FAILURE_REASONS = [
+  "script_failure",
+  "runner_system_failure",
+  "job_execution_timeout",
+  "image_pull_failure",
+  "unknown_failure",
+  "runner_configuration_error",
+  "runner_external_dependency_failure",
+  "runner_interrupted",
+  "job_canceled",
+] as const;
+
+export type FailureReason = (typeof FAILURE_REASONS)[number];
 
 /** Reasons that every server knows, whether it lists them or not. */
 const ALWAYS_SUPPORTED: ReadonlySet<string> = new Set([

@@ -22,7 +22,8 @@ export type {
   VerifyRunnerResult,
 } from "./client.ts";
 export { createCoordinatorClient } from "./create-client.ts";
-export { mapFailureReason, normaliseExitCode } from "./failure-reason.ts";
+export type { FailureReason } from "./failure-reason.ts";
+export { FAILURE_REASONS, mapFailureReason, normaliseExitCode } from "./failure-reason.ts";
 export { artifactFileName } from "./calls/artifact-name.ts";
 export { CoordinatorError, InvalidInstanceUrlError, TransportError } from "./errors.ts";
 export { normaliseInstanceUrl } from "./instance-url.ts";
@@ -45,7 +46,6 @@ export type {
 } from "./payload.ts";
 export type {
   CallFacts,
-  FailureReason,
   JobSignals,
   JobUpdate,
   PatchTraceOutcome,

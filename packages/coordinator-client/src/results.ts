@@ -1,3 +1,5 @@
+import type { FailureReason } from "./failure-reason.ts";
+
 /** Pseudo-status of a call that got no usable answer: network failure, wrong media type or broken JSON. */
 export const NO_ANSWER_STATUS = -1;
 
@@ -40,17 +42,6 @@ export interface PatchTraceResult extends CallFacts, JobSignals {
   /** Offset of the next byte to send, in bytes from the start of the trace. */
   readonly nextOffset: number;
 }
-
-export type FailureReason =
-  | "script_failure"
-  | "runner_system_failure"
-  | "job_execution_timeout"
-  | "image_pull_failure"
-  | "unknown_failure"
-  | "runner_configuration_error"
-  | "runner_external_dependency_failure"
-  | "runner_interrupted"
-  | "job_canceled";
 
 /** The body of one job update. @see coordinator-protocol 6.1 */
 export interface JobUpdate {

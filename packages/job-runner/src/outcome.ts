@@ -1,3 +1,4 @@
+import { FAILURE_REASONS } from "@fleetfoot/coordinator-client";
 import type { FailureReason } from "@fleetfoot/coordinator-client";
 
 import type { ClassifiedFailure } from "./executor.ts";
@@ -40,17 +41,5 @@ function isClassified(error: unknown): error is ClassifiedFailure {
 }
 
 function isReason(text: string): text is FailureReason {
-  return (REASONS as readonly string[]).includes(text);
+  return (FAILURE_REASONS as readonly string[]).includes(text);
 }
-
-const REASONS: readonly FailureReason[] = [
-  "script_failure",
-  "runner_system_failure",
-  "job_execution_timeout",
-  "image_pull_failure",
-  "unknown_failure",
-  "runner_configuration_error",
-  "runner_external_dependency_failure",
-  "runner_interrupted",
-  "job_canceled",
-];

@@ -1,5 +1,6 @@
 import type { Logger } from "../logger.ts";
-import type { FailureReason, JobUpdate, PatchTraceResult, TraceChunk, UpdateJobResult } from "../results.ts";
+import type { FailureReason } from "../failure-reason.ts";
+import type { JobUpdate, PatchTraceResult, TraceChunk, UpdateJobResult } from "../results.ts";
 
 /** What the reporter sends: bytes that can be read again at any offset until the job is over. */
 export interface TraceSource {
