@@ -4,7 +4,7 @@ import type { ArchivedEntry } from "./archived-entry.ts";
 import { CacheArchiveError, errnoOf } from "./errors.ts";
 import { pathFromBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
 import { removeExisting } from "./remove-existing.ts";
-import { createTargetFile } from "./target-file.ts";
+import { createTargetFile, writeSmallFile } from "./target-file.ts";
 import type { TargetFile } from "./target-file.ts";
 
 /**
@@ -44,6 +44,12 @@ export class RestoreTree {
   async createFile(target: string): Promise<TargetFile> {
     const place = await this.#place(target);
     return await createTargetFile(toFileSystemPath(place), this.#modeMask);
+  }
+
+  /** Removes what is in the place, and writes a file of at most `SMALL_FILE_BYTES` there. */
+  async writeSmallFile(target: string, content: Uint8Array, entry: ArchivedEntry): Promise<void> {
+    const place = await this.#place(target);
+    await writeSmallFile(toFileSystemPath(place), content, entry, this.#modeMask);
   }
 
   /** Removes what is in the place, and makes a link there. The link's target is not looked at. */

@@ -1,4 +1,19 @@
-import { close, fchmod, fchown, futimes, open, unlink, write } from "node:fs";
+import {
+  close,
+  closeSync,
+  fchmod,
+  fchmodSync,
+  fchown,
+  fchownSync,
+  futimes,
+  futimesSync,
+  open,
+  openSync,
+  unlink,
+  unlinkSync,
+  write,
+  writeSync,
+} from "node:fs";
 import { promisify } from "node:util";
 import type { ArchivedEntry } from "./archived-entry.ts";
 import { errnoOf } from "./errors.ts";
@@ -39,6 +54,54 @@ export async function createTargetFile(place: string | Buffer, modeMask: number)
     descriptor = await create();
   }
   return new OpenTargetFile(descriptor, place, modeMask);
+}
+
+/** Files up to this length are written with synchronous calls, which take a tenth of a millisecond in all. */
+export const SMALL_FILE_BYTES: number = 64 * 1024;
+
+/**
+ * Writes a whole small file at once, as {@link createTargetFile} and its `write` and `finish` would.
+ *
+ * Six trips to another thread cost several times more than the calls themselves; with tens of thousands of small files that is most of a restore.
+ *
+ * @param content - at most {@link SMALL_FILE_BYTES}
+ */
+export async function writeSmallFile(
+  place: string | Buffer,
+  content: Uint8Array,
+  entry: ArchivedEntry,
+  modeMask: number,
+): Promise<void> {
+  let descriptor: number;
+  try {
+    descriptor = openSync(place, "wx", 0o600);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+    await removeExisting(place);
+    descriptor = openSync(place, "wx", 0o600);
+  }
+  try {
+    for (let done = 0; done < content.length;) done += writeSync(descriptor, content, done);
+    finishSmallFile(descriptor, entry, entry.mode & modeMask);
+  } catch (error) {
+    closeSync(descriptor);
+    unlinkSync(place);
+    throw error;
+  }
+  closeSync(descriptor);
+}
+
+function finishSmallFile(descriptor: number, { mtimeMs, owner }: ArchivedEntry, mode: number): void {
+  futimesSync(descriptor, Date.now() / 1000, mtimeMs / 1000);
+  fchmodSync(descriptor, mode);
+  if (owner === undefined || (owner.uid === process.getuid?.() && owner.gid === process.getgid?.())) return;
+  try {
+    fchownSync(descriptor, owner.uid, owner.gid);
+  } catch {
+    // Only root may give files away; everybody else's files stay their own, which is what they need.
+  }
+  // A change of the owner takes them away again.
+  if (mode > 0o777) fchmodSync(descriptor, mode);
 }
 
 class OpenTargetFile implements TargetFile {

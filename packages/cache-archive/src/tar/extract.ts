@@ -7,6 +7,7 @@ import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
 import type { PlannedEntry } from "../restore-plan.ts";
 import { RestoreTree } from "../restore-tree.ts";
+import { SMALL_FILE_BYTES } from "../target-file.ts";
 import { decompressStream } from "../zip/codec.ts";
 import { METHOD_ZSTD } from "../zip/constants.ts";
 import { PieceReader } from "./piece-reader.ts";
@@ -95,6 +96,10 @@ async function restoreFile(
   tree: RestoreTree,
   reader: PieceReader,
 ): Promise<void> {
+  if (entry.bytes <= SMALL_FILE_BYTES) {
+    await tree.writeSmallFile(target, await reader.read(entry.bytes), entry);
+    return;
+  }
   const file = await tree.createFile(target);
   try {
     for await (const piece of reader.readPieces(entry.bytes)) await file.write(piece);

@@ -7,6 +7,7 @@ import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
 import type { PlannedEntry, RestorePlan } from "../restore-plan.ts";
 import { RestoreTree } from "../restore-tree.ts";
+import { SMALL_FILE_BYTES } from "../target-file.ts";
 import { readContent, streamContent, WHOLE_ENTRY_BYTES } from "./content.ts";
 import { readDirectory } from "./directory.ts";
 import type { ZipEntry } from "./directory.ts";
@@ -75,6 +76,10 @@ async function restoreFile(entry: ZipEntry, target: string, tree: RestoreTree, w
   const isShort = entry.bytes <= WHOLE_ENTRY_BYTES && entry.compressedBytes <= WHOLE_ENTRY_BYTES;
   // Checked before the file is made, so that a damaged entry leaves what was there.
   const content = isShort ? await readContent(work.file, entry) : undefined;
+  if (content !== undefined && content.length <= SMALL_FILE_BYTES) {
+    await tree.writeSmallFile(target, content, entry);
+    return;
+  }
   const file = await tree.createFile(target);
   try {
     if (content === undefined) {
