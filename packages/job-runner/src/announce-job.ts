@@ -3,6 +3,7 @@ import type { JobCredentials, UpdateJobResult } from "@fleetfoot/coordinator-cli
 import { sleep as realSleep } from "@fleetfoot/coordinator-client/retry";
 
 import type { RunJobOptions } from "./options.ts";
+import { unlessGivenUp } from "./reporting.ts";
 
 /** Waits between the tries to say that a job runs; with the tries themselves far below the two minutes that a coordinator waits. */
 const RETRY_WAITS_MS = [250, 1000, 4000];
@@ -16,13 +17,26 @@ const RETRY_WAITS_MS = [250, 1000, 4000];
  * @see coordinator-protocol 2.6, 4.6
  */
 export async function announceJob(options: RunJobOptions, credentials: JobCredentials): Promise<UpdateJobResult> {
-  const { client, signal, sleep = realSleep } = options;
-  let answer = await client.updateJob(credentials, { state: "running" });
+  const { client, signal, giveUpSignal, sleep = realSleep } = options;
+  const announce = (): Promise<UpdateJobResult> =>
+    unlessGivenUp(options, (call) => client.updateJob(credentials, { state: "running" }, call), GIVEN_UP);
+  let answer = await announce();
   for (const waitMs of RETRY_WAITS_MS) {
-    if (answer.status !== NO_ANSWER_STATUS || signal.aborted) return answer;
+    if (answer.status !== NO_ANSWER_STATUS || signal.aborted || giveUpSignal?.aborted) return answer;
     // A runner that is told to stop reports the job at once; it has no time for a further try.
     await sleep(waitMs, signal).catch(() => undefined);
-    answer = await client.updateJob(credentials, { state: "running" });
+    answer = await announce();
   }
   return answer;
 }
+
+const GIVEN_UP: UpdateJobResult = {
+  outcome: "failed",
+  status: NO_ANSWER_STATUS,
+  attempts: 0,
+  throttled: false,
+  requestId: "",
+  message: "given up",
+  cancelRequested: false,
+  updateIntervalMs: undefined,
+};

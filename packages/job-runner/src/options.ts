@@ -41,6 +41,13 @@ export interface RunJobOptions {
   readonly concurrentProjectId: number;
   /** Stops the job because the process ends; its reason is a {@link JobInterrupted} of kind `process-stopped`. */
   readonly signal: AbortSignal;
+  /**
+   * Gives up telling the coordinator about the job: a call in flight or a wait for another try ends at once. The job still
+   * resolves, with `delivered` false. It does not stop the job's stages, so abort `signal` before.
+   *
+   * @default the reporter's own limits
+   */
+  readonly giveUpSignal?: AbortSignal;
   /** Told at once what happens. Must not throw. @default nobody listens */
   readonly events?: (event: JobEvent) => void;
   /** @default noopLogger */

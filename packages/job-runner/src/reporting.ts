@@ -1,5 +1,5 @@
 import { mapFailureReason, noopLogger, startJobReporter } from "@fleetfoot/coordinator-client";
-import type { JobCredentials, JobReporter } from "@fleetfoot/coordinator-client";
+import type { CallOptions, JobCredentials, JobReporter } from "@fleetfoot/coordinator-client";
 import type { JobTrace } from "@fleetfoot/job-trace";
 
 import type { JobSignals } from "./job-signals.ts";
@@ -14,7 +14,7 @@ export function startReporting(
   debugTrace: boolean,
   signals: JobSignals,
 ): JobReporter {
-  const { client, reporting = {}, logger = noopLogger, now, sleep } = options;
+  const { client, reporting = {}, logger = noopLogger, now, sleep, giveUpSignal } = options;
   return startJobReporter({
     calls: {
       updateJob: (update, call) => client.updateJob(credentials, update, call),
@@ -28,7 +28,22 @@ export function startReporting(
     logger,
     ...(now === undefined ? {} : { now }),
     ...(sleep === undefined ? {} : { sleep }),
+    ...(giveUpSignal === undefined ? {} : { signal: giveUpSignal }),
   });
+}
+
+/** What a call to the coordinator came to, or what stands for it when the coordinator was given up in the meantime. */
+export async function unlessGivenUp<Answer>(
+  { giveUpSignal }: Pick<RunJobOptions, "giveUpSignal">,
+  call: (callOptions: CallOptions) => Promise<Answer>,
+  otherwise: Answer,
+): Promise<Answer> {
+  try {
+    return await call(giveUpSignal === undefined ? {} : { signal: giveUpSignal });
+  } catch (error) {
+    if (giveUpSignal?.aborted) return otherwise;
+    throw error;
+  }
 }
 
 /**

@@ -19,7 +19,7 @@ import type { FailureReport } from "./outcome.ts";
 import { planJob } from "./plan.ts";
 import type { JobPlan } from "./plan.ts";
 import { releaseEnvironment } from "./release-environment.ts";
-import { reportResult, startReporting } from "./reporting.ts";
+import { reportResult, startReporting, unlessGivenUp } from "./reporting.ts";
 import { runStages } from "./run-stages.ts";
 import { withinWindDown } from "./wind-down.ts";
 
@@ -75,8 +75,14 @@ async function failWithoutLog(options: RunJobOptions, credentials: JobCredential
   const message = `the job's log cannot be kept: ${String(error)}`;
   logger.error(message, { job: credentials.id });
   const failureReason = "runner_system_failure";
-  const answer = await client.updateJob(credentials, { state: "failed", failureReason });
-  const delivered = answer.outcome === "succeeded" || answer.outcome === "accepted";
+  const delivered = await unlessGivenUp(
+    options,
+    async (call) => {
+      const { outcome } = await client.updateJob(credentials, { state: "failed", failureReason }, call);
+      return outcome === "succeeded" || outcome === "accepted";
+    },
+    false,
+  );
   return { outcome: "failed", failureReason, message, delivered, trace: NO_LOG };
 }
 
@@ -102,7 +108,10 @@ async function runAnnounced(
   // A job that was canceled at the door is reported by its own reason. @see coordinator-protocol 6.3
   const supported = canceled ? undefined : (job.features.failure_reasons ?? []);
   // The result need not wait until the place is gone.
-  const [delivered] = await Promise.all([reportResult(reporter, failure, supported), holder.release()]);
+  const [delivered] = await Promise.all([
+    unlessGivenUp(options, () => reportResult(reporter, failure, supported), false),
+    holder.release(),
+  ]);
   const outcome = failure === undefined ? "success" : "failed";
   const { size: bytes, checksum } = trace;
   return {
