@@ -1,6 +1,6 @@
 import type { CallRecord } from "../client.ts";
 import { TransportError } from "../errors.ts";
-import { describeError, printable, serverMessage, statusLine } from "../error-text.ts";
+import { describeError, printable, statusLine } from "../error-text.ts";
 import type { Logger } from "../logger.ts";
 import { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
@@ -9,6 +9,8 @@ import type { RunnerInfo } from "../runner-info.ts";
 import type { Secret } from "../secret.ts";
 import { sendFollowing } from "../transport/redirects.ts";
 import type { RequestBody, Transport, WireRequest, WireResponse } from "../transport/transport.ts";
+import { readJson, readServerMessage } from "./answer-body.ts";
+import { describeRefusal, failureMessage, lineWithoutResponse, undecodable } from "./wording.ts";
 
 /** What all calls of one client share. */
 export interface CallContext {
@@ -118,7 +120,7 @@ export async function startCall(context: CallContext, request: CallRequest): Pro
       throw error;
     }
     const { attempts, throttled } = error;
-    const message = messageOf(context, request, describeError(error.cause ?? error));
+    const message = failureMessage(context, request, describeError(error.cause ?? error));
     const facts = { status: NO_ANSWER_STATUS, attempts, throttled, requestId, message };
     return { answer: answerWithoutResponse(context, request, facts) };
   }
@@ -146,45 +148,8 @@ export async function readAnswer(
     return { facts, statusLine: line, json: undefined, header };
   }
   const said = await readServerMessage(response, request.signal);
-  const detail = said === undefined || said === line ? line : `${line} (${said})`;
-  const target = redirectTarget(response, request);
-  const message = messageOf(context, request, target === undefined ? detail : `${detail}, not followed to ${target}`);
+  const message = failureMessage(context, request, describeRefusal(request, response, line, said));
   return { facts: { ...facts, message }, statusLine: line, json: undefined, header };
-}
-
-/** Turns an answer that has the right status but no usable content into a failed call. */
-export function undecodable(
-  context: CallContext,
-  request: CallRequest,
-  facts: CallFacts,
-  line: string,
-  problem: string,
-): Pick<Answer, "facts" | "statusLine" | "json"> {
-  const message = messageOf(context, request, `${line}, but ${problem}`);
-  return {
-    facts: { ...facts, status: NO_ANSWER_STATUS, message },
-    statusLine: `${line}, undecodable`,
-    json: undefined,
-  };
-}
-
-/** Writes the one line that closes a call. */
-export function logEnd(
-  context: CallContext,
-  level: keyof Logger,
-  text: string,
-  request: CallRequest,
-  answer: Answer,
-): void {
-  const { attempts, requestId, message } = answer.facts;
-  context.logger[level](text, {
-    method: request.method,
-    path: "problem" in context.base ? request.path : `${context.base.path}${request.path}`,
-    status: answer.statusLine,
-    attempts,
-    requestId,
-    ...(message === "" ? {} : { error: message }),
-  });
 }
 
 /** A value as JSON bytes, encoded once for all attempts. */
@@ -192,75 +157,8 @@ export function jsonBody(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** More than any job needs; an endless body must not fill the memory. */
-const MAX_JSON_BYTES = 64 * 1024 * 1024;
-const MAX_ERROR_BYTES = 64 * 1024;
-const MAX_ERROR_MS = 1000;
-
 function answerWithoutResponse(context: CallContext, request: CallRequest, facts: CallFacts): Answer {
   const { status, attempts, throttled } = facts;
   context.onCall({ method: request.method, endpoint: request.endpoint, status, attempts, throttled });
-  const line = status === CLIENT_ERROR_STATUS ? `${status} unusable URL` : `${status} no answer`;
-  return { facts, statusLine: line, json: undefined, header: () => undefined };
-}
-
-async function readJson(
-  response: WireResponse,
-  signal: AbortSignal | undefined,
-): Promise<{ json?: unknown; problem?: string }> {
-  const type = mediaType(response);
-  if (type !== "application/json") {
-    void response.discard();
-    return { problem: `its media type is ${type || "missing"}, not application/json` };
-  }
-  let bytes: Uint8Array | undefined;
-  try {
-    bytes = await response.bytes(MAX_JSON_BYTES);
-  } catch (error) {
-    signal?.throwIfAborted();
-    return { problem: `its body broke off: ${describeError(error)}` };
-  }
-  if (bytes === undefined) {
-    return { problem: `its body is longer than ${MAX_JSON_BYTES} bytes` };
-  }
-  try {
-    return { json: JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) };
-  } catch {
-    return { problem: "its body is not JSON" };
-  }
-}
-
-async function readServerMessage(response: WireResponse, signal: AbortSignal | undefined): Promise<string | undefined> {
-  const type = mediaType(response);
-  if (type !== "application/json" && type !== "application/xml" && type !== "text/xml") {
-    void response.discard();
-    return undefined;
-  }
-  try {
-    const bytes = await response.bytes(MAX_ERROR_BYTES, MAX_ERROR_MS);
-    return bytes === undefined ? undefined : serverMessage(type, Buffer.from(bytes).toString());
-  } catch {
-    // The status alone decides; its explanation is lost with the connection.
-    signal?.throwIfAborted();
-    return undefined;
-  }
-}
-
-function mediaType(response: WireResponse): string {
-  return (response.header("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
-}
-
-function redirectTarget(response: WireResponse, request: CallRequest): string | undefined {
-  const location = response.status >= 300 && response.status < 400 ? response.header("location") : undefined;
-  if (location === undefined || !URL.canParse(location, "http://relative.invalid")) {
-    return undefined;
-  }
-  const { origin, pathname } = new URL(location, "http://relative.invalid");
-  const place = origin === "http://relative.invalid" ? pathname : `${origin}${pathname}`;
-  return request.method === "GET" ? undefined : place;
-}
-
-function messageOf(context: CallContext, request: CallRequest, detail: string): string {
-  const base = "problem" in context.base ? "" : `${context.base.origin}${context.base.path}`;
-  return printable(`${request.method} ${base}${request.path}: ${detail}`, request.secrets);
+  return { facts, statusLine: lineWithoutResponse(status), json: undefined, header: () => undefined };
 }

@@ -4,7 +4,8 @@ import { NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
 import type { BodyReader } from "../transport/transport.ts";
 import type { Answer, CallContext, CallRequest } from "./call.ts";
-import { logEnd, readAnswer, startCall } from "./call.ts";
+import { readAnswer, startCall } from "./call.ts";
+import { logEnd } from "./wording.ts";
 
 /**
  * Downloads the artifacts of an earlier job. The first try lets the coordinator point to its object storage, later ones

@@ -9,7 +9,8 @@ import type { CallFacts } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
 import { Secret } from "../secret.ts";
 import type { CallContext, CallRequest } from "./call.ts";
-import { call, jsonBody, logEnd } from "./call.ts";
+import { call, jsonBody } from "./call.ts";
+import { logEnd } from "./wording.ts";
 import { decodeRegistration } from "./registration.ts";
 
 /** Makes a new runner by a registration token. @see coordinator-protocol 3.1 */

@@ -1,6 +1,6 @@
 import { integer, object, ShapeError, text } from "../decoding/shape.ts";
 import type { Answer, CallContext, CallRequest } from "./call.ts";
-import { undecodable } from "./call.ts";
+import { undecodable } from "./wording.ts";
 
 /** What the coordinator says about a runner that it knows. */
 export interface Registration {

@@ -5,7 +5,8 @@ import type { JobPayload } from "../payload.ts";
 import { CLIENT_ERROR_STATUS } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
 import type { Answer, CallContext, CallRequest } from "./call.ts";
-import { call, jsonBody, logEnd, undecodable } from "./call.ts";
+import { call, jsonBody } from "./call.ts";
+import { logEnd, undecodable } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";
 
 /** Asks for one job. @see coordinator-protocol 4 */

@@ -1,6 +1,7 @@
 import type { CallOptions, RunnerCredentials, UnregisterRunnerResult } from "../client.ts";
 import type { CallContext, CallRequest } from "./call.ts";
-import { call, jsonBody, logEnd } from "./call.ts";
+import { call, jsonBody } from "./call.ts";
+import { logEnd } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";
 import { isAuthenticationToken } from "./register-runner.ts";
 

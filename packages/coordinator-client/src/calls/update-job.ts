@@ -4,7 +4,8 @@ import type { Logger } from "../logger.ts";
 import { CLIENT_ERROR_STATUS } from "../results.ts";
 import type { JobUpdate, UpdateJobOutcome, UpdateJobResult } from "../results.ts";
 import type { CallContext, CallRequest } from "./call.ts";
-import { call, jsonBody, logEnd } from "./call.ts";
+import { call, jsonBody } from "./call.ts";
+import { logEnd } from "./wording.ts";
 import { readJobSignals } from "./job-signals.ts";
 
 /** Reports the state of a job. @see coordinator-protocol 6.1, 6.2 */

@@ -6,7 +6,8 @@ import type {
   UploadArtifactsResult,
 } from "../client.ts";
 import type { Answer, CallContext, CallRequest } from "./call.ts";
-import { call, logEnd } from "./call.ts";
+import { call } from "./call.ts";
+import { logEnd } from "./wording.ts";
 import { multipartFile } from "./multipart.ts";
 
 /** Uploads one file, with the outer tries of 2.6. @see coordinator-protocol 9.1 */

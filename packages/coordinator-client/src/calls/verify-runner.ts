@@ -2,7 +2,8 @@ import type { CallOptions, RunnerCredentials, VerifyRunnerResult } from "../clie
 import { NO_ANSWER_STATUS } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
 import type { Answer, CallContext, CallRequest } from "./call.ts";
-import { call, jsonBody, logEnd } from "./call.ts";
+import { call, jsonBody } from "./call.ts";
+import { logEnd } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";
 import { decodeRegistration } from "./registration.ts";
 
