@@ -21,58 +21,86 @@ export class LockedError extends Error {
 }
 
 /**
- * Takes a lock that is a file with the number of the process that holds it.
+ * Takes a lock that is a file with the number of the process that holds it and the time when that process started.
  *
  * The file appears as a whole or not at all, and one that a dead process left behind is taken over, so that neither two processes nor none
- * can end up with the lock.
+ * can end up with the lock. The time tells the holder from a later process that was given the same number, as happens in every container.
  *
  * @throws {LockedError} a living process has it
  */
-export async function acquireLock(
-  path: string,
-  isAlive: (processId: number) => boolean = processIsAlive,
-): Promise<Lock> {
+export async function acquireLock(path: string): Promise<Lock> {
   await mkdir(dirname(path), { recursive: true });
   const own = `${path}.${randomUUID()}`;
-  await writeFile(own, `${process.pid}\n`);
+  await writeFile(own, `${process.pid} ${(await startTimeOf(process.pid)) ?? UNKNOWN_TIME}\n`);
   const lock: Lock = { release: () => unlink(path) };
   try {
     for (;;) {
       if (await linked(own, path)) return lock;
-      const holder = await readHolder(path);
-      if (holder === undefined) continue;
-      if (isAlive(holder)) throw new LockedError(path, holder);
-      if (await takeOver({ own, path, holder, isAlive })) return lock;
+      const text = await readIfThere(path);
+      if (text === undefined) continue;
+      await refuseIfHeld(path, text);
+      if (await takeOver(own, path, text)) return lock;
     }
   } finally {
     await rm(own, { force: true });
   }
 }
 
+const UNKNOWN_TIME = "-";
+
 /**
  * Replaces the lock of a dead process. A second file makes sure that only one does so at a time: whoever looked earlier and acts later
  * would otherwise replace the lock of the one who was quicker.
  */
-async function takeOver(attempt: {
-  readonly own: string;
-  readonly path: string;
-  readonly holder: number;
-  readonly isAlive: (processId: number) => boolean;
-}): Promise<boolean> {
-  const { own, path, holder, isAlive } = attempt;
+async function takeOver(own: string, path: string, deadText: string): Promise<boolean> {
   const permission = `${path}.takeover`;
   if (!(await linked(own, permission))) {
-    const other = await readHolder(permission);
-    if (other !== undefined && isAlive(other)) throw new LockedError(path, other);
+    const other = await readIfThere(permission);
+    if (other !== undefined) await refuseIfHeld(path, other);
     await rm(permission, { force: true });
     return false;
   }
   try {
-    if ((await readHolder(path)) !== holder) return false;
+    if ((await readIfThere(path)) !== deadText) return false;
     await rename(own, path);
     return true;
   } finally {
     await unlink(permission);
+  }
+}
+
+/** Anything but the mark of a living process, such as the empty file that a full disk leaves, is nobody's. */
+async function refuseIfHeld(path: string, text: string): Promise<void> {
+  const match = /^([1-9]\d*) (\S+)\n$/.exec(text);
+  if (match === null) return;
+  const processId = Number(match[1]);
+  if (!isRunning(processId)) return;
+  const startTime = await startTimeOf(processId);
+  if (startTime === undefined || match[2] === UNKNOWN_TIME || startTime === match[2])
+    throw new LockedError(path, processId);
+}
+
+/**
+ * When a process was started, in ticks since the machine was; undefined where the system does not say.
+ *
+ * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+async function startTimeOf(processId: number): Promise<string | undefined> {
+  const text = await readIfThere(`/proc/${processId}/stat`);
+  // The name of the program, in parentheses, may hold spaces and parentheses itself. The third field is the first after it.
+  return text
+    ?.slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .at(22 - 3);
+}
+
+function isRunning(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    // Another user's process may not be signalled, but it is there.
+    return hasCode(error, "EPERM");
   }
 }
 
@@ -86,22 +114,13 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-async function readHolder(path: string): Promise<number | undefined> {
+async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    return Number.parseInt(await readFile(path, "utf8"), 10);
+    return await readFile(path, "utf8");
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    // A process may also end between opening and reading what the system says of it.
+    if (hasCode(error, "ENOENT") || hasCode(error, "ESRCH")) return undefined;
     throw error;
-  }
-}
-
-function processIsAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    // Another user's process may not be signalled, but it is there.
-    return hasCode(error, "EPERM");
   }
 }
 
