@@ -44,6 +44,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface CloseOptions {
+  /**
+   * Whether calls in flight lose their connection, instead of being waited for. They then end as without an answer.
+   *
+   * @default false
+   */
+  readonly force?: boolean;
+}
+
 /** One ended call as a counter wants it. */
 export interface CallRecord {
   readonly method: string;
@@ -210,5 +219,5 @@ export interface CoordinatorClient {
     options?: CallOptions,
   ): Promise<DownloadArtifactsResult>;
   /** Closes the idle connections and resolves when calls in flight have ended. */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }

@@ -44,7 +44,7 @@ export function createCoordinatorClient(options: CoordinatorClientOptions): Coor
     patchTrace: (job, chunk, callOptions) => patchTrace(context, job, chunk, callOptions),
     uploadArtifacts: (job, upload, callOptions) => uploadArtifacts(context, job, upload, callOptions),
     downloadArtifacts: (job, receive, callOptions) => downloadArtifacts(context, job, receive, callOptions),
-    close: () => context.transport.close(),
+    close: (closeOptions) => context.transport.close(closeOptions),
   };
 }
 

@@ -1,6 +1,7 @@
 export type {
   ArtifactUpload,
   CallOptions,
+  CloseOptions,
   CallRecord,
   CoordinatorClient,
   CoordinatorClientOptions,

@@ -47,8 +47,8 @@ export function createSocketTransport(options: SocketTransportOptions = {}): Tra
         throw error;
       }
     },
-    async close() {
-      await owned?.close();
+    async close({ force = false } = {}) {
+      await (force ? owned?.destroy() : owned?.close());
     },
   };
 }

@@ -208,6 +208,18 @@ describe("sockets", () => {
     expect(dispatcher.agent.closed).toBe(false);
   });
 
+  it("break at once when the client is closed by force, and the call ends as without an answer", async () => {
+    const arrived = Promise.withResolvers<void>();
+    await using server = await startServer(() => arrived.resolve());
+    const test = createTestClient({ url: server.url });
+
+    const call = test.client.requestJob(runner);
+    await arrived.promise;
+    await test.client.close({ force: true });
+
+    expect(await call).toMatchObject({ status: -1, attempts: 1 });
+  });
+
   it("speak TLS to a coordinator whose authority is trusted, and to no other", async () => {
     await using server = await startTlsServer();
     const before = getCACertificates("default");

@@ -39,7 +39,8 @@ export interface BodyReader {
 /** Sends one request. Rejects with `signal.reason` when aborted, with any other error when there is no answer. */
 export interface Transport {
   send(request: WireRequest): Promise<WireResponse>;
-  close(): Promise<void>;
+  /** @param options.force - breaks the connections in use instead of waiting for them */
+  close(options?: { readonly force?: boolean }): Promise<void>;
 }
 
 /** How much of a body that nobody wants is read so that its connection can be used again. */
