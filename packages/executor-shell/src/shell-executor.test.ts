@@ -170,6 +170,28 @@ describe("stopping a script", () => {
     await environment.cleanup({ signal: new AbortController().signal });
     expect((await running).text).toBe("signal: killed");
   });
+
+  it("kills the scripts of all environments at once when everything is killed", async () => {
+    const executor = createShellExecutor({ environment: { PATH } });
+    const running = await Promise.all(
+      [1, 2].map(async () => {
+        const root = await mkdtemp(join(tmpdir(), "executor-shell-"));
+        directories.push(root);
+        const environment = await executor.prepare(prepareRequest(root));
+        const stdout = new PassThrough();
+        const exit = environment.run({
+          script: "trap '' TERM; echo ready; sleep 100; sleep 100\n",
+          stdout,
+          stderr: new PassThrough().resume(),
+          signal: new AbortController().signal,
+        });
+        await new Promise((resolve) => stdout.once("data", resolve));
+        return { exit };
+      }),
+    );
+    executor.killAll();
+    for (const { exit } of running) expect((await exit).text).toBe("signal: killed");
+  });
 });
 
 describe("a process that the script leaves behind", () => {

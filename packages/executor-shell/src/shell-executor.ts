@@ -19,6 +19,7 @@ import type { ShellEnvironment, ShellExecutor, ShellExecutorOptions, ShellPrepar
 export function createShellExecutor(options: ShellExecutorOptions): ShellExecutor {
   const { shell = "bash", killGraceMs = 5_000, outputGraceMs = 1_000 } = options;
   checkTimes({ killGraceMs, outputGraceMs });
+  const environments = new Set<ReadonlySet<ProcessGroup>>();
   let found: Promise<string> | undefined;
 
   return {
@@ -28,22 +29,31 @@ export function createShellExecutor(options: ShellExecutorOptions): ShellExecuto
       request.log(`Using Shell (${shell}) executor...`);
       found ??= findShell(shell, options.environment["PATH"]);
       try {
-        return createEnvironment(await found, request, { ...options, shell, killGraceMs, outputGraceMs });
+        return createEnvironment(await found, request, environments, { ...options, shell, killGraceMs, outputGraceMs });
       } catch (error) {
         // It may be installed until the next job comes.
         found = undefined;
         throw error;
       }
     },
+    killAll: () => {
+      for (const groups of environments) killGroups(groups);
+    },
   };
 }
 
 type Settings = ShellExecutorOptions & Required<Pick<ShellExecutorOptions, "killGraceMs" | "outputGraceMs">>;
 
-function createEnvironment(shell: string, request: ShellPrepareRequest, options: Settings): ShellEnvironment {
+function createEnvironment(
+  shell: string,
+  request: ShellPrepareRequest,
+  environments: Set<ReadonlySet<ProcessGroup>>,
+  options: Settings,
+): ShellEnvironment {
   const { environment, login = true, hostName = hostname(), killGraceMs, outputGraceMs } = options;
   const { sleep = realSleep, spawn = spawnProcess, kill = process.kill.bind(process) } = options;
   const groups = new Set<ProcessGroup>();
+  environments.add(groups);
   const settings = {
     shell,
     args: login ? ["-l"] : [],
@@ -63,9 +73,14 @@ function createEnvironment(shell: string, request: ShellPrepareRequest, options:
     run: (run) => runScript(run, settings),
     cleanup: async () => {
       // Only a script that was not waited for can still be there.
-      for (const group of groups) group.signal("SIGKILL");
+      killGroups(groups);
+      environments.delete(groups);
     },
   };
+}
+
+function killGroups(groups: ReadonlySet<ProcessGroup>): void {
+  for (const group of groups) group.signal("SIGKILL");
 }
 
 async function nothingToDo(): Promise<void> {

@@ -58,6 +58,11 @@ export interface ShellExecutor {
   readonly name: "shell";
   /** @throws {ShellNotFoundError} */
   prepare(request: ShellPrepareRequest): Promise<ShellEnvironment>;
+  /**
+   * Kills every process of every script that runs, without asking first and before it returns. For a process that is about to
+   * exit: whatever it started would go on without it.
+   */
+  killAll(): void;
 }
 
 export interface ShellEnvironment {
