@@ -4,6 +4,8 @@ import type { Readable, Writable } from "node:stream";
 import { GitFailedError, GitNotFoundError } from "../errors.ts";
 import type { JobLog } from "../job-log.ts";
 import type { Sleep, Spawn } from "../options.ts";
+import { describeExit } from "./exit-text.ts";
+import type { GitExit } from "./exit-text.ts";
 
 /** Runs git for one job. */
 export interface Git {
@@ -68,13 +70,14 @@ async function runGit(args: readonly string[], run: GitRunOptions, options: GitO
   if (run.input !== undefined) child.stdin?.end(run.input);
   // A git that ends without reading is told by its exit code.
   child.stdin?.on("error", () => undefined);
-  const carried = Promise.all([carry(child.stdout, options.stdout), carry(child.stderr, options.stderr)]);
+  // In the turn of the start: what nobody reads when a short git ends is thrown away by the platform.
+  const output = carryOutput(child, options);
   const over = new AbortController();
   const stop = (): void => void stopGroup(child, options.sleep, over.signal);
   signal.addEventListener("abort", stop, { once: true });
   try {
     const exit = await exited;
-    await inTime(carried, options.sleep, child);
+    await finishOutput(output, options.sleep);
     signal.throwIfAborted();
     if (exit.code !== 0) throw new GitFailedError(subcommandOf(args), exit);
   } finally {
@@ -83,25 +86,53 @@ async function runGit(args: readonly string[], run: GitRunOptions, options: GitO
   }
 }
 
-function exitOf(child: ChildProcess): Promise<{ code: number; text: string }> {
+function exitOf(child: ChildProcess): Promise<GitExit> {
   return new Promise((resolve, reject) => {
     child.once("error", (error: NodeJS.ErrnoException) => {
       reject(error.code === "ENOENT" ? new GitNotFoundError({ cause: error }) : error);
     });
-    child.once("exit", (code, signalName) => {
-      resolve(code === null ? { code: -1, text: `signal: ${signalName}` } : { code, text: `exit status ${code}` });
-    });
+    child.once("exit", (code, signalName) => resolve(describeExit(code, signalName)));
   });
 }
 
-async function carry(source: Readable | null | undefined, destination: Writable): Promise<void> {
+/** What git prints, on its way to the log. */
+interface CarriedOutput {
+  readonly done: Promise<unknown>;
+  readonly progress: Progress;
+  /** Reads no further. */
+  stop(): void;
+}
+
+interface Progress {
+  /** Chunks that were written. */
+  chunks: number;
+  /** Chunks that wait for the log. */
+  waiting: number;
+}
+
+function carryOutput(child: ChildProcess, { stdout, stderr }: GitOptions): CarriedOutput {
+  const progress: Progress = { chunks: 0, waiting: 0 };
+  return {
+    done: Promise.all([carry(child.stdout, stdout, progress), carry(child.stderr, stderr, progress)]),
+    progress,
+    stop: () => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    },
+  };
+}
+
+async function carry(source: Readable | null | undefined, destination: Writable, progress: Progress): Promise<void> {
   // A git that could not be started may have no pipes.
   if (source === null || source === undefined) return;
   try {
     for await (const chunk of source) {
+      progress.waiting += 1;
       await new Promise<void>((resolve) => {
         destination.write(chunk, () => resolve());
       });
+      progress.waiting -= 1;
+      progress.chunks += 1;
     }
   } catch (error) {
     // Destroyed because its writer would not let go of it.
@@ -109,17 +140,28 @@ async function carry(source: Readable | null | undefined, destination: Writable)
   }
 }
 
-async function inTime(carried: Promise<unknown>, sleep: Sleep, child: ChildProcess): Promise<void> {
+/** Waits for what has been printed. A daemon that holds the output open is not listened to any longer once it is silent. */
+async function finishOutput({ done, progress, stop }: CarriedOutput, sleep: Sleep): Promise<void> {
+  for (let round = 0; round < MOST_OUTPUT_ROUNDS; round += 1) {
+    const before = progress.chunks;
+    if (await endsInTime(done, sleep)) return;
+    // A slow log is no reason to lose what has been printed already.
+    if (progress.chunks === before && progress.waiting === 0) break;
+  }
+  stop();
+}
+
+/** Bounds the wait for a daemon that never stops printing. */
+const MOST_OUTPUT_ROUNDS = 60;
+
+async function endsInTime(done: Promise<unknown>, sleep: Sleep): Promise<boolean> {
   const timer = new AbortController();
   const late = sleep(OUTPUT_GRACE_MS, timer.signal).then(
-    () => {
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-    },
-    () => undefined,
+    () => false,
+    () => true,
   );
   try {
-    await Promise.race([carried, late]);
+    return await Promise.race([done.then(() => true), late]);
   } finally {
     timer.abort(new Error("no longer needed"));
   }
