@@ -1,4 +1,4 @@
-/** Writes a length for people, in powers of 1000: `999 B`, `1.10 KB`, `1.11 MB`. */
+/** Writes a length for people, in powers of 1000: `999 B`, `1.10 kB`, `1.11 MB`. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
   let value = bytes;
@@ -11,4 +11,4 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(2)} ${units[unit] ?? "B"}`;
 }
 
-const units = ["KB", "MB", "GB", "TB", "PB"];
+const units = ["kB", "MB", "GB", "TB", "PB"];
