@@ -173,7 +173,7 @@ describe("parseRunnerConfig", () => {
     ["docker-ssh", "docker"],
   ])("JE 67: the removed executor %s gives one error that names the runner and %s", (old, replacement) => {
     const { config, problems } = parseRunnerConfig(
-      `concurrent = 2\n${minimal}${minimal.replace('"one"', '"old"').replace("shell", old)}`,
+      `concurrent = 2\n${minimal}${minimal.replace('"one"', '"old"').replace("abc", "xyz").replace("shell", old)}`,
     );
     expect(config).toBeUndefined();
     expect(problems).toEqual([
@@ -267,6 +267,32 @@ describe("parseRunnerConfig", () => {
   });
 });
 
+describe("two sections with the same url and token", () => {
+  const section = (name: string, url: string, token: string): string =>
+    `[[runners]]\nname = "${name}"\nurl = "${url}"\ntoken = "${token}"\nexecutor = "shell"\n`;
+
+  it("are a warning that names both and no token", () => {
+    const url = "https://gitlab.example.com";
+    const text = `concurrent = 3\n${section("a", url, "glrt-x")}${section("b", url, "glrt-y")}${section("c", url, "glrt-x")}`;
+    const { config, problems } = parseRunnerConfig(text);
+    expect(config?.runners).toHaveLength(3);
+    expect(problems).toEqual([
+      {
+        path: "runners[2].token",
+        severity: "warning",
+        code: "duplicate-runner",
+        message: expect.stringMatching(/"c" .* "a" \(runners\[0\]\)/),
+      },
+    ]);
+    expect(JSON.stringify(problems)).not.toContain("glrt-");
+  });
+
+  it("are none where the url or the token differs, or no token is there", () => {
+    const text = `concurrent = 4\n${section("a", "https://a", "glrt-x")}${section("b", "https://b", "glrt-x")}${section("c", "https://a", "glrt-y")}${section("d", "https://a", "")}${section("e", "https://a", "")}`;
+    expect(parseRunnerConfig(text).problems.map(({ code }) => code)).toEqual(["missing-token", "missing-token"]);
+  });
+});
+
 describe("lintRunnerConfig", () => {
   it("names unknown keys and keys that have no effect, with their paths", () => {
     const text = `concurrnt = 2\nsentry_dsn = "x"\n${minimal}tokn = "x"\n[runners.docker]\nimage = "x"\n[runners.cache]\nTyp = "s3"\n[runners.cache.s3]\nBucketName = "b"\n[runners.custom_build_dir]\nenabeld = true\n`;
@@ -279,6 +305,19 @@ describe("lintRunnerConfig", () => {
       "warning unknown-key runners[0].custom_build_dir.enabeld",
       "warning unknown-key runners[0].cache.Typ",
       "warning unsupported runners[0].cache.s3",
+    ]);
+  });
+
+  it("names keys that are read but not made use of", () => {
+    const text = `listen_address = ":9252"\nconnection_max_age = "5m"\n${minimal}tls-ca-file = "/ca"\ntls-cert-file = "/c"\ntls-key-file = "/k"\n[runners.cache]\nType = "gcs"\n`;
+    expect(parseRunnerConfig(text).problems).toEqual([]);
+    expect(lintRunnerConfig(text).map(({ path, code }) => `${code} ${path}`)).toEqual([
+      "unsupported runners[0].tls-ca-file",
+      "unsupported runners[0].tls-cert-file",
+      "unsupported runners[0].tls-key-file",
+      "unsupported listen_address",
+      "unsupported connection_max_age",
+      "unsupported runners[0].cache.Type",
     ]);
   });
 

@@ -1,4 +1,4 @@
-import type { ConfigProblem, LogLevel, RunnerConfig } from "./config.ts";
+import type { ConfigProblem, LogLevel, RunnerConfig, RunnerEntry } from "./config.ts";
 import { readRunnerEntry } from "./runner-entry.ts";
 import { TableReader } from "./table-reader.ts";
 import { parseToml } from "./toml.ts";
@@ -29,7 +29,12 @@ export function parseRunnerConfig(text: string, options: ParseOptions = {}): Par
 export function lintRunnerConfig(text: string, options: ParseOptions = {}): readonly ConfigProblem[] {
   const { problems, root } = read(text, options);
   const unread = root?.unread() ?? [];
-  return [...problems, ...unread.map(({ path, key }) => describeUnread(path, key))];
+  const unused = (root?.keys() ?? []).filter(({ path }) => UNUSED.has(generalPath(path)));
+  return [
+    ...problems,
+    ...unread.map(({ path, key }) => describeUnread(path, key)),
+    ...unused.map(({ path, key }) => unsupported(path, key)),
+  ];
 }
 
 interface Reading extends ParsedConfig {
@@ -54,9 +59,10 @@ function read(text: string, options: ParseOptions): Reading {
 }
 
 function readConfig(root: TableReader, options: ParseOptions): RunnerConfig {
-  const entries = root.tables("runners").map((table) => readRunnerEntry(table, options.environment));
+  const tables = root.tables("runners");
+  const entries = tables.map((table) => readRunnerEntry(table, options.environment));
   const runners = entries.filter((entry) => entry.token !== "");
-  return {
+  const config = {
     concurrent: readConcurrent(root, runners.length),
     checkIntervalMs: positive(root.integer("check_interval"), 3) * 1000,
     logLevel: readLogLevel(root),
@@ -66,6 +72,8 @@ function readConfig(root: TableReader, options: ParseOptions): RunnerConfig {
     connectionMaxAgeMs: positive(root.duration("connection_max_age"), 900_000),
     runners,
   };
+  warnOfTwins(tables, entries);
+  return config;
 }
 
 function readConcurrent(root: TableReader, runnerCount: number): number {
@@ -77,6 +85,17 @@ function readConcurrent(root: TableReader, runnerCount: number): number {
     root.problem("concurrent", "warning", "low-concurrency", message);
   }
   return concurrent;
+}
+
+/** Two sections for one runner of the instance are one too many: it is the instance that tells the jobs of its runners apart. */
+function warnOfTwins(tables: readonly TableReader[], entries: readonly RunnerEntry[]): void {
+  for (const [index, entry] of entries.entries()) {
+    if (entry.token === "") continue;
+    const first = entries.findIndex(({ url, token }) => url === entry.url && token === entry.token);
+    if (first === index) continue;
+    const message = `the runner "${entry.name}" has the same url and token as "${entries[first]?.name}" (runners[${first}]); remove one of them, or register it on its own`;
+    tables[index]?.problem("token", "warning", "duplicate-runner", message);
+  }
 }
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"] as const;
@@ -126,14 +145,23 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
   ...["s3", "gcs", "azure", "s3v2"].map((key) => `runners.cache.${key}`),
 ]);
 
+/** Keys that this package reads although nothing makes use of them yet. */
+const UNUSED: ReadonlySet<string> = new Set(["listen_address", "connection_max_age", "runners.cache.type"]);
+
 function describeUnread(path: string, key: string): ConfigProblem {
-  const general = path.replaceAll(/\[\d+\]/g, "").toLowerCase();
-  if (UNSUPPORTED.has(general))
-    return { path, severity: "warning", code: "unsupported", message: `${key} is not supported and has no effect` };
+  if (UNSUPPORTED.has(generalPath(path))) return unsupported(path, key);
   return {
     path,
     severity: "warning",
     code: "unknown-key",
     message: `${key} is not a known key and has no effect; correct or remove it`,
   };
+}
+
+function unsupported(path: string, key: string): ConfigProblem {
+  return { path, severity: "warning", code: "unsupported", message: `${key} is not supported and has no effect` };
+}
+
+function generalPath(path: string): string {
+  return path.replaceAll(/\[\d+\]/g, "").toLowerCase();
 }
