@@ -200,6 +200,11 @@ export interface CoordinatorClient {
   verifyRunner(runner: RunnerCredentials, options?: CallOptions): Promise<VerifyRunnerResult>;
   /** Removes this machine's entry for a `glrt-` token, the runner itself for any other. */
   unregisterRunner(runner: RunnerCredentials, options?: CallOptions): Promise<UnregisterRunnerResult>;
+  /**
+   * Exchanges the runner's token for a new one. The old one is dead once the coordinator has answered, so keep the new one durably before
+   * anything else. The result's id is 0 when the coordinator names none. @see coordinator-protocol 3.5
+   */
+  resetRunnerToken(runner: RunnerCredentials, options?: CallOptions): Promise<RegisterRunnerResult>;
   requestJob(request: RequestJobRequest, options?: CallOptions): Promise<RequestJobResult>;
   updateJob(job: JobCredentials, update: JobUpdate, options?: CallOptions): Promise<UpdateJobResult>;
   patchTrace(job: JobCredentials, chunk: TraceChunk, options?: CallOptions): Promise<PatchTraceResult>;

@@ -6,6 +6,7 @@ import { downloadArtifacts } from "./calls/download-artifacts.ts";
 import { patchTrace } from "./calls/patch-trace.ts";
 import { adoptVerified, registerRunner } from "./calls/register-runner.ts";
 import { requestJob } from "./calls/request-job.ts";
+import { resetRunnerToken } from "./calls/reset-token.ts";
 import { unregisterRunner } from "./calls/unregister-runner.ts";
 import { updateJob } from "./calls/update-job.ts";
 import { uploadArtifacts } from "./calls/upload-artifacts.ts";
@@ -39,6 +40,7 @@ export function createCoordinatorClient(options: CoordinatorClientOptions): Coor
     },
     verifyRunner: (runner, callOptions) => verifyRunner(context, lastUpdates, runner, callOptions),
     unregisterRunner: (runner, callOptions) => unregisterRunner(context, lastUpdates, runner, callOptions),
+    resetRunnerToken: (runner, callOptions) => resetRunnerToken(context, lastUpdates, runner, callOptions),
     requestJob: (request, callOptions) => requestJob(context, lastUpdates, request, callOptions),
     updateJob: (job, update, callOptions) => updateJob(context, job, update, callOptions),
     patchTrace: (job, chunk, callOptions) => patchTrace(context, job, chunk, callOptions),

@@ -59,6 +59,7 @@ export { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "./results.ts";
 export type { RunnerFeature, RunnerInfo } from "./runner-info.ts";
 export { RUNNER_FEATURES } from "./runner-info.ts";
 export { Secret } from "./secret.ts";
+export { tokenRotationAtMs } from "./token-rotation.ts";
 export { shortToken } from "./short-token.ts";
 export type { JobAssignment, PolledRunner, Poller, PollingConfig, PollingOptions } from "./polling/types.ts";
 export type {

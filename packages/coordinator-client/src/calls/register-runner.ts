@@ -104,6 +104,7 @@ function unexpected(line: string): string {
   return `The coordinator answered ${line}, which makes no runner.`;
 }
 
-function wholeSeconds(epochMs: number): string {
+/** A time as the configuration keeps it: `2026-11-21T10:00:00Z`. */
+export function wholeSeconds(epochMs: number): string {
   return new Date(epochMs).toISOString().replace(/\.\d+Z$/, "Z");
 }

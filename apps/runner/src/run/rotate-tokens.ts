@@ -1,0 +1,101 @@
+import {
+  type CoordinatorClient,
+  type Logger,
+  type RegisteredRunner,
+  Secret,
+  shortToken,
+  tokenRotationAtMs,
+} from "@fleetfoot/coordinator-client";
+import { type RunnerConfig, type RunnerEntry, updateRunners } from "@fleetfoot/runner-config";
+import { loadConfig, saveConfig } from "../config-file.ts";
+import { connect } from "./connect.ts";
+
+/** How soon a reset that failed is tried again. */
+const RETRY_MS = 60_000;
+/** The longest time that one timer can wait. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
+export interface TokenRotationOptions {
+  /** Absolute path of the configuration that the new tokens are written to. */
+  readonly path: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly systemId: string;
+  readonly logger: Logger;
+  /** Told when a new token is in the file. */
+  readonly onRotated: () => void;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  /** Resolves after a time; rejects with the signal's reason. */
+  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  /** @default the client of the runner's instance */
+  readonly connect?: (runner: RunnerEntry) => Pick<CoordinatorClient, "resetRunnerToken" | "close">;
+}
+
+/**
+ * Exchanges each token that expires at three quarters of its life, and writes the new one into the file before anybody uses it.
+ *
+ * @returns when the signal is aborted, or when no token of the configuration expires
+ * @see coordinator-protocol 3.5
+ */
+export async function rotateTokens(config: RunnerConfig, options: TokenRotationOptions): Promise<void> {
+  const { signal, now, sleep } = options;
+  const due = new Map<RunnerEntry, number>();
+  for (const runner of config.runners) {
+    const atMs = tokenRotationAtMs(runner.tokenObtainedAt, runner.tokenExpiresAt);
+    if (atMs !== undefined) due.set(runner, atMs);
+  }
+  while (due.size > 0 && !signal.aborted) {
+    const [runner, atMs] = [...due].reduce((first, next) => (next[1] < first[1] ? next : first));
+    const waitMs = atMs - now();
+    if (waitMs > 0) {
+      await sleep(Math.min(waitMs, MAX_WAIT_MS), signal).catch(() => undefined);
+      continue;
+    }
+    if (await rotate(runner, options)) due.delete(runner);
+    else due.set(runner, now() + RETRY_MS);
+  }
+}
+
+async function rotate(runner: RunnerEntry, options: TokenRotationOptions): Promise<boolean> {
+  const { systemId, logger, signal, onRotated } = options;
+  const client = (options.connect ?? ((entry) => connect(entry, logger)))(runner);
+  try {
+    const { runner: renewed } = await client.resetRunnerToken(
+      { token: new Secret(runner.token), systemId },
+      { signal },
+    );
+    if (renewed === undefined) return false;
+    // The old token is dead now, so the new one must not get lost, however long the disk stays full.
+    while (!(await keep(runner, renewed, options))) await options.sleep(RETRY_MS, signal);
+    logger.info("The runner's token was renewed", {
+      runner: shortToken(renewed.token.reveal()),
+      runner_name: runner.name,
+    });
+    onRotated();
+    return true;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return false;
+  } finally {
+    await client.close();
+  }
+}
+
+async function keep(runner: RunnerEntry, renewed: RegisteredRunner, options: TokenRotationOptions): Promise<boolean> {
+  const { path, environment, logger } = options;
+  const { token, tokenObtainedAt, tokenExpiresAt } = renewed;
+  const changes = { token: token.reveal(), tokenObtainedAt, tokenExpiresAt };
+  const isOurs = (entry: RunnerEntry): boolean => entry.token === runner.token && entry.url === runner.url;
+  try {
+    const { text } = await loadConfig(path, environment);
+    await saveConfig(path, updateRunners(text, isOurs, changes, { environment }));
+    return true;
+  } catch (error) {
+    logger.error("The runner's new token cannot be written; trying again", {
+      config: path,
+      runner_name: runner.name,
+      error,
+    });
+    return false;
+  }
+}

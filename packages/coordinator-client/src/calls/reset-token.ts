@@ -1,0 +1,48 @@
+import type { CallOptions, RegisterRunnerResult, RunnerCredentials } from "../client.ts";
+import { Secret } from "../secret.ts";
+import type { CallContext, CallRequest } from "./call.ts";
+import { call, jsonBody } from "./call.ts";
+import type { LastUpdates } from "./last-updates.ts";
+import { wholeSeconds } from "./register-runner.ts";
+import { decodeRegistration } from "./registration.ts";
+import { logEnd } from "./wording.ts";
+
+/**
+ * Exchanges a runner's token for a new one; the old one is dead as soon as the coordinator has answered.
+ *
+ * @see coordinator-protocol 3.5
+ */
+export async function resetRunnerToken(
+  context: CallContext,
+  lastUpdates: LastUpdates,
+  runner: RunnerCredentials,
+  options: CallOptions = {},
+): Promise<RegisterRunnerResult> {
+  const path = "runners/reset_authentication_token";
+  const request: CallRequest = {
+    method: "POST",
+    path,
+    endpoint: path,
+    // The token travels in the body alone.
+    headers: { accept: "application/json", "content-type": "application/json" },
+    body: jsonBody({ token: runner.token.reveal() }),
+    jsonStatus: 201,
+    secrets: [runner.token],
+    signal: options.signal,
+  };
+  const { answer, registration } = decodeRegistration(context, request, await call(context, request), ["token"]);
+  if (registration === undefined) {
+    logEnd(context, "error", "The runner's token could not be reset", request, answer);
+    return { ...answer.facts, runner: undefined };
+  }
+  lastUpdates.forget(runner.token.reveal());
+  return {
+    ...answer.facts,
+    runner: {
+      id: registration.id,
+      token: new Secret(registration.token),
+      tokenObtainedAt: wholeSeconds(context.now()),
+      tokenExpiresAt: registration.tokenExpiresAt,
+    },
+  };
+}
