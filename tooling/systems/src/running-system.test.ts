@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemEnvironment } from "./environment.ts";
 import { SystemStartError } from "./errors.ts";
 import { answersWell } from "./http.ts";
@@ -27,6 +27,10 @@ const idleProgram = "setInterval(() => {}, 1000)";
 const nowhere = { command: ["/nowhere/program"], environment: {} } as const;
 
 describe("startSystem", () => {
+  // These systems are made up; they must not be named among those that took part.
+  beforeEach(() => vi.stubEnv("FLEETFOOT_SYSTEMS_REPORT", ""));
+  afterEach(() => vi.unstubAllEnvs());
+
   it("takes another port when somebody else took the first, even one who answers the health check", async () => {
     const intruder = createServer((_, response) => response.end("somebody else"));
     const ports: number[] = [];
