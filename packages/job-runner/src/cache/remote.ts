@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import { downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
 import type { CacheStore, ObjectFacts } from "@fleetfoot/cache-backend";
 
+import { removeLeftovers } from "./leftovers.ts";
 import { makeArchiveDirectory } from "./local-archive.ts";
 import type { LocalArchive } from "./local-archive.ts";
 import type { RemoteLocation } from "./location.ts";
@@ -34,6 +35,7 @@ export async function fetchArchive(
   const settings = downloadSettings(options);
   const name = await newerObject(options, store, remote);
   await makeArchiveDirectory(localPath);
+  await removeLeftovers(options, localPath);
   const stored = local && (await recallStored(localPath, local));
   const unlessVersion = stored?.objectName === name ? stored.version : undefined;
   const result = await downloadToFile(store, name, localPath, {

@@ -8,6 +8,7 @@ import type { JobCache } from "@fleetfoot/coordinator-client";
 import { realArchiver } from "./archiver.ts";
 import { fitsOutcome, hasFiles, policyAllows } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
 import type { LocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
@@ -111,6 +112,7 @@ async function archive(
   if (warning !== undefined) log.warning(warning);
   const concurrency = parseConcurrency(lookup("FASTZIP_ARCHIVER_CONCURRENCY"));
   await makeArchiveDirectory(archivePath);
+  await removeLeftovers(options, archivePath);
   const chosen = concurrency === undefined ? {} : { concurrency };
   const { bytes } = await archiver.createArchive({ root, entries, archivePath, format, level, signal, ...chosen });
   await removeManifest(archivePath);
