@@ -10,6 +10,14 @@ const MESSAGE_WIDTH = 50;
 type Level = (typeof LEVELS)[number];
 type Format = (typeof FORMATS)[number];
 
+/** Levels of the file format that this log does not tell apart from a neighbour. */
+const OTHER_LEVELS: Readonly<Record<string, Level>> = {
+  trace: "debug",
+  warn: "warning",
+  fatal: "error",
+  panic: "error",
+};
+
 export interface ProcessLogOptions {
   readonly output: Output;
   /** @default "info" */
@@ -26,7 +34,7 @@ export interface ProcessLogOptions {
  * @see job-execution 4.4
  */
 export function createProcessLog(options: ProcessLogOptions): Logger {
-  const level = choose("log level", options.level ?? "info", LEVELS);
+  const level = choose("log level", options.level ?? "info", LEVELS, OTHER_LEVELS);
   const format = choose("log format", options.format ?? "runner", FORMATS);
   const write =
     (lineLevel: Level) =>
@@ -49,12 +57,13 @@ interface Line {
 
 function formatLine(format: Format, line: Line): string {
   if (format === "json") {
-    return JSON.stringify({
+    const facts = {
       ...line.fields,
       level: line.level,
       msg: line.message,
       time: new Date(line.now).toISOString(),
-    });
+    };
+    return JSON.stringify(facts, writable);
   }
   if (format === "text") {
     const head = `time=${JSON.stringify(new Date(line.now).toISOString())} level=${line.level} msg=${JSON.stringify(line.message)}`;
@@ -75,18 +84,26 @@ function pairs(fields: LogFields): readonly string[] {
 }
 
 function quoted(value: unknown): string {
-  const text =
-    typeof value === "string"
-      ? value
-      : value instanceof Error
-        ? value.message
-        : (JSON.stringify(value) ?? String(value));
+  const plain = writable("", value);
+  const text = typeof plain === "string" ? plain : (JSON.stringify(plain, writable) ?? String(plain));
   return /^[\w./:@+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
-function choose<Choice extends string>(what: string, wanted: string, choices: readonly Choice[]): Choice {
-  const normal = wanted.toLowerCase().replace(/^warn$/, "warning");
-  const choice = choices.find((candidate) => candidate === normal);
+/** Replaces what JSON would lose or refuse. */
+function writable(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return value.message === "" ? value.name : value.message;
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+function choose<Choice extends string>(
+  what: string,
+  wanted: string,
+  choices: readonly Choice[],
+  others: Readonly<Record<string, Choice>> = {},
+): Choice {
+  const normal = wanted.toLowerCase();
+  const choice =
+    choices.find((candidate) => candidate === normal) ?? (Object.hasOwn(others, normal) ? others[normal] : undefined);
   if (choice === undefined)
     throw new UsageError(`"${wanted}" is no ${what}.`, { cure: `It is one of ${choices.join(", ")}.` });
   return choice;
