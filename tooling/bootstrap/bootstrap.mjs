@@ -67,7 +67,12 @@ function installDependencies() {
   const stamp = join(toolchain, "installed");
   const wanted = digestOfManifests();
   if (existsSync(join(root, "node_modules")) && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
-  step("Installing dependencies", "pnpm", ["install", "--frozen-lockfile", "--reporter=silent"], root);
+  step(
+    "Installing dependencies (the first time half a minute)",
+    "pnpm",
+    ["install", "--frozen-lockfile", "--reporter=silent"],
+    root,
+  );
   writeFileSync(stamp, wanted);
 }
 
@@ -101,7 +106,11 @@ function runProgram() {
 function step(what, command, args, cwd) {
   const startedAt = performance.now();
   process.stderr.write(`${what} ... `);
-  const { status, error, stdout, stderr } = spawnSync(command, args, { cwd, env: environment, encoding: "utf8" });
+  // Package managers keep their locks in the folder for temporary files.
+  const temporary = join(toolchain, "tmp");
+  mkdirSync(temporary, { recursive: true });
+  const env = { ...environment, TMPDIR: temporary };
+  const { status, error, stdout, stderr } = spawnSync(command, args, { cwd, env, encoding: "utf8" });
   if (error || status !== 0) {
     fail(
       `failed.\n${error ? error.message : `${stdout}\n${stderr}`}\nCommand: ${command} ${args.join(" ")} (in ${cwd})`,
