@@ -34,6 +34,9 @@ export function prepareJobVariables(
     return variable?.file === true ? filePath(name) : variable?.value;
   };
   const prepare = ({ raw, value }: JobVariable): string => (raw === true ? value : expandReferences(value, unprepared));
+  // References insert the value as it was before it was expanded.
+  const hiddenForms = (variable: JobVariable): readonly string[] =>
+    variable.masked === true ? [prepare(variable), variable.value] : [];
 
   const contents = new Map<string, string>();
   const exported = new Map<string, string>();
@@ -50,13 +53,6 @@ export function prepareJobVariables(
     exported,
     files,
     // An overridden definition is still a secret: another variable may have taken its value.
-    // References insert the value as it was before it was expanded.
-    maskedValues: [
-      ...new Set(
-        variables
-          .filter((variable) => variable.masked === true)
-          .flatMap((variable) => [prepare(variable), variable.value]),
-      ),
-    ],
+    maskedValues: [...new Set(variables.flatMap(hiddenForms))],
   };
 }
