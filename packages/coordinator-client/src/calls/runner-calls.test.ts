@@ -64,6 +64,17 @@ describe("verifyRunner", () => {
     expect(server.requests).toHaveLength(2);
   });
 
+  it("is inconclusive when a login page answers in the coordinator's place", async () => {
+    await using server = await startServer({
+      status: 200,
+      headers: { "content-type": "text/html; charset=utf-8" },
+      body: "<html>",
+    });
+    await using test = createTestClient({ url: server.url });
+
+    expect(await test.client.verifyRunner(runner)).toMatchObject({ outcome: "inconclusive", status: 200 });
+  });
+
   it("asks once more after a lost connection", async () => {
     await using server = await startServer(resetConnection, { status: 403 });
     await using test = createTestClient({ url: server.url });

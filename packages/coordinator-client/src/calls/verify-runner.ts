@@ -42,13 +42,18 @@ export async function verifyRunner(
   return conclude(context, request, { ...answer, facts }, { id: 0 });
 }
 
+/** A page for people, of a login form or a proxy, comes from something that is no coordinator. */
+function isPage(answer: Answer): boolean {
+  return answer.facts.status === 200 && answer.header("content-type")?.startsWith("text/html") === true;
+}
+
 function conclude(
   context: CallContext,
   request: CallRequest,
   answer: Answer,
   registration: { id: number; tokenExpiresAt?: string } | undefined,
 ): VerifyRunnerResult {
-  switch (answer.facts.status) {
+  switch (isPage(answer) ? undefined : answer.facts.status) {
     case 200:
       return { ...answer.facts, outcome: "valid", ...registration };
     case 403:

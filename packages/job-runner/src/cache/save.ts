@@ -56,8 +56,8 @@ async function saveEntry(options: CacheStageOptions, entry: JobCache, index: num
   }
   const location = locate(options, primary);
   try {
-    const { kind, bytes } = await save(options, entry, location);
-    events({ kind, entry: index, key, bytes });
+    const saved = await save(options, entry, location);
+    if (saved !== undefined) events({ ...saved, entry: index, key });
   } catch (error) {
     signal.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);
@@ -71,7 +71,8 @@ interface Saved {
   readonly bytes: number;
 }
 
-async function save(options: CacheStageOptions, entry: JobCache, location: CacheLocation): Promise<Saved> {
+/** @returns `undefined` when there was nothing to save */
+async function save(options: CacheStageOptions, entry: JobCache, location: CacheLocation): Promise<Saved | undefined> {
   const { log, projectDirectory: root, environment, signal, archiver = realArchiver } = options;
   const key = location.name.readable;
   const local = await findLocalArchive(location);
@@ -80,7 +81,7 @@ async function save(options: CacheStageOptions, entry: JobCache, location: Cache
   for (const warning of warnings) log.warning(warning);
   if (entries.length === 0) {
     log.plain(`Nothing to save for cache ${key}`);
-    return { kind: "unchanged", bytes: local?.size ?? 0 };
+    return undefined;
   }
   if (local !== undefined && !(await hasChanged(location.localPath, local, entries))) {
     const metadata = await readMetadata(location.localPath);

@@ -80,7 +80,7 @@ describe("saving on this host", () => {
     bench.forget();
     await bench.save(gems, { ...gems, key: "fresh" });
     expect(bench.warnings()).toContain(`No files were found in the working directory ${bench.project}.`);
-    expect(bench.events.map(({ kind }) => kind)).toEqual(["unchanged", "unchanged"]);
+    expect(bench.events).toEqual([]);
     expect((await stat(bench.archive("gems"))).ino).toBe(before.ino);
     expect(await readdir(bench.cacheDirectory)).toEqual(["gems"]);
   });

@@ -55,11 +55,14 @@ const KILL_GRACE_MS = 5_000;
 /** Time for which a daemon that git started may hold the output open after git's own end. */
 const OUTPUT_GRACE_MS = 1_000;
 
+/** A setting by which a job could make the git of the next one in its working copy run a program. */
+const SAFE_SETTINGS = ["-c", "core.fsmonitor=false"];
+
 async function runGit(args: readonly string[], run: GitRunOptions, options: GitOptions): Promise<void> {
   const { signal } = options;
   signal.throwIfAborted();
   await options.log.flush();
-  const child = options.spawn("git", args, {
+  const child = options.spawn("git", [...SAFE_SETTINGS, ...args], {
     cwd: run.directory ?? options.directory,
     env: options.environment,
     // Git starts helpers of its own; one signal to the group ends them all.

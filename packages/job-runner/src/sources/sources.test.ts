@@ -112,6 +112,14 @@ describe("fetching", () => {
     });
   });
 
+  it("does not run the file system monitor that the job before it planted", async () => {
+    const planted = join(harness.root, "planted");
+    await harness.run(sourcesJob({ steps: script(`git config core.fsmonitor "touch ${planted};:"`) }));
+    sha = await repository.commit({ "b.txt": "two" });
+    expect((await harness.run(sourcesJob({ steps: script("true") }))).result.outcome).toBe("success");
+    await expect(access(planted)).rejects.toThrow("ENOENT");
+  });
+
   it("keeps to the depth, and gets the rest when a later job wants all", async () => {
     sha = await repository.commit({ "b.txt": "two" });
     const shallow = await harness.run(
