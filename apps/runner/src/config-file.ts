@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { parseRunnerConfig, type ConfigProblem, type RunnerConfig } from "@fleetfoot/runner-config";
+import { lintRunnerConfig, parseRunnerConfig, type ConfigProblem, type RunnerConfig } from "@fleetfoot/runner-config";
 import type { Invocation } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
@@ -13,7 +13,8 @@ export interface ConfigFile {
   /** Text of the file; empty when there is none. */
   readonly text: string;
   readonly config: RunnerConfig;
-  readonly problems: readonly ConfigProblem[];
+  /** What is probably not meant, and what has no effect. */
+  readonly warnings: readonly ConfigProblem[];
 }
 
 /**
@@ -37,11 +38,11 @@ export async function loadConfig(path: string, environment: Readonly<Record<stri
   const { config, problems } = parseRunnerConfig(text, { environment });
   const errors = problems.filter((problem) => problem.severity === "error");
   if (config === undefined || errors.length > 0) throw new UsageError(describeConfigProblems(path, errors));
-  return { path, text, config, problems };
+  return { path, text, config, warnings: lintRunnerConfig(text, { environment }) };
 }
 
 /** `file: path: text`, one per line. */
-function describeConfigProblems(path: string, problems: readonly ConfigProblem[]): string {
+export function describeConfigProblems(path: string, problems: readonly ConfigProblem[]): string {
   return problems
     .map((problem) => `${path}: ${problem.path === "" ? "" : `${problem.path}: `}${problem.message}`)
     .join("\n");

@@ -1,11 +1,12 @@
 import { shortToken } from "@fleetfoot/coordinator-client";
 import type { CommandAction } from "../command.ts";
-import { configPath, loadConfig } from "../config-file.ts";
+import { configPath, describeConfigProblems, loadConfig } from "../config-file.ts";
 
 /** Prints the runners of the configuration. */
 export const list: CommandAction = async (invocation, context) => {
   const path = configPath(invocation, context);
-  const { config } = await loadConfig(path, context.environment);
+  const { config, warnings } = await loadConfig(path, context.environment);
+  if (warnings.length > 0) context.stderr.write(`${describeConfigProblems(path, warnings)}\n`);
   const runners = config.runners.map(({ name, executor, url, token }) => ({
     name,
     executor,
