@@ -28,6 +28,11 @@ export interface StopSignals {
   readonly forced: AbortSignal;
   /** Calls back whenever a reload was asked for; returns a function that ends it. */
   onReload(callback: () => void): () => void;
+  /**
+   * Calls back when the process is about to exit without waiting for anything; what it started must be killed before the callback
+   * returns. Returns a function that ends it.
+   */
+  onAbandon(callback: () => void): () => void;
 }
 
 /** Why the process is told to end. */

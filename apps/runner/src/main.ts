@@ -4,9 +4,11 @@ import { createInterface } from "node:readline/promises";
 import { runCli } from "./cli.ts";
 import { StopReason, type CliContext, type Output } from "./context.ts";
 
+const LINGER_MS = 1000;
 const graceful = new AbortController();
 const forced = new AbortController();
 const reloadCallbacks = new Set<() => void>();
+const abandonCallbacks = new Set<() => void>();
 
 process.on("SIGQUIT", () => graceful.abort(new StopReason("SIGQUIT")));
 process.on("SIGHUP", () => {
@@ -15,7 +17,7 @@ process.on("SIGHUP", () => {
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     // The second one is for people who do not want to wait.
-    if (forced.signal.aborted) process.exit(1);
+    if (forced.signal.aborted) abandon();
     graceful.abort(new StopReason(name));
     forced.abort(new StopReason(name));
   });
@@ -37,6 +39,10 @@ const context: CliContext = {
       reloadCallbacks.add(callback);
       return () => reloadCallbacks.delete(callback);
     },
+    onAbandon(callback) {
+      abandonCallbacks.add(callback);
+      return () => abandonCallbacks.delete(callback);
+    },
   },
   ask: process.stdin.isTTY ? ask : undefined,
 };
@@ -46,6 +52,16 @@ try {
 } catch (error) {
   console.error(error);
   process.exitCode = 1;
+}
+// What a forced stop could not end must not keep the process.
+if (forced.signal.aborted) setTimeout(() => process.exit(), LINGER_MS).unref();
+
+function abandon(): never {
+  try {
+    for (const callback of abandonCallbacks) callback();
+  } finally {
+    process.exit(1);
+  }
 }
 
 function outputOf(stream: NodeJS.WriteStream): Output {

@@ -1,4 +1,6 @@
-import { dirname, resolve } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { type RunnerConfig, type RunnerEntry, parseRunnerConfig, addRunner } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
 import { configPath, loadConfig } from "../config-file.ts";
@@ -26,13 +28,15 @@ export const runSingle: CommandAction = async (invocation, context) => {
   let jobsLeft = maxJobs === 0 ? Number.POSITIVE_INFINITY : maxJobs;
   let waiting = armWait();
 
-  const runnerProcess = await startRunnerProcess({
+  const stateDirectory = await mkdtemp(join(tmpdir(), "fleetfoot-run-single-"));
+  const runnerProcess = startRunnerProcess({
     config,
     systemId: await loadSystemId(directory, { warn: (message) => logger.warn(message) }),
     workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
+    stateDirectory,
     environment: context.environment,
     logger,
-    stop: { graceful: AbortSignal.any([context.stop.graceful, enough.signal]), forced: context.stop.forced },
+    stop: { ...context.stop, graceful: AbortSignal.any([context.stop.graceful, enough.signal]) },
     maxJobs: jobsLeft,
     onJobReceived: () => clearTimeout(waiting),
     onJobEnded: () => {
@@ -45,6 +49,7 @@ export const runSingle: CommandAction = async (invocation, context) => {
     return (await runnerProcess.stopped) ? 0 : 1;
   } finally {
     clearTimeout(waiting);
+    await rm(stateDirectory, { recursive: true, force: true });
   }
 
   function armWait(): NodeJS.Timeout | undefined {

@@ -1,9 +1,11 @@
 import { unwatchFile, watchFile } from "node:fs";
+import { rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Logger } from "@fleetfoot/coordinator-client";
 import type { CommandAction } from "../command.ts";
 import { type ConfigFile, configPath, loadConfig } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
+import { makeEmptyFolder } from "../empty-folder.ts";
 import { UsageError } from "../errors.ts";
 import { acquireLock, type Lock, LockedError } from "../lock.ts";
 import { createProcessLog } from "../process-log.ts";
@@ -23,12 +25,16 @@ export const run: CommandAction = async (invocation, context) => {
     now: Date.now,
   });
   const lock = await lockConfig(path);
+  // Beside the file, as the lock is: so it is this process's alone, and what a killed one left in it goes.
+  const stateDirectory = `${path}.state`;
   try {
+    await makeEmptyFolder(stateDirectory);
     tellProblems(file, logger);
-    const runnerProcess = await startRunnerProcess({
+    const runnerProcess = startRunnerProcess({
       config: file.config,
       systemId: await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) }),
       workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
+      stateDirectory,
       environment: context.environment,
       logger,
       stop: context.stop,
@@ -45,6 +51,7 @@ export const run: CommandAction = async (invocation, context) => {
       endReloading();
     }
   } finally {
+    await rm(stateDirectory, { recursive: true, force: true });
     await lock.release();
   }
 };
@@ -75,20 +82,21 @@ function reloadOnChange(watch: {
   readonly runnerProcess: RunnerProcess;
 }): () => void {
   const { path, context, logger, runnerProcess } = watch;
-  const reload = (): void => {
-    loadConfig(path, context.environment).then(
-      (file) => {
-        tellProblems(file, logger);
-        runnerProcess.update(file.config);
-        logger.info("Configuration loaded", {
-          config: path,
-          runners: file.config.runners.length,
-          concurrent: file.config.concurrent,
-        });
-      },
-      (error: unknown) => logger.error("Failed to load config; the old one stays in force", { error }),
-    );
+  const load = async (): Promise<void> => {
+    try {
+      const file = await loadConfig(path, context.environment);
+      runnerProcess.update(file.config);
+      tellProblems(file, logger);
+      logger.info("Configuration loaded", {
+        config: path,
+        runners: file.config.runners.length,
+        concurrent: file.config.concurrent,
+      });
+    } catch (error) {
+      logger.error("Failed to load config; the old one stays in force", { error });
+    }
   };
+  const reload = (): void => void load();
   watchFile(path, { interval: RELOAD_CHECK_MS }, (now, before) => {
     if (now.mtimeMs !== before.mtimeMs) reload();
   });
@@ -100,7 +108,7 @@ function reloadOnChange(watch: {
 }
 
 function tellProblems(file: ConfigFile, logger: Logger): void {
-  for (const { path, message } of file.problems)
+  for (const { path, message } of file.warnings)
     logger.warn(message, { config: file.path, ...(path === "" ? {} : { at: path }) });
   if (file.config.runners.length === 0)
     logger.warn("There is no runner in the configuration; fleetfoot register adds one", { config: file.path });

@@ -11,7 +11,7 @@ export interface PipelineFacts {
 }
 
 const PROJECT_ID = 1;
-const NO_COMMIT = "0".repeat(40);
+const NO_COMMIT = { sha1: "0".repeat(40), sha256: "0".repeat(64) };
 
 /**
  * Describes the project to the coordinator.
@@ -19,17 +19,19 @@ const NO_COMMIT = "0".repeat(40);
  * @param sha - the commit that the jobs fetch; until it is known, the one that is checked out stands for it
  */
 export function pipelineFacts(project: Project, options: ExecOptions, sha?: string): PipelineFacts {
-  const { head, branch, tag, defaultBranch } = project;
+  const { head, branch, tag, defaultBranch, objectFormat } = project;
+  const noCommit = NO_COMMIT[objectFormat];
   const ref = tag ?? branch ?? "HEAD-snapshot";
   const isMergeRequest = options.source === "merge_request_event";
   return {
     project: { id: PROJECT_ID, fullPath: project.path, defaultBranch, configPath: options.file },
     commit: {
-      sha: sha ?? head?.sha ?? NO_COMMIT,
+      sha: sha ?? head?.sha ?? noCommit,
       ref,
       refType: tag === undefined ? "branch" : "tag",
-      beforeSha: head?.parent || NO_COMMIT,
+      beforeSha: head?.parent || noCommit,
       message: head?.message ?? "",
+      objectFormat,
       protected: tag === undefined && (options.protectedBranches ?? [defaultBranch]).includes(ref),
       ...(head === undefined ? {} : { timestamp: head.timestamp, author: `${head.author} <${head.authorEmail}>` }),
     },

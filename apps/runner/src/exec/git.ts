@@ -24,6 +24,37 @@ export class GitError extends Error {
 }
 
 /**
+ * An environment without the variables that tie git to one repository and its index. git sets them for its hooks, where they would
+ * make every git command, ours and those of the jobs, work on the repository of the user.
+ *
+ * @see https://git-scm.com/docs/git-rev-parse#Documentation/git-rev-parse.txt---local-env-vars
+ */
+export function withoutRepositoryVariables(environment: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !REPOSITORY_VARIABLES.has(name)));
+}
+
+const REPOSITORY_VARIABLES = new Set([
+  "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+  "GIT_COMMON_DIR",
+  "GIT_CONFIG",
+  "GIT_CONFIG_COUNT",
+  "GIT_CONFIG_PARAMETERS",
+  "GIT_DIR",
+  "GIT_GRAFT_FILE",
+  "GIT_IMPLICIT_WORK_TREE",
+  "GIT_INDEX_FILE",
+  "GIT_INTERNAL_SUPER_PREFIX",
+  "GIT_NO_REPLACE_OBJECTS",
+  "GIT_OBJECT_DIRECTORY",
+  "GIT_PREFIX",
+  "GIT_REPLACE_REF_BASE",
+  "GIT_SHALLOW_FILE",
+  "GIT_WORK_TREE",
+  // Not in git's list: a hook that runs before a push is accepted may not write into any repository while this is set.
+  "GIT_QUARANTINE_PATH",
+]);
+
+/**
  * Makes a function that runs git in a folder.
  *
  * @throws {UsageError} (the function) there is no git on the PATH

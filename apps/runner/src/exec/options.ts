@@ -4,6 +4,7 @@ import type { GivenVariable } from "@fleetfoot/local-coordinator";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
+import { checkStateDirectory, DEFAULT_STATE_DIRECTORY } from "./state-directory.ts";
 
 /** What the user wants of a local run. */
 export interface ExecOptions {
@@ -41,10 +42,12 @@ const NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 export function readExecOptions(invocation: Invocation, context: CliContext): ExecOptions {
   const directory = resolve(context.workingDirectory, invocation.text("directory") ?? ".");
   const protectedBranches = invocation.texts("protected");
+  if (invocation.flag("json") && !invocation.flag("list"))
+    throw new UsageError("--json goes with --list.", { cure: "Write fleetfoot exec --list --json." });
   return {
     directory,
     file: invocation.text("file") ?? ".gitlab-ci.yml",
-    stateDirectory: resolve(directory, invocation.text("state-dir") ?? ".fleetfoot"),
+    stateDirectory: readStateDirectory(invocation.text("state-dir") ?? DEFAULT_STATE_DIRECTORY, directory),
     jobNames: invocation.operands,
     withNeeds: invocation.flag("needs"),
     variables: [
@@ -59,6 +62,12 @@ export function readExecOptions(invocation: Invocation, context: CliContext): Ex
     shell: oneOf("shell", invocation.text("shell") ?? "bash", ["bash", "sh"]) === "sh" ? "sh" : "bash",
     quiet: invocation.flag("quiet"),
   };
+}
+
+function readStateDirectory(given: string, directory: string): string {
+  const stateDirectory = resolve(directory, given);
+  checkStateDirectory(given, stateDirectory, directory);
+  return stateDirectory;
 }
 
 function readVariable(text: string): GivenVariable {

@@ -1,12 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { type Pipeline, type Problem, resolvePipeline } from "@fleetfoot/ci-config";
 import { pipelineVariables } from "@fleetfoot/local-coordinator";
 import { UsageError } from "../errors.ts";
+import { containerWarnings } from "./container-warnings.ts";
 import type { Git } from "./git.ts";
 import type { ExecOptions } from "./options.ts";
 import { type PipelineFacts, pipelineFacts } from "./facts.ts";
 import { type Project, readProject } from "./project.ts";
+import { readConfiguration } from "./read-configuration.ts";
 import { selectJobs } from "./select.ts";
 
 /** What would run. */
@@ -30,21 +31,23 @@ export async function planPipeline(options: ExecOptions, git: Git, signal: Abort
   );
   const resolution = await resolvePipeline({
     file: options.file,
-    readFile: (path) => readIfThere(join(options.directory, path)),
+    readFile: (path) => readConfiguration(join(options.directory, path), signal),
     listFiles: () => listFiles(git),
     variables,
     jobNames: options.jobNames,
     signal,
   });
-  if (resolution.errors.length > 0)
-    throw new UsageError(describeProblems(resolution.errors), { cure: "Nothing was run." });
+  if (resolution.errors.length > 0) {
+    const hint = await hintAtTop(options, project, signal);
+    throw new UsageError(describeProblems(resolution.errors), { cure: `${hint}Nothing was run.` });
+  }
   if (resolution.pipeline === undefined) {
     throw new UsageError(`No pipeline: ${resolution.refused ?? "the configuration gives no jobs"}.`, {
       cure: "Try another --source, other variables, or name the jobs to run.",
     });
   }
   const pipeline = selectJobs(resolution.pipeline, options.jobNames, options.withNeeds);
-  return { project, facts, pipeline, warnings: resolution.warnings };
+  return { project, facts, pipeline, warnings: [...resolution.warnings, ...containerWarnings(pipeline.jobs)] };
 }
 
 /** `file:line: text`, one per line. */
@@ -57,12 +60,12 @@ async function listFiles(git: Git): Promise<readonly string[]> {
   return output.split("\0").filter((path) => path !== "");
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "EISDIR"))
-      return undefined;
-    throw error;
-  }
+/** Somebody in a subfolder of a repository usually means the pipeline of the whole. */
+async function hintAtTop(options: ExecOptions, project: Project, signal: AbortSignal): Promise<string> {
+  const { directory, file } = options;
+  const { top } = project;
+  if (top === undefined || top === directory) return "";
+  if ((await readConfiguration(join(directory, file), signal)) !== undefined) return "";
+  if ((await readConfiguration(join(top, file), signal)) === undefined) return "";
+  return `The top of the repository has a ${file}: try fleetfoot exec -C ${relative(directory, top)}\n`;
 }

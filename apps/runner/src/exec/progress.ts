@@ -64,7 +64,7 @@ export function createProgress(options: ProgressOptions): Progress {
   function printLines(job: JobView, lines: readonly LogLine[]): void {
     const shown = lines.filter(
       ({ stage, text }) =>
-        isNotable(text) || (!quiet && stage !== undefined && SHOWN_STAGES.test(stage) && !text.startsWith(HEADING)),
+        isNotable(stage, text) || (!quiet && stage !== undefined && SHOWN_STAGES.test(stage) && !text.startsWith(HEADING)),
     );
     if (shown.length === 0) return;
     eraseFooter();
@@ -98,9 +98,10 @@ export function createProgress(options: ProgressOptions): Progress {
   };
 }
 
-/** Warnings and errors are shown wherever they come from. */
-function isNotable(text: string): boolean {
-  return /^(WARNING|ERROR): /.test(stripVTControlCharacters(text));
+/** Warnings and errors are shown wherever they come from, also those of the git that fetches the sources. */
+function isNotable(stage: string | undefined, text: string): boolean {
+  const plain = stripVTControlCharacters(text);
+  return /^(WARNING|ERROR): /.test(plain) || (stage === "get_sources" && /^(fatal|error|warning): /.test(plain));
 }
 
 interface StateLine {

@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { GitError, type Git } from "./git.ts";
 
 /** The project as git knows it. A folder outside any repository has neither commit nor branch. */
@@ -7,8 +7,17 @@ export interface Project {
   readonly directory: string;
   /** Absolute path of the objects of the repository that the folder belongs to. */
   readonly objectsDirectory: string | undefined;
+  /** Absolute path of the top of the repository that the folder belongs to. */
+  readonly top: string | undefined;
   /** Whether the folder is the top of its repository. */
   readonly isRepositoryTop: boolean;
+  /** Absolute path of the patterns that the repository leaves out for this user alone; the file need not be there. */
+  readonly excludeFile: string | undefined;
+  /** Absolute path of the list of commits where the history was cut off; there is such a file only in a shallow clone. */
+  readonly shallowFile: string | undefined;
+  readonly objectFormat: "sha1" | "sha256";
+  /** Settings of git that decide what a file of the working tree is as a blob, and which files there are. */
+  readonly fileSettings: readonly Setting[];
   readonly head: Commit | undefined;
   /** Undefined when a commit is checked out that no branch points to. */
   readonly branch: string | undefined;
@@ -17,6 +26,12 @@ export interface Project {
   readonly defaultBranch: string;
   /** For example `group/project`. */
   readonly path: string;
+}
+
+/** One setting of git, for example `core.filemode` and `false`. */
+export interface Setting {
+  readonly key: string;
+  readonly value: string;
 }
 
 interface Commit {
@@ -38,7 +53,12 @@ export async function readProject(directory: string, git: Git): Promise<Project>
     return {
       directory,
       objectsDirectory: undefined,
+      top: undefined,
       isRepositoryTop: false,
+      excludeFile: undefined,
+      shallowFile: undefined,
+      objectFormat: "sha1",
+      fileSettings: [],
       head: undefined,
       branch: FALLBACK_BRANCH,
       tag: undefined,
@@ -46,10 +66,13 @@ export async function readProject(directory: string, git: Git): Promise<Project>
       path: `local/${basename(directory)}`,
     };
   }
-  const [head, branch, remotes] = await Promise.all([readHead(git), readBranch(git), readRemoteFacts(git)]);
+  const [head, branch, remotes] = await Promise.all([readHead(git), readBranch(git), readConfigFacts(git)]);
   return {
     directory,
     ...place,
+    top: resolve(directory, place.toTop),
+    isRepositoryTop: place.toTop === "",
+    fileSettings: remotes.fileSettings,
     head,
     branch,
     tag: branch === undefined ? await readTag(git) : undefined,
@@ -58,13 +81,25 @@ export async function readProject(directory: string, git: Git): Promise<Project>
   };
 }
 
-async function findRepository(git: Git): Promise<Pick<Project, "objectsDirectory" | "isRepositoryTop"> | undefined> {
+interface Place extends Pick<Project, "objectsDirectory" | "excludeFile" | "shallowFile" | "objectFormat"> {
+  /** For example `../../`; empty at the top. */
+  readonly toTop: string;
+}
+
+async function findRepository(git: Git): Promise<Place | undefined> {
+  const files = ["objects", "info/exclude", "shallow"].flatMap((name) => ["--git-path", name]);
   const answer = await orUndefined(
-    git(["rev-parse", "--path-format=absolute", "--git-path", "objects", "--show-prefix"]),
+    git(["rev-parse", "--path-format=absolute", ...files, "--show-object-format", "--show-cdup"]),
   );
   if (answer === undefined) return undefined;
-  const [objectsDirectory, prefix] = answer.split("\n");
-  return { objectsDirectory: objectsDirectory ?? "", isRepositoryTop: prefix === "" };
+  const [objectsDirectory, excludeFile, shallowFile, objectFormat, toTop = ""] = answer.split("\n");
+  return {
+    objectsDirectory,
+    excludeFile,
+    shallowFile,
+    objectFormat: objectFormat === "sha256" ? "sha256" : "sha1",
+    toTop,
+  };
 }
 
 async function readHead(git: Git): Promise<Commit | undefined> {
@@ -91,19 +126,39 @@ async function readTag(git: Git): Promise<string | undefined> {
   return (await orUndefined(git(["describe", "--exact-match", "--tags", "HEAD"])))?.trim();
 }
 
-async function readRemoteFacts(git: Git): Promise<{ readonly defaultBranch?: string; readonly path?: string }> {
-  const [settings, head] = await Promise.all([
-    orUndefined(git(["config", "--get-regexp", String.raw`^(remote\.origin\.url|init\.defaultbranch)$`])),
+interface ConfigFacts {
+  readonly defaultBranch?: string;
+  readonly path?: string;
+  readonly fileSettings: readonly Setting[];
+}
+
+const REMOTE_SETTINGS = String.raw`remote\.origin\.url|init\.defaultbranch`;
+/** Only what concerns files: settings that say where the repository lies would lead our own one back to it. */
+const FILE_SETTINGS = String.raw`core\.(excludesfile|attributesfile|filemode|ignorecase|precomposeunicode|symlinks)|filter\..*`;
+
+async function readConfigFacts(git: Git): Promise<ConfigFacts> {
+  const [answer, head] = await Promise.all([
+    orUndefined(git(["config", "--null", "--get-regexp", `^(${REMOTE_SETTINGS}|${FILE_SETTINGS})$`])),
     orUndefined(git(["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])),
   ]);
-  const setting = (key: string): string | undefined =>
-    settings
-      ?.split("\n")
-      .find((line) => line.startsWith(`${key} `))
-      ?.slice(key.length + 1);
+  const settings = (answer ?? "")
+    .split("\0")
+    .filter((entry) => entry !== "")
+    .map(readSetting);
+  const setting = (name: string): string | undefined => settings.find(({ key }) => key === name)?.value;
   const path = pathOfRemote(setting("remote.origin.url") ?? "");
   const defaultBranch = head?.trim().replace(/^origin\//, "") ?? setting("init.defaultbranch");
-  return { ...(path === undefined ? {} : { path }), ...(defaultBranch === undefined ? {} : { defaultBranch }) };
+  return {
+    ...(path === undefined ? {} : { path }),
+    ...(defaultBranch === undefined ? {} : { defaultBranch }),
+    fileSettings: settings.filter(({ key }) => /^(?:core|filter)\./.test(key)),
+  };
+}
+
+/** `key`, a line feed and the value; a key alone means true. */
+function readSetting(entry: string): Setting {
+  const end = entry.indexOf("\n");
+  return end === -1 ? { key: entry, value: "true" } : { key: entry.slice(0, end), value: entry.slice(end + 1) };
 }
 
 /** `group/project` of a remote's address, in its URL form and in the short form of ssh. */

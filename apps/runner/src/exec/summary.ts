@@ -10,6 +10,8 @@ export function printSummary(summary: {
   readonly result: PipelineResult;
   readonly caches: CacheCounts;
   readonly hasUncommittedChanges: boolean;
+  /** How many warnings were shown before the first job. */
+  readonly warningCount: number;
   readonly output: Output;
 }): void {
   const { result, caches, output } = summary;
@@ -31,6 +33,8 @@ export function printSummary(summary: {
     ...(caches.failed > 0 ? [`${caches.failed} failed`] : []),
   ];
   line(`Caches: ${parts.join(", ")}.`);
+  const { warningCount } = summary;
+  if (warningCount > 0) line(`${warningCount} warning${warningCount === 1 ? "" : "s"} before the first job: see above.`);
 }
 
 /** Where the logs and artifacts of a run lie. */

@@ -1,6 +1,12 @@
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 import type { Executor } from "@fleetfoot/job-runner";
 
+/** An executor that can be ended in a hurry. */
+export interface JobExecutor extends Executor {
+  /** Kills everything that jobs have started, before it returns. */
+  killAll(): void;
+}
+
 /** Names that `executor` in `config.toml` may have. */
 export const SUPPORTED_EXECUTORS: readonly string[] = ["shell"];
 
@@ -8,7 +14,7 @@ export const SUPPORTED_EXECUTORS: readonly string[] = ["shell"];
 export function createExecutor(
   runner: { readonly executor: string; readonly shell: string },
   environment: Readonly<Record<string, string>>,
-): Executor | undefined {
+): JobExecutor | undefined {
   return runner.executor === "shell"
     ? createShellExecutor({ shell: runner.shell === "sh" ? "sh" : "bash", environment })
     : undefined;

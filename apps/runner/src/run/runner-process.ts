@@ -1,8 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import {
-  type CoordinatorClient,
   type JobAssignment,
   type JobPayload,
   type Logger,
@@ -10,11 +6,11 @@ import {
   shortToken,
   startPolling,
 } from "@fleetfoot/coordinator-client";
-import { type Executor, JobInterrupted, runJob } from "@fleetfoot/job-runner";
+import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import { type StopSignals, StopReason } from "../context.ts";
-import { connect } from "./connect.ts";
-import { createExecutor } from "./executors.ts";
+import { trackChildGroups } from "./child-groups.ts";
+import { type Connection, openConnections } from "./connections.ts";
 import { toRunnerSettings } from "./job-settings.ts";
 
 export interface RunnerProcessOptions {
@@ -22,10 +18,12 @@ export interface RunnerProcessOptions {
   readonly systemId: string;
   /** Absolute; `builds/` and `cache/` lie in it unless the configuration says otherwise. */
   readonly workingDirectory: string;
+  /** Absolute; exists, and belongs to this process only. Files of running jobs lie in it. */
+  readonly stateDirectory: string;
   /** What jobs and git inherit. */
   readonly environment: Readonly<Record<string, string>>;
   readonly logger: Logger;
-  readonly stop: Pick<StopSignals, "graceful" | "forced">;
+  readonly stop: Pick<StopSignals, "graceful" | "forced" | "onAbandon">;
   /** Takes no further job after so many. @default no limit */
   readonly maxJobs?: number;
   /** Told when a job was received. @default nobody listens */
@@ -53,58 +51,60 @@ interface ActiveRunner {
   readonly unhealthyRequestsLimit: number;
   readonly unhealthyIntervalMs: number;
   readonly entry: RunnerEntry;
-  readonly client: CoordinatorClient;
-  readonly executor: Executor;
+  readonly connection: Connection;
 }
 
 const SIGNAL_WORDS: Readonly<Record<string, string>> = { SIGTERM: "terminated", SIGINT: "interrupt" };
 
+/** Time for jobs to notice that the time is up. */
+const GIVE_UP_MS = 1000;
+
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
-export async function startRunnerProcess(options: RunnerProcessOptions): Promise<RunnerProcess> {
-  const { logger, stop } = options;
-  const stateDirectory = await mkdtemp(join(tmpdir(), "fleetfoot-run-"));
-  const clients = new Map<string, CoordinatorClient>();
+export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
+  const { logger, stop, environment } = options;
+  const connections = openConnections({ environment, logger });
+  const ownProcesses = trackChildGroups();
   const stopJobs = new AbortController();
+  const giveUp = new AbortController();
   let config = options.config;
   let jobsReceived = 0;
 
   const poller = startPolling<ActiveRunner>({
-    ...pollingConfig(),
+    ...pollingConfig(config),
     logger,
-    request: (runner, { signal }) =>
-      runner.client.requestJob({ token: runner.token, systemId: options.systemId }, { signal }),
+    acquire: async ({ connection }) => connection.hold(),
+    request: ({ connection, token }, { signal }) =>
+      connection.client.requestJob({ token, systemId: options.systemId }, { signal }),
     dispatch: runOne,
   });
   return {
     update(next) {
+      poller.update(pollingConfig(next));
+      connections.keepOnly(next.runners);
       config = next;
-      poller.update(pollingConfig());
     },
     stopped: untilStopped(),
   };
 
-  function pollingConfig(): {
+  function pollingConfig(wanted: RunnerConfig): {
     readonly runners: readonly ActiveRunner[];
     readonly concurrent: number;
     readonly checkIntervalMs: number;
   } {
-    const runners = config.runners.flatMap((entry) => activate(entry) ?? []);
-    return { runners, concurrent: config.concurrent, checkIntervalMs: config.checkIntervalMs };
+    const runners = wanted.runners.flatMap((entry) => activate(entry) ?? []);
+    return { runners, concurrent: wanted.concurrent, checkIntervalMs: wanted.checkIntervalMs };
   }
 
   function activate(entry: RunnerEntry): ActiveRunner | undefined {
-    const executor = createExecutor(entry, options.environment);
-    if (executor === undefined) {
+    const connection = connections.of(entry);
+    if (connection === undefined) {
       logger.error("Runner is left out: its executor is not supported", {
         runner_name: entry.name,
         executor: entry.executor,
       });
       return undefined;
     }
-    const key = `${entry.url} ${entry.token} ${entry.executor} ${entry.shell}`;
-    const client = clients.get(key) ?? connect(entry, logger);
-    clients.set(key, client);
-    return { ...entry, token: new Secret(entry.token), entry, client, executor };
+    return { ...entry, token: new Secret(entry.token), entry, connection };
   }
 
   async function runOne(runner: ActiveRunner, job: JobPayload, assignment: JobAssignment): Promise<void> {
@@ -126,11 +126,13 @@ export async function startRunnerProcess(options: RunnerProcessOptions): Promise
         systemId: options.systemId,
         workingDirectory: options.workingDirectory,
       }),
-      client: runner.client,
-      executor: runner.executor,
-      stateDirectory,
-      environment: options.environment,
+      client: runner.connection.client,
+      executor: runner.connection.executor,
+      stateDirectory: options.stateDirectory,
+      environment,
       signal: stopJobs.signal,
+      giveUpSignal: giveUp.signal,
+      spawn: ownProcesses.spawn,
       reporting: { maxFinalRounds: runner.entry.jobStatusFinalUpdateRetryLimit },
       logger,
     });
@@ -146,25 +148,39 @@ export async function startRunnerProcess(options: RunnerProcessOptions): Promise
   }
 
   async function untilStopped(): Promise<boolean> {
+    const endAbandon = stop.onAbandon(killAll);
     try {
       await abortOf(stop.graceful);
       logger.info("Stopping: no new jobs are taken", { running: poller.runningJobs });
-      const finished = poller.stop().then(() => true);
-      return await Promise.race([finished, interruptJobs(finished)]);
+      const finished = poller.stop();
+      return await Promise.race([finished.then(() => !giveUp.signal.aborted), interruptJobs(finished)]);
     } finally {
-      await Promise.allSettled([...clients.values()].map((client) => client.close()));
-      await rm(stateDirectory, { recursive: true, force: true });
+      endAbandon();
+      // Whatever is still open, nobody waits for its answer any longer.
+      await connections.close();
     }
   }
 
   /** Stops all jobs when that is wanted, and gives them the configured time to be reported. */
-  async function interruptJobs(finished: Promise<boolean>): Promise<boolean> {
+  async function interruptJobs(finished: Promise<void>): Promise<boolean> {
     await abortOf(stop.forced);
     const signalName = stop.forced.reason instanceof StopReason ? stop.forced.reason.signalName : "SIGTERM";
     logger.warn("Stopping: running jobs are interrupted", { running: poller.runningJobs });
     stopJobs.abort(JobInterrupted.processStopped(SIGNAL_WORDS[signalName] ?? signalName));
     void poller.stop({ cancelRequests: true });
-    return Promise.race([finished, timeIsUp(config.shutdownTimeoutMs)]);
+    if (await endsWithin(config.shutdownTimeoutMs, finished)) return true;
+    logger.error("Stopping: the time is up, running jobs are killed and not reported", {
+      running: poller.runningJobs,
+    });
+    killAll();
+    giveUp.abort(new Error("the time for stopping is up"));
+    await endsWithin(GIVE_UP_MS, finished);
+    return false;
+  }
+
+  function killAll(): void {
+    connections.killAll();
+    ownProcesses.killAll();
   }
 }
 
@@ -175,8 +191,12 @@ function abortOf(signal: AbortSignal): Promise<void> {
   });
 }
 
-function timeIsUp(milliseconds: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    setTimeout(() => resolve(false), milliseconds).unref();
-  });
+async function endsWithin(milliseconds: number, work: Promise<void>): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => late.resolve(false), milliseconds);
+  try {
+    return await Promise.race([work.then(() => true), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -9,6 +9,7 @@ export interface TestContext extends CliContext {
   readonly stopGracefully: (reason: Error) => void;
   readonly stopAtOnce: (reason: Error) => void;
   readonly reload: () => void;
+  readonly abandon: () => void;
 }
 
 /** Makes a context in which nothing comes from the process that runs the tests, except the PATH. */
@@ -20,6 +21,7 @@ export function testContext(
   const graceful = new AbortController();
   const forced = new AbortController();
   const reloads = new Set<() => void>();
+  const abandons = new Set<() => void>();
   return {
     environment: given.environment ?? {},
     workingDirectory: given.workingDirectory ?? "/nonexistent",
@@ -34,6 +36,10 @@ export function testContext(
         reloads.add(callback);
         return () => reloads.delete(callback);
       },
+      onAbandon(callback) {
+        abandons.add(callback);
+        return () => abandons.delete(callback);
+      },
     },
     ask: undefined,
     printed: () => printed.join(""),
@@ -45,6 +51,9 @@ export function testContext(
     },
     reload: () => {
       for (const callback of reloads) callback();
+    },
+    abandon: () => {
+      for (const callback of abandons) callback();
     },
   };
 }

@@ -1,0 +1,125 @@
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { LocalCoordinator, NewJob } from "@fleetfoot/local-coordinator";
+import { describe, expect, it, vi } from "vitest";
+import { startChild } from "../testing/process.ts";
+import { testEnvironment } from "../testing/project.ts";
+import { runnerWorld } from "../testing/running-runner.ts";
+
+function shellJob(...script: readonly string[]): NewJob {
+  return { variables: [{ key: "GIT_STRATEGY", value: "none" }], steps: [{ name: "script", script }] };
+}
+
+const SHORT_UPDATES = { traceUpdateIntervalSeconds: 1 };
+
+describe("fleetfoot run that is stopped", () => {
+  it.each([
+    { what: "stops answering", fault: { do: "hold", until: new Promise(() => {}) } as const },
+    {
+      what: "asks for an hour of patience",
+      fault: { do: "answer", status: 429, headers: { "retry-after": "3600" } } as const,
+    },
+  ])("ends with 1 when the time is up and the coordinator $what", async ({ fault }) => {
+    await using world = await runnerWorld(SHORT_UPDATES);
+    await world.configure({ top: "concurrent = 2\nshutdown_timeout = 1" });
+    const runner = world.start();
+    const { id } = world.coordinator.addJob(shellJob("echo $$-is-here", "sleep 600"));
+    const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
+    const arrived = Promise.withResolvers<void>();
+    world.server.faults.add({ kinds: ["update-job", "patch-trace"], when: () => (arrived.resolve(), true), fault });
+    const exitCode = runner.terminate();
+    await arrived.promise;
+    expect(await exitCode).toBe(1);
+    expect(runner.context.complained()).toContain("the time is up");
+    // The job itself has come to its end, too.
+    expect(runner.context.complained()).toContain("The coordinator did not confirm how the job ended");
+    await expectGone(Number(shell));
+    expect(await readdir(world.folder)).not.toContain("config.toml.state");
+  });
+
+  it("kills the processes of jobs that do not want to end before it exits at the second signal", async () => {
+    await using world = await runnerWorld(SHORT_UPDATES);
+    await world.configure();
+    const child = startChild(["run", "--config", world.configPath, "--working-directory", world.folder], {
+      directory: world.folder,
+      environment: testEnvironment(world.folder),
+    });
+    const { id } = world.coordinator.addJob(shellJob("trap '' TERM", "echo $$-is-here", "sleep 600; sleep 600"));
+    const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
+    child.kill("SIGTERM");
+    await child.printed("running jobs are interrupted");
+    child.kill("SIGTERM");
+    expect(await child.ended).toBe(1);
+    await expectGone(Number(shell));
+  });
+
+  it("does away with what a killed one left in its folder, and leaves nothing there itself", async () => {
+    await using world = await runnerWorld();
+    await world.configure();
+    const folder = `${world.configPath}.state`;
+    await mkdir(folder);
+    await writeFile(join(folder, "trace-of-a-killed-job"), "x");
+    const runner = world.start();
+    const { id } = world.coordinator.addJob(shellJob('ls "$CI_BUILDS_DIR/../config.toml.state"'));
+    const [listing] = await traceMatch(world.coordinator, id, /Job succeeded/);
+    expect(listing).toBeDefined();
+    expect(new TextDecoder().decode(await world.coordinator.readTrace(id))).not.toContain("trace-of-a-killed-job");
+    expect(await runner.finish()).toBe(0);
+    expect(await readdir(world.folder)).not.toContain("config.toml.state");
+  });
+});
+
+describe("fleetfoot run whose configuration changes", () => {
+  it("keeps the old one when the new one cannot be taken over", async () => {
+    await using world = await runnerWorld();
+    await world.configure();
+    const runner = world.start();
+    await vi.waitFor(() => expect(runner.context.complained()).toContain("Waiting for jobs"), { timeout: 20_000 });
+    const text = await readFile(world.configPath, "utf8");
+    await writeFile(world.configPath, text.replace("concurrent = 4", "concurrent = 9007199254740993"));
+    runner.context.reload();
+    await vi.waitFor(() => expect(runner.context.complained()).toContain("Failed to load config"), { timeout: 20_000 });
+    expect((await world.coordinator.addJob(shellJob("echo still here")).finished).status).toBe("success");
+    expect(await runner.finish()).toBe(0);
+  });
+
+  it("warns of settings without effect and of a runner that is there twice, at the start and when it is loaded again", async () => {
+    await using world = await runnerWorld();
+    await world.configure({ top: 'concurrent = 4\nlisten_address = ":9252"' });
+    const runner = world.start();
+    await vi.waitFor(() => expect(runner.context.complained()).toContain("Waiting for jobs"), { timeout: 20_000 });
+    expect(runner.context.complained()).toContain("listen_address is not supported");
+    const text = await readFile(world.configPath, "utf8");
+    const section = text.slice(text.indexOf("[[runners]]"));
+    await writeFile(world.configPath, `${text}tokn = "x"\n${section.replace('"test"', '"twin"')}`);
+    runner.context.reload();
+    await vi.waitFor(() => expect(runner.context.complained()).toContain("Configuration loaded"), { timeout: 20_000 });
+    expect(runner.context.complained()).toContain("tokn is not a known key");
+    expect(runner.context.complained()).toMatch(/"twin" has the same url and token as "test"/);
+    expect(await runner.finish()).toBe(0);
+  });
+});
+
+/** Resolves when the log of a job matches. */
+async function traceMatch(coordinator: LocalCoordinator, id: number, pattern: RegExp): Promise<RegExpExecArray> {
+  const found = Promise.withResolvers<RegExpExecArray>();
+  const look = async (): Promise<void> => {
+    const match = pattern.exec(new TextDecoder().decode(await coordinator.readTrace(id)));
+    if (match !== null) found.resolve(match);
+  };
+  const end = coordinator.subscribe(() => void look());
+  try {
+    return await found.promise;
+  } finally {
+    end();
+  }
+}
+
+/** Resolves when a process has ended; a zombie has. */
+async function expectGone(processId: number): Promise<void> {
+  expect(processId).toBeGreaterThan(0);
+  await vi.waitFor(async () => {
+    const stat = await readFile(`/proc/${processId}/stat`, "utf8").catch(() => ") Z ");
+    expect(stat).toContain(") Z ");
+  });
+}

@@ -1,0 +1,34 @@
+import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
+
+/** Starts processes, and knows which of them run. */
+export interface ChildGroups {
+  readonly spawn: (command: string, args: readonly string[], options: SpawnOptions) => ChildProcess;
+  /** Kills all that run, each with the group that it leads, before it returns. */
+  killAll(): void;
+}
+
+export function trackChildGroups(): ChildGroups {
+  const running = new Set<ChildProcess>();
+  return {
+    spawn(command, args, options) {
+      const child = spawn(command, args, options);
+      if (child.pid !== undefined) {
+        running.add(child);
+        child.once("exit", () => running.delete(child));
+      }
+      return child;
+    },
+    killAll() {
+      for (const { pid } of running) if (pid !== undefined) killGroup(pid);
+    },
+  };
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    // It has just ended, or it was started in our own group, which a signal from the terminal has reached as well.
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}

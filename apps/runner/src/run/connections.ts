@@ -1,0 +1,91 @@
+import type { CoordinatorClient, Logger } from "@fleetfoot/coordinator-client";
+import type { RunnerEntry } from "@fleetfoot/runner-config";
+import { connect } from "./connect.ts";
+import { createExecutor, type JobExecutor } from "./executors.ts";
+
+/** What requests and jobs of one runner need. */
+export interface Connection {
+  readonly client: CoordinatorClient;
+  readonly executor: JobExecutor;
+  /** Keeps it open until it is released, also when its runner is removed in the meantime. */
+  hold(): { release(): void };
+}
+
+/** The connections of all runners, kept over changes of the configuration. */
+export interface Connections {
+  /** The connection of a runner, always the same one while the runner stays the same; undefined when its executor is not supported. */
+  of(entry: RunnerEntry): Connection | undefined;
+  /** Closes all others, each as soon as nobody holds it. */
+  keepOnly(entries: readonly RunnerEntry[]): void;
+  /** Kills what the jobs of all runners have started, before it returns. */
+  killAll(): void;
+  /** Breaks all of them. */
+  close(): Promise<void>;
+}
+
+interface OpenConnection extends Connection {
+  holders: number;
+  isWanted: boolean;
+}
+
+export function openConnections(options: {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly logger: Logger;
+}): Connections {
+  const { environment, logger } = options;
+  const open = new Map<string, OpenConnection>();
+
+  function connectionOf(entry: RunnerEntry): OpenConnection | undefined {
+    const executor = createExecutor(entry, environment);
+    if (executor === undefined) return undefined;
+    const connection: OpenConnection = {
+      client: connect(entry, logger),
+      executor,
+      holders: 0,
+      isWanted: true,
+      hold() {
+        connection.holders += 1;
+        return {
+          release() {
+            connection.holders -= 1;
+            closeUnused();
+          },
+        };
+      },
+    };
+    return connection;
+  }
+
+  function closeUnused(): void {
+    for (const [key, { client, holders, isWanted }] of open) {
+      if (isWanted || holders > 0) continue;
+      open.delete(key);
+      client.close().catch((error: unknown) => logger.warn("The connections of a removed runner stay open", { error }));
+    }
+  }
+
+  return {
+    of(entry) {
+      const known = open.get(keyOf(entry));
+      if (known !== undefined) return known;
+      const made = connectionOf(entry);
+      if (made !== undefined) open.set(keyOf(entry), made);
+      return made;
+    },
+    keepOnly(entries) {
+      const wanted = new Set(entries.map(keyOf));
+      for (const [key, connection] of open) connection.isWanted = wanted.has(key);
+      closeUnused();
+    },
+    killAll() {
+      for (const { executor } of open.values()) executor.killAll();
+    },
+    async close() {
+      await Promise.allSettled([...open.values()].map(({ client }) => client.close({ force: true })));
+    },
+  };
+}
+
+function keyOf({ url, token, executor, shell }: RunnerEntry): string {
+  return JSON.stringify([url, token, executor, shell]);
+}
