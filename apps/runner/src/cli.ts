@@ -1,8 +1,9 @@
 import { parseInvocation } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { commands } from "./commands.ts";
-import type { CliContext } from "./context.ts";
+import { StopReason, type CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
+import { explainError } from "./explain-error.ts";
 import { commandHelp, overview } from "./help.ts";
 import { version } from "./version.ts";
 
@@ -39,6 +40,8 @@ async function runCommand(command: Command, words: readonly string[], context: C
     return await action(invocation, context);
   } catch (error) {
     if (error instanceof UsageError) return explain(context, error);
+    if (error instanceof StopReason)
+      return explain(context, new UsageError(`fleetfoot ${command.name}: ${error.message}.`));
     throw error;
   }
 }
@@ -48,8 +51,8 @@ function asksForHelp(words: readonly string[]): boolean {
   return (end === -1 ? words : words.slice(0, end)).some((word) => word === "--help" || word === "-h");
 }
 
-function explain(context: CliContext, error: UsageError): number {
-  context.stderr.write(`${error.message}\n${error.cure === undefined ? "" : `${error.cure}\n`}`);
+function explain(context: CliContext, error: unknown): number {
+  context.stderr.write(explainError(error));
   return 1;
 }
 

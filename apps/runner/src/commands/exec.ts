@@ -6,6 +6,7 @@ import { printJobs, printJobsAsJson } from "../exec/list.ts";
 import { readExecOptions } from "../exec/options.ts";
 import { describeProblems, planPipeline } from "../exec/plan.ts";
 import { checkProjectDirectory } from "../exec/project-directory.ts";
+import { secretWarnings } from "../exec/secret-warnings.ts";
 import { makeStateDirectory } from "../exec/state-directory.ts";
 import { join } from "node:path";
 
@@ -18,6 +19,8 @@ export const exec: CommandAction = async (invocation, given) => {
   const git = createGit(options.directory, context.environment, forced);
   const plan = await planPipeline(options, git, forced);
   if (plan.warnings.length > 0) context.stderr.write(`${describeProblems(plan.warnings)}\n`);
+  const names = [...plan.pipeline.jobs.map((job) => job.name), plan.facts.commit.ref];
+  for (const warning of secretWarnings(options.variables, names)) context.stderr.write(`WARNING: ${warning}\n`);
 
   if (invocation.flag("list")) {
     (invocation.flag("json") ? printJobsAsJson : printJobs)(plan.pipeline, context.stdout);

@@ -64,7 +64,8 @@ export function createProgress(options: ProgressOptions): Progress {
   function printLines(job: JobView, lines: readonly LogLine[]): void {
     const shown = lines.filter(
       ({ stage, text }) =>
-        isNotable(stage, text) || (!quiet && stage !== undefined && SHOWN_STAGES.test(stage) && !text.startsWith(HEADING)),
+        isNotable(stage, text) ||
+        (!quiet && stage !== undefined && SHOWN_STAGES.test(stage) && !text.startsWith(HEADING)),
     );
     if (shown.length === 0) return;
     eraseFooter();

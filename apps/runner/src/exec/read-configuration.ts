@@ -41,7 +41,10 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
     if (!(error instanceof Error && "code" in error)) throw error;
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
     if (error.code === "ENXIO")
-      throw new UsageError(`${path} is no regular file.`, { cure: "Name a text file with the configuration.", cause: error });
+      throw new UsageError(`${path} is no regular file.`, {
+        cure: "Name a text file with the configuration.",
+        cause: error,
+      });
     throw error;
   }
 }

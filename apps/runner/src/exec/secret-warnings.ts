@@ -16,7 +16,9 @@ export function secretWarnings(variables: readonly GivenVariable[], names: reado
         );
       }
       if (value !== "" && names.some((name) => name.includes(value)))
-        warnings.push(`The value of --secret ${key} is part of the name of a job, branch or tag; names are not masked.`);
+        warnings.push(
+          `The value of --secret ${key} is part of the name of a job, branch or tag; names are not masked.`,
+        );
       return warnings;
     });
 }

@@ -1,22 +1,22 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Git } from "./git.ts";
-import type { Project } from "./project.ts";
+import { GitError, type Git } from "./git.ts";
+import type { Project, Setting } from "./project.ts";
+import { prepareRepository } from "./sources-repository.ts";
 
 /** The commit that the jobs of a local run fetch, and where they fetch it from. */
 export interface Snapshot {
   /** `file://` address of a repository of our own that holds the commit. */
   readonly repositoryUrl: string;
   readonly sha: string;
-  readonly beforeSha: string;
   /** Whether the commit holds changes that were not committed. */
   readonly hasUncommittedChanges: boolean;
+  /** What could not be taken along. */
+  readonly warnings: readonly string[];
   /** The blob of a path in the commit; undefined when there is no such file. */
   blobIdOf(path: string): Promise<string | undefined>;
 }
-
-const NO_COMMIT = "0".repeat(40);
 
 /**
  * Puts the working tree into a commit of a repository of our own.
@@ -35,44 +35,89 @@ export async function takeSnapshot(options: {
 }): Promise<Snapshot> {
   const { project, stateDirectory, committedOnly, git } = options;
   const repository = join(stateDirectory, "sources.git");
-  await prepareRepository(repository, project, stateDirectory);
-  const own: Git = (args, more) => git([`--git-dir=${repository}`, `--work-tree=${project.directory}`, ...args], more);
-
-  const head = project.isRepositoryTop ? project.head : undefined;
-  const sha = committedOnly && head !== undefined ? head.sha : await commitWorkingTree(own, project, head);
   const ref =
     project.tag === undefined ? `refs/heads/${project.branch ?? "HEAD-snapshot"}` : `refs/tags/${project.tag}`;
+  await prepareRepository(repository, ref, project, stateDirectory);
+  const own = createOwnGit(git, repository, project);
+
+  const head = project.isRepositoryTop ? project.head : undefined;
+  const warnings: string[] = [];
+  const sha =
+    committedOnly && head !== undefined
+      ? head.sha
+      : await withSoundIndex(repository, () => commitWorkingTree(own, project, head, warnings));
   await own(["update-ref", ref, sha]);
   return {
     repositoryUrl: pathToFileURL(repository).href,
     sha,
-    beforeSha: head?.parent || NO_COMMIT,
     hasUncommittedChanges: head !== undefined && sha !== head.sha,
+    warnings,
     blobIdOf: (path) => blobIdOf(own, sha, path),
   };
 }
 
-/** The three files that make a folder a bare repository; `git init` would cost a process on every run. */
-async function prepareRepository(repository: string, project: Project, stateDirectory: string): Promise<void> {
-  await Promise.all(
-    ["objects/info", "refs/heads", "info"].map((folder) => mkdir(join(repository, folder), { recursive: true })),
-  );
-  const stateInProject = relative(project.directory, stateDirectory);
-  await Promise.all([
-    writeFile(join(repository, "HEAD"), "ref: refs/heads/main\n"),
-    writeFile(
-      join(repository, "config"),
-      "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tautocrlf = false\n[gc]\n\tauto = 0\n",
-    ),
-    writeFile(join(repository, "info/exclude"), stateInProject.startsWith("..") ? "" : `/${stateInProject}/\n`),
-    project.objectsDirectory === undefined
-      ? Promise.resolve()
-      : writeFile(join(repository, "objects/info/alternates"), `${project.objectsDirectory}\n`),
-  ]);
+function createOwnGit(git: Git, repository: string, project: Project): Git {
+  const settings = settingsEnvironment(project.fileSettings);
+  return (args, { environment, ...more } = {}) =>
+    git([`--git-dir=${repository}`, `--work-tree=${project.directory}`, ...args], {
+      ...more,
+      environment: { ...settings, ...environment },
+    });
 }
 
-async function commitWorkingTree(own: Git, project: Project, head: Project["head"]): Promise<string> {
-  await own(["add", "--all", "--", "."]);
+/** @see https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT */
+function settingsEnvironment(settings: readonly Setting[]): Record<string, string> {
+  const pairs = settings.flatMap(({ key, value }, index) => [
+    [`GIT_CONFIG_KEY_${index}`, key],
+    [`GIT_CONFIG_VALUE_${index}`, value],
+  ]);
+  return { ...Object.fromEntries(pairs), GIT_CONFIG_COUNT: String(settings.length) };
+}
+
+/** A power cut or a kill can damage the index; it holds nothing that the working tree does not. */
+async function withSoundIndex<T>(repository: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof GitError)) throw error;
+    // git has many words for what is wrong with an index. What fails for another reason fails again.
+    await rm(join(repository, "index"), { force: true });
+    return action();
+  }
+}
+
+/** Puts everything into the index that git does not leave out. */
+async function addFiles(own: Git, warnings: string[]): Promise<void> {
+  const leftOut: string[] = [];
+  for (;;) {
+    try {
+      await own(["add", "--all", "--", ".", ...leftOut.map((path) => `:(exclude,literal)${path}`)], {
+        // Says in English what is read below, and leaves the rest of the locale to the user's filters.
+        environment: { LANGUAGE: "en" },
+      });
+      warnings.push(...leftOut.map((path) => `${path} is a repository without commits: the jobs do not get it.`));
+      return;
+    } catch (error) {
+      const path = error instanceof GitError ? repositoryWithoutCommits(error.output) : undefined;
+      if (path === undefined || leftOut.includes(path)) throw error;
+      leftOut.push(path);
+    }
+  }
+}
+
+function repositoryWithoutCommits(complaint: string): string | undefined {
+  return /^error: '(.+)\/' does not have a commit checked out$/m.exec(complaint)?.[1];
+}
+
+async function commitWorkingTree(
+  own: Git,
+  project: Project,
+  head: Project["head"],
+  warnings: string[],
+): Promise<string> {
+  // What is committed takes part though a pattern would leave it out; what a new pattern leaves out does so no more.
+  if (head !== undefined) await own(["read-tree", "--reset", head.sha]);
+  await addFiles(own, warnings);
   const tree = (await own(["write-tree"])).trim();
   if (tree === head?.tree) return head.sha;
   const author = project.head?.author ?? "Fleetfoot";

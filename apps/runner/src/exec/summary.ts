@@ -10,7 +10,7 @@ export function printSummary(summary: {
   readonly result: PipelineResult;
   readonly caches: CacheCounts;
   readonly hasUncommittedChanges: boolean;
-  /** How many warnings were shown before the first job. */
+  /** How many warnings about the configuration were shown before the first job. */
   readonly warningCount: number;
   readonly output: Output;
 }): void {
@@ -34,7 +34,8 @@ export function printSummary(summary: {
   ];
   line(`Caches: ${parts.join(", ")}.`);
   const { warningCount } = summary;
-  if (warningCount > 0) line(`${warningCount} warning${warningCount === 1 ? "" : "s"} before the first job: see above.`);
+  if (warningCount > 0)
+    line(`${warningCount} warning${warningCount === 1 ? "" : "s"} about the configuration, see above.`);
 }
 
 /** Where the logs and artifacts of a run lie. */
