@@ -44,6 +44,16 @@ describe("LogLines", () => {
     expect(new LogLines().add(bytes("10%\r50%\r100%\r\n"))).toEqual([{ stage: undefined, text: "100%" }]);
   });
 
+  it("does not hold 20 MB that come without a line end", () => {
+    const lines = new LogLines();
+    const chunk = bytes("x".repeat(1024 * 1024));
+    let shown = 0;
+    for (let count = 1; count <= 20; count += 1) {
+      for (const { text } of lines.add(chunk)) shown += text.length;
+      expect(count * chunk.length - shown).toBeLessThanOrEqual(64 * 1024);
+    }
+  });
+
   it("gives the last line when it has no end", () => {
     const lines = new LogLines();
     lines.add(bytes("last"));

@@ -8,6 +8,8 @@ export interface LogLine {
 
 const SECTION_MARK = /section_(start|end):\d+:([^\r[\]]+)(?:\[[^\]]*\])?\r\u001B\[0K/;
 const ERASE_LINE = "\u001B[0K";
+/** A longer line is shown in pieces: a job may print megabytes without a line end. In UTF-16 units. */
+const LONGEST_LINE = 64 * 1024;
 
 /** Cuts the bytes of one job's log into lines, also where they arrive cut in the middle of a line or a character. */
 export class LogLines {
@@ -19,7 +21,10 @@ export class LogLines {
   add(bytes: Uint8Array): readonly LogLine[] {
     this.#rest += this.#decoder.decode(bytes, { stream: true });
     const lines = this.#rest.split("\n");
-    this.#rest = lines.pop() ?? "";
+    const rest = lines.pop() ?? "";
+    const isTooLong = rest.length > LONGEST_LINE;
+    this.#rest = isTooLong ? "" : rest;
+    if (isTooLong) lines.push(rest);
     return lines.flatMap((line) => this.#read(line));
   }
 
