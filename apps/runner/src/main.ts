@@ -18,8 +18,9 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     // The second one is for people who do not want to wait.
     if (forced.signal.aborted) abandon();
-    graceful.abort(new StopReason(name));
+    // In this order, whoever hears of the one can see that it is the other as well.
     forced.abort(new StopReason(name));
+    graceful.abort(new StopReason(name));
   });
 }
 

@@ -4,7 +4,8 @@ import { createCoordinatorClient, noopLogger, Secret, startPolling } from "@flee
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
 import { createLocalCoordinator } from "@fleetfoot/local-coordinator";
-import type { CliContext } from "../context.ts";
+import type { CliContext, StopSignals } from "../context.ts";
+import { trackChildGroups } from "../run/child-groups.ts";
 import { runnerInfo } from "../runner-info.ts";
 import { version } from "../version.ts";
 import { CacheCounts } from "./cache-counts.ts";
@@ -15,6 +16,7 @@ import type { Plan } from "./plan.ts";
 import { createProgress } from "./progress.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { printPlaces, printSummary } from "./summary.ts";
+import { removeTraceLeftovers } from "./trace-leftovers.ts";
 
 const TICK_MS = 250;
 /** The coordinator is in this process and answers a kept poll with the job itself, so turns cost nothing. */
@@ -39,12 +41,14 @@ export async function runPipeline(run: {
   const { options, plan, git, context } = run;
   const directories = stateDirectories(options.stateDirectory);
   await Promise.all(Object.values(directories).map((path) => mkdir(path, { recursive: true })));
+  await removeTraceLeftovers(directories.temporary);
   const snapshot = await takeSnapshot({
     project: plan.project,
     stateDirectory: options.stateDirectory,
     committedOnly: options.committedOnly,
     git,
   });
+  for (const warning of snapshot.warnings) context.stderr.write(`WARNING: ${warning}\n`);
 
   const caches = new CacheCounts();
   const progress = createProgress({
@@ -66,6 +70,7 @@ export async function runPipeline(run: {
   });
   const executor = createShellExecutor({ shell: options.shell, login: false, environment: context.environment });
   const token = new Secret(coordinator.createRunner({ token: RUNNER_TOKEN }).token);
+  const ownProcesses = trackChildGroups();
   const stopJobs = new AbortController();
   const settings = {
     name: "this machine",
@@ -107,6 +112,7 @@ export async function runPipeline(run: {
         stateDirectory: directories.temporary,
         environment: context.environment,
         signal: stopJobs.signal,
+        spawn: ownProcesses.spawn,
         events: (event) => {
           if (event.type === "cache") caches.add(event.event);
         },
@@ -114,27 +120,66 @@ export async function runPipeline(run: {
       });
     },
   });
-  const interrupt = (): void => {
-    stopJobs.abort(JobInterrupted.processStopped("interrupt"));
-    pipeline.cancel({ force: true });
-  };
-  context.stop.forced.addEventListener("abort", interrupt, { once: true });
+  const endStopping = stopWhenTold(context.stop, {
+    async finish() {
+      progress.close();
+      context.stderr.write("Stopping: running jobs are finished, no further one is started.\n");
+      await poller.stop({ cancelRequests: true });
+      pipeline.cancel({ force: true });
+    },
+    interrupt() {
+      stopJobs.abort(JobInterrupted.processStopped("interrupt"));
+      pipeline.cancel({ force: true });
+    },
+    killAll() {
+      executor.killAll();
+      ownProcesses.killAll();
+    },
+  });
   const ticker = setInterval(progress.tick, TICK_MS);
   try {
     const result = await pipeline.finished;
     await poller.stop({ cancelRequests: true });
     progress.close();
-    printSummary({ result, caches, hasUncommittedChanges: snapshot.hasUncommittedChanges, output: context.stdout });
+    printSummary({
+      result,
+      caches,
+      hasUncommittedChanges: snapshot.hasUncommittedChanges,
+      warningCount: plan.warnings.length + snapshot.warnings.length,
+      output: context.stdout,
+    });
     context.stdout.write("Logs and artifacts:\n");
     printPlaces(result, context.workingDirectory, context.stdout);
     return result.status === "success" || result.status === "manual" ? 0 : 1;
   } finally {
     clearInterval(ticker);
-    context.stop.forced.removeEventListener("abort", interrupt);
+    endStopping();
     progress.close();
     await client.close();
     await coordinator.close();
   }
+}
+
+/** Tells what is to happen when the process is told to end; returns a function that ends it. */
+function stopWhenTold(
+  { graceful, forced, onAbandon }: StopSignals,
+  react: { finish(): Promise<void>; interrupt(): void; killAll(): void },
+): () => void {
+  // A forced stop is a graceful one as well.
+  const onGraceful = (): void => {
+    if (!forced.aborted) void react.finish();
+  };
+  const onForced = (): void => react.interrupt();
+  graceful.addEventListener("abort", onGraceful, { once: true });
+  forced.addEventListener("abort", onForced, { once: true });
+  if (forced.aborted) onForced();
+  else if (graceful.aborted) onGraceful();
+  const endAbandon = onAbandon(react.killAll);
+  return () => {
+    graceful.removeEventListener("abort", onGraceful);
+    forced.removeEventListener("abort", onForced);
+    endAbandon();
+  };
 }
 
 /** Where a local run keeps what. */

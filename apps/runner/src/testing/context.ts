@@ -46,8 +46,8 @@ export function testContext(
     complained: () => complained.join(""),
     stopGracefully: (reason) => graceful.abort(reason),
     stopAtOnce: (reason) => {
-      graceful.abort(reason);
       forced.abort(reason);
+      graceful.abort(reason);
     },
     reload: () => {
       for (const callback of reloads) callback();
