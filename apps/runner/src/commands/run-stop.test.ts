@@ -2,9 +2,9 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { LocalCoordinator, NewJob } from "@fleetfoot/local-coordinator";
 import { describe, expect, it, vi } from "vitest";
-import { startChild } from "../testing/process.ts";
+import { startChild, type ChildRunner } from "../testing/process.ts";
 import { testEnvironment } from "../testing/project.ts";
-import { runnerWorld } from "../testing/running-runner.ts";
+import { runnerWorld, type RunnerWorld } from "../testing/running-runner.ts";
 
 function shellJob(...script: readonly string[]): NewJob {
   return { variables: [{ key: "GIT_STRATEGY", value: "none" }], steps: [{ name: "script", script }] };
@@ -37,13 +37,23 @@ describe("fleetfoot run that is stopped", () => {
     expect(await readdir(world.folder)).not.toContain("config.toml.state");
   });
 
+  it("ends its process when the time is up, also while the coordinator does not answer anything", async () => {
+    await using world = await runnerWorld(SHORT_UPDATES);
+    await world.configure({ top: "concurrent = 2\nshutdown_timeout = 1" });
+    const child = startRun(world);
+    const { id } = world.coordinator.addJob(shellJob("trap '' TERM", "echo $$-is-here", "sleep 600; sleep 600"));
+    const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
+    world.server.faults.add({ fault: { do: "hold", until: new Promise(() => {}) } });
+    child.kill("SIGTERM");
+    expect(await child.ended).toBe(1);
+    expect(child.output()).toContain("the time is up");
+    await expectGone(Number(shell));
+  });
+
   it("kills the processes of jobs that do not want to end before it exits at the second signal", async () => {
     await using world = await runnerWorld(SHORT_UPDATES);
     await world.configure();
-    const child = startChild(["run", "--config", world.configPath, "--working-directory", world.folder], {
-      directory: world.folder,
-      environment: testEnvironment(world.folder),
-    });
+    const child = startRun(world);
     const { id } = world.coordinator.addJob(shellJob("trap '' TERM", "echo $$-is-here", "sleep 600; sleep 600"));
     const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
     child.kill("SIGTERM");
@@ -99,6 +109,13 @@ describe("fleetfoot run whose configuration changes", () => {
     expect(await runner.finish()).toBe(0);
   });
 });
+
+function startRun({ configPath, folder }: RunnerWorld): ChildRunner {
+  return startChild(["run", "--config", configPath, "--working-directory", folder], {
+    directory: folder,
+    environment: testEnvironment(folder),
+  });
+}
 
 /** Resolves when the log of a job matches. */
 async function traceMatch(coordinator: LocalCoordinator, id: number, pattern: RegExp): Promise<RegExpExecArray> {
