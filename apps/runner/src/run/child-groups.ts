@@ -28,7 +28,7 @@ function killGroup(leader: number): void {
   try {
     process.kill(-leader, "SIGKILL");
   } catch (error) {
-    // It has just ended, or it was started in our own group, which a signal from the terminal has reached as well.
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    // It has just ended (some systems say "not permitted" while only zombies are left), or it leads no group.
+    if (!(error instanceof Error && "code" in error && (error.code === "ESRCH" || error.code === "EPERM"))) throw error;
   }
 }
