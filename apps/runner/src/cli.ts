@@ -39,10 +39,9 @@ async function runCommand(command: Command, words: readonly string[], context: C
     const action = await command.load();
     return await action(invocation, context);
   } catch (error) {
-    if (error instanceof UsageError) return explain(context, error);
     if (error instanceof StopReason)
       return explain(context, new UsageError(`fleetfoot ${command.name}: ${error.message}.`));
-    throw error;
+    return explain(context, error);
   }
 }
 

@@ -1,5 +1,4 @@
 import { inspect } from "node:util";
-import { StopReason } from "./context.ts";
 import { UsageError } from "./errors.ts";
 
 const REPORT_ADDRESS = "https://github.com/fleetfoot/fleetfoot/issues";
@@ -7,7 +6,6 @@ const REPORT_ADDRESS = "https://github.com/fleetfoot/fleetfoot/issues";
 /** What a failed command prints: what went wrong and what to do about it, each in a sentence, with a line feed at the end. */
 export function explainError(error: unknown): string {
   if (error instanceof UsageError) return sentences(error.message, error.cure);
-  if (error instanceof StopReason) return sentences(`fleetfoot was ${error.message}.`);
   if (!(error instanceof Error)) return reportable(inspect(error));
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
   const failure = code === undefined ? undefined : SYSTEM_FAILURES[code];

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -40,12 +40,16 @@ describe("takeSnapshot", () => {
     await git(["commit", "--quiet", "--message", "first"]);
   }
 
-  async function snapshot(options: { committedOnly?: boolean; directory?: string } = {}): Promise<Snapshot> {
+  async function snapshot(
+    options: { committedOnly?: boolean; directory?: string; stateDirectory?: string } = {},
+  ): Promise<Snapshot> {
     const directory = options.directory ?? project;
     const own = createGit(directory, environment(), new AbortController().signal);
+    const stateDirectory = join(directory, options.stateDirectory ?? ".fleetfoot");
+    await mkdir(stateDirectory, { recursive: true });
     return takeSnapshot({
       project: await readProject(directory, own),
-      stateDirectory: join(directory, ".fleetfoot"),
+      stateDirectory,
       committedOnly: options.committedOnly ?? false,
       git: own,
     });
@@ -110,6 +114,82 @@ describe("takeSnapshot", () => {
     const target = await checkOut(await snapshot());
     expect(await git(["-C", target, "ls-files"])).toBe("a.txt\n");
   });
+
+  it.each(["..x", "a*b", "[ab]", "!odd", "#odd", "deep/er", "back\\slash"])(
+    "never holds the state folder %s, nor the usual one of earlier runs",
+    async (stateDirectory) => {
+      await commit({ "a.txt": "one" });
+      await snapshot();
+      await snapshot({ stateDirectory });
+      const target = await checkOut(await snapshot({ stateDirectory }));
+      expect(await git(["-C", target, "ls-files"])).toBe("a.txt\n");
+    },
+  );
+
+  it("does not take other folders for the state because its name has a wildcard", async () => {
+    await commit({ "a.txt": "one" });
+    await mkdir(join(project, "axb"));
+    await writeFile(join(project, "axb/c.txt"), "one");
+    const target = await checkOut(await snapshot({ stateDirectory: "a*b" }));
+    expect(await git(["-C", target, "ls-files"])).toBe("a.txt\naxb/c.txt\n");
+  });
+
+  it("leaves out what the repository's own list of exclusions and its settings leave out", async () => {
+    await commit({ "a.txt": "one" });
+    await writeFile(join(project, ".git/info/exclude"), "private.txt");
+    await writeFile(join(folder, "excludes"), "other.txt\n");
+    await git(["config", "core.excludesFile", join(folder, "excludes")]);
+    await writeFile(join(project, "private.txt"), "no");
+    await writeFile(join(project, "other.txt"), "no");
+    expect((await snapshot()).hasUncommittedChanges).toBe(false);
+  });
+
+  it("runs the filters and heeds the file modes that the repository is set to", async () => {
+    await commit({ "a.txt": "one", ".gitattributes": "*.up filter=upper\n" });
+    await git(["config", "filter.upper.clean", "tr a-z A-Z"]);
+    await git(["config", "core.fileMode", "false"]);
+    await writeFile(join(project, "b.up"), "text");
+    await chmod(join(project, "a.txt"), 0o755);
+    const target = await checkOut(await snapshot());
+    expect(await readFile(join(target, "b.up"), "utf8")).toBe("TEXT");
+    expect(await git(["-C", target, "ls-files", "--stage", "a.txt"])).toMatch(/^100644 /);
+  });
+
+  it("holds a committed file that a pattern would leave out, and drops a new one as soon as a pattern leaves it out", async () => {
+    await commit({ "kept.log": "one" });
+    await writeFile(join(project, "new.txt"), "one");
+    await snapshot();
+    await writeFile(join(project, ".gitignore"), "*.log\nnew.txt\n");
+    const target = await checkOut(await snapshot());
+    expect(await git(["-C", target, "ls-files"])).toBe(".gitignore\nkept.log\n");
+  });
+
+  it("leaves out a repository without commits, and says so", async () => {
+    await commit({ "a.txt": "one" });
+    await git(["init", "--quiet", "in"]);
+    await git(["init", "--quiet", "one/in two"]);
+    await writeFile(join(project, "b.txt"), "one");
+    const taken = await snapshot();
+    expect(taken.warnings).toEqual([
+      "in is a repository without commits: the jobs do not get it.",
+      "one/in two is a repository without commits: the jobs do not get it.",
+    ]);
+    const target = await checkOut(taken);
+    expect(await git(["-C", target, "ls-files"])).toBe("a.txt\nb.txt\n");
+  });
+
+  it.each(["garbage", ""])(
+    "makes the index anew when it holds '%s', and removes the lock of a killed run",
+    async (text) => {
+      await commit({ "a.txt": "one" });
+      await snapshot();
+      await writeFile(join(project, ".fleetfoot/sources.git/index"), text);
+      await writeFile(join(project, ".fleetfoot/sources.git/index.lock"), "");
+      await writeFile(join(project, "b.txt"), "two");
+      const target = await checkOut(await snapshot());
+      expect(await git(["-C", target, "ls-files"])).toBe("a.txt\nb.txt\n");
+    },
+  );
 
   it("is the same commit when it is taken twice", async () => {
     await commit({ "a.txt": "one" });
