@@ -14,12 +14,6 @@ const PROJECT_ID = 1;
 const NO_COMMIT = { sha1: "0".repeat(40), sha256: "0".repeat(64) };
 
 /**
- * The repository that the jobs fetch from has one branch or tag. Asking for all of them lets git remove those of earlier runs from the
- * working copies, which may have the name of a folder that this one needs: `feat` and `feat/x`.
- */
-const REFSPECS = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
-
-/**
  * Describes the project to the coordinator.
  *
  * @param sha - the commit that the jobs fetch; until it is known, the one that is checked out stands for it
@@ -38,7 +32,6 @@ export function pipelineFacts(project: Project, options: ExecOptions, sha?: stri
       beforeSha: head?.parent || noCommit,
       message: head?.message ?? "",
       objectFormat,
-      refspecs: REFSPECS,
       protected: tag === undefined && (options.protectedBranches ?? [defaultBranch]).includes(ref),
       ...(head === undefined ? {} : { timestamp: head.timestamp, author: `${head.author} <${head.authorEmail}>` }),
     },

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
+import { forgetRefs } from "./forget-refs.ts";
 import type { Project } from "./project.ts";
 import { DEFAULT_STATE_DIRECTORY, isOutside } from "./state-directory.ts";
 
@@ -17,11 +18,13 @@ export async function prepareRepository(
   stateDirectory: string,
 ): Promise<void> {
   await removeRemains(repository);
+  const head = `ref: ${ref}\n`;
+  if ((await readIfThere(join(repository, "HEAD"))) !== head) await forgetRefs(join(stateDirectory, "builds"));
   await Promise.all(
     ["objects/info", "refs/heads", "info"].map((folder) => mkdir(join(repository, folder), { recursive: true })),
   );
   await Promise.all([
-    writeFile(join(repository, "HEAD"), `ref: ${ref}\n`),
+    writeFile(join(repository, "HEAD"), head),
     writeFile(join(repository, "config"), configOf(project)),
     writeFile(join(repository, "info/exclude"), await excludedPatterns(project, stateDirectory)),
     project.objectsDirectory === undefined
