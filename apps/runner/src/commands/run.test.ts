@@ -122,6 +122,21 @@ describe("fleetfoot run", () => {
     expect(await runner.finish()).toBe(0);
   });
 
+  it("CP A10: renews a token that is due, writes it into the file and goes on with it", async () => {
+    await using world = await runnerWorld();
+    const hour = 3_600_000;
+    const token = await world.configure({
+      runner: `token_obtained_at = ${new Date(Date.now() - 76 * hour).toISOString()}\ntoken_expires_at = ${new Date(Date.now() + 24 * hour).toISOString()}`,
+    });
+    const renewed = world.server.nextRequest(({ path }) => path.endsWith("reset_authentication_token"));
+    const runner = world.start();
+    await renewed;
+    expect((await world.coordinator.addJob(shellJob("echo with the new token")).finished).status).toBe("success");
+    expect(await readFile(world.configPath, "utf8")).not.toContain(token);
+    expect(runner.context.complained()).not.toContain(token);
+    expect(await runner.finish()).toBe(0);
+  });
+
   it("refuses a second run with the same configuration, naming the first one's process", async () => {
     await using world = await runnerWorld();
     await world.configure();

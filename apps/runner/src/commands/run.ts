@@ -2,6 +2,8 @@ import { unwatchFile, watchFile } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Logger } from "@fleetfoot/coordinator-client";
+import { sleep } from "@fleetfoot/coordinator-client/retry";
+import type { RunnerConfig } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
 import { type ConfigFile, configPath, loadConfig } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
@@ -9,7 +11,8 @@ import { makeEmptyFolder } from "../empty-folder.ts";
 import { UsageError } from "../errors.ts";
 import { acquireLock, type Lock, LockedError } from "../lock.ts";
 import { createProcessLog } from "../process-log.ts";
-import { type RunnerProcess, startRunnerProcess } from "../run/runner-process.ts";
+import { startTokenRotation } from "../run/rotate-tokens.ts";
+import { startRunnerProcess } from "../run/runner-process.ts";
 import { loadSystemId } from "../system-id.ts";
 
 const RELOAD_CHECK_MS = 3000;
@@ -30,9 +33,10 @@ export const run: CommandAction = async (invocation, context) => {
   try {
     await makeEmptyFolder(stateDirectory);
     tellProblems(file, logger);
+    const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
     const runnerProcess = startRunnerProcess({
       config: file.config,
-      systemId: await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) }),
+      systemId,
       workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
       stateDirectory,
       environment: context.environment,
@@ -44,11 +48,21 @@ export const run: CommandAction = async (invocation, context) => {
       runners: file.config.runners.length,
       concurrent: file.config.concurrent,
     });
-    const endReloading = reloadOnChange({ path, context, logger, runnerProcess });
+    const rotation = startTokenRotation(file.config, {
+      path,
+      environment: context.environment,
+      systemId,
+      logger,
+      onRotated: () => reloading.now(),
+      now: Date.now,
+      sleep,
+    });
+    const reloading = reloadOnChange({ path, context, logger, users: [runnerProcess, rotation] });
     try {
       return (await runnerProcess.stopped) ? 0 : 1;
     } finally {
-      endReloading();
+      reloading.end();
+      rotation.stop();
     }
   } finally {
     await rm(stateDirectory, { recursive: true, force: true });
@@ -79,13 +93,13 @@ function reloadOnChange(watch: {
   readonly path: string;
   readonly context: CliContext;
   readonly logger: Logger;
-  readonly runnerProcess: RunnerProcess;
-}): () => void {
-  const { path, context, logger, runnerProcess } = watch;
+  readonly users: readonly { update(config: RunnerConfig): void }[];
+}): { readonly now: () => void; readonly end: () => void } {
+  const { path, context, logger, users } = watch;
   const load = async (): Promise<void> => {
     try {
       const file = await loadConfig(path, context.environment);
-      runnerProcess.update(file.config);
+      for (const user of users) user.update(file.config);
       tellProblems(file, logger);
       logger.info("Configuration loaded", {
         config: path,
@@ -101,9 +115,12 @@ function reloadOnChange(watch: {
     if (now.mtimeMs !== before.mtimeMs) reload();
   });
   const endSignal = context.stop.onReload(reload);
-  return () => {
-    unwatchFile(path);
-    endSignal();
+  return {
+    now: reload,
+    end: () => {
+      unwatchFile(path);
+      endSignal();
+    },
   };
 }
 

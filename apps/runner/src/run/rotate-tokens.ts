@@ -10,6 +10,8 @@ import { type RunnerConfig, type RunnerEntry, updateRunners } from "@fleetfoot/r
 import { loadConfig, saveConfig } from "../config-file.ts";
 import { connect } from "./connect.ts";
 
+const neverAborted = new AbortController().signal;
+
 /** How soon a reset that failed is tried again. */
 const RETRY_MS = 60_000;
 /** The longest time that one timer can wait. */
@@ -23,6 +25,7 @@ export interface TokenRotationOptions {
   readonly logger: Logger;
   /** Told when a new token is in the file. */
   readonly onRotated: () => void;
+  /** Ends the wait for the next token. An exchange that has begun is brought to its end. */
   readonly signal: AbortSignal;
   readonly now: () => number;
   /** Resolves after a time; rejects with the signal's reason. */
@@ -56,26 +59,42 @@ export async function rotateTokens(config: RunnerConfig, options: TokenRotationO
   }
 }
 
+/** Rotation that goes on over changes of the configuration. */
+export interface TokenRotation {
+  update(config: RunnerConfig): void;
+  stop(): void;
+}
+
+/** Rotates the tokens of a configuration until it is stopped; one round is over before the next begins, so no token is exchanged twice. */
+export function startTokenRotation(config: RunnerConfig, options: Omit<TokenRotationOptions, "signal">): TokenRotation {
+  let waiting = new AbortController();
+  let round = Promise.resolve();
+  const start = (next: RunnerConfig): void => {
+    waiting.abort();
+    waiting = new AbortController();
+    const { signal } = waiting;
+    round = round
+      .then(() => rotateTokens(next, { ...options, signal }))
+      .catch((error: unknown) => options.logger.error("Tokens are not renewed any longer", { error }));
+  };
+  start(config);
+  return { update: start, stop: () => waiting.abort() };
+}
+
 async function rotate(runner: RunnerEntry, options: TokenRotationOptions): Promise<boolean> {
-  const { systemId, logger, signal, onRotated } = options;
+  const { systemId, logger, onRotated } = options;
   const client = (options.connect ?? ((entry) => connect(entry, logger)))(runner);
   try {
-    const { runner: renewed } = await client.resetRunnerToken(
-      { token: new Secret(runner.token), systemId },
-      { signal },
-    );
+    const { runner: renewed } = await client.resetRunnerToken({ token: new Secret(runner.token), systemId });
     if (renewed === undefined) return false;
     // The old token is dead now, so the new one must not get lost, however long the disk stays full.
-    while (!(await keep(runner, renewed, options))) await options.sleep(RETRY_MS, signal);
+    while (!(await keep(runner, renewed, options))) await options.sleep(RETRY_MS, neverAborted);
     logger.info("The runner's token was renewed", {
       runner: shortToken(renewed.token.reveal()),
       runner_name: runner.name,
     });
     onRotated();
     return true;
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    return false;
   } finally {
     await client.close();
   }
