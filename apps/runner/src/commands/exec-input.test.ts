@@ -84,6 +84,19 @@ describe("fleetfoot exec with odd files", () => {
   });
 });
 
+describe("fleetfoot exec outside of a repository", () => {
+  it("finds the files that rules and includes ask for, and runs the jobs", async () => {
+    await using project = await testProject({});
+    const directory = join(project.directory, "..", "plain");
+    await mkdir(join(directory, "ci"), { recursive: true });
+    await writeFile(join(directory, ".gitlab-ci.yml"), "include: ['ci/*.yml']\n");
+    await writeFile(join(directory, "ci/a.yml"), "a: { script: [echo ran], rules: [{ exists: [ci/a.yml] }] }\n");
+    const run = await project.exec(["-C", directory]);
+    expect(run.printed()).toContain("a | ran\n");
+    expect(run.code).toBe(0);
+  });
+});
+
 describe("fleetfoot exec and its state", () => {
   it("shows nothing new in git status", async () => {
     await using project = await testProject({ ".gitlab-ci.yml": HELLO, ".gitignore": "" });

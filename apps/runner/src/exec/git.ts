@@ -9,6 +9,9 @@ interface GitOptions {
   readonly input?: string;
 }
 
+/** For commands whose complaints are read here: git speaks English, and programs that it starts keep the rest of the locale. */
+export const ENGLISH: Readonly<Record<string, string>> = { LANGUAGE: "en" };
+
 /** git ended with an error. */
 export class GitError extends Error {
   override readonly name = "GitError";

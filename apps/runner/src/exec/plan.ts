@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { type Pipeline, type Problem, resolvePipeline } from "@fleetfoot/ci-config";
 import { pipelineVariables } from "@fleetfoot/local-coordinator";
@@ -9,6 +10,7 @@ import { type PipelineFacts, pipelineFacts } from "./facts.ts";
 import { type Project, readProject } from "./project.ts";
 import { readConfiguration } from "./read-configuration.ts";
 import { selectJobs } from "./select.ts";
+import { isOutside } from "./state-directory.ts";
 
 /** What would run. */
 export interface Plan {
@@ -32,7 +34,7 @@ export async function planPipeline(options: ExecOptions, git: Git, signal: Abort
   const resolution = await resolvePipeline({
     file: options.file,
     readFile: (path) => readConfiguration(join(options.directory, path), signal),
-    listFiles: () => listFiles(git),
+    listFiles: () => (project.top === undefined ? listAllFiles(options) : listFiles(git)),
     variables,
     jobNames: options.jobNames,
     signal,
@@ -58,6 +60,14 @@ export function describeProblems(problems: readonly Problem[]): string {
 async function listFiles(git: Git): Promise<readonly string[]> {
   const output = await git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
   return output.split("\0").filter((path) => path !== "");
+}
+
+/** Outside of a repository nothing says what is to be left out, but the state of earlier runs is no part of the project. */
+async function listAllFiles({ directory, stateDirectory }: ExecOptions): Promise<readonly string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && isOutside(relative(stateDirectory, entry.parentPath)))
+    .map((entry) => relative(directory, join(entry.parentPath, entry.name)));
 }
 
 /** Somebody in a subfolder of a repository usually means the pipeline of the whole. */

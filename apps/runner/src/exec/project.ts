@@ -1,5 +1,7 @@
+import { realpath } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { GitError, type Git } from "./git.ts";
+import { UsageError } from "../errors.ts";
+import { ENGLISH, GitError, type Git } from "./git.ts";
 
 /** The project as git knows it. A folder outside any repository has neither commit nor branch. */
 export interface Project {
@@ -7,10 +9,12 @@ export interface Project {
   readonly directory: string;
   /** Absolute path of the objects of the repository that the folder belongs to. */
   readonly objectsDirectory: string | undefined;
-  /** Absolute path of the top of the repository that the folder belongs to. */
+  /** Absolute path of the top of the repository that the folder belongs to; undefined outside of any. */
   readonly top: string | undefined;
   /** Whether the folder is the top of its repository. */
   readonly isRepositoryTop: boolean;
+  /** Path from the top to the folder, with a slash at its end; empty at the top. */
+  readonly prefix: string;
   /** Absolute path of the patterns that the repository leaves out for this user alone; the file need not be there. */
   readonly excludeFile: string | undefined;
   /** Absolute path of the list of commits where the history was cut off; there is such a file only in a shallow clone. */
@@ -55,6 +59,7 @@ export async function readProject(directory: string, git: Git): Promise<Project>
       objectsDirectory: undefined,
       top: undefined,
       isRepositoryTop: false,
+      prefix: "",
       excludeFile: undefined,
       shallowFile: undefined,
       objectFormat: "sha1",
@@ -70,7 +75,7 @@ export async function readProject(directory: string, git: Git): Promise<Project>
   return {
     directory,
     ...place,
-    top: resolve(directory, place.toTop),
+    top: place.toTop === "" ? directory : resolve(await realpath(directory), place.toTop),
     isRepositoryTop: place.toTop === "",
     fileSettings: remotes.fileSettings,
     head,
@@ -81,24 +86,37 @@ export async function readProject(directory: string, git: Git): Promise<Project>
   };
 }
 
-interface Place extends Pick<Project, "objectsDirectory" | "excludeFile" | "shallowFile" | "objectFormat"> {
+interface Place extends Pick<Project, "objectsDirectory" | "excludeFile" | "shallowFile" | "objectFormat" | "prefix"> {
   /** For example `../../`; empty at the top. */
   readonly toTop: string;
 }
 
 async function findRepository(git: Git): Promise<Place | undefined> {
   const files = ["objects", "info/exclude", "shallow"].flatMap((name) => ["--git-path", name]);
-  const answer = await orUndefined(
-    git(["rev-parse", "--path-format=absolute", ...files, "--show-object-format", "--show-cdup"]),
-  );
-  if (answer === undefined) return undefined;
-  const [objectsDirectory, excludeFile, shallowFile, objectFormat, toTop = ""] = answer.split("\n");
+  let answer: string;
+  try {
+    answer = await git(
+      ["rev-parse", "--path-format=absolute", ...files, "--show-object-format", "--show-cdup", "--show-prefix"],
+      {
+        environment: ENGLISH,
+      },
+    );
+  } catch (error) {
+    if (!(error instanceof GitError)) throw error;
+    if (error.output.includes("not a git repository")) return undefined;
+    throw new UsageError(`git cannot read the repository: ${error.output.trim()}`, {
+      cure: "Mend what git names, and try again.",
+      cause: error,
+    });
+  }
+  const [objectsDirectory, excludeFile, shallowFile, objectFormat, toTop = "", prefix = ""] = answer.split("\n");
   return {
     objectsDirectory,
     excludeFile,
     shallowFile,
     objectFormat: objectFormat === "sha256" ? "sha256" : "sha1",
     toTop,
+    prefix,
   };
 }
 

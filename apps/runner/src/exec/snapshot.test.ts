@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -106,6 +106,32 @@ describe("takeSnapshot", () => {
     await commit({ "a.txt": "one", "inner/b.txt": "two" });
     const target = await checkOut(await snapshot({ directory: join(project, "inner") }));
     expect(await git(["-C", target, "ls-files"])).toBe("b.txt\n");
+  });
+
+  it("leaves out of a folder what patterns above it leave out, also when a link leads there", async () => {
+    await mkdir(join(project, "inner"));
+    await commit({ ".gitignore": "*.log\n", "a.txt": "one", "inner/b.txt": "two", "inner/c.txt": "three" });
+    await writeFile(join(project, ".git/info/exclude"), "/inner/private.txt\n");
+    for (const name of ["x.log", "private.txt", "new.txt"]) await writeFile(join(project, "inner", name), "x");
+    await rm(join(project, "inner/c.txt"));
+    await symlink(join(project, "inner"), join(folder, "link"));
+    for (const directory of [join(project, "inner"), join(folder, "link")]) {
+      const taken = await snapshot({ directory });
+      const target = await checkOut(taken);
+      expect(await git(["-C", target, "ls-files"])).toBe("b.txt\nnew.txt\n");
+      expect(await taken.blobIdOf("b.txt")).toBe((await git(["hash-object", "inner/b.txt"])).trim());
+    }
+  });
+
+  it("does not take a repository for a plain folder because git refuses to read it", async () => {
+    await commit({ "a.txt": "one" });
+    const foreign = createGit(
+      project,
+      { ...environment(), GIT_TEST_ASSUME_DIFFERENT_OWNER: "1" },
+      new AbortController().signal,
+    );
+    await expect(readProject(project, foreign)).rejects.toThrow(UsageError);
+    await expect(readProject(project, foreign)).rejects.toThrow("safe.directory");
   });
 
   it("never holds its own state folder, ignored or not", async () => {

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { GitError, type Git } from "./git.ts";
+import { ENGLISH, GitError, type Git } from "./git.ts";
 import type { Project, Setting } from "./project.ts";
 import { prepareRepository } from "./sources-repository.ts";
 
@@ -41,7 +41,7 @@ export async function takeSnapshot(options: {
   const own = createOwnGit(git, repository, project);
 
   const head = project.isRepositoryTop ? project.head : undefined;
-  const warnings: string[] = [];
+  const warnings = new Set<string>();
   const sha =
     committedOnly && head !== undefined
       ? head.sha
@@ -51,7 +51,7 @@ export async function takeSnapshot(options: {
     repositoryUrl: pathToFileURL(repository).href,
     sha,
     hasUncommittedChanges: head !== undefined && sha !== head.sha,
-    warnings,
+    warnings: [...warnings],
     blobIdOf: (path) => blobIdOf(own, sha, path),
   };
 }
@@ -59,7 +59,7 @@ export async function takeSnapshot(options: {
 function createOwnGit(git: Git, repository: string, project: Project): Git {
   const settings = settingsEnvironment(project.fileSettings);
   return (args, { environment, ...more } = {}) =>
-    git([`--git-dir=${repository}`, `--work-tree=${project.directory}`, ...args], {
+    git([`--git-dir=${repository}`, `--work-tree=${project.top ?? project.directory}`, ...args], {
       ...more,
       environment: { ...settings, ...environment },
     });
@@ -87,15 +87,14 @@ async function withSoundIndex<T>(repository: string, action: () => Promise<T>): 
 }
 
 /** Puts everything into the index that git does not leave out. */
-async function addFiles(own: Git, warnings: string[]): Promise<void> {
+async function addFiles(own: Git, warnings: Set<string>): Promise<void> {
   const leftOut: string[] = [];
   for (;;) {
     try {
-      await own(["add", "--all", "--", ".", ...leftOut.map((path) => `:(exclude,literal)${path}`)], {
-        // Says in English what is read below, and leaves the rest of the locale to the user's filters.
-        environment: { LANGUAGE: "en" },
+      await own(["add", "--all", "--", ".", ...leftOut.map((path) => `:(exclude,top,literal)${path}`)], {
+        environment: ENGLISH,
       });
-      warnings.push(...leftOut.map((path) => `${path} is a repository without commits: the jobs do not get it.`));
+      for (const path of leftOut) warnings.add(`${path} is a repository without commits: the jobs do not get it.`);
       return;
     } catch (error) {
       const path = error instanceof GitError ? repositoryWithoutCommits(error.output) : undefined;
@@ -113,12 +112,12 @@ async function commitWorkingTree(
   own: Git,
   project: Project,
   head: Project["head"],
-  warnings: string[],
+  warnings: Set<string>,
 ): Promise<string> {
   // What is committed takes part though a pattern would leave it out; what a new pattern leaves out does so no more.
-  if (head !== undefined) await own(["read-tree", "--reset", head.sha]);
+  if (project.head !== undefined) await own(["read-tree", "--reset", project.head.sha]);
   await addFiles(own, warnings);
-  const tree = (await own(["write-tree"])).trim();
+  const tree = (await own(["write-tree", ...(project.prefix === "" ? [] : [`--prefix=${project.prefix}`])])).trim();
   if (tree === head?.tree) return head.sha;
   const author = project.head?.author ?? "Fleetfoot";
   const email = project.head?.authorEmail ?? "fleetfoot@localhost";
@@ -141,6 +140,6 @@ async function commitWorkingTree(
 }
 
 async function blobIdOf(own: Git, sha: string, path: string): Promise<string | undefined> {
-  const line = await own(["ls-tree", "-z", sha, "--", path]);
+  const line = await own(["ls-tree", "--full-tree", "-z", sha, "--", path]);
   return /^\d+ blob ([0-9a-f]+)\t/.exec(line)?.[1];
 }

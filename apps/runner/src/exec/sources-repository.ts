@@ -63,11 +63,12 @@ function configOf({ objectFormat }: Project): string {
 /** The user's own patterns for the repository, and the folders for the state: this run's, and the one that others use. */
 async function excludedPatterns(project: Project, stateDirectory: string): Promise<string> {
   const own = project.excludeFile === undefined ? undefined : await readIfThere(project.excludeFile);
-  const place = relative(await realpath(project.directory), await realpath(stateDirectory));
+  const top = await realpath(project.top ?? project.directory);
+  const place = relative(top, await realpath(stateDirectory));
   // The last pattern that matches decides, so ours come last.
   return [
     own ?? "",
-    `/${DEFAULT_STATE_DIRECTORY}/`,
+    `/${escapePattern(project.prefix)}${DEFAULT_STATE_DIRECTORY}/`,
     ...(isOutside(place) ? [] : [`/${escapePattern(place)}/`]),
     "",
   ].join("\n");
