@@ -58,12 +58,11 @@ describe("openConnections", () => {
   it("closes those of a removed runner with a job only when the job has ended", async () => {
     const entry = entryOf("glrt-a");
     const socket = await connect(entry);
-    const held = connections.of(entry)?.hold();
+    const connection = connections.of(entry);
+    const held = connection?.hold();
     const closed = once(socket, "close");
     connections.keepOnly([]);
-    const answer = await connections
-      .of(entry)
-      ?.client.requestJob({ token: new Secret("x"), systemId: "s_0a1b2c3d4e5f" });
+    const answer = await connection?.client.requestJob({ token: new Secret("x"), systemId: "s_0a1b2c3d4e5f" });
     expect(answer).toMatchObject({ status: 204 });
     held?.release();
     await closed;
