@@ -17,6 +17,8 @@ export interface Project {
   readonly prefix: string;
   /** Absolute path of the patterns that the repository leaves out for this user alone; the file need not be there. */
   readonly excludeFile: string | undefined;
+  /** Absolute path of the patterns of what is checked out; there is such a file only in a sparse checkout. */
+  readonly sparseFile: string | undefined;
   /** Absolute path of the list of commits where the history was cut off; there is such a file only in a shallow clone. */
   readonly shallowFile: string | undefined;
   readonly objectFormat: "sha1" | "sha256";
@@ -61,6 +63,7 @@ export async function readProject(directory: string, git: Git): Promise<Project>
       isRepositoryTop: false,
       prefix: "",
       excludeFile: undefined,
+      sparseFile: undefined,
       shallowFile: undefined,
       objectFormat: "sha1",
       fileSettings: [],
@@ -86,13 +89,16 @@ export async function readProject(directory: string, git: Git): Promise<Project>
   };
 }
 
-interface Place extends Pick<Project, "objectsDirectory" | "excludeFile" | "shallowFile" | "objectFormat" | "prefix"> {
+interface Place extends Pick<
+  Project,
+  "objectsDirectory" | "excludeFile" | "sparseFile" | "shallowFile" | "objectFormat" | "prefix"
+> {
   /** For example `../../`; empty at the top. */
   readonly toTop: string;
 }
 
 async function findRepository(git: Git): Promise<Place | undefined> {
-  const files = ["objects", "info/exclude", "shallow"].flatMap((name) => ["--git-path", name]);
+  const files = ["objects", "info/exclude", "info/sparse-checkout", "shallow"].flatMap((name) => ["--git-path", name]);
   let answer: string;
   try {
     answer = await git(
@@ -109,10 +115,12 @@ async function findRepository(git: Git): Promise<Place | undefined> {
       cause: error,
     });
   }
-  const [objectsDirectory, excludeFile, shallowFile, objectFormat, toTop = "", prefix = ""] = answer.split("\n");
+  const [objectsDirectory, excludeFile, sparseFile, shallowFile, objectFormat, toTop = "", prefix = ""] =
+    answer.split("\n");
   return {
     objectsDirectory,
     excludeFile,
+    sparseFile,
     shallowFile,
     objectFormat: objectFormat === "sha256" ? "sha256" : "sha1",
     toTop,
@@ -152,7 +160,7 @@ interface ConfigFacts {
 
 const REMOTE_SETTINGS = String.raw`remote\.origin\.url|init\.defaultbranch`;
 /** Only what concerns files: settings that say where the repository lies would lead our own one back to it. */
-const FILE_SETTINGS = String.raw`core\.(excludesfile|attributesfile|filemode|ignorecase|precomposeunicode|symlinks)|filter\..*`;
+const FILE_SETTINGS = String.raw`core\.(excludesfile|attributesfile|filemode|ignorecase|precomposeunicode|sparsecheckout|sparsecheckoutcone|symlinks)|filter\..*`;
 
 async function readConfigFacts(git: Git): Promise<ConfigFacts> {
   const [answer, head] = await Promise.all([

@@ -19,6 +19,9 @@ describe("takeSnapshot", () => {
     PATH: process.env["PATH"] ?? "",
     HOME: folder,
     GIT_CONFIG_NOSYSTEM: "1",
+    // What git says is read in places; the language of the user must not matter.
+    LANG: "C.UTF-8",
+    LANGUAGE: "de",
     GIT_AUTHOR_NAME: "A",
     GIT_AUTHOR_EMAIL: "a@example.org",
     GIT_COMMITTER_NAME: "A",
@@ -188,6 +191,22 @@ describe("takeSnapshot", () => {
     await writeFile(join(project, ".gitignore"), "*.log\nnew.txt\n");
     const target = await checkOut(await snapshot());
     expect(await git(["-C", target, "ls-files"])).toBe(".gitignore\nkept.log\n");
+  });
+
+  it("holds the files that a sparse checkout left in the repository", async () => {
+    await mkdir(join(project, "in"));
+    await mkdir(join(project, "out"));
+    await commit({ "in/a.txt": "one", "out/b.txt": "two" });
+    await git(["sparse-checkout", "set", "in"]);
+    expect((await snapshot()).hasUncommittedChanges).toBe(false);
+    await writeFile(join(project, "in/a.txt"), "changed");
+    const target = await checkOut(await snapshot());
+    expect(await git(["-C", target, "ls-files"])).toBe("in/a.txt\nout/b.txt\n");
+    expect(await readFile(join(target, "in/a.txt"), "utf8")).toBe("changed");
+    await git(["sparse-checkout", "disable"]);
+    await rm(join(project, "out/b.txt"));
+    const whole = await checkOut(await snapshot());
+    expect(await git(["-C", whole, "ls-files"])).toBe("in/a.txt\n");
   });
 
   it("leaves out a repository without commits, and says so", async () => {

@@ -30,6 +30,7 @@ export async function prepareRepository(
     project.objectsDirectory === undefined
       ? rm(join(repository, "objects/info/alternates"), { force: true })
       : writeFile(join(repository, "objects/info/alternates"), `${project.objectsDirectory}\n`),
+    copyOrRemove(project.sparseFile, join(repository, "info/sparse-checkout")),
     copyOrRemove(project.shallowFile, join(repository, "shallow")),
   ]);
 }
