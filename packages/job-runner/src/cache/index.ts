@@ -4,3 +4,4 @@ export type { OpenRemoteCacheOptions } from "./open-remote-cache.ts";
 export { restoreCaches } from "./restore.ts";
 export { saveCaches } from "./save.ts";
 export type { CacheArchiver, CacheEvent, CacheStageOptions, RemoteCache, SaveCachesOptions } from "./types.ts";
+export { KeptTrees } from "./kept-trees.ts";

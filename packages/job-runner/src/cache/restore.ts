@@ -28,13 +28,18 @@ import type { CacheStageOptions } from "./types.ts";
  * @throws the signal's reason when it aborts
  */
 export async function restoreCaches(options: CacheStageOptions): Promise<void> {
+  const restored: { readonly entry: JobCache; readonly archivePath: string }[] = [];
   for (const [index, entry] of options.entries.entries()) {
     options.signal.throwIfAborted();
-    if (hasFiles(entry)) await restoreEntry(options, entry, index);
+    const archivePath = hasFiles(entry) ? await restoreEntry(options, entry, index) : undefined;
+    if (archivePath === undefined) await options.keptTrees?.remove(entry);
+    else restored.push({ entry, archivePath });
   }
+  await options.keptTrees?.remember(restored);
 }
 
-async function restoreEntry(options: CacheStageOptions, entry: JobCache, index: number): Promise<void> {
+/** @returns path of the archive that was restored, or `undefined` when there was none */
+async function restoreEntry(options: CacheStageOptions, entry: JobCache, index: number): Promise<string | undefined> {
   const { job, lookup, lookupContent, hashKeys, log, events = () => {} } = options;
   const { key, fallback_keys: fallbackKeys } = entry;
   const resolved = resolveCacheKeys({ key, fallbackKeys, job, lookup, lookupContent, hashKeys });
@@ -42,20 +47,22 @@ async function restoreEntry(options: CacheStageOptions, entry: JobCache, index: 
   for (const warning of resolved.warnings) log.warning(`Cache: ${warning}`);
   if (!policyAllows(entry, "pull", options)) {
     log.plain(`Not restoring cache ${readable}: its policy only saves`);
-    return;
+    return undefined;
   }
 
   const names = resolved.primary === undefined ? resolved.fallbacks : [resolved.primary, ...resolved.fallbacks];
   for (const name of names) {
-    const bytes = await tryName(options, entry, locate(options, name));
+    const location = locate(options, name);
+    const bytes = await tryName(options, entry, location);
     if (bytes === undefined) continue;
     events({ kind: "hit", entry: index, key: name.readable, bytes });
-    return;
+    return location.localPath;
   }
   log.plain(
     `No cache for ${readable}${names.length > 1 ? ` or its ${names.length - 1} fallback keys` : ""}, going on without`,
   );
   events({ kind: "miss", entry: index, key: readable });
+  return undefined;
 }
 
 /** @returns the length of the archive, or `undefined` when it is absent or cannot be used */
@@ -74,6 +81,11 @@ async function tryName(
     }
     const metadata = await readMetadata(location.localPath);
     if (!acceptsPlatform(options, key, metadata)) return undefined;
+    if (await options.keptTrees?.isRestored(entry, location.localPath)) {
+      log.info(`Restored cache ${key}: the files of the job before are unchanged`);
+      return found.bytes;
+    }
+    await options.keptTrees?.remove(entry);
     const entries = await extract(options, location);
     log.info(`Restored cache ${key}: ${entries} entries from ${formatBytes(found.bytes)}, ${found.from}`);
     await tellOtherWriter(options, entry, key, metadata);

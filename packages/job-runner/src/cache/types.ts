@@ -2,6 +2,7 @@ import type { createArchive, extractArchive, selectFiles } from "@fleetfoot/cach
 import type { CacheStore } from "@fleetfoot/cache-backend";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import type { KeptTrees } from "./kept-trees.ts";
 import type { JobLog } from "../job-log.ts";
 
 /** What the two cache stages of a job work with. */
@@ -20,6 +21,8 @@ export interface CacheStageOptions {
   readonly cacheDirectory: string;
   /** Where caches lie beyond this host. @default caches stay on this host */
   readonly store?: RemoteCache | undefined;
+  /** Caches that the working copy holds already. @default it holds none */
+  readonly keptTrees?: KeptTrees | undefined;
   /** Whether names are hashes of keys, the flag `FF_HASH_CACHE_KEYS`. */
   readonly hashKeys: boolean;
   /** Of the place where the scripts run, spelled as in `CI_RUNNER_EXECUTABLE_ARCH`: `linux`, `amd64`. */

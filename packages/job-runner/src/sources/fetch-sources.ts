@@ -5,6 +5,7 @@ import type { PreparedJob } from "../job-context.ts";
 import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
 import { parseBoolean } from "../variables/settings.ts";
 import { forgetFetch, isFetched, rememberFetch } from "./fetched-before.ts";
+import { KeptTrees } from "../cache/index.ts";
 import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
 import { openGit } from "./git.ts";
 import type { Git } from "./git.ts";
@@ -63,6 +64,7 @@ interface SourceSettings {
   readonly checkout: boolean;
   readonly cleanFlags: readonly string[];
   readonly skipClean: boolean;
+  readonly hasOwnCleanFlags: boolean;
   readonly userSkipsSmudge: boolean;
   readonly submodules: ReturnType<typeof readSubmoduleSettings>;
 }
@@ -77,9 +79,14 @@ function readSettings({ variables, payload }: PreparedJob): SourceSettings {
     checkout: parseBoolean(lookup("GIT_CHECKOUT") ?? "") ?? true,
     cleanFlags,
     skipClean,
+    hasOwnCleanFlags: flags !== "",
     userSkipsSmudge,
     submodules: readSubmoduleSettings(lookup, { depth: payload.git_info.depth ?? 0, cleanFlags, skipClean }),
   };
+}
+
+function keptTrees(job: PreparedJob): KeptTrees {
+  return new KeptTrees(job.environment.workspace.directories.project, job.payload.id);
 }
 
 function accessOf({ payload, runner, variables, plan }: PreparedJob): RepositoryAccess {
@@ -205,7 +212,10 @@ async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, be
   job.log.notice(`Checking out ${sha.slice(0, 8)} as detached HEAD (ref is ${ref})...`);
   await git.run(["-c", "submodule.recurse=false", "checkout", "-f", "-q", sha]);
   // What was empty holds nothing now but the checkout.
-  if (!settings.skipClean && !before.empty) await git.run(["clean", ...settings.cleanFlags]);
+  if (settings.skipClean || before.empty) return;
+  // Flags of the job's own may mean to clean away just these.
+  const kept = settings.hasOwnCleanFlags ? [] : await keptTrees(job).choose(job.payload.cache);
+  await git.run(["clean", ...settings.cleanFlags, ...kept.flatMap((path) => ["-e", `/${path}`])]);
 }
 
 /** Git tells the helpers of the host about credentials that worked; this makes them forget the job's. */

@@ -1,3 +1,4 @@
+import { KeptTrees } from "../cache/index.ts";
 import type { CacheStageOptions } from "../cache/index.ts";
 import type { PreparedJob } from "../job-context.ts";
 import { goArchitecture, goPlatform } from "../variables/collect-variables.ts";
@@ -13,6 +14,7 @@ export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions>
     lookupContent: variables.lookupContent,
     environment: await stageEnvironment(job),
     projectDirectory: environment.workspace.directories.project,
+    keptTrees: new KeptTrees(environment.workspace.directories.project, payload.id),
     cacheDirectory: environment.workspace.directories.cache,
     ...(cacheStore === undefined ? {} : { store: cacheStore }),
     hashKeys: plan.flags.FF_HASH_CACHE_KEYS,

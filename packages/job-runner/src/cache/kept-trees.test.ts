@@ -1,0 +1,104 @@
+import { readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
+
+import { createRepository } from "../test-support/git-repository.ts";
+import type { GitRepository } from "../test-support/git-repository.ts";
+import { helloJob, openHarness, plain, script } from "../test-support/job-harness.ts";
+import type { Harness } from "../test-support/job-harness.ts";
+
+const UNCHANGED = "the files of the job before are unchanged";
+
+describe("a cache that the working copy holds already", () => {
+  let harness: Harness;
+  let repository: GitRepository;
+  let sha: string;
+  beforeEach(async () => {
+    harness = await openHarness();
+    repository = await createRepository(join(harness.root, "origin"));
+    sha = await repository.commit({ "a.txt": "one", ".gitignore": "vendor/\n" });
+    await harness.run(job("mkdir vendor; echo lib > vendor/lib; ln -s lib vendor/link"));
+    await harness.run(job("cat vendor/lib"));
+  });
+  afterEach(() => harness.dispose());
+
+  function job(lines: string, changes: Partial<JobPayload> = {}, variables: readonly JobVariable[] = []): JobPayload {
+    const base = helloJob();
+    return {
+      ...base,
+      allow_git_fetch: true,
+      git_info: { ...base.git_info, repo_url: repository.url, sha, refspecs: ["+refs/heads/*:refs/remotes/origin/*"] },
+      variables: [...base.variables.filter(({ key }) => key !== "GIT_STRATEGY"), ...variables],
+      cache: [{ key: "gems", paths: ["vendor/"] }],
+      steps: script(lines),
+      ...changes,
+    };
+  }
+  const vendor = (name = ""): string => join(harness.root, "builds", "AbCdEfGhI", "0", "project-1", "vendor", name);
+
+  it("is not written again", async () => {
+    const { ino } = await stat(vendor("lib"));
+    const run = await harness.run(job("cat vendor/lib vendor/link"));
+    expect(plain(run.log)).toContain(UNCHANGED);
+    expect(plain(run.log)).toContain("lib\nlib\n");
+    expect((await stat(vendor("lib"))).ino).toBe(ino);
+  });
+
+  it("lets a new commit be checked out all the same", async () => {
+    sha = await repository.commit({ "a.txt": "two" });
+    const run = await harness.run(job("cat a.txt vendor/lib"));
+    expect(plain(run.log)).toContain(UNCHANGED);
+    expect(plain(run.log)).toContain("twolib\n");
+  });
+
+  it.each([
+    { what: "changed", lines: "echo other > vendor/lib" },
+    {
+      what: "changed without a trace in its times",
+      lines: "touch -r vendor/lib t; printf bil > vendor/lib; touch -r t vendor/lib",
+    },
+    { what: "added", lines: "touch vendor/extra" },
+    { what: "removed", lines: "rm vendor/lib" },
+    { what: "made executable", lines: "chmod +x vendor/lib" },
+    { what: "turned into a link", lines: "ln -sf /etc/passwd vendor/lib" },
+  ])("is restored from its archive when a file was $what", async ({ lines }) => {
+    await harness.run(job(lines, { cache: [{ key: "gems", paths: ["vendor/"], policy: "pull" }] }));
+    const run = await harness.run(job("true"));
+    expect(plain(run.log)).not.toContain(UNCHANGED);
+    expect((await readdir(vendor())).sort()).toEqual(["lib", "link"]);
+    expect(await readFile(vendor("lib"), "utf8")).toBe("lib\n");
+    expect((await stat(vendor("lib"))).mode & 0o777).toBe(0o644);
+  });
+
+  it("is restored anew when somebody else saved another archive", async () => {
+    const archive = join(harness.root, "cache", "project-1", "gems", "cache.zip");
+    await writeFile(archive, await readFile(archive));
+    const run = await harness.run(job("cat vendor/lib"));
+    expect(plain(run.log)).not.toContain(UNCHANGED);
+    expect(plain(run.log)).toContain("lib\n");
+  });
+
+  it.each([
+    { what: "that does not want it", changes: { cache: [] } },
+    { what: "whose key has no archive", changes: { cache: [{ key: "other", paths: ["vendor/"] }] } },
+    { what: "that only saves it", changes: { cache: [{ key: "gems", paths: ["vendor/"], policy: "push" }] } },
+  ])("is gone for a job $what", async ({ changes }) => {
+    const run = await harness.run(job("test ! -e vendor && echo gone", changes));
+    expect(plain(run.log)).toContain("\ngone\n");
+    expect(run.result.outcome).toBe("success");
+  });
+
+  it("is gone when its archive is", async () => {
+    await rm(join(harness.root, "cache"), { recursive: true });
+    const run = await harness.run(job("test ! -e vendor && echo gone"));
+    expect(plain(run.log)).toContain("\ngone\n");
+  });
+
+  it("is cleaned away by a job's own flags", async () => {
+    const run = await harness.run(job("true", {}, [{ key: "GIT_CLEAN_FLAGS", value: "-ffdx" }]));
+    expect(plain(run.log)).not.toContain(UNCHANGED);
+    expect(await readFile(vendor("lib"), "utf8")).toBe("lib\n");
+  });
+});

@@ -1,0 +1,119 @@
+import { lstat, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { JobCache } from "@fleetfoot/coordinator-client";
+
+import { treeDigest } from "./tree-digest.ts";
+
+/** In the repository's own folder, so that it goes when the repository goes. */
+const RECORD = ".git/fleetfoot-restored";
+/** Paths that mean just themselves, to git's patterns as to the cache, and that lie in the project. */
+const LITERAL_PATH = /^(?!\.{1,2}\/?$|\.git\/?$)[\w.@+-]+\/?$/;
+
+/** What was restored into a working copy from one archive. */
+interface RestoredTree {
+  readonly paths: readonly string[];
+  /** Tells this archive from every other one that lay or will lie in its place. */
+  readonly archive: string;
+  readonly digest: string;
+}
+
+interface Record {
+  /** The job whose cleaning left exactly these trees in place; undefined after its restore. */
+  readonly job: number | undefined;
+  readonly trees: readonly RestoredTree[];
+}
+
+/**
+ * Caches that are in a working copy already, from the job before. Restoring one that nobody has touched since would write the same files
+ * again, after `git clean` has removed them.
+ */
+export class KeptTrees {
+  readonly #project: string;
+  readonly #job: number;
+
+  /** @param job - id of the job that the working copy is for now */
+  constructor(project: string, job: number) {
+    this.#project = project;
+    this.#job = job;
+  }
+
+  /**
+   * Chooses what the cleaning of the working copy may leave: trees that this job restores, too, and that are as they were restored.
+   *
+   * @returns their paths, literal and relative to the project
+   */
+  async choose(entries: readonly JobCache[]): Promise<readonly string[]> {
+    const { trees } = await this.#read();
+    const wanted = trees.filter(({ paths }) => entries.some((entry) => isWhole(entry) && sameList(entry.paths, paths)));
+    const kept: RestoredTree[] = [];
+    for (const tree of wanted) if ((await treeDigest(this.#project, tree.paths)) === tree.digest) kept.push(tree);
+    if (trees.length > 0) await this.#write({ job: this.#job, trees: kept });
+    return kept.flatMap(({ paths }) => paths);
+  }
+
+  /** Whether what an entry would get from an archive is there already. */
+  async isRestored(entry: JobCache, archivePath: string): Promise<boolean> {
+    const tree = await this.#keptOf(entry);
+    return (
+      tree !== undefined &&
+      tree.archive === (await archiveIdentity(archivePath)) &&
+      tree.digest === (await treeDigest(this.#project, tree.paths))
+    );
+  }
+
+  /** Removes what the cleaning left for an entry, because it gets something else, or nothing. */
+  async remove(entry: JobCache): Promise<void> {
+    const tree = await this.#keptOf(entry);
+    for (const path of tree?.paths ?? []) await rm(join(this.#project, path), { recursive: true, force: true });
+  }
+
+  /** Remembers what was restored, for the job after this one. */
+  async remember(restored: readonly { readonly entry: JobCache; readonly archivePath: string }[]): Promise<void> {
+    const trees: RestoredTree[] = [];
+    for (const { entry, archivePath } of restored.filter((candidate) => isWhole(candidate.entry))) {
+      const paths = entry.paths ?? [];
+      const [archive, digest] = [await archiveIdentity(archivePath), await treeDigest(this.#project, paths)];
+      if (archive !== undefined && digest !== undefined) trees.push({ paths, archive, digest });
+    }
+    await this.#write({ job: undefined, trees });
+  }
+
+  async #keptOf(entry: JobCache): Promise<RestoredTree | undefined> {
+    const { job, trees } = await this.#read();
+    return job === this.#job ? trees.find(({ paths }) => sameList(entry.paths, paths)) : undefined;
+  }
+
+  async #read(): Promise<Record> {
+    try {
+      return JSON.parse(await readFile(join(this.#project, RECORD), "utf8")) as Record;
+    } catch {
+      // Without a record that can be read nothing is kept, which costs time and nothing else.
+      return { job: undefined, trees: [] };
+    }
+  }
+
+  async #write(record: Record): Promise<void> {
+    // A project without a repository is not cleaned, so there is nothing to keep.
+    await writeFile(join(this.#project, RECORD), JSON.stringify(record)).catch(() => undefined);
+  }
+}
+
+/** Whether an entry is just some folders or files with all that is in them. */
+function isWhole({ paths = [], untracked = false }: JobCache): boolean {
+  return !untracked && paths.length > 0 && paths.every((path) => LITERAL_PATH.test(path));
+}
+
+function sameList(left: readonly string[] = [], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((path, index) => path === right[index]);
+}
+
+async function archiveIdentity(path: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await lstat(path, { bigint: true });
+    return `${path} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    // Gone in the meantime: then nothing can be from it.
+    return undefined;
+  }
+}
