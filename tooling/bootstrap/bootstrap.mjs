@@ -46,6 +46,7 @@ function ownEnvironment() {
     XDG_CONFIG_HOME: join(toolchain, "config"),
     XDG_DATA_HOME: join(toolchain, "data"),
     XDG_STATE_HOME: join(toolchain, "state"),
+    NODE_COMPILE_CACHE: join(toolchain, "compile-cache"),
     TURBO_TELEMETRY_DISABLED: "1",
     DO_NOT_TRACK: "1",
   };

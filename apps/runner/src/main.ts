@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { homedir } from "node:os";
+import { enableCompileCache } from "node:module";
 import { createInterface } from "node:readline/promises";
 import { runCli } from "./cli.ts";
 import { StopReason, type CliContext, type Output } from "./context.ts";
@@ -12,17 +13,21 @@ const abandonCallbacks = new Set<() => void>();
 
 process.on("SIGQUIT", () => graceful.abort(new StopReason("SIGQUIT")));
 process.on("SIGHUP", () => {
+  // A terminal that was closed ends what nobody reads any longer; a command that can reload does that instead.
+  if (reloadCallbacks.size === 0) stop("SIGHUP");
   for (const callback of reloadCallbacks) callback();
 });
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     // The second one is for people who do not want to wait.
     if (forced.signal.aborted) abandon();
-    // In this order, whoever hears of the one can see that it is the other as well.
-    forced.abort(new StopReason(name));
-    graceful.abort(new StopReason(name));
+    stop(name);
   });
 }
+// Whoever reads the output has gone, as `head` does when it has enough.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stop("SIGPIPE"));
+// Half of the time until the first job starts goes into compiling modules.
+enableCompileCache();
 
 const context: CliContext = {
   environment: Object.fromEntries(
@@ -63,6 +68,12 @@ function abandon(): never {
   } finally {
     process.exit(1);
   }
+}
+
+function stop(signalName: string): void {
+  // In this order, whoever hears of the one can see that it is the other as well.
+  forced.abort(new StopReason(signalName));
+  graceful.abort(new StopReason(signalName));
 }
 
 function outputOf(stream: NodeJS.WriteStream): Output {

@@ -29,6 +29,27 @@ describe("fleetfoot exec that is stopped", () => {
     expect((await temporaryFolders(project)).length).toBe(0);
   });
 
+  it("stops the jobs when the terminal is closed", async () => {
+    await using project = await testProject({ ".gitlab-ci.yml": PIPELINE });
+    const child = start(project);
+    const shell = await waitingShell(child);
+    child.kill("SIGHUP");
+    expect(await child.ended).toBe(1);
+    expect(await isRunning(shell)).toBe(false);
+  });
+
+  it("stops the jobs when nobody reads its output any longer", async () => {
+    const printing = PIPELINE.replace("echo through", "'while true; do echo more; sleep 0.02; done'");
+    await using project = await testProject({ ".gitlab-ci.yml": printing });
+    const child = start(project);
+    const shell = await waitingShell(child);
+    child.stopReading();
+    await openGate(project);
+    expect(await child.ended).toBe(1);
+    expect(await isRunning(shell)).toBe(false);
+    expect(await readdir(join(project.directory, ".fleetfoot"))).not.toContain("lock");
+  });
+
   it("finishes the running jobs after SIGQUIT and starts no further one", async () => {
     await using project = await testProject({ ".gitlab-ci.yml": PIPELINE });
     const child = start(project);

@@ -4,7 +4,7 @@ import { UsageError } from "../errors.ts";
 import { createGit, withoutRepositoryVariables } from "../exec/git.ts";
 import { printJobs, printJobsAsJson } from "../exec/list.ts";
 import { readExecOptions } from "../exec/options.ts";
-import { describeProblems, planPipeline } from "../exec/plan.ts";
+import { readProject } from "../exec/project.ts";
 import { checkProjectDirectory } from "../exec/project-directory.ts";
 import { secretWarnings } from "../exec/secret-warnings.ts";
 import { makeStateDirectory } from "../exec/state-directory.ts";
@@ -17,17 +17,23 @@ export const exec: CommandAction = async (invocation, given) => {
   const { forced } = context.stop;
   await checkProjectDirectory(options.directory);
   const git = createGit(options.directory, context.environment, forced);
-  const plan = await planPipeline(options, git, forced);
+  const listing = invocation.flag("list");
+  // Modules load while git answers; what runs a pipeline is not needed to list one.
+  const running = listing ? undefined : import("../exec/run-pipeline.ts");
+  const [project, { describeProblems, planPipeline }] = await Promise.all([
+    readProject(options.directory, git),
+    import("../exec/plan.ts"),
+  ]);
+  const plan = await planPipeline(options, project, git, forced);
   if (plan.warnings.length > 0) context.stderr.write(`${describeProblems(plan.warnings)}\n`);
   const names = [...plan.pipeline.jobs.map((job) => job.name), plan.facts.commit.ref];
   for (const warning of secretWarnings(options.variables, names)) context.stderr.write(`WARNING: ${warning}\n`);
 
-  if (invocation.flag("list")) {
+  if (running === undefined) {
     (invocation.flag("json") ? printJobsAsJson : printJobs)(plan.pipeline, context.stdout);
     return 0;
   }
-  // What runs a pipeline is loaded only here: listing one must not wait for it.
-  const { runPipeline } = await import("../exec/run-pipeline.ts");
+  const { runPipeline } = await running;
   await makeStateDirectory(options.stateDirectory);
   const lock = await lockState(options.stateDirectory);
   try {

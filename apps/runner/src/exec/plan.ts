@@ -7,7 +7,7 @@ import { containerWarnings } from "./container-warnings.ts";
 import type { Git } from "./git.ts";
 import type { ExecOptions } from "./options.ts";
 import { type PipelineFacts, pipelineFacts } from "./facts.ts";
-import { type Project, readProject } from "./project.ts";
+import type { Project } from "./project.ts";
 import { readConfiguration } from "./read-configuration.ts";
 import { selectJobs } from "./select.ts";
 import { isOutside } from "./state-directory.ts";
@@ -25,8 +25,12 @@ export interface Plan {
  *
  * @throws {UsageError} there is no configuration, it has errors, or its rules want no pipeline
  */
-export async function planPipeline(options: ExecOptions, git: Git, signal: AbortSignal): Promise<Plan> {
-  const project = await readProject(options.directory, git);
+export async function planPipeline(
+  options: ExecOptions,
+  project: Project,
+  git: Git,
+  signal: AbortSignal,
+): Promise<Plan> {
   const facts = pipelineFacts(project, options);
   const variables = Object.fromEntries(
     [...pipelineVariables(facts), ...options.variables].map(({ key, value }) => [key, value]),

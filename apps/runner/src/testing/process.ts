@@ -10,6 +10,8 @@ export interface ChildRunner {
   /** All that it has printed. */
   output(): string;
   kill(signal: NodeJS.Signals): void;
+  /** Reads nothing more of what it prints, as a reader that ends. */
+  stopReading(): void;
   /** Exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
 }
@@ -48,6 +50,9 @@ export function startChild(
     output: () => output,
     ended,
     kill: (signal) => void child.kill(signal),
+    stopReading: () => {
+      child.stdout.destroy();
+    },
     printed(text) {
       return new Promise((resolve, reject) => {
         const look = (): void => {
