@@ -27,7 +27,8 @@ export function run(
     const startedAt = performance.now();
     const child = spawn(command, args, {
       cwd: options.cwd ?? repositoryRoot,
-      env: { ...process.env, ...options.environment },
+      // As users start it: without the compile cache that this repository keeps for itself.
+      env: { ...process.env, NODE_COMPILE_CACHE: undefined, ...options.environment },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const pieces: Buffer[] = [];
