@@ -20,10 +20,13 @@ describe("the sub-path for retries", () => {
     ]);
   });
 
-  it("loads nothing that sends requests, unlike the client", async () => {
+  it("loads nothing that sends requests, and neither does the client before its first one", async () => {
     const countOfUndici = 'Object.keys(require.cache).filter((path) => path.includes("undici")).length';
     expect(await load("@fleetfoot/coordinator-client/retry", countOfUndici)).toBe(0);
-    expect(await load("@fleetfoot/coordinator-client", countOfUndici)).toBeGreaterThan(0);
+    expect(await load("@fleetfoot/coordinator-client", countOfUndici)).toBe(0);
+    const client = `module.createCoordinatorClient({ url: "http://127.0.0.1:1", info: { name: "t", version: "1" } })`;
+    const verify = `${client}.verifyRunner({ token: new module.Secret("t"), systemId: "s_0a1b2c3d4e5f" })`;
+    expect(await load("@fleetfoot/coordinator-client", `(await ${verify}, ${countOfUndici})`)).toBeGreaterThan(0);
   });
 
   it("has the same error class as the client", async () => {

@@ -3,8 +3,7 @@ import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { createGunzip, gunzip } from "node:zlib";
 
-import { Agent, buildConnector } from "undici";
-import type { Dispatcher } from "undici";
+import type { Agent, Dispatcher } from "undici";
 
 import { startDeadline } from "./deadline.ts";
 import { readableFrom } from "./request-stream.ts";
@@ -22,14 +21,16 @@ export interface SocketTransportOptions {
  * @see coordinator-protocol 1.3
  */
 export function createSocketTransport(options: SocketTransportOptions = {}): Transport {
-  const owned = options.dispatcher === undefined ? createAgent() : undefined;
-  const dispatcher = options.dispatcher ?? owned;
+  let owned: Promise<Agent> | undefined;
+  // Loaded with the first request: a program whose coordinator is in its own process never needs it, and it is slow to load.
+  const own = (): Promise<Agent> => (owned ??= import("./agent.ts").then(({ createAgent }) => createAgent()));
   return {
     async send(request) {
+      const dispatcher = options.dispatcher ?? (await own());
       const { method, origin, path, headers, body, headersTimeoutMs } = request;
       const deadline = startDeadline(request.requestTimeoutMs, request.signal);
       try {
-        const response = await (dispatcher as Dispatcher).request({
+        const response = await dispatcher.request({
           method,
           origin,
           path,
@@ -48,46 +49,12 @@ export function createSocketTransport(options: SocketTransportOptions = {}): Tra
       }
     },
     async close({ force = false } = {}) {
-      await (force ? owned?.destroy() : owned?.close());
+      if (options.dispatcher !== undefined) return;
+      // Also when there was no request: one that comes now must be refused.
+      const agent = await own();
+      await (force ? agent.destroy() : agent.close());
     },
   };
-}
-
-const CONNECT_TIMEOUT_MS = 30_000;
-const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
-const KEEPALIVE_DELAY_MS = 30_000;
-const IDLE_TIMEOUT_MS = 90_000;
-
-function createAgent(): Agent {
-  const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEPALIVE_DELAY_MS };
-  const connectTcp = buildConnector({ timeout: CONNECT_TIMEOUT_MS, ...keepAlive });
-  const startTls = buildConnector({
-    timeout: TLS_HANDSHAKE_TIMEOUT_MS,
-    minVersion: "TLSv1.2",
-    allowH2: false,
-    ...keepAlive,
-  });
-  return new Agent({
-    // A held poll keeps its connection busy, so a cap on connections would block the calls of running jobs.
-    connections: null,
-    keepAliveTimeout: IDLE_TIMEOUT_MS,
-    keepAliveMaxTimeout: IDLE_TIMEOUT_MS,
-    allowH2: false,
-    // Two steps, since connecting and the TLS handshake have a time limit each.
-    connect(target, callback) {
-      if (target.protocol !== "https:") {
-        connectTcp(target, callback);
-        return;
-      }
-      connectTcp({ ...target, protocol: "http:", port: target.port || "443" }, (...[error, socket]) => {
-        if (error === null) {
-          startTls({ ...target, httpSocket: socket }, callback);
-        } else {
-          callback(error, null);
-        }
-      });
-    },
-  });
 }
 
 const gunzipBytes = promisify(gunzip);
