@@ -50,7 +50,7 @@ describe("fleetfoot run that is stopped", () => {
     await expectGone(Number(shell));
   });
 
-  it("kills the processes of jobs that do not want to end before it exits at the second signal", async () => {
+  it("JE 56: kills the processes of jobs that do not want to end before it exits at the second signal", async () => {
     await using world = await runnerWorld(SHORT_UPDATES);
     await world.configure();
     const child = startRun(world);
