@@ -37,7 +37,7 @@ describe("a job that succeeds", () => {
     expect(processes).toEqual([expect.stringMatching(/bash -l$/)]);
   });
 
-  it("goes through its stages in order and shows each as a section", async () => {
+  it("JE 1, with the shell executor: goes through its stages in order and shows each as a section", async () => {
     const { stages, log } = await harness.run(helloJob());
     expect(stages).toEqual([
       "prepare_executor",
@@ -65,7 +65,7 @@ describe("a job that succeeds", () => {
     },
   );
 
-  it("prints the same text without sections", async () => {
+  it("JE 2, with the shell executor: prints the same text without sections", async () => {
     const withSections = await harness.run(helloJob());
     const without = await harness.run(helloJob({ features: { trace_sections: false } }));
     const text = (log: string): string => plain(log).replaceAll(/section_(?:start|end):\d+:\w+\r/g, "");
@@ -79,6 +79,13 @@ describe("scripts", () => {
     expect(plain(log)).toMatch(/ERROR: Job failed: exit status 7\n$/);
     expect(result).toMatchObject({ outcome: "failed", failureReason: "script_failure", exitCode: 7 });
     expect(coordinator.updates.at(-1)).toMatchObject({ state: "failed", failureReason: "script_failure", exitCode: 7 });
+  });
+
+  it("JE 7, with the shell executor: after_script finds the files that the script has left elsewhere", async () => {
+    const file = join(harness.root, "elsewhere");
+    const steps = withAfterScript([`echo x > ${file}`], [`cat ${file}`]);
+    const { log } = await harness.run(helloJob({ steps }));
+    expect(plain(log)).toContain(`$ cat ${file}\nx\n`);
   });
 
   it("JE 5: a failing command in a pipe fails the step", async () => {
