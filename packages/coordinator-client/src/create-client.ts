@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 
 import { createLastUpdates } from "./calls/last-updates.ts";
-import type { CallContext } from "./calls/call.ts";
+import type { CallContext } from "./calls/exchange.ts";
 import { downloadArtifacts } from "./calls/download-artifacts.ts";
 import { patchTrace } from "./calls/patch-trace.ts";
 import { adoptVerified, registerRunner } from "./calls/register-runner.ts";

@@ -3,7 +3,7 @@ import { describeError, printable } from "../error-text.ts";
 import { NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
 import type { BodyReader } from "../transport/transport.ts";
-import type { Answer, CallContext, CallRequest } from "./call.ts";
+import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 import { readAnswer, startCall } from "./call.ts";
 import { logEnd } from "./wording.ts";
 

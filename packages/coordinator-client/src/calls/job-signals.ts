@@ -1,6 +1,6 @@
 import type { Logger } from "../logger.ts";
 import type { JobSignals } from "../results.ts";
-import type { Answer } from "./call.ts";
+import type { Answer } from "./exchange.ts";
 
 /** What the coordinator says about the job beside its answer, whatever the status. */
 export function readJobSignals(answer: Pick<Answer, "header">, logger: Logger): JobSignals & { ended: boolean } {

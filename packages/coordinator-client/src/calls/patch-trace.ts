@@ -1,7 +1,7 @@
 import type { CallOptions, JobCredentials } from "../client.ts";
 import type { Logger } from "../logger.ts";
 import type { PatchTraceOutcome, PatchTraceResult, TraceChunk } from "../results.ts";
-import type { CallContext, CallRequest } from "./call.ts";
+import type { CallContext, CallRequest } from "./exchange.ts";
 import { call } from "./call.ts";
 import { logEnd } from "./wording.ts";
 import { readJobSignals } from "./job-signals.ts";

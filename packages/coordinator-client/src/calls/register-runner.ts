@@ -8,7 +8,7 @@ import type {
 import type { CallFacts } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
 import { Secret } from "../secret.ts";
-import type { CallContext, CallRequest } from "./call.ts";
+import type { CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import { logEnd } from "./wording.ts";
 import { decodeRegistration } from "./registration.ts";

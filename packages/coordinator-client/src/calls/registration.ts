@@ -1,5 +1,5 @@
 import { integer, object, ShapeError, text } from "../decoding/shape.ts";
-import type { Answer, CallContext, CallRequest } from "./call.ts";
+import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 import { undecodable } from "./wording.ts";
 
 /** What the coordinator says about a runner that it knows. */

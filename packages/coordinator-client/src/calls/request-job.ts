@@ -4,7 +4,7 @@ import { ShapeError } from "../decoding/shape.ts";
 import type { JobPayload } from "../payload.ts";
 import { CLIENT_ERROR_STATUS } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
-import type { Answer, CallContext, CallRequest } from "./call.ts";
+import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import { logEnd, undecodable } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";

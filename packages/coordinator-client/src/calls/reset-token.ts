@@ -1,6 +1,6 @@
 import type { CallOptions, RegisterRunnerResult, RunnerCredentials } from "../client.ts";
 import { Secret } from "../secret.ts";
-import type { CallContext, CallRequest } from "./call.ts";
+import type { CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import type { LastUpdates } from "./last-updates.ts";
 import { wholeSeconds } from "./register-runner.ts";

@@ -1,5 +1,5 @@
 import type { CallOptions, RunnerCredentials, UnregisterRunnerResult } from "../client.ts";
-import type { CallContext, CallRequest } from "./call.ts";
+import type { CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import { logEnd } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";

@@ -3,7 +3,7 @@ import { normaliseExitCode } from "../failure-reason.ts";
 import type { Logger } from "../logger.ts";
 import { CLIENT_ERROR_STATUS } from "../results.ts";
 import type { JobUpdate, UpdateJobOutcome, UpdateJobResult } from "../results.ts";
-import type { CallContext, CallRequest } from "./call.ts";
+import type { CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import { logEnd } from "./wording.ts";
 import { readJobSignals } from "./job-signals.ts";

@@ -5,7 +5,7 @@ import type {
   UploadArtifactsOutcome,
   UploadArtifactsResult,
 } from "../client.ts";
-import type { Answer, CallContext, CallRequest } from "./call.ts";
+import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 import { call } from "./call.ts";
 import { logEnd } from "./wording.ts";
 import { multipartFile } from "./multipart.ts";

@@ -1,7 +1,7 @@
 import type { CallOptions, RunnerCredentials, VerifyRunnerResult } from "../client.ts";
 import { NO_ANSWER_STATUS } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
-import type { Answer, CallContext, CallRequest } from "./call.ts";
+import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import { logEnd } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";

@@ -3,7 +3,7 @@ import type { Logger } from "../logger.ts";
 import { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
 import type { WireResponse } from "../transport/transport.ts";
-import type { Answer, CallContext, CallRequest } from "./call.ts";
+import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 
 /** The message of a call that failed: what was attempted, then what came of it; no token is in it. */
 export function failureMessage(context: CallContext, request: CallRequest, detail: string): string {
