@@ -95,9 +95,15 @@ async function save(options: CacheStageOptions, entry: JobCache, location: Cache
   return { kind: "saved", bytes };
 }
 
+/** A tar archive keeps times to the nearest second, so what was restored from it may seem up to half a second too new. */
+function isNewer(mtimeMs: number, archiveMtimeMs: number): boolean {
+  const isRounded = mtimeMs % 1000 === 0 && mtimeMs - archiveMtimeMs <= 500;
+  return mtimeMs > archiveMtimeMs && !isRounded;
+}
+
 /** A file that is newer than the archive always counts; the rest can only be told of an archive that this runner made. */
 async function hasChanged(path: string, local: LocalArchive, entries: readonly ArchiveEntry[]): Promise<boolean> {
-  if (entries.some(({ mtimeMs }) => mtimeMs > local.mtimeMs)) return true;
+  if (entries.some(({ mtimeMs }) => isNewer(mtimeMs, local.mtimeMs))) return true;
   return (await differsFromManifest(path, local, entries)) ?? false;
 }
 

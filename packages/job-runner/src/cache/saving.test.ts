@@ -40,6 +40,21 @@ describe("saving on this host", () => {
     expect(bench.events).toMatchObject([{ kind: "unchanged" }]);
   });
 
+  it("keeps it after a restore from a tar archive, which rounds times up", async () => {
+    bench.variables = { CACHE_COMPRESSION_FORMAT: "tarzstd" };
+    await bench.write({ "vendor/a": "one" });
+    for (const name of ["vendor/a", "vendor"])
+      await utimes(join(bench.project, name), 1_700_000_000.7, 1_700_000_000.7);
+    await bench.save(gems);
+    await utimes(bench.archive("gems"), 1_700_000_000.8, 1_700_000_000.8);
+    await bench.clean();
+    await bench.restore(gems);
+    expect((await stat(join(bench.project, "vendor/a"))).mtimeMs).toBe(1_700_000_001_000);
+    bench.forget();
+    await bench.save(gems);
+    expect(bench.events).toMatchObject([{ kind: "unchanged" }]);
+  });
+
   it.each([
     { how: "is newer", change: (vendor: string) => writeFile(join(vendor, "a"), "new"), old: false },
     { how: "went away", change: (vendor: string) => rm(join(vendor, "b")), old: true },
