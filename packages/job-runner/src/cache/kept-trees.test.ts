@@ -96,6 +96,16 @@ describe("a cache that the working copy holds already", () => {
     expect(plain(run.log)).toContain("\ngone\n");
   });
 
+  it.each(["null", "{}", '{"trees":5}', '{"trees":[null,{"paths":["../x"],"archive":"","digest":""}]}', "no JSON"])(
+    "is restored anew when a job wrote %s where it is remembered",
+    async (text) => {
+      await harness.run(job(`printf '%s' '${text}' > .git/fleetfoot-restored`));
+      const run = await harness.run(job("cat vendor/lib"));
+      expect(run.result.outcome).toBe("success");
+      expect(plain(run.log)).not.toContain(UNCHANGED);
+    },
+  );
+
   it("is cleaned away by a job's own flags", async () => {
     const run = await harness.run(job("true", {}, [{ key: "GIT_CLEAN_FLAGS", value: "-ffdx" }]));
     expect(plain(run.log)).not.toContain(UNCHANGED);

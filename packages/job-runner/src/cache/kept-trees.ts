@@ -18,7 +18,7 @@ interface RestoredTree {
   readonly digest: string;
 }
 
-interface Record {
+interface RestoreRecord {
   /** The job whose cleaning left exactly these trees in place; undefined after its restore. */
   readonly job: number | undefined;
   readonly trees: readonly RestoredTree[];
@@ -48,7 +48,8 @@ export class KeptTrees {
     const wanted = trees.filter(({ paths }) => entries.some((entry) => isWhole(entry) && sameList(entry.paths, paths)));
     const kept: RestoredTree[] = [];
     for (const tree of wanted) if ((await treeDigest(this.#project, tree.paths)) === tree.digest) kept.push(tree);
-    if (trees.length > 0) await this.#write({ job: this.#job, trees: kept });
+    // What is left in place without a record would never be removed, so without one nothing is left.
+    if (trees.length === 0 || !(await this.#write({ job: this.#job, trees: kept }))) return [];
     return kept.flatMap(({ paths }) => paths);
   }
 
@@ -84,19 +85,43 @@ export class KeptTrees {
     return job === this.#job ? trees.find(({ paths }) => sameList(entry.paths, paths)) : undefined;
   }
 
-  async #read(): Promise<Record> {
+  async #read(): Promise<RestoreRecord> {
     try {
-      return JSON.parse(await readFile(join(this.#project, RECORD), "utf8")) as Record;
+      return readRecord(JSON.parse(await readFile(join(this.#project, RECORD), "utf8")));
     } catch {
       // Without a record that can be read nothing is kept, which costs time and nothing else.
-      return { job: undefined, trees: [] };
+      return NOTHING_KEPT;
     }
   }
 
-  async #write(record: Record): Promise<void> {
-    // A project without a repository is not cleaned, so there is nothing to keep.
-    await writeFile(join(this.#project, RECORD), JSON.stringify(record)).catch(() => undefined);
+  /** @returns false when there is no repository to keep it in, or no room */
+  async #write(record: RestoreRecord): Promise<boolean> {
+    try {
+      await writeFile(join(this.#project, RECORD), JSON.stringify(record));
+      return true;
+    } catch {
+      return false;
+    }
   }
+}
+
+const NOTHING_KEPT: RestoreRecord = { job: undefined, trees: [] };
+
+/** The file lies where jobs can write, so its content is anybody's. */
+function readRecord(value: unknown): RestoreRecord {
+  if (typeof value !== "object" || value === null || !("trees" in value) || !Array.isArray(value.trees)) {
+    return NOTHING_KEPT;
+  }
+  const job = "job" in value && typeof value.job === "number" ? value.job : undefined;
+  return { job, trees: value.trees.filter(isTree) };
+}
+
+function isTree(value: unknown): value is RestoredTree {
+  if (typeof value !== "object" || value === null) return false;
+  const { paths, archive, digest } = value as Partial<RestoredTree>;
+  return (
+    Array.isArray(paths) && isWhole({ key: "", paths }) && typeof archive === "string" && typeof digest === "string"
+  );
 }
 
 /** Whether an entry is just some folders or files with all that is in them. */
