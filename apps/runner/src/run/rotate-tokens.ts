@@ -1,5 +1,4 @@
 import {
-  type CoordinatorClient,
   type Logger,
   type RegisteredRunner,
   Secret,
@@ -14,8 +13,6 @@ const neverAborted = new AbortController().signal;
 
 /** How soon a reset that failed is tried again. */
 const RETRY_MS = 60_000;
-/** The longest time that one timer can wait. */
-const MAX_WAIT_MS = 2 ** 31 - 1;
 
 export interface TokenRotationOptions {
   /** Absolute path of the configuration that the new tokens are written to. */
@@ -28,10 +25,8 @@ export interface TokenRotationOptions {
   /** Ends the wait for the next token. An exchange that has begun is brought to its end. */
   readonly signal: AbortSignal;
   readonly now: () => number;
-  /** Resolves after a time; rejects with the signal's reason. */
+  /** Resolves after a time of any length; rejects with the signal's reason. */
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  /** @default the client of the runner's instance */
-  readonly connect?: (runner: RunnerEntry) => Pick<CoordinatorClient, "resetRunnerToken" | "close">;
 }
 
 /**
@@ -51,7 +46,7 @@ export async function rotateTokens(config: RunnerConfig, options: TokenRotationO
     const [runner, atMs] = [...due].reduce((first, next) => (next[1] < first[1] ? next : first));
     const waitMs = atMs - now();
     if (waitMs > 0) {
-      await sleep(Math.min(waitMs, MAX_WAIT_MS), signal).catch(() => undefined);
+      await sleep(waitMs, signal).catch(() => undefined);
       continue;
     }
     if (await rotate(runner, options)) due.delete(runner);
@@ -83,7 +78,7 @@ export function startTokenRotation(config: RunnerConfig, options: Omit<TokenRota
 
 async function rotate(runner: RunnerEntry, options: TokenRotationOptions): Promise<boolean> {
   const { systemId, logger, onRotated } = options;
-  const client = (options.connect ?? ((entry) => connect(entry, logger)))(runner);
+  const client = connect(runner, logger);
   try {
     const { runner: renewed } = await client.resetRunnerToken({ token: new Secret(runner.token), systemId });
     if (renewed === undefined) return false;
