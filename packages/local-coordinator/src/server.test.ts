@@ -3,10 +3,10 @@ import { Agent, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { crc32 } from "node:zlib";
-import type { PipelineJob } from "@fleetfoot/ci-config";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { startLocalCoordinator } from "./server.ts";
+import { plainJob } from "./test-support/plain-job.ts";
 import type { ReferenceCalls } from "./testing/reference-calls.ts";
 import { createReferenceCalls, sendByHttp } from "./testing/reference-calls.ts";
 import type { TestCoordinator, TestCoordinatorOptions } from "./testing/test-coordinator.ts";
@@ -38,34 +38,6 @@ const minimalJob = {
   job_info: { name: "hello", stage: "test" },
   variables: [{ key: "GIT_STRATEGY", value: "none", public: true }],
   steps: [{ name: "script", script: ["echo hi"], timeout: 600, when: "on_success", allow_failure: false }],
-};
-
-const plainJob: PipelineJob = {
-  name: "job",
-  baseName: "job",
-  stage: "test",
-  script: ["make"],
-  beforeScript: [],
-  afterScript: [],
-  variables: [],
-  when: "on_success",
-  startInMs: undefined,
-  allowFailure: { allowed: false, exitCodes: [] },
-  retry: { max: 0, when: ["always"], exitCodes: [] },
-  timeoutSeconds: undefined,
-  needs: undefined,
-  dependencies: undefined,
-  artifacts: undefined,
-  cache: [],
-  image: undefined,
-  services: [],
-  tags: [],
-  parallel: undefined,
-  resourceGroup: undefined,
-  interruptible: false,
-  environment: undefined,
-  hooks: { preGetSources: [] },
-  source: { file: ".gitlab-ci.yml", line: 1 },
 };
 
 describe("over HTTP, as the reference runner calls", () => {

@@ -6,6 +6,7 @@ import type { JobPayload } from "@fleetfoot/coordinator-client";
 import { afterEach, describe, expect, it } from "vitest";
 
 import type { CoordinatorEvent } from "../events.ts";
+import { plainJob } from "../test-support/plain-job.ts";
 import type { ReferenceCalls } from "../testing/reference-calls.ts";
 import { createReferenceCalls, sendToHandler } from "../testing/reference-calls.ts";
 import type { TestCoordinator, TestCoordinatorOptions } from "../testing/test-coordinator.ts";
@@ -73,34 +74,6 @@ function pipelineOf(jobs: readonly Partial<PipelineJob>[]): Pipeline {
     jobs: jobs.map((job) => ({ ...plainJob, ...job, baseName: job.baseName ?? job.name ?? plainJob.name })),
   };
 }
-
-const plainJob: PipelineJob = {
-  name: "job",
-  baseName: "job",
-  stage: "test",
-  script: ["make"],
-  beforeScript: [],
-  afterScript: [],
-  variables: [],
-  when: "on_success",
-  startInMs: undefined,
-  allowFailure: { allowed: false, exitCodes: [] },
-  retry: { max: 0, when: ["always"], exitCodes: [] },
-  timeoutSeconds: undefined,
-  needs: undefined,
-  dependencies: undefined,
-  artifacts: undefined,
-  cache: [],
-  image: undefined,
-  services: [],
-  tags: [],
-  parallel: undefined,
-  resourceGroup: undefined,
-  interruptible: false,
-  environment: undefined,
-  hooks: { preGetSources: [] },
-  source: { file: ".gitlab-ci.yml", line: 1 },
-};
 
 const artifacts = {
   name: undefined,

@@ -1,0 +1,30 @@
+import type { PipelineJob } from "@fleetfoot/ci-config";
+
+/** A job with nothing special about it, for tests to vary. */
+export const plainJob: PipelineJob = {
+  name: "job",
+  baseName: "job",
+  stage: "test",
+  script: ["make"],
+  beforeScript: [],
+  afterScript: [],
+  variables: [],
+  when: "on_success",
+  startInMs: undefined,
+  allowFailure: { allowed: false, exitCodes: [] },
+  retry: { max: 0, when: ["always"], exitCodes: [] },
+  timeoutSeconds: undefined,
+  needs: undefined,
+  dependencies: undefined,
+  artifacts: undefined,
+  cache: [],
+  image: undefined,
+  services: [],
+  tags: [],
+  parallel: undefined,
+  resourceGroup: undefined,
+  interruptible: false,
+  environment: undefined,
+  hooks: { preGetSources: [] },
+  source: { file: ".gitlab-ci.yml", line: 1 },
+};
