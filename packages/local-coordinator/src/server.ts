@@ -171,10 +171,19 @@ function discardRest(incoming: IncomingMessage, chunks: AsyncIterator<Buffer>): 
 
 async function send(response: Response, outgoing: ServerResponse): Promise<void> {
   outgoing.writeHead(response.status, [...response.headers].flat());
-  if (response.body === null) outgoing.end();
-  else if (response.headers.has("content-length")) await pipeline(Readable.fromWeb(response.body), outgoing);
-  else outgoing.end(Buffer.from(await response.arrayBuffer()));
+  if (response.body === null) {
+    outgoing.end();
+  } else if (Number(response.headers.get("content-length") ?? Number.POSITIVE_INFINITY) <= atOnceBytes) {
+    outgoing.end(Buffer.from(await response.arrayBuffer()));
+  } else {
+    // The first byte of the body may be long in coming.
+    outgoing.flushHeaders();
+    await pipeline(Readable.fromWeb(response.body), outgoing);
+  }
 }
+
+/** Larger bodies, and those of unknown size, are streamed. */
+const atOnceBytes = 64 * 1024;
 
 function cut(incoming: IncomingMessage): void {
   incoming.socket.resetAndDestroy();

@@ -1,6 +1,10 @@
 /** An answer with a JSON body. */
 export function jsonAnswer(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json", ...headers } });
+  const bytes = Buffer.from(JSON.stringify(body));
+  return new Response(bytes, {
+    status,
+    headers: { "Content-Type": "application/json", "Content-Length": String(bytes.length), ...headers },
+  });
 }
 
 /** An answer that says nothing but its status. */

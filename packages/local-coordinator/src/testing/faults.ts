@@ -1,45 +1,6 @@
 import type { CallKind } from "../http/route.ts";
+import type { Fault, FaultRule, RandomFault } from "./fault.ts";
 import type { RequestRecord } from "./request-record.ts";
-
-/** What is to happen to which requests. The first rule that fits a request decides. */
-export interface FaultRule {
-  /** @default all kinds */
-  readonly kinds?: readonly CallKind[];
-  /** Only the requests of these positions, from 1, among those of the rule's kinds since it was added. @default all */
-  readonly nth?: readonly number[];
-  /** A further condition. @default none */
-  readonly when?: (request: RequestRecord) => boolean;
-  readonly fault: Fault;
-}
-
-/** One thing that goes wrong, or is arranged. */
-export type Fault =
-  /** Another answer; with `process` the coordinator does its part all the same and only its answer is lost. */
-  | {
-      readonly do: "answer";
-      readonly status: number;
-      readonly headers?: Readonly<Record<string, string>>;
-      readonly body?: string;
-      readonly process?: boolean;
-    }
-  /** Headers added to, or replacing those of, the coordinator's answer. */
-  | { readonly do: "headers"; readonly headers: Readonly<Record<string, string>> }
-  /** The connection is reset, before the request is looked at or after the coordinator did its part. */
-  | { readonly do: "drop"; readonly at: "before" | "after" }
-  /** The request waits that long before it is looked at. */
-  | { readonly do: "delay"; readonly milliseconds: number }
-  /** The request waits for the promise before it is looked at. */
-  | { readonly do: "hold"; readonly until: Promise<unknown> }
-  /** The job that the path names is cancelled. */
-  | { readonly do: "cancel"; readonly at: "before" | "after"; readonly force?: boolean }
-  /** The stored log of the job that the path names loses its end, before the request is looked at. */
-  | { readonly do: "truncate-trace"; readonly bytes: number }
-  /** Anything else. */
-  | {
-      readonly do: "call";
-      readonly at: "before" | "after";
-      readonly call: (request: RequestRecord) => Promise<void> | void;
-    };
 
 /** Faults by chance, the same ones for the same seed and order of requests. */
 export interface RandomFaults {
@@ -48,8 +9,12 @@ export interface RandomFaults {
   readonly seed: number;
   /** @default all kinds */
   readonly kinds?: readonly CallKind[];
-  /** Chosen from with equal chance. @default 429, 500, 502, a reset before and a reset after processing */
-  readonly faults?: readonly Fault[];
+  /**
+   * Chosen from with equal chance among those that suit the request; `hostileFaults` has everything that a coordinator in
+   * trouble does.
+   * @default 429, 500, 502, a reset before and a reset after processing
+   */
+  readonly faults?: readonly RandomFault[];
 }
 
 /** Where a test says what goes wrong; rules can come and go while the coordinator runs. */
@@ -100,20 +65,39 @@ function chooseByRule({ kinds, nth, when = () => true, fault }: FaultRule): Choo
 
 function chooseByChance({ ratio, seed, kinds, faults = usualFaults }: RandomFaults): ChooseFault {
   const random = seededRandom(seed);
+  /** What is left of faults that come several times in a row. */
+  const rows = new Map<string, { readonly choice: RandomFault; left: number }>();
   return (request) => {
     if (kinds?.includes(request.kind) === false) return undefined;
+    const key = `${request.kind} ${request.id}`;
+    const row = rows.get(key);
+    if (row !== undefined && suits(row.choice, request)) {
+      row.left -= 1;
+      if (row.left === 0) rows.delete(key);
+      return row.choice.fault;
+    }
     const isHit = random() < ratio;
-    const choice = Math.floor(random() * faults.length);
-    return isHit ? faults[choice] : undefined;
+    const [place, length] = [random(), random()];
+    if (!isHit) return undefined;
+    const suitable = faults.filter((choice) => suits(choice, request));
+    const choice = suitable[Math.floor(place * suitable.length)];
+    if (choice === undefined) return undefined;
+    const left = Math.floor(length * (choice.maxInRow ?? 1));
+    if (left > 0) rows.set(key, { choice, left });
+    return choice.fault;
   };
 }
 
-const usualFaults: readonly Fault[] = [
-  { do: "answer", status: 429 },
-  { do: "answer", status: 500 },
-  { do: "answer", status: 502, process: true },
-  { do: "drop", at: "before" },
-  { do: "drop", at: "after" },
+function suits({ kinds, when = () => true }: RandomFault, request: RequestRecord): boolean {
+  return kinds?.includes(request.kind) !== false && when(request);
+}
+
+const usualFaults: readonly RandomFault[] = [
+  { fault: { do: "answer", status: 429 } },
+  { fault: { do: "answer", status: 500 } },
+  { fault: { do: "answer", status: 502, process: true } },
+  { fault: { do: "drop", at: "before" } },
+  { fault: { do: "drop", at: "after" } },
 ];
 
 /** A small generator of uniform numbers in [0, 1); quality is of no matter here, repeatability is. */

@@ -1,5 +1,7 @@
 export type { CallKind } from "../http/route.ts";
-export type { Fault, FaultRule, FaultSwitches, RandomFaults } from "./faults.ts";
+export type { AnswerFault, Fault, FaultRule, RandomFault } from "./fault.ts";
+export type { FaultSwitches, RandomFaults } from "./faults.ts";
+export { hostileFaults } from "./hostile-faults.ts";
 export { createReferenceCalls, sendByHttp, sendToHandler } from "./reference-calls.ts";
 export type {
   JobAccess,

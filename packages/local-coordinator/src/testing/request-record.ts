@@ -25,17 +25,26 @@ export interface RequestRecord {
   readonly bodySha256: string;
   /** A JSON body of moderate size, tokens `[redacted]`; undefined for any other. */
   readonly json: unknown;
-  /** What a fault rule did to it. */
+  /** What a fault rule did to it, for example `answer 429`. */
   readonly fault: string | undefined;
 }
 
-export type MutableRecord = { -readonly [Field in keyof RequestRecord]: RequestRecord[Field] };
+type MutableRecord = { -readonly [Field in keyof RequestRecord]: RequestRecord[Field] };
 
-/** Begins a record; the body is described as it is read from the returned request. */
+/** A record that goes on as the request does. */
+interface Recording {
+  readonly record: MutableRecord;
+  /** Reads a JSON body, so that the record has it, and any other as the returned request is read. */
+  readonly read: () => Promise<Request>;
+  /** What was not read by now will not be. */
+  readonly complete: () => void;
+}
+
+/** Begins a record. */
 export function recordRequest(
   request: Request,
   facts: { readonly number: number; readonly atMs: number; readonly connectionId: string | undefined },
-): { readonly record: MutableRecord; readonly request: Request; readonly complete: () => void } {
+): Recording {
   const { pathname, searchParams } = new URL(request.url);
   const { kind, id } = routeOf(request.method, pathname);
   const hash = createHash("sha256");
@@ -65,15 +74,40 @@ export function recordRequest(
   });
   return {
     record,
-    request:
-      request.body === null
-        ? request
-        : new Request(request, { method: request.method, body: request.body.pipeThrough(note), duplex: "half" }),
+    read: async () => {
+      if (request.body === null) return request;
+      const noted = request.body.pipeThrough(note);
+      const body = isJson ? await readAhead(noted, maxJsonBytes) : noted;
+      if (isJson && record.bodyBytes <= maxJsonBytes) record.json = parse(Buffer.concat(chunks).toString("utf8"));
+      return new Request(request, { method: request.method, body, duplex: "half" });
+    },
     complete: () => {
       record.bodySha256 = hash.digest("hex");
-      if (isJson && record.bodyBytes <= maxJsonBytes) record.json = parse(Buffer.concat(chunks).toString("utf8"));
     },
   };
+}
+
+/** The same bytes, of which the first are here already. */
+async function readAhead(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<ReadableStream<Uint8Array>> {
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  let isDone = false;
+  while (!isDone && bytes <= maxBytes) {
+    const { done, value } = await reader.read();
+    isDone = done;
+    if (value === undefined) continue;
+    chunks.push(value);
+    bytes += value.length;
+  }
+  return new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      const chunk = chunks.shift() ?? (isDone ? undefined : (await reader.read()).value);
+      if (chunk === undefined) controller.close();
+      else controller.enqueue(chunk);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
 }
 
 function withoutTokens(headers: Headers): Readonly<Record<string, string>> {

@@ -1,11 +1,16 @@
 import { createHash } from "node:crypto";
-import { Agent } from "node:http";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 
-import type { Fault } from "./faults.ts";
+import type { Fault } from "./fault.ts";
+import { describeFault } from "./fault.ts";
 import { createFaultSwitches } from "./faults.ts";
+import { hostileFaults } from "./hostile-faults.ts";
 import type { ReferenceCalls } from "./reference-calls.ts";
 import { createReferenceCalls, sendByHttp, sendToHandler } from "./reference-calls.ts";
+import type { JobAccess } from "./reference-calls.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { TestCoordinator, TestCoordinatorOptions } from "./test-coordinator.ts";
 import { createTestCoordinator, startTestCoordinator } from "./test-coordinator.ts";
@@ -160,7 +165,150 @@ describe("fault switches", () => {
   });
 });
 
+describe("faults of a coordinator in trouble", () => {
+  async function withRunningJob(): Promise<
+    TestCoordinator & { runner: ReferenceCalls; job: JobAccess; beginUpdate: () => Promise<IncomingMessage> }
+  > {
+    const test = await overHttp();
+    test.coordinator.addJob({});
+    const { job } = await test.runner.requestJob();
+    if (job === undefined) throw new Error("no job");
+    await test.runner.updateJob(job, { state: "running" });
+    const beginUpdate = async (): Promise<IncomingMessage> => {
+      const headers = { "Content-Type": "application/json" };
+      const outgoing = httpRequest(`${test.url}/api/v4/jobs/${job.id}`, { method: "PUT", headers });
+      cleanups.push(() => void outgoing.destroy());
+      outgoing.on("error", () => undefined);
+      outgoing.end(JSON.stringify({ token: job.token, state: "running" }));
+      const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
+      incoming.on("error", () => undefined);
+      return incoming;
+    };
+    return { ...test, runner: test.runner, job, beginUpdate };
+  }
+
+  it("begins a body of which nothing more comes, until the client goes away", async () => {
+    const { faults, beginUpdate, nextRequest } = await withRunningJob();
+    faults.add({ fault: { do: "answer", status: 503, body: "one moment", bodyEnd: "stalled" } });
+    const answered = nextRequest(() => true);
+    const incoming = await beginUpdate();
+    expect(incoming.statusCode).toBe(503);
+    const [piece] = (await once(incoming, "data")) as [Buffer];
+    expect(piece.toString()).toBe("one moment");
+    expect((await answered).fault).toBe("answer 503 stalled");
+    expect(incoming.complete).toBe(false);
+  });
+
+  it("sends a body without end", async () => {
+    const { faults, beginUpdate } = await withRunningJob();
+    faults.add({ fault: { do: "answer", status: 429, bodyEnd: "endless" } });
+    const incoming = await beginUpdate();
+    let bytes = 0;
+    for await (const chunk of incoming as AsyncIterable<Buffer>) if ((bytes += chunk.length) > 20_000_000) break;
+    expect(bytes).toBeGreaterThan(20_000_000);
+  });
+
+  it("stalls the coordinator's own answer after some bytes, then resets the connection", async () => {
+    const { faults, beginUpdate } = await withRunningJob();
+    faults.add({ fault: { do: "stall", afterBytes: 2, milliseconds: 20 } });
+    const incoming = await beginUpdate();
+    expect([incoming.statusCode, incoming.headers["job-status"]]).toEqual([200, "running"]);
+    const pieces: Buffer[] = [];
+    const read = async (): Promise<void> => {
+      for await (const chunk of incoming as AsyncIterable<Buffer>) pieces.push(chunk);
+    };
+    await expect(read()).rejects.toMatchObject({ code: "ECONNRESET" });
+    expect(Buffer.concat(pieces).toString()).toBe("20");
+  });
+
+  it("stalls an answer without a body as a whole", async () => {
+    const { runner, faults } = await overHttp();
+    faults.add({ fault: { do: "stall", milliseconds: 20 } });
+    await expect(runner.requestJob()).rejects.toMatchObject({ code: "ECONNRESET" });
+  });
+
+  it("computes headers at the time of the answer", async () => {
+    const { runner, faults } = await inProcess({ now: () => Date.UTC(2030, 0, 1) });
+    faults.add({
+      fault: {
+        do: "answer",
+        status: 429,
+        headers: (nowMs) => ({ "RateLimit-ResetTime": new Date(nowMs + 5000).toUTCString() }),
+      },
+    });
+    expect((await runner.verify()).headers["ratelimit-resettime"]).toBe("Tue, 01 Jan 2030 00:00:05 GMT");
+  });
+
+  it("loses a share of the stored log, which the next chunk is told", async () => {
+    const { runner, job, faults } = await withRunningJob();
+    await runner.patchTrace(job, 0, "0123456789");
+    faults.add({ kinds: ["patch-trace"], nth: [1], fault: { do: "shorten-trace", keep: 0.5 } });
+    const refused = await runner.patchTrace(job, 10, "abc");
+    expect([refused.status, refused.headers["range"]]).toEqual([416, "0-5"]);
+    expect((await runner.patchTrace(job, 5, "56789abc")).headers["range"]).toBe("0-13");
+  });
+
+  it("rejects the whole log once, and never the one of a job that is over", async () => {
+    const { coordinator, runner, job, faults } = await withRunningJob();
+    await runner.patchTrace(job, 0, "0123456789");
+    faults.add({ kinds: ["update-job"], nth: [1, 3], fault: { do: "reject-trace" } });
+    faults.add({ kinds: ["patch-trace"], nth: [2], fault: { do: "shorten-trace", keep: 0 } });
+    expect((await runner.updateJob(job, { state: "success" })).status).toBe(412);
+    expect((await runner.patchTrace(job, 0, "0123456789")).status).toBe(202);
+    expect((await runner.updateJob(job, { state: "success" })).status).toBe(200);
+    expect((await runner.updateJob(job, { state: "success" })).status).toBe(403);
+    expect((await runner.patchTrace(job, 10, "late")).status).toBe(403);
+    expect(Buffer.from(await coordinator.readTrace(job.id)).toString()).toBe("0123456789");
+  });
+
+  it("come in rows where a fault says so, for one job", () => {
+    const { switches, choose } = createFaultSwitches();
+    const fault: Fault = { do: "answer", status: 202 };
+    switches.addRandom({ ratio: 0.05, seed: 5, faults: [{ fault, maxInRow: 4 }] });
+    const hits = Array.from({ length: 4000 }, () => choose({ kind: "update-job", id: 1 } as RequestRecord) === fault);
+    const rows = hits
+      .map((hit) => (hit ? "x" : " "))
+      .join("")
+      .split(/ +/)
+      .filter((row) => row !== "")
+      .map(({ length }) => length);
+    expect(Math.max(...rows)).toBeGreaterThanOrEqual(4);
+    expect(new Set(rows).size).toBeGreaterThanOrEqual(4);
+  });
+
+  it("are all chosen, each only for the requests that it suits", () => {
+    const { switches, choose } = createFaultSwitches();
+    switches.addRandom({ ratio: 1, seed: 11, faults: hostileFaults });
+    const chosenFor = (request: Partial<RequestRecord>): ReadonlySet<string | undefined> =>
+      new Set(
+        Array.from({ length: 1000 }, (_, id) => {
+          const fault = choose({ id, json: undefined, ...request } as RequestRecord);
+          return fault === undefined ? undefined : describeFault(fault);
+        }),
+      );
+    const anywhere = [
+      "drop before",
+      "drop after",
+      "stall",
+      "answer 503 stalled",
+      ...[408, 429, 500, 502, 503, 504, 520].map((status) => `answer ${status}`),
+    ];
+    expect(chosenFor({ kind: "request-job" })).toEqual(new Set(anywhere));
+    expect(chosenFor({ kind: "patch-trace" })).toEqual(new Set([...anywhere, "shorten-trace"]));
+    expect(chosenFor({ kind: "update-job", json: { state: "running" } })).toEqual(new Set(anywhere));
+    expect(chosenFor({ kind: "update-job", json: { state: "failed" } })).toEqual(
+      new Set([...anywhere, "reject-trace", "answer 202"]),
+    );
+  });
+});
+
 describe("request records", () => {
+  it("are forgotten beyond the wanted number, and their numbers go on", async () => {
+    const { runner, requests } = await inProcess({ maxRequests: 2 });
+    for (let round = 0; round < 5; round += 1) await runner.verify();
+    expect(requests.map(({ number }) => number)).toEqual([4, 5]);
+  });
+
   it("say everything but tokens", async () => {
     const { coordinator, runner, requests } = await overHttp();
     coordinator.addJob({});

@@ -4,21 +4,24 @@ import { join } from "node:path";
 
 import type { CoordinatorHandler, LocalCoordinator, LocalCoordinatorOptions } from "../coordinator.ts";
 import { createLocalCoordinator, fetchOf } from "../create-coordinator.ts";
-import { ConnectionDroppedError, LocalCoordinatorError } from "../errors.ts";
+import { LocalCoordinatorError } from "../errors.ts";
 import { coreOf } from "../internals.ts";
 import type { StartLocalCoordinatorOptions } from "../server.ts";
 import { startLocalCoordinator } from "../server.ts";
 import { resolveSettings } from "../settings.ts";
-import type { ChooseFault, Fault, FaultSwitches } from "./faults.ts";
+import type { FaultEffects } from "./apply-fault.ts";
+import { handleWithFault } from "./apply-fault.ts";
+import { describeFault } from "./fault.ts";
+import type { FaultSwitches } from "./faults.ts";
 import { createFaultSwitches } from "./faults.ts";
-import type { MutableRecord, RequestRecord } from "./request-record.ts";
+import type { RequestRecord } from "./request-record.ts";
 import { recordRequest } from "./request-record.ts";
 
 /** A coordinator with switches for faults and a record of what it was asked. */
 export interface TestCoordinator {
   readonly coordinator: LocalCoordinator;
   readonly faults: FaultSwitches;
-  /** All requests so far, in order of arrival. */
+  /** All requests so far, in order of arrival, or the last ones of them. */
   readonly requests: readonly RequestRecord[];
   /** Instance URL; of an in-process one it is only a name. */
   readonly url: string;
@@ -36,6 +39,8 @@ export interface TestCoordinator {
 /** Options of a coordinator for tests; without a state directory it makes a temporary one. */
 export type TestCoordinatorOptions = Omit<StartLocalCoordinatorOptions, "stateDirectory" | "wrap"> & {
   readonly stateDirectory?: string;
+  /** How many requests are remembered; the oldest go. @default all */
+  readonly maxRequests?: number;
 };
 
 /** Makes a coordinator for tests in this process. */
@@ -84,28 +89,41 @@ async function build(
   const complete = { ...options, stateDirectory: options.stateDirectory ?? ownDirectory ?? "" };
   const { now, sleep } = resolveSettings(complete);
   const { switches, choose } = createFaultSwitches();
+  const { maxRequests = Number.POSITIVE_INFINITY } = options;
   const requests: RequestRecord[] = [];
+  let seen = 0;
   const waiting = new Set<(request: RequestRecord) => void>();
   let opened: Opened | undefined;
 
-  const effects = (): Effects => {
+  const effects = (): FaultEffects => {
     if (opened === undefined) throw new LocalCoordinatorError("closed", "the coordinator is not open yet");
     const { coordinator } = opened;
     return {
+      now,
       sleep,
       cancel: (jobId, force) => coordinator.cancelJob(jobId, { force }),
       truncate: (jobId, bytes) => truncateStoredTrace(coordinator, jobId, bytes),
+      storedBytes: (jobId) => {
+        const job = coordinator.job(jobId);
+        return job?.status === "running" || job?.status === "canceling" ? job.trace.bytes : undefined;
+      },
     };
   };
   const wrap: Wrap = (handler) => async (incoming, facts) => {
-    const { record, request, complete } = recordRequest(incoming, {
-      number: requests.length + 1,
+    const { record, read, complete } = recordRequest(incoming, {
+      number: (seen += 1),
       atMs: now(),
       connectionId: facts?.connectionId,
     });
     requests.push(record);
+    if (requests.length > maxRequests) requests.shift();
     try {
-      const response = await handleWithFault(handler, request, facts, record, choose, effects());
+      const request = await read();
+      const fault = choose(record);
+      record.fault = fault === undefined ? undefined : describeFault(fault);
+      const response = await (fault === undefined
+        ? handler(request, facts)
+        : handleWithFault(fault, handler, request, facts, record, effects()));
       record.status = response.status;
       return response;
     } finally {
@@ -130,100 +148,6 @@ async function build(
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-interface Effects {
-  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  readonly cancel: (jobId: number, force: boolean) => void;
-  readonly truncate: (jobId: number, bytes: number) => Promise<void>;
-}
-
-async function handleWithFault(
-  handler: CoordinatorHandler,
-  request: Request,
-  facts: Parameters<CoordinatorHandler>[1],
-  record: MutableRecord,
-  choose: ChooseFault,
-  effects: Effects,
-): Promise<Response> {
-  const fault = choose(record);
-  if (fault === undefined) return handler(request, facts);
-  record.fault = fault.do;
-  const early = await before(fault, request, record, effects).catch((error: unknown) => {
-    discard(request);
-    throw error;
-  });
-  if (early !== undefined) {
-    discard(request);
-    return early;
-  }
-  const response = await handler(request, facts);
-  return after(fault, response, record, effects);
-}
-
-/** Tells who sends a body that nobody will read it. */
-function discard(request: Request): void {
-  request.body?.cancel().catch(() => undefined);
-}
-
-/** What happens before the coordinator sees the request; an answer ends it there. */
-async function before(
-  fault: Fault,
-  request: Request,
-  record: RequestRecord,
-  effects: Effects,
-): Promise<Response | undefined> {
-  switch (fault.do) {
-    case "answer":
-      return fault.process === true ? undefined : answerOf(fault);
-    case "drop":
-      if (fault.at === "before") throw new ConnectionDroppedError();
-      return undefined;
-    case "delay":
-      await effects.sleep(fault.milliseconds, request.signal);
-      return undefined;
-    case "hold":
-      await fault.until;
-      return undefined;
-    case "cancel":
-      if (fault.at === "before") effects.cancel(record.id, fault.force ?? false);
-      return undefined;
-    case "truncate-trace":
-      await effects.truncate(record.id, fault.bytes);
-      return undefined;
-    case "call":
-      if (fault.at === "before") await fault.call(record);
-      return undefined;
-    default:
-      return undefined;
-  }
-}
-
-/** What happens to the answer that the coordinator gave. */
-async function after(fault: Fault, response: Response, record: RequestRecord, effects: Effects): Promise<Response> {
-  switch (fault.do) {
-    case "answer":
-      await response.body?.cancel();
-      return answerOf(fault);
-    case "headers":
-      for (const [name, value] of Object.entries(fault.headers)) response.headers.set(name, value);
-      return response;
-    case "drop":
-      await response.body?.cancel();
-      throw new ConnectionDroppedError();
-    case "cancel":
-      if (fault.at === "after") effects.cancel(record.id, fault.force ?? false);
-      return response;
-    case "call":
-      if (fault.at === "after") await fault.call(record);
-      return response;
-    default:
-      return response;
-  }
-}
-
-function answerOf({ status, headers = {}, body }: Extract<Fault, { readonly do: "answer" }>): Response {
-  return new Response(body ?? null, { status, headers });
 }
 
 async function nextMatch(
