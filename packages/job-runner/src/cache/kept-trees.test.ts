@@ -1,5 +1,5 @@
-import { readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
@@ -8,6 +8,7 @@ import { createRepository } from "../test-support/git-repository.ts";
 import type { GitRepository } from "../test-support/git-repository.ts";
 import { helloJob, openHarness, plain, script } from "../test-support/job-harness.ts";
 import type { Harness } from "../test-support/job-harness.ts";
+import { KeptTrees } from "./kept-trees.ts";
 
 const UNCHANGED = "the files of the job before are unchanged";
 
@@ -88,6 +89,60 @@ describe("a cache that the working copy holds already", () => {
     const run = await harness.run(job("test ! -e vendor && echo gone", changes));
     expect(plain(run.log)).toContain("\ngone\n");
     expect(run.result.outcome).toBe("success");
+  });
+
+  it("waits aside while jobs do not want it, and is not written again for the next one that does", async () => {
+    const { ino } = await stat(vendor("lib"));
+    for (let jobs = 0; jobs < 2; jobs += 1) await harness.run(job("test ! -e vendor", { cache: [] }));
+    const run = await harness.run(job("cat vendor/lib vendor/link"));
+    expect(plain(run.log)).toContain(UNCHANGED);
+    expect((await stat(vendor("lib"))).ino).toBe(ino);
+  });
+
+  it("leaves the folder to the job in between, with what the repository has in it", async () => {
+    sha = await repository.commit({ "vendor/tracked": "tracked", ".gitignore": "" });
+    await harness.run(job("true"));
+    const between = await harness.run(job("ls vendor", { cache: [] }));
+    expect(plain(between.log)).toContain("\ntracked\n");
+    expect(plain(between.log)).not.toContain("\nlib\n");
+    const run = await harness.run(job("cat vendor/tracked vendor/lib"));
+    expect(plain(run.log)).toContain("trackedlib\n");
+  });
+
+  it("is restored anew when the job in between made a folder of its own there, of which nothing stays", async () => {
+    await harness.run(job("mkdir vendor; echo own > vendor/own", { cache: [] }));
+    const run = await harness.run(job("true"));
+    expect(plain(run.log)).not.toContain(UNCHANGED);
+    expect((await readdir(vendor())).sort()).toEqual(["lib", "link"]);
+  });
+
+  it("is restored anew when it was changed aside", async () => {
+    await harness.run(job("true", { cache: [] }));
+    await harness.run(job("echo other > .git/fleetfoot-aside/*/vendor/lib", { cache: [] }));
+    await harness.run(job("true"));
+    expect(await readFile(vendor("lib"), "utf8")).toBe("lib\n");
+  });
+
+  it("does not go where a job's link leads, and nothing there is removed", async () => {
+    const outside = join(harness.root, "outside");
+    await mkdir(outside);
+    await writeFile(join(outside, "file"), "");
+    await harness.run(job(`ln -s ${outside} .git/fleetfoot-aside`));
+    await harness.run(job("test ! -e vendor", { cache: [] }));
+    await harness.run(job("cat vendor/lib"));
+    expect(await readdir(outside)).toEqual(["file"]);
+  });
+
+  it("is given up when many jobs in a row did not want it, as is what nobody has a record of", async () => {
+    const project = dirname(vendor());
+    const aside = join(project, ".git/fleetfoot-aside");
+    await mkdir(join(aside, "left-by-a-crash"), { recursive: true });
+    for (let jobs = 1; jobs <= 16; jobs += 1) {
+      await new KeptTrees(project, jobs).choose([]);
+      expect(await readdir(aside)).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/)]);
+    }
+    await new KeptTrees(project, 17).choose([]);
+    expect(await readdir(aside)).toEqual([]);
   });
 
   it("is gone when its archive is", async () => {

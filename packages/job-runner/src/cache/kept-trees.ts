@@ -3,12 +3,15 @@ import { join } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import { TreesAside } from "./trees-aside.ts";
 import { treeDigest } from "./tree-digest.ts";
 
 /** In the repository's own folder, so that it goes when the repository goes. */
 const RECORD = ".git/fleetfoot-restored";
 /** Paths that mean just themselves, to git's patterns as to the cache, and that lie in the project. */
 const LITERAL_PATH = /^(?!\.{1,2}\/?$|\.git\/?$)[\w.@+-]+\/?$/;
+/** A tree that so many jobs in a row did not want is given up. */
+const MAX_JOBS_ASIDE = 16;
 
 /** What was restored into a working copy from one archive. */
 interface RestoredTree {
@@ -16,6 +19,8 @@ interface RestoredTree {
   /** Tells this archive from every other one that lay or will lie in its place. */
   readonly archive: string;
   readonly digest: string;
+  /** How many jobs in a row did not want it and found it aside; 0 for a tree that is in its place. */
+  readonly jobsAside: number;
 }
 
 interface RestoreRecord {
@@ -25,32 +30,56 @@ interface RestoreRecord {
 }
 
 /**
- * Caches that are in a working copy already, from the job before. Restoring one that nobody has touched since would write the same files
- * again, after `git clean` has removed them.
+ * Caches that a working copy has already, from the jobs before. Restoring one that nobody has touched since would write the same files
+ * again, after `git clean` has removed them. What the next job does not want is set aside for one that does.
  */
 export class KeptTrees {
   readonly #project: string;
   readonly #job: number;
+  readonly #aside: TreesAside;
 
   /** @param job - id of the job that the working copy is for now */
   constructor(project: string, job: number) {
     this.#project = project;
     this.#job = job;
+    this.#aside = new TreesAside(project);
   }
 
   /**
    * Chooses what the cleaning of the working copy may leave: trees that this job restores, too, and that are as they were restored.
+   * All others are set aside, or given up. Comes before the checkout, which puts back what the repository has at the same places.
    *
    * @returns their paths, literal and relative to the project
    */
   async choose(entries: readonly JobCache[]): Promise<readonly string[]> {
     const { trees } = await this.#read();
-    const wanted = trees.filter(({ paths }) => entries.some((entry) => isWhole(entry) && sameList(entry.paths, paths)));
+    if (trees.length === 0) return [];
+    const isWanted = ({ paths }: RestoredTree): boolean =>
+      entries.some((entry) => isWhole(entry) && sameList(entry.paths, paths));
+    const waiting = await this.#setAside(trees.filter((tree) => !isWanted(tree)));
+    const kept = await this.#putInPlace(trees.filter(isWanted));
+    // What is left without a record would never be removed, so without one nothing is left.
+    const isRecorded = await this.#write({ job: this.#job, trees: [...kept, ...waiting] });
+    await this.#aside.removeAllBut(isRecorded ? waiting.map(({ paths }) => paths) : []);
+    return isRecorded ? kept.flatMap(({ paths }) => paths) : [];
+  }
+
+  async #setAside(trees: readonly RestoredTree[]): Promise<readonly RestoredTree[]> {
+    const waiting: RestoredTree[] = [];
+    for (const tree of trees) {
+      const isThere = tree.jobsAside > 0 || (await this.#aside.take(tree.paths));
+      if (isThere && tree.jobsAside < MAX_JOBS_ASIDE) waiting.push({ ...tree, jobsAside: tree.jobsAside + 1 });
+    }
+    return waiting;
+  }
+
+  async #putInPlace(trees: readonly RestoredTree[]): Promise<readonly RestoredTree[]> {
     const kept: RestoredTree[] = [];
-    for (const tree of wanted) if ((await treeDigest(this.#project, tree.paths)) === tree.digest) kept.push(tree);
-    // What is left in place without a record would never be removed, so without one nothing is left.
-    if (trees.length === 0 || !(await this.#write({ job: this.#job, trees: kept }))) return [];
-    return kept.flatMap(({ paths }) => paths);
+    for (const tree of trees) {
+      if (tree.jobsAside > 0 && !(await this.#aside.giveBack(tree.paths))) continue;
+      if ((await treeDigest(this.#project, tree.paths)) === tree.digest) kept.push({ ...tree, jobsAside: 0 });
+    }
+    return kept;
   }
 
   /** Whether what an entry would get from an archive is there already. */
@@ -75,14 +104,16 @@ export class KeptTrees {
     for (const { entry, archivePath } of restored.filter((candidate) => isWhole(candidate.entry))) {
       const paths = entry.paths ?? [];
       const [archive, digest] = [await archiveIdentity(archivePath), await treeDigest(this.#project, paths)];
-      if (archive !== undefined && digest !== undefined) trees.push({ paths, archive, digest });
+      if (archive !== undefined && digest !== undefined) trees.push({ paths, archive, digest, jobsAside: 0 });
     }
-    await this.#write({ job: undefined, trees });
+    const aside = (await this.#read()).trees.filter(({ jobsAside }) => jobsAside > 0);
+    await this.#write({ job: undefined, trees: [...trees, ...aside] });
   }
 
   async #keptOf(entry: JobCache): Promise<RestoredTree | undefined> {
     const { job, trees } = await this.#read();
-    return job === this.#job ? trees.find(({ paths }) => sameList(entry.paths, paths)) : undefined;
+    if (job !== this.#job) return undefined;
+    return trees.find(({ paths, jobsAside }) => jobsAside === 0 && sameList(entry.paths, paths));
   }
 
   async #read(): Promise<RestoreRecord> {
@@ -118,9 +149,13 @@ function readRecord(value: unknown): RestoreRecord {
 
 function isTree(value: unknown): value is RestoredTree {
   if (typeof value !== "object" || value === null) return false;
-  const { paths, archive, digest } = value as Partial<RestoredTree>;
+  const { paths, archive, digest, jobsAside } = value as Partial<RestoredTree>;
   return (
-    Array.isArray(paths) && isWhole({ key: "", paths }) && typeof archive === "string" && typeof digest === "string"
+    Array.isArray(paths) &&
+    isWhole({ key: "", paths }) &&
+    typeof archive === "string" &&
+    typeof digest === "string" &&
+    typeof jobsAside === "number"
   );
 }
 

@@ -210,11 +210,12 @@ async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, be
     return;
   }
   job.log.notice(`Checking out ${sha.slice(0, 8)} as detached HEAD (ref is ${ref})...`);
-  await git.run(["-c", "submodule.recurse=false", "checkout", "-f", "-q", sha]);
-  // What was empty holds nothing now but the checkout.
-  if (settings.skipClean || before.empty) return;
+  // What was empty holds nothing afterwards but the checkout.
+  const cleans = !settings.skipClean && !before.empty;
   // Flags of the job's own may mean to clean away just these.
-  const kept = settings.hasOwnCleanFlags ? [] : await keptTrees(job).choose(job.payload.cache);
+  const kept = cleans && !settings.hasOwnCleanFlags ? await keptTrees(job).choose(job.payload.cache) : [];
+  await git.run(["-c", "submodule.recurse=false", "checkout", "-f", "-q", sha]);
+  if (!cleans) return;
   await git.run(["clean", ...settings.cleanFlags, ...kept.flatMap((path) => ["-e", `/${path}`])]);
 }
 
