@@ -24,7 +24,7 @@ interface RestoredTree {
 }
 
 interface RestoreRecord {
-  /** The job whose cleaning left exactly these trees in place; undefined after its restore. */
+  /** The job whose cleaning left exactly these trees; undefined after its restore. */
   readonly job: number | undefined;
   readonly trees: readonly RestoredTree[];
 }
@@ -37,6 +37,7 @@ export class KeptTrees {
   readonly #project: string;
   readonly #job: number;
   readonly #aside: TreesAside;
+  readonly #confirmed: RestoredTree[] = [];
 
   /** @param job - id of the job that the working copy is for now */
   constructor(project: string, job: number) {
@@ -46,8 +47,8 @@ export class KeptTrees {
   }
 
   /**
-   * Chooses what the cleaning of the working copy may leave: trees that this job restores, too, and that are as they were restored.
-   * All others are set aside, or given up. Comes before the checkout, which puts back what the repository has at the same places.
+   * Chooses what the cleaning of the working copy may leave: trees that this job may restore, too. All others are set aside, or given
+   * up. Comes before the checkout, which puts back what the repository has at the same places.
    *
    * @returns their paths, literal and relative to the project
    */
@@ -76,20 +77,18 @@ export class KeptTrees {
   async #putInPlace(trees: readonly RestoredTree[]): Promise<readonly RestoredTree[]> {
     const kept: RestoredTree[] = [];
     for (const tree of trees) {
-      if (tree.jobsAside > 0 && !(await this.#aside.giveBack(tree.paths))) continue;
-      if ((await treeDigest(this.#project, tree.paths)) === tree.digest) kept.push({ ...tree, jobsAside: 0 });
+      if (tree.jobsAside === 0 || (await this.#aside.giveBack(tree.paths))) kept.push({ ...tree, jobsAside: 0 });
     }
     return kept;
   }
 
-  /** Whether what an entry would get from an archive is there already. */
+  /** Whether what an entry would get from an archive is there already, and as it was restored. */
   async isRestored(entry: JobCache, archivePath: string): Promise<boolean> {
     const tree = await this.#keptOf(entry);
-    return (
-      tree !== undefined &&
-      tree.archive === (await archiveIdentity(archivePath)) &&
-      tree.digest === (await treeDigest(this.#project, tree.paths))
-    );
+    if (tree === undefined || tree.archive !== (await archiveIdentity(archivePath))) return false;
+    if (tree.digest !== (await treeDigest(this.#project, tree.paths))) return false;
+    this.#confirmed.push(tree);
+    return true;
   }
 
   /** Removes what the cleaning left for an entry, because it gets something else, or nothing. */
@@ -100,9 +99,10 @@ export class KeptTrees {
 
   /** Remembers what was restored, for the job after this one. */
   async remember(restored: readonly { readonly entry: JobCache; readonly archivePath: string }[]): Promise<void> {
-    const trees: RestoredTree[] = [];
+    const trees = [...this.#confirmed];
     for (const { entry, archivePath } of restored.filter((candidate) => isWhole(candidate.entry))) {
-      const paths = entry.paths ?? [];
+      const { paths = [] } = entry;
+      if (this.#confirmed.some((tree) => sameList(tree.paths, paths))) continue;
       const [archive, digest] = [await archiveIdentity(archivePath), await treeDigest(this.#project, paths)];
       if (archive !== undefined && digest !== undefined) trees.push({ paths, archive, digest, jobsAside: 0 });
     }
