@@ -4,6 +4,7 @@ import { run } from "./process.ts";
 const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () => Promise<void> }>>> = {
   runner: () => import("./runner.ts"),
   exec: () => import("./exec.ts"),
+  coordinator: () => import("./coordinator.ts"),
 };
 
 const name = process.argv[2];

@@ -144,22 +144,28 @@ export class BufferFile {
     return this.#flushing;
   }
 
+  /** Writes all that waits at once, since each way to the disk and back takes as long as filtering a slab. */
   async #writeSlabs(): Promise<void> {
-    for (let slab = this.#slabs.shift(); slab !== undefined; slab = this.#slabs.shift()) {
+    let writtenOfFirst = 0;
+    while (this.#slabs.length > 0) {
+      const [first, ...others] = this.#slabs.map((slab) => slab.bytes);
+      const pieces = [(first as Buffer).subarray(writtenOfFirst), ...others];
       try {
-        await this.#writeFully(slab.bytes, this.#written.size);
+        const { bytesWritten } = await this.#handle.writev(pieces, this.#written.size + writtenOfFirst);
+        writtenOfFirst += bytesWritten;
       } catch (cause) {
         this.#fail(cause);
         return;
       }
-      this.#written = slab.end;
-    }
-  }
-
-  async #writeFully(bytes: Buffer, position: number): Promise<void> {
-    for (let at = 0; at < bytes.length;) {
-      const { bytesWritten } = await this.#handle.write(bytes, at, bytes.length - at, position + at);
-      at += bytesWritten;
+      for (
+        let slab = this.#slabs[0];
+        slab !== undefined && slab.bytes.length <= writtenOfFirst;
+        slab = this.#slabs[0]
+      ) {
+        this.#slabs.shift();
+        this.#written = slab.end;
+        writtenOfFirst -= slab.bytes.length;
+      }
     }
   }
 

@@ -45,7 +45,8 @@ export class FilterChain {
 
   /** Ends the filters one by one: what one of them held back still meets all that follow. */
   end(): Buffer {
-    const parts = this.#filters.map((filter, index) => this.#pass(filter.end(), true, index + 1));
+    // What a filter gives is valid until it is asked again.
+    const parts = this.#filters.map((filter, index) => Buffer.from(this.#pass(filter.end(), true, index + 1)));
     return Buffer.concat(parts);
   }
 

@@ -1,7 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
+import { FilterChain } from "./filter-chain.ts";
 import { compilePhrases, PhraseMasker } from "./phrase-masker.ts";
+import { compileTokenPrefixes } from "./token-masker.ts";
+import { Utf8Repairer } from "./utf8-repairer.ts";
 
 describe("PhraseMasker", () => {
   it("CP A50: masks a value that is printed in one write", () => {
@@ -99,7 +102,57 @@ describe("PhraseMasker", () => {
       { numRuns: 10_000 },
     );
   });
+
+  it("masks as if it saw the whole text at once, with values that begin alike, overlap and hold line feeds and long characters", () => {
+    fc.assert(
+      fc.property(relatedValues(), textParts(), fc.array(fc.nat(80), { maxLength: 12 }), (values, parts, cuts) => {
+        const whole = parts.map(([value, from, to]) => (values[value % values.length] ?? "").slice(from, to)).join("");
+        expect(mask(values, cut(whole, cuts))).toBe(maskWhole(values, whole));
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+
+  it("leaves nothing of a value in the output of all filters of a stream, and nothing else out", () => {
+    fc.assert(
+      fc.property(relatedValues(), textParts(), fc.array(fc.nat(80), { maxLength: 12 }), (values, parts, cuts) => {
+        const whole = parts.map(([value, from, to]) => (values[value % values.length] ?? "").slice(from, to)).join("");
+        const chain = new FilterChain({
+          source: "job",
+          channel: "stdout",
+          phrases: compilePhrases(values),
+          tokenPrefixes: compileTokenPrefixes([]),
+          timestamps: false,
+          now: () => 0,
+        });
+        const outputs = cut(whole, cuts).map((write) => Buffer.from(chain.push(write, true)));
+        const masked = Buffer.from(maskWhole(values, whole), "latin1");
+        // A value that ends in the middle of a character leaves bytes that are no text.
+        expect(Buffer.concat([...outputs, chain.end()])).toEqual(repaired(masked));
+      }),
+      { numRuns: 10_000 },
+    );
+  });
 });
+
+/** Starts, ends and middles of one text: each of them begins like, ends like or lies in another. */
+function relatedValues(): fc.Arbitrary<string[]> {
+  const unit = fc.constantFrom("a", "b", "é", "€", "😀", "\n", "\r\n", " ");
+  const range = fc.tuple(fc.nat(8), fc.integer({ min: 1, max: 12 }));
+  return fc
+    .tuple(fc.string({ unit, minLength: 1, maxLength: 12 }), fc.array(range, { maxLength: 6 }))
+    .map(([whole, ranges]) => [whole, ...ranges.map(([from, length]) => whole.slice(from, from + length))]);
+}
+
+/** Which part of which value comes next. */
+function textParts(): fc.Arbitrary<[number, number, number][]> {
+  return fc.array(fc.tuple(fc.nat(6), fc.nat(3), fc.integer({ min: 1, max: 14 })), { maxLength: 14 });
+}
+
+function repaired(bytes: Buffer): Buffer {
+  const repairer = new Utf8Repairer();
+  return Buffer.concat([Buffer.from(repairer.push(bytes)), repairer.end()]);
+}
 
 function mask(values: readonly string[], writes: readonly (string | Buffer)[]): string {
   const masker = new PhraseMasker(compilePhrases(values));

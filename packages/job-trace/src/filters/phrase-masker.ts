@@ -3,6 +3,9 @@ import { MASK, NOTHING } from "./byte-filter.ts";
 import type { ByteFilter } from "./byte-filter.ts";
 import { PatternAutomaton } from "./pattern-automaton.ts";
 
+/** For the output of all streams: a write is copied before the next one comes. */
+const builder = new ByteBuilder();
+
 /** Blanks at both ends, as a variable typed by hand often has them. */
 const OUTER_BLANKS = /^[\s\u0085]+|[\s\u0085]+$/gu;
 
@@ -103,7 +106,7 @@ export class PhraseMasker implements ByteFilter {
 
   /** Writes all that lies before the limit, from which on a phrase may have begun. */
   #decide(held: Buffer, bytes: Buffer, limit: number): Buffer {
-    const output = new ByteBuilder(held.length + bytes.length);
+    const output = builder.begin(held.length + bytes.length);
     let settled = 0;
     for (const [index, start] of this.#starts.entries()) {
       const end = this.#ends[index] as number;

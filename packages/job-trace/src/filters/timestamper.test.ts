@@ -96,5 +96,5 @@ function stampBytes(
   stream: TraceStreamOptions = { source: "job", channel: "stdout" },
 ): Buffer {
   const stamper = new Timestamper({ ...stream, now: () => AT });
-  return Buffer.concat([...writes.map((write) => stamper.push(write, true)), stamper.end()]);
+  return Buffer.concat([...writes.map((write) => Buffer.from(stamper.push(write, true))), stamper.end()]);
 }

@@ -13,6 +13,9 @@ const CONTINUATION_MARK = 0x2b;
 
 const STREAM_IDS: Readonly<Record<TraceStreamSource, string>> = { runner: "00", job: "01", service: "0f" };
 
+/** For the output of all streams: a write is copied before the next one comes. */
+const builder = new ByteBuilder();
+
 /**
  * Puts the time, the stream and the channel in front of every line.
  *
@@ -40,7 +43,7 @@ export class Timestamper implements ByteFilter {
 
   push(bytes: Buffer, endsWrite: boolean): Buffer {
     this.#stampTime(this.#now());
-    const output = new ByteBuilder(2 * bytes.length + HEADER_BYTES);
+    const output = builder.begin(2 * bytes.length + HEADER_BYTES);
     let at = 0;
     while (at < bytes.length) {
       const lineFeed = bytes.indexOf(LINE_FEED, at);
@@ -60,7 +63,7 @@ export class Timestamper implements ByteFilter {
   }
 
   end(): Buffer {
-    const output = new ByteBuilder(this.#pendingBytes + HEADER_BYTES);
+    const output = builder.begin(this.#pendingBytes + HEADER_BYTES);
     if (this.#pendingBytes > 0) this.#release(output, this.#pendingBytes);
     return output.finish();
   }

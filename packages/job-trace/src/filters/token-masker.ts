@@ -37,6 +37,9 @@ export function compileTokenPrefixes(prefixes: Iterable<string>): PatternAutomat
   return new PatternAutomaton([...known].map((prefix) => Buffer.from(prefix)));
 }
 
+/** For the output of all streams: a write is copied before the next one comes. */
+const builder = new ByteBuilder();
+
 const OUTSIDE = 0;
 const BEHIND_PREFIX = 1;
 const IN_TOKEN = 2;
@@ -71,7 +74,7 @@ export class TokenMasker implements ByteFilter {
       if (IS_TOKEN_BYTE[byte] === 0) {
         place = OUTSIDE;
       } else if (place !== OUTSIDE) {
-        output ??= new ByteBuilder(count + MASK.length);
+        output ??= builder.begin(count + MASK.length);
         output.append(bytes, copied, at);
         if (place === BEHIND_PREFIX) output.append(MASK, 0, MASK.length);
         place = IN_TOKEN;

@@ -12,6 +12,8 @@ const PARAMETERS: readonly Buffer[] = [
   "x-amz-security-token",
 ].map((name) => Buffer.from(name));
 
+const FIRST_BYTES: ReadonlySet<number> = new Set(PARAMETERS.map((name) => name[0] as number));
+
 const LONGEST_NAME = Math.max(...PARAMETERS.map((name) => name.length));
 
 const QUESTION_MARK = 0x3f;
@@ -19,6 +21,9 @@ const AMPERSAND = 0x26;
 const EQUALS = 0x3d;
 const BLANK = 0x20;
 const DELETE = 0x7f;
+
+/** For the output of all streams: a write is copied before the next one comes. */
+const builder = new ByteBuilder();
 
 const OUTSIDE = 0;
 const IN_NAME = 1;
@@ -54,7 +59,7 @@ export class UrlParameterMasker implements ByteFilter {
       } else if (byte <= BLANK || byte === DELETE) {
         this.#place = OUTSIDE;
       } else {
-        output ??= new ByteBuilder(count + MASK.length);
+        output ??= builder.begin(count + MASK.length);
         output.append(bytes, copied, at);
         if (this.#place === BEFORE_VALUE) output.append(MASK, 0, MASK.length);
         this.#place = IN_VALUE;
@@ -78,7 +83,10 @@ export class UrlParameterMasker implements ByteFilter {
     } else if (this.#nameLength === LONGEST_NAME || byte <= BLANK) {
       this.#place = OUTSIDE;
     } else {
-      this.#name[this.#nameLength] = byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+      const lowerCase = byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+      // Most parameters of most addresses end here.
+      if (this.#nameLength === 0 && !FIRST_BYTES.has(lowerCase)) this.#place = OUTSIDE;
+      this.#name[this.#nameLength] = lowerCase;
       this.#nameLength += 1;
     }
   }

@@ -6,6 +6,9 @@ import type { ByteFilter } from "./byte-filter.ts";
 
 const REPLACEMENT: Buffer = Buffer.from("\uFFFD");
 
+/** For the output of all streams: a write is copied before the next one comes. */
+const builder = new ByteBuilder();
+
 /**
  * Replaces every byte that is not part of a valid character by U+FFFD, and gives whole characters only.
  *
@@ -32,7 +35,7 @@ export class Utf8Repairer implements ByteFilter {
 }
 
 function repair(bytes: Buffer): Buffer {
-  const output = new ByteBuilder(bytes.length + bytes.length / 2);
+  const output = builder.begin(bytes.length + bytes.length / 2);
   let copied = 0;
   let at = 0;
   while (at < bytes.length) {
