@@ -52,6 +52,24 @@ const runnerOptions = {
   shell: { type: "string", value: "NAME", variable: "RUNNER_SHELL", help: "bash (default) or sh" },
   "builds-dir": { type: "string", value: "DIR", variable: "RUNNER_BUILDS_DIR", help: "where working copies are kept" },
   "cache-dir": { type: "string", value: "DIR", variable: "RUNNER_CACHE_DIR", help: "where caches are kept" },
+  "tls-ca-file": {
+    type: "string",
+    value: "FILE",
+    variable: "CI_SERVER_TLS_CA_FILE",
+    help: "authorities to trust in addition to the system's; default: certs/HOST.crt beside the default configuration",
+  },
+  "tls-cert-file": {
+    type: "string",
+    value: "FILE",
+    variable: "CI_SERVER_TLS_CERT_FILE",
+    help: "certificate of this runner; default: certs/HOST.auth.crt",
+  },
+  "tls-key-file": {
+    type: "string",
+    value: "FILE",
+    variable: "CI_SERVER_TLS_KEY_FILE",
+    help: "its key; default: certs/HOST.auth.key",
+  },
 } as const satisfies OptionTable;
 
 const selectionOptions = {

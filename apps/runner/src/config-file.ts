@@ -5,6 +5,7 @@ import { lintRunnerConfig, parseRunnerConfig, type ConfigProblem, type RunnerCon
 import type { Invocation } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
+import type { TlsPlaces } from "./run/connect.ts";
 
 /** The `config.toml` of this process. */
 export interface ConfigFile {
@@ -26,6 +27,16 @@ export function configPath(invocation: Invocation, context: CliContext): string 
   const named = invocation.text("config");
   if (named !== undefined) return resolve(context.workingDirectory, named);
   return context.isRoot ? "/etc/gitlab-runner/config.toml" : join(context.homeDirectory, ".gitlab-runner/config.toml");
+}
+
+/**
+ * Where files for TLS lie: beside the default configuration, whichever one is used.
+ *
+ * @see coordinator-protocol 1.4
+ */
+export function tlsPlaces(context: CliContext): TlsPlaces {
+  const folder = context.isRoot ? "/etc/gitlab-runner" : join(context.homeDirectory, ".gitlab-runner");
+  return { certificatesDirectory: join(folder, "certs"), currentDirectory: context.workingDirectory };
 }
 
 /**

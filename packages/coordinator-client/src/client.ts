@@ -5,6 +5,7 @@ import type { JobPayload } from "./payload.ts";
 import type { CallFacts, JobUpdate, PatchTraceResult, TraceChunk, UpdateJobResult } from "./results.ts";
 import type { RunnerInfo } from "./runner-info.ts";
 import type { Secret } from "./secret.ts";
+import type { TlsFiles } from "./transport/tls-files.ts";
 
 /** Anything that answers a request the way `fetch` does; an in-process server's handler fits. */
 export type FetchLike = (request: Request) => Promise<Response>;
@@ -17,6 +18,16 @@ export interface CoordinatorClientOptions {
   readonly fetch?: FetchLike;
   /** Sends every request instead of the client's own connection pool; it stays open on close. Not together with `fetch`. */
   readonly dispatcher?: Dispatcher;
+  /**
+   * Files for TLS connections of the client's own pool. They are looked at before each request, so that new certificates are used
+   * without a restart. @default the authorities that Node and the operating system trust
+   */
+  readonly tls?: TlsFiles;
+  /**
+   * Age at which the connections of the client's own pool are made anew, so that load balancers can spread them again; 0 or less means
+   * never. Whatever is under way is not disturbed. @default 900_000
+   */
+  readonly connectionMaxAgeMs?: number;
   /** Requests per call in all, an integer of at least 1; 1 never retries. @default 5 */
   readonly maxAttempts?: number;
   /** Upper end of a random time added to every wait that the coordinator asked for. @default 0 */
@@ -144,6 +155,17 @@ export interface RequestJobResult extends CallFacts {
    * `runner_system_failure` and exit code 3. @see coordinator-protocol 5.3
    */
   readonly rejection?: string;
+  /** What git and other tools of the job need for TLS with the coordinator; absent without TLS. @see coordinator-protocol 1.4 */
+  readonly certificates?: JobCertificates;
+}
+
+/** PEM text for a job's own tools. */
+export interface JobCertificates {
+  /** Authorities to trust: the configured file's, else the chain of the connection that brought the job. */
+  readonly authority: string;
+  /** Of the configured pair. */
+  readonly certificate: string | undefined;
+  readonly key: Secret | undefined;
 }
 
 /** One file to upload. */

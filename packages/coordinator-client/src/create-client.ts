@@ -51,6 +51,7 @@ export function createCoordinatorClient(options: CoordinatorClientOptions): Coor
 }
 
 const HEADERS_TIMEOUT_MS = 10 * 60 * 1000;
+const CONNECTION_MAX_AGE_MS = 15 * 60 * 1000;
 const REQUEST_TIMEOUT_MS = 60 * 60 * 1000;
 
 function createContext(options: CoordinatorClientOptions): CallContext {
@@ -62,6 +63,8 @@ function createContext(options: CoordinatorClientOptions): CallContext {
     headersTimeoutMs = HEADERS_TIMEOUT_MS,
     requestTimeoutMs = REQUEST_TIMEOUT_MS,
     requestId = newRequestId,
+    connectionMaxAgeMs = CONNECTION_MAX_AGE_MS,
+    tls = {},
     onCall = ignore,
     now = Date.now,
     sleep = realSleep,
@@ -72,7 +75,10 @@ function createContext(options: CoordinatorClientOptions): CallContext {
   }
   return {
     base: apiBase(options.url),
-    transport: fetch === undefined ? createSocketTransport({ dispatcher }) : createFetchTransport(fetch),
+    transport:
+      fetch === undefined
+        ? createSocketTransport({ dispatcher, tlsFiles: tls, maxAgeMs: connectionMaxAgeMs, logger, now })
+        : createFetchTransport(fetch),
     retry: createRetrier(options),
     logger,
     info,

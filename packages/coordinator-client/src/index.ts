@@ -8,6 +8,7 @@ export type {
   DownloadArtifactsOutcome,
   DownloadArtifactsResult,
   FetchLike,
+  JobCertificates,
   JobCredentials,
   RegisteredRunner,
   RegisterRunnerRequest,
@@ -71,4 +72,5 @@ export type {
   TraceSource,
 } from "./reporting/types.ts";
 export { startJobReporter } from "./reporting/job-reporter.ts";
+export type { TlsFiles } from "./transport/tls-files.ts";
 export { startPolling } from "./polling/poller.ts";

@@ -10,7 +10,7 @@ export interface RunnerConfig {
   readonly listenAddress: string | undefined;
   /** Limit of a forced shutdown. */
   readonly shutdownTimeoutMs: number;
-  /** Age at which connections to the instance are made anew. */
+  /** Age at which connections to the instance are made anew; 0: never. */
   readonly connectionMaxAgeMs: number;
   /** In the order of the file, without those that have no token. */
   readonly runners: readonly RunnerEntry[];
@@ -32,6 +32,12 @@ export interface RunnerEntry {
   readonly tokenObtainedAt: string | undefined;
   /** RFC 3339; undefined: the token does not expire. */
   readonly tokenExpiresAt: string | undefined;
+  /** As written; undefined: the file that is named after the host. */
+  readonly tlsCaFile: string | undefined;
+  /** As written; undefined: the file that is named after the host. */
+  readonly tlsCertificateFile: string | undefined;
+  /** As written; undefined: the file that is named after the host. */
+  readonly tlsKeyFile: string | undefined;
   /** Name as written, for example `shell`; may be one that nobody supports. */
   readonly executor: string;
   /** Jobs of this runner at once; 0: no limit of its own. */

@@ -69,7 +69,7 @@ function readConfig(root: TableReader, options: ParseOptions): RunnerConfig {
     logFormat: root.choice("log_format", ["runner", "text", "json"]) ?? "runner",
     listenAddress: root.string("listen_address") || undefined,
     shutdownTimeoutMs: positive(root.integer("shutdown_timeout"), 30) * 1000,
-    connectionMaxAgeMs: positive(root.duration("connection_max_age"), 900_000),
+    connectionMaxAgeMs: Math.max(0, root.duration("connection_max_age") ?? 900_000),
     runners,
   };
   warnOfTwins(tables, entries);
@@ -118,9 +118,6 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
   "machine",
   "experimental",
   ...[
-    "tls-ca-file",
-    "tls-cert-file",
-    "tls-key-file",
     "safe_directory_checkout",
     "proxy_exec",
     "labels",
@@ -146,7 +143,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
 ]);
 
 /** Keys that this package reads although nothing makes use of them yet. */
-const UNUSED: ReadonlySet<string> = new Set(["listen_address", "connection_max_age", "runners.cache.type"]);
+const UNUSED: ReadonlySet<string> = new Set(["listen_address", "runners.cache.type"]);
 
 function describeUnread(path: string, key: string): ConfigProblem {
   if (UNSUPPORTED.has(generalPath(path))) return unsupported(path, key);

@@ -10,6 +10,8 @@ export type { EngineAnswer, EngineRequest } from "./engine-request.ts";
 export { callerEnvironment, systemEnvironment } from "./environment.ts";
 export type { Environment } from "./environment.ts";
 export { SystemStartError, SystemUnavailableError } from "./errors.ts";
+export { makeCertificateFolder } from "./certificates.ts";
+export type { Authority, CertificateFolder, CertificatePair } from "./certificates.ts";
 export { startFakeGcsServer } from "./fake-gcs-server.ts";
 export type { FakeGcsServer } from "./fake-gcs-server.ts";
 export { repositoryFolder, systemsFolder } from "./folders.ts";

@@ -14,6 +14,7 @@ const packageOf = {
   git: "git",
   ip: "iproute2",
   iptables: "iptables",
+  openssl: "openssl",
   rsync: "rsync",
   runc: "runc",
   unzip: "unzip",

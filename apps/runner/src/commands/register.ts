@@ -8,7 +8,7 @@ import {
 } from "@fleetfoot/coordinator-client";
 import { addRunner } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
-import { configPath, loadConfig, saveConfig } from "../config-file.ts";
+import { configPath, loadConfig, saveConfig, tlsPlaces } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { defined } from "../defined.ts";
 import { UsageError } from "../errors.ts";
@@ -26,7 +26,12 @@ export const register: CommandAction = async (invocation, context) => {
   const answers = await askForWhatIsMissing(invocation, context);
   const logger = createProcessLog({ output: context.stderr, now: Date.now });
   const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
-  const client = connect(answers, logger);
+  const tls = {
+    tlsCaFile: invocation.text("tls-ca-file"),
+    tlsCertificateFile: invocation.text("tls-cert-file"),
+    tlsKeyFile: invocation.text("tls-key-file"),
+  };
+  const client = connect({ ...answers, ...tls }, tlsPlaces(context), logger);
   try {
     const result = await introduce(client, answers, systemId, context.stop.forced);
     if (result.runner === undefined) {
@@ -48,7 +53,11 @@ export const register: CommandAction = async (invocation, context) => {
         path,
         addRunner(text, {
           ...entry,
-          ...defined({ buildsDirectory: invocation.text("builds-dir"), cacheDirectory: invocation.text("cache-dir") }),
+          ...defined({
+            buildsDirectory: invocation.text("builds-dir"),
+            cacheDirectory: invocation.text("cache-dir"),
+            ...tls,
+          }),
         }),
       );
     } catch (error) {

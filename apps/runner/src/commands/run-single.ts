@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { type RunnerConfig, type RunnerEntry, parseRunnerConfig, addRunner } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
-import { configPath, loadConfig } from "../config-file.ts";
+import { configPath, loadConfig, tlsPlaces } from "../config-file.ts";
 import { type CliContext, StopReason } from "../context.ts";
 import { defined } from "../defined.ts";
 import { UsageError } from "../errors.ts";
@@ -35,6 +35,7 @@ export const runSingle: CommandAction = async (invocation, context) => {
     workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
     stateDirectory,
     environment: context.environment,
+    tlsPlaces: tlsPlaces(context),
     logger,
     stop: { ...context.stop, graceful: AbortSignal.any([context.stop.graceful, enough.signal]) },
     maxJobs: jobsLeft,
@@ -88,6 +89,9 @@ async function configOf(
       shell: invocation.text("shell"),
       buildsDirectory: invocation.text("builds-dir"),
       cacheDirectory: invocation.text("cache-dir"),
+      tlsCaFile: invocation.text("tls-ca-file"),
+      tlsCertificateFile: invocation.text("tls-cert-file"),
+      tlsKeyFile: invocation.text("tls-key-file"),
     }),
   });
   const { config } = parseRunnerConfig(text, { environment: context.environment });

@@ -5,7 +5,7 @@ import type { Logger } from "@fleetfoot/coordinator-client";
 import { sleep } from "@fleetfoot/coordinator-client/retry";
 import type { RunnerConfig } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
-import { type ConfigFile, configPath, loadConfig } from "../config-file.ts";
+import { type ConfigFile, configPath, loadConfig, tlsPlaces } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { makeEmptyFolder } from "../empty-folder.ts";
 import { UsageError } from "../errors.ts";
@@ -40,6 +40,7 @@ export const run: CommandAction = async (invocation, context) => {
       workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
       stateDirectory,
       environment: context.environment,
+      tlsPlaces: tlsPlaces(context),
       logger,
       stop: context.stop,
     });
@@ -52,6 +53,7 @@ export const run: CommandAction = async (invocation, context) => {
       path,
       environment: context.environment,
       systemId,
+      tlsPlaces: tlsPlaces(context),
       logger,
       onRotated: () => reloading.now(),
       now: Date.now,

@@ -6,6 +6,8 @@ import { parseRunnerConfig, type RunnerEntry } from "@fleetfoot/runner-config";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openConnections } from "./connections.ts";
 
+const SHARED = { connectionMaxAgeMs: 900_000 };
+
 describe("openConnections", () => {
   const server = createServer((request, response) => {
     request.resume();
@@ -13,7 +15,11 @@ describe("openConnections", () => {
   });
   // Only the runner closes connections.
   server.keepAliveTimeout = 0;
-  const connections = openConnections({ environment: {}, logger: noopLogger });
+  const connections = openConnections({
+    environment: {},
+    tlsPlaces: { certificatesDirectory: "/nonexistent", currentDirectory: "/nonexistent" },
+    logger: noopLogger,
+  });
   beforeEach(async () => {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -34,23 +40,26 @@ describe("openConnections", () => {
 
   async function connect(entry: RunnerEntry): Promise<Socket> {
     const connected = once(server, "connection");
-    await connections.of(entry)?.client.requestJob({ token: new Secret(entry.token), systemId: "s_0a1b2c3d4e5f" });
+    await connections
+      .of(entry, SHARED)
+      ?.client.requestJob({ token: new Secret(entry.token), systemId: "s_0a1b2c3d4e5f" });
     const [socket] = (await connected) as [Socket];
     return socket;
   }
 
   it("gives the same client and executor for a runner that has not changed", () => {
-    const first = connections.of(entryOf("glrt-a"));
-    connections.keepOnly([entryOf("glrt-a")]);
-    expect(connections.of(entryOf("glrt-a"))).toBe(first);
-    expect(connections.of(entryOf("glrt-b"))).not.toBe(first);
+    const first = connections.of(entryOf("glrt-a"), SHARED);
+    connections.keepOnly({ ...SHARED, runners: [entryOf("glrt-a")] });
+    expect(connections.of(entryOf("glrt-a"), SHARED)).toBe(first);
+    expect(connections.of(entryOf("glrt-b"), SHARED)).not.toBe(first);
+    expect(connections.of(entryOf("glrt-a"), { connectionMaxAgeMs: 0 })).not.toBe(first);
   });
 
   it("closes those of a removed runner, and no others", async () => {
     const kept = await connect(entryOf("glrt-a"));
     const removed = await connect(entryOf("glrt-b"));
     const closed = once(removed, "close");
-    connections.keepOnly([entryOf("glrt-a")]);
+    connections.keepOnly({ ...SHARED, runners: [entryOf("glrt-a")] });
     await closed;
     expect(kept.destroyed).toBe(false);
   });
@@ -58,10 +67,10 @@ describe("openConnections", () => {
   it("closes those of a removed runner with a job only when the job has ended", async () => {
     const entry = entryOf("glrt-a");
     const socket = await connect(entry);
-    const connection = connections.of(entry);
+    const connection = connections.of(entry, SHARED);
     const held = connection?.hold();
     const closed = once(socket, "close");
-    connections.keepOnly([]);
+    connections.keepOnly({ ...SHARED, runners: [] });
     const answer = await connection?.client.requestJob({ token: new Secret("x"), systemId: "s_0a1b2c3d4e5f" });
     expect(answer).toMatchObject({ status: 204 });
     held?.release();
@@ -70,11 +79,11 @@ describe("openConnections", () => {
 
   it("keeps those of a runner that was removed and added again while its job ran", async () => {
     const entry = entryOf("glrt-a");
-    const first = connections.of(entry);
+    const first = connections.of(entry, SHARED);
     const held = first?.hold();
-    connections.keepOnly([]);
-    connections.keepOnly([entry]);
+    connections.keepOnly({ ...SHARED, runners: [] });
+    connections.keepOnly({ ...SHARED, runners: [entry] });
     held?.release();
-    expect(connections.of(entry)).toBe(first);
+    expect(connections.of(entry, SHARED)).toBe(first);
   });
 });

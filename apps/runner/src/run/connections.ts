@@ -1,6 +1,6 @@
 import type { CoordinatorClient, Logger } from "@fleetfoot/coordinator-client";
-import type { RunnerEntry } from "@fleetfoot/runner-config";
-import { connect } from "./connect.ts";
+import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
+import { connect, type TlsPlaces } from "./connect.ts";
 import { createExecutor, type JobExecutor } from "./executors.ts";
 
 /** What requests and jobs of one runner need. */
@@ -14,14 +14,17 @@ export interface Connection {
 /** The connections of all runners, kept over changes of the configuration. */
 export interface Connections {
   /** The connection of a runner, always the same one while the runner stays the same; undefined when its executor is not supported. */
-  of(entry: RunnerEntry): Connection | undefined;
+  of(entry: RunnerEntry, shared: SharedSettings): Connection | undefined;
   /** Closes all others, each as soon as nobody holds it. */
-  keepOnly(entries: readonly RunnerEntry[]): void;
+  keepOnly(config: SharedSettings & Pick<RunnerConfig, "runners">): void;
   /** Kills what the jobs of all runners have started, before it returns. */
   killAll(): void;
   /** Breaks all of them. */
   close(): Promise<void>;
 }
+
+/** What all runners of a configuration have in common. */
+type SharedSettings = Pick<RunnerConfig, "connectionMaxAgeMs">;
 
 interface OpenConnection extends Connection {
   holders: number;
@@ -30,16 +33,17 @@ interface OpenConnection extends Connection {
 
 export function openConnections(options: {
   readonly environment: Readonly<Record<string, string>>;
+  readonly tlsPlaces: TlsPlaces;
   readonly logger: Logger;
 }): Connections {
-  const { environment, logger } = options;
+  const { environment, tlsPlaces, logger } = options;
   const open = new Map<string, OpenConnection>();
 
-  function connectionOf(entry: RunnerEntry): OpenConnection | undefined {
+  function connectionOf(entry: RunnerEntry, shared: SharedSettings): OpenConnection | undefined {
     const executor = createExecutor(entry, environment);
     if (executor === undefined) return undefined;
     const connection: OpenConnection = {
-      client: connect(entry, logger),
+      client: connect(entry, tlsPlaces, logger, shared.connectionMaxAgeMs),
       executor,
       holders: 0,
       isWanted: true,
@@ -65,15 +69,16 @@ export function openConnections(options: {
   }
 
   return {
-    of(entry) {
-      const known = open.get(keyOf(entry));
+    of(entry, shared) {
+      const key = keyOf(entry, shared);
+      const known = open.get(key);
       if (known !== undefined) return known;
-      const made = connectionOf(entry);
-      if (made !== undefined) open.set(keyOf(entry), made);
+      const made = connectionOf(entry, shared);
+      if (made !== undefined) open.set(key, made);
       return made;
     },
-    keepOnly(entries) {
-      const wanted = new Set(entries.map(keyOf));
+    keepOnly(config) {
+      const wanted = new Set(config.runners.map((entry) => keyOf(entry, config)));
       for (const [key, connection] of open) connection.isWanted = wanted.has(key);
       closeUnused();
     },
@@ -86,6 +91,7 @@ export function openConnections(options: {
   };
 }
 
-function keyOf({ url, token, executor, shell }: RunnerEntry): string {
-  return JSON.stringify([url, token, executor, shell]);
+function keyOf(entry: RunnerEntry, { connectionMaxAgeMs }: SharedSettings): string {
+  const { url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile } = entry;
+  return JSON.stringify([url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile, connectionMaxAgeMs]);
 }

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { Secret } from "@fleetfoot/coordinator-client";
+import { type JobCertificates, Secret } from "@fleetfoot/coordinator-client";
 import type { RunnerSettings } from "@fleetfoot/job-runner";
 import type { RunnerEntry } from "@fleetfoot/runner-config";
 import { defined } from "../defined.ts";
@@ -9,6 +9,7 @@ import { version } from "../version.ts";
 export function toRunnerSettings(
   entry: RunnerEntry,
   process: { readonly systemId: string; readonly workingDirectory: string },
+  certificates: JobCertificates | undefined,
 ): RunnerSettings {
   return {
     name: entry.name,
@@ -26,6 +27,7 @@ export function toRunnerSettings(
     prepareTimeoutMs: entry.prepareTimeoutMs,
     getSourcesTimeoutMs: entry.getSourcesTimeoutMs,
     ...defined({
+      tls: certificates && tlsOf(certificates),
       customBuildDirectory: entry.customBuildDirectory,
       cleanGitConfig: entry.cleanGitConfig,
       cloneUrl: entry.cloneUrl,
@@ -35,4 +37,8 @@ export function toRunnerSettings(
       postBuildScript: entry.postBuildScript,
     }),
   };
+}
+
+function tlsOf({ authority, certificate, key }: JobCertificates): NonNullable<RunnerSettings["tls"]> {
+  return { authority, ...defined({ certificate, key: key?.reveal() }) };
 }

@@ -44,6 +44,7 @@ async function rotation(
       path: world.configPath,
       environment: {},
       systemId: "s_0a1b2c3d4e5f",
+      tlsPlaces: { certificatesDirectory: world.folder, currentDirectory: world.folder },
       logger: noopLogger,
       onRotated: () => stopped.abort(),
       signal: stopped.signal,

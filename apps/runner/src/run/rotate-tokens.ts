@@ -7,7 +7,7 @@ import {
 } from "@fleetfoot/coordinator-client";
 import { type RunnerConfig, type RunnerEntry, updateRunners } from "@fleetfoot/runner-config";
 import { loadConfig, saveConfig } from "../config-file.ts";
-import { connect } from "./connect.ts";
+import { connect, type TlsPlaces } from "./connect.ts";
 
 const neverAborted = new AbortController().signal;
 
@@ -19,6 +19,7 @@ export interface TokenRotationOptions {
   readonly path: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly systemId: string;
+  readonly tlsPlaces: TlsPlaces;
   readonly logger: Logger;
   /** Told when a new token is in the file. */
   readonly onRotated: () => void;
@@ -77,8 +78,8 @@ export function startTokenRotation(config: RunnerConfig, options: Omit<TokenRota
 }
 
 async function rotate(runner: RunnerEntry, options: TokenRotationOptions): Promise<boolean> {
-  const { systemId, logger, onRotated } = options;
-  const client = connect(runner, logger);
+  const { systemId, tlsPlaces, logger, onRotated } = options;
+  const client = connect(runner, tlsPlaces, logger);
   try {
     const { runner: renewed } = await client.resetRunnerToken({ token: new Secret(runner.token), systemId });
     if (renewed === undefined) return false;

@@ -10,6 +10,7 @@ import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import { type StopSignals, StopReason } from "../context.ts";
 import { trackChildGroups } from "./child-groups.ts";
+import type { TlsPlaces } from "./connect.ts";
 import { type Connection, openConnections } from "./connections.ts";
 import { toRunnerSettings } from "./job-settings.ts";
 
@@ -22,6 +23,7 @@ export interface RunnerProcessOptions {
   readonly stateDirectory: string;
   /** What jobs and git inherit. */
   readonly environment: Readonly<Record<string, string>>;
+  readonly tlsPlaces: TlsPlaces;
   readonly logger: Logger;
   readonly stop: Pick<StopSignals, "graceful" | "forced" | "onAbandon">;
   /** Takes no further job after so many. @default no limit */
@@ -61,8 +63,8 @@ const GIVE_UP_MS = 1000;
 
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
-  const { logger, stop, environment } = options;
-  const connections = openConnections({ environment, logger });
+  const { logger, stop, environment, tlsPlaces } = options;
+  const connections = openConnections({ environment, tlsPlaces, logger });
   const ownProcesses = trackChildGroups();
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
@@ -80,7 +82,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   return {
     update(next) {
       poller.update(pollingConfig(next));
-      connections.keepOnly(next.runners);
+      connections.keepOnly(next);
       config = next;
     },
     stopped: untilStopped(),
@@ -91,12 +93,12 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     readonly concurrent: number;
     readonly checkIntervalMs: number;
   } {
-    const runners = wanted.runners.flatMap((entry) => activate(entry) ?? []);
+    const runners = wanted.runners.flatMap((entry) => activate(entry, wanted) ?? []);
     return { runners, concurrent: wanted.concurrent, checkIntervalMs: wanted.checkIntervalMs };
   }
 
-  function activate(entry: RunnerEntry): ActiveRunner | undefined {
-    const connection = connections.of(entry);
+  function activate(entry: RunnerEntry, wanted: RunnerConfig): ActiveRunner | undefined {
+    const connection = connections.of(entry, wanted);
     if (connection === undefined) {
       logger.error("Runner is left out: its executor is not supported", {
         runner_name: entry.name,
@@ -107,7 +109,11 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     return { ...entry, token: new Secret(entry.token), entry, connection };
   }
 
-  async function runOne(runner: ActiveRunner, job: JobPayload, assignment: JobAssignment): Promise<void> {
+  async function runOne(
+    runner: ActiveRunner,
+    job: JobPayload,
+    { certificates, ...assignment }: JobAssignment,
+  ): Promise<void> {
     const fields = {
       job: job.id,
       project: job.job_info.project_id,
@@ -122,10 +128,11 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     const result = await runJob({
       ...assignment,
       job,
-      runner: toRunnerSettings(runner.entry, {
-        systemId: options.systemId,
-        workingDirectory: options.workingDirectory,
-      }),
+      runner: toRunnerSettings(
+        runner.entry,
+        { systemId: options.systemId, workingDirectory: options.workingDirectory },
+        certificates,
+      ),
       client: runner.connection.client,
       executor: runner.connection.executor,
       stateDirectory: options.stateDirectory,

@@ -1,9 +1,10 @@
-import type { CallOptions, RequestJobRequest, RequestJobResult } from "../client.ts";
+import type { CallOptions, JobCertificates, RequestJobRequest, RequestJobResult } from "../client.ts";
 import { decodeJobPayload, rejectionOf } from "../decoding/job-payload.ts";
 import { ShapeError } from "../decoding/shape.ts";
 import type { JobPayload } from "../payload.ts";
 import { CLIENT_ERROR_STATUS } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
+import { Secret } from "../secret.ts";
 import type { Answer, CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
 import { logEnd, undecodable } from "./wording.ts";
@@ -41,7 +42,19 @@ export async function requestJob(
   const { facts, job } = answer;
   const healthy = facts.status !== 403 && facts.status !== CLIENT_ERROR_STATUS;
   const rejection = job && rejectionOf(job);
-  return { ...facts, job, healthy, ...(rejection === undefined ? {} : { rejection }) };
+  const certificates = job && certificatesOf(context);
+  return {
+    ...facts,
+    job,
+    healthy,
+    ...(rejection === undefined ? {} : { rejection }),
+    ...(certificates === undefined ? {} : { certificates }),
+  };
+}
+
+function certificatesOf(context: CallContext): JobCertificates | undefined {
+  const found = "problem" in context.base ? undefined : context.transport.certificatesOf(context.base.origin);
+  return found && { ...found, key: found.key === undefined ? undefined : new Secret(found.key) };
 }
 
 type JobAnswer = Answer & { readonly job?: JobPayload };

@@ -79,7 +79,7 @@ export function startPolling<Runner extends PolledRunner>(options: PollingOption
     const room = await takeRoom(state);
     const answer = room === undefined ? undefined : await ask(state);
     state.openRequests -= 1;
-    if (answer?.job !== undefined) await run(state, answer.job, answer.rejection);
+    if (answer?.job !== undefined) await run(state, answer.job, answer);
     room?.release();
   }
 
@@ -119,9 +119,14 @@ export function startPolling<Runner extends PolledRunner>(options: PollingOption
     if (roster.has(state)) offer(state);
   }
 
-  async function run(state: RunnerState<Runner>, job: JobPayload, rejection: string | undefined): Promise<void> {
+  async function run(state: RunnerState<Runner>, job: JobPayload, answer: RequestJobResult): Promise<void> {
+    const { rejection, certificates } = answer;
     const { assignment, end } = state.startJob(job.job_info.project_id);
-    const running = dispatchJob(state.runner, job, rejection === undefined ? assignment : { ...assignment, rejection });
+    const running = dispatchJob(state.runner, job, {
+      ...assignment,
+      ...(rejection === undefined ? {} : { rejection }),
+      ...(certificates === undefined ? {} : { certificates }),
+    });
     askAgain(state);
     await running;
     end();

@@ -1,4 +1,4 @@
-import type { RequestJobResult } from "../client.ts";
+import type { JobCertificates, RequestJobResult } from "../client.ts";
 import type { Logger } from "../logger.ts";
 import type { JobPayload } from "../payload.ts";
 import type { Secret } from "../secret.ts";
@@ -74,6 +74,8 @@ export interface JobAssignment {
   readonly concurrentProjectId: number;
   /** Why the job must not run, as the request's answer said. */
   readonly rejection?: string;
+  /** What the job's own tools need for TLS, as the request's answer said. */
+  readonly certificates?: JobCertificates;
 }
 
 /** How jobs are asked for and handed out. */

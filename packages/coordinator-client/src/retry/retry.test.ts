@@ -2,7 +2,7 @@ import { getEventListeners } from "node:events";
 
 import { describe, expect, it, vi } from "vitest";
 
-import { createFakeTime, createRecordingLogger, dateIn } from "../test-support/fakes.ts";
+import { createFakeTime, createRecordingLogger, dateIn, roundOfTheLoop } from "../test-support/fakes.ts";
 import type { Reply } from "../test-support/recording-server.ts";
 import { resetConnection, startServer } from "../test-support/recording-server.ts";
 import { bytes, createTestClient, job, runner } from "../test-support/test-client.ts";
@@ -509,10 +509,3 @@ describe("log lines of a call that gives up", () => {
     ]);
   });
 });
-
-/** In place of a wait: the pool looks at a connection again only when the event loop has gone round. */
-function roundOfTheLoop(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(() => setImmediate(resolve));
-  });
-}

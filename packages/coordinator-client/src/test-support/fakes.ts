@@ -56,3 +56,10 @@ export function createFakeTime(): FakeTime {
 export function dateIn(ms: number): string {
   return new Date(FAKE_NOW + ms).toUTCString();
 }
+
+/** In place of a wait: the pool looks at a connection again only when the event loop has gone round. */
+export function roundOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => setImmediate(resolve));
+  });
+}

@@ -26,6 +26,8 @@ export type RawReply = (request: IncomingMessage, response: ServerResponse) => v
 export interface RecordingServer {
   readonly url: string;
   readonly requests: readonly RecordedRequest[];
+  /** Resolves when a connection is closed, by either side. */
+  closed(connection: number | undefined): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -34,6 +36,7 @@ export interface RecordingServer {
  */
 export async function startServer(...replies: readonly (Reply | RawReply)[]): Promise<RecordingServer> {
   const requests: RecordedRequest[] = [];
+  const open = new Map<number | undefined, Promise<void>>();
   let arrived = 0;
   const server = createServer((request, response) => {
     const reply = replies[Math.min(arrived, replies.length - 1)] ?? { status: 500 };
@@ -50,11 +53,20 @@ export async function startServer(...replies: readonly (Reply | RawReply)[]): Pr
       send(response, reply);
     });
   });
+  server.on("connection", (socket) => {
+    open.set(
+      socket.remotePort,
+      new Promise((resolve) => {
+        socket.once("close", () => resolve());
+      }),
+    );
+  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
     requests,
+    closed: async (connection) => await open.get(connection),
     async [Symbol.asyncDispose]() {
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());

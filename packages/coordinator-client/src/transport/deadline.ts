@@ -13,7 +13,11 @@ export interface Deadline {
 export function startDeadline(timeoutMs: number, caller: AbortSignal | undefined): Deadline {
   const controller = new AbortController();
   const expire = (problem: string): void => controller.abort(new TransportError(problem));
-  const timer = setTimeout(expire, timeoutMs, `no complete answer within ${timeoutMs / 1000} s`);
+  // A longer delay than the platform keeps would fire at once.
+  const timer =
+    timeoutMs > LONGEST_TIMER_MS
+      ? undefined
+      : setTimeout(expire, timeoutMs, `no complete answer within ${timeoutMs / 1000} s`);
   const onAbort = (): void => controller.abort(caller?.reason);
   if (caller?.aborted) {
     onAbort();
@@ -28,3 +32,5 @@ export function startDeadline(timeoutMs: number, caller: AbortSignal | undefined
     },
   };
 }
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1;

@@ -25,6 +25,7 @@ export function createFetchTransport(fetch: FetchLike): Transport {
         clearTimeout(headersTimer);
       }
     },
+    certificatesOf: () => undefined,
     async close() {
       // Nothing is held open between requests.
     },

@@ -3,14 +3,15 @@ import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { createGunzip, gunzip } from "node:zlib";
 
-import type { Agent, Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 
+import type { ConnectionPool, ConnectionPoolOptions } from "./connection-pool.ts";
 import { startDeadline } from "./deadline.ts";
 import { readableFrom } from "./request-stream.ts";
 import { DISCARD_MAX_BYTES, DISCARD_MAX_MS } from "./transport.ts";
 import type { BodyReader, Transport, WireResponse } from "./transport.ts";
 
-export interface SocketTransportOptions {
+export interface SocketTransportOptions extends ConnectionPoolOptions {
   /** Sends the requests and stays open on close. @default an own pool of HTTP/1.1 connections */
   readonly dispatcher?: Dispatcher | undefined;
 }
@@ -20,17 +21,27 @@ export interface SocketTransportOptions {
  *
  * @see coordinator-protocol 1.3
  */
-export function createSocketTransport(options: SocketTransportOptions = {}): Transport {
-  let owned: Promise<Agent> | undefined;
+export function createSocketTransport(options: SocketTransportOptions): Transport {
+  let opening: Promise<ConnectionPool> | undefined;
+  let pool: ConnectionPool | undefined;
   // Loaded with the first request: a program whose coordinator is in its own process never needs it, and it is slow to load.
-  const own = (): Promise<Agent> => (owned ??= import("./agent.ts").then(({ createAgent }) => createAgent()));
+  const open = (): Promise<ConnectionPool> =>
+    (opening ??= import("./connection-pool.ts").then(
+      ({ createConnectionPool }) => (pool = createConnectionPool(options)),
+    ));
+  const ownDispatcher = async (origin: string): Promise<() => Dispatcher> => {
+    const own = await open();
+    await own.refresh(origin);
+    return () => own.dispatcher();
+  };
   return {
     async send(request) {
-      const dispatcher = options.dispatcher ?? (await own());
+      const given = options.dispatcher;
+      const dispatcher = given === undefined ? await ownDispatcher(request.origin) : () => given;
       const { method, origin, path, headers, body, headersTimeoutMs } = request;
       const deadline = startDeadline(request.requestTimeoutMs, request.signal);
       try {
-        const response = await dispatcher.request({
+        const response = await dispatcher().request({
           method,
           origin,
           path,
@@ -48,11 +59,12 @@ export function createSocketTransport(options: SocketTransportOptions = {}): Tra
         throw error;
       }
     },
+    certificatesOf: (origin) => pool?.certificatesOf(origin),
     async close({ force = false } = {}) {
       if (options.dispatcher !== undefined) return;
       // Also when there was no request: one that comes now must be refused.
-      const agent = await own();
-      await (force ? agent.destroy() : agent.close());
+      const own = await open();
+      await own.close({ force });
     },
   };
 }

@@ -1,12 +1,4 @@
-import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { getCACertificates, setDefaultCACertificates } from "node:tls";
-import { promisify } from "node:util";
 
 import { Agent } from "undici";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -219,48 +211,9 @@ describe("sockets", () => {
 
     expect(await call).toMatchObject({ status: -1, attempts: 1 });
   });
-
-  it("speak TLS to a coordinator whose authority is trusted, and to no other", async () => {
-    await using server = await startTlsServer();
-    const before = getCACertificates("default");
-    await using stranger = createTestClient({ url: server.url });
-    expect(await stranger.client.requestJob(runner)).toMatchObject({ status: -1, attempts: 1 });
-
-    setDefaultCACertificates([...before, server.certificate]);
-    try {
-      await using test = createTestClient({ url: server.url });
-      expect(await test.client.requestJob(runner)).toMatchObject({ status: 204 });
-    } finally {
-      setDefaultCACertificates(before);
-    }
-  });
 });
 
 function agentToClose(): AsyncDisposable & { readonly agent: Agent } {
   const agent = new Agent();
   return { agent, [Symbol.asyncDispose]: () => agent.close() };
-}
-
-async function startTlsServer(): Promise<AsyncDisposable & { readonly url: string; readonly certificate: string }> {
-  const directory = await mkdtemp(join(tmpdir(), "coordinator-client-"));
-  const keyFile = join(directory, "key.pem");
-  const certificateFile = join(directory, "certificate.pem");
-  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  await promisify(execFile)("openssl", [...request, ...subject, "-keyout", keyFile, "-out", certificateFile]);
-  const certificate = await readFile(certificateFile, "utf8");
-  const server = createServer({ key: await readFile(keyFile), cert: certificate }, (incoming, response) => {
-    incoming.resume();
-    response.writeHead(204).end();
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `https://localhost:${(server.address() as AddressInfo).port}`,
-    certificate,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-      await rm(directory, { recursive: true });
-    },
-  };
 }

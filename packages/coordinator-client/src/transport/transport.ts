@@ -36,9 +36,19 @@ export interface BodyReader {
   readonly cancel: () => void;
 }
 
+/** What the tools of a job need for TLS with the coordinator, as PEM text. */
+export interface ServerCertificates {
+  /** Authorities to trust: those of the configured file, else the certificates that the coordinator showed. */
+  readonly authority: string;
+  readonly certificate: string | undefined;
+  readonly key: string | undefined;
+}
+
 /** Sends one request. Rejects with `signal.reason` when aborted, with any other error when there is no answer. */
 export interface Transport {
   send(request: WireRequest): Promise<WireResponse>;
+  /** Undefined for an origin without TLS, or whose connections are somebody else's. */
+  certificatesOf(origin: string): ServerCertificates | undefined;
   /** @param options.force - breaks the connections in use instead of waiting for them */
   close(options?: { readonly force?: boolean }): Promise<void>;
 }

@@ -18,6 +18,9 @@ export interface NewRunner {
   readonly limit?: number | undefined;
   readonly buildsDirectory?: string | undefined;
   readonly cacheDirectory?: string | undefined;
+  readonly tlsCaFile?: string | undefined;
+  readonly tlsCertificateFile?: string | undefined;
+  readonly tlsKeyFile?: string | undefined;
   /** `NAME=value`; an empty list is not written. */
   readonly environment?: readonly string[] | undefined;
 }
@@ -63,6 +66,9 @@ const VALUES: readonly (readonly [name: keyof NewRunner, key: string, convert: C
   ["token", "token", text],
   ["tokenObtainedAt", "token_obtained_at", time],
   ["tokenExpiresAt", "token_expires_at", time],
+  ["tlsCaFile", "tls-ca-file", text],
+  ["tlsCertificateFile", "tls-cert-file", text],
+  ["tlsKeyFile", "tls-key-file", text],
   ["executor", "executor", text],
   ["shell", "shell", text],
   ["limit", "limit", limit],
