@@ -1,5 +1,6 @@
 import type { JobPayload, JobStep } from "@fleetfoot/coordinator-client";
 
+import { cacheProblem } from "./cache/index.ts";
 import { jobDirectories, moveProject } from "./directories.ts";
 import { JobConfigurationError } from "./errors.ts";
 import type { JobDirectories } from "./executor.ts";
@@ -80,7 +81,7 @@ export function planJob(options: PlanOptions): JobPlan {
     steps: job.steps.filter((step) => step.name !== AFTER_SCRIPT && step.script.length > 0),
     afterScript: job.steps.find((step) => step.name === AFTER_SCRIPT && step.script.length > 0),
     warnings: [...settings.warnings, ...(warning === undefined ? [] : [warning])],
-    problem: moved.problem ?? fileProblem(variables),
+    problem: moved.problem ?? fileProblem(variables) ?? cacheProblem(job.cache, variables.lookup),
   };
 }
 

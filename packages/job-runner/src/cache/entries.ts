@@ -2,7 +2,6 @@ import { expandReferences } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { JobConfigurationError } from "../errors.ts";
-import type { CacheStageOptions } from "./types.ts";
 
 /** Whether the restore stage has anything to do. */
 export function hasCacheWork(entries: readonly JobCache[]): boolean {
@@ -25,15 +24,51 @@ export function fitsOutcome({ when = "" }: JobCache, succeeded: boolean): boolea
   return when === "on_failure" ? !succeeded : succeeded && (when === "" || when === "on_success");
 }
 
+/** What an entry's policy asks for. */
+export interface CachePolicy {
+  readonly restores: boolean;
+  readonly saves: boolean;
+  /** Saves only while the store, or without one this host, has no archive of that key. */
+  readonly onlyIfAbsent: boolean;
+}
+
 /**
- * Decides whether an entry's policy lets the cache be restored or saved.
+ * Reads an entry's policy. Beside `pull`, `push` and `pull-push` there are `push-if-absent` and `pull-push-if-absent`, which
+ * coordinators pass on though GitLab Runner does not know them.
  *
  * @throws {JobConfigurationError} no such policy; coordinators accept what they do not know
  */
-export function policyAllows(entry: JobCache, direction: "pull" | "push", { lookup }: CacheStageOptions): boolean {
+export function policyOf(entry: JobCache, lookup: (name: string) => string | undefined): CachePolicy {
   const policy = expandReferences(entry.policy ?? "", lookup);
-  if (policy === "" || policy === "pull-push" || policy === direction) return true;
-  if (policy === "pull" || policy === "push") return false;
+  const known = POLICIES.get(policy);
+  if (known !== undefined) return known;
   const given = policy === entry.policy ? JSON.stringify(policy) : `${JSON.stringify(policy)} (from ${entry.policy})`;
-  throw new JobConfigurationError(`unknown cache policy ${given}: use pull, push or pull-push`);
+  throw new JobConfigurationError(
+    `unknown cache policy ${given}: use ${[...POLICIES.keys()].filter(Boolean).join(", ")}`,
+  );
+}
+
+const POLICIES: ReadonlyMap<string, CachePolicy> = new Map([
+  ["", { restores: true, saves: true, onlyIfAbsent: false }],
+  ["pull", { restores: true, saves: false, onlyIfAbsent: false }],
+  ["push", { restores: false, saves: true, onlyIfAbsent: false }],
+  ["pull-push", { restores: true, saves: true, onlyIfAbsent: false }],
+  ["push-if-absent", { restores: false, saves: true, onlyIfAbsent: true }],
+  ["pull-push-if-absent", { restores: true, saves: true, onlyIfAbsent: true }],
+]);
+
+/** What is wrong with the first entry that has files and a policy that does not exist. */
+export function cacheProblem(
+  entries: readonly JobCache[],
+  lookup: (name: string) => string | undefined,
+): JobConfigurationError | undefined {
+  for (const entry of entries.filter(hasFiles)) {
+    try {
+      policyOf(entry, lookup);
+    } catch (error) {
+      if (error instanceof JobConfigurationError) return error;
+      throw error;
+    }
+  }
+  return undefined;
 }

@@ -1,4 +1,4 @@
-export { hasCacheToSave, hasCacheWork } from "./entries.ts";
+export { cacheProblem, hasCacheToSave, hasCacheWork } from "./entries.ts";
 export { openRemoteCache } from "./open-remote-cache.ts";
 export type { OpenRemoteCacheOptions } from "./open-remote-cache.ts";
 export { restoreCaches } from "./restore.ts";

@@ -166,6 +166,31 @@ describe("caches on this host", () => {
     await expect(bench.save({ ...gems, policy: "sometimes" })).rejects.toThrow("sometimes");
   });
 
+  it("are saved once and never again under a policy that saves what is absent", async () => {
+    const entry = { ...gems, policy: "pull-push-if-absent" };
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(entry);
+    const before = await stat(bench.archive("gems"));
+    await bench.write({ "vendor/b": "two" });
+    await bench.save(entry, { ...entry, policy: "push-if-absent" });
+    expect(bench.events).toMatchObject([{ kind: "saved" }]);
+    expect((await stat(bench.archive("gems"))).ino).toBe(before.ino);
+    await bench.clean();
+    await bench.restore({ ...entry, policy: "push-if-absent" });
+    expect(await readdir(bench.project)).toEqual([]);
+    await bench.restore(entry);
+    expect(await readdir(join(bench.project, "vendor"))).toEqual(["a"]);
+  });
+
+  it("leave out what the job excludes", async () => {
+    bench.variables = { CACHE_EXCLUDE: "vendor/tmp/**\n  **/*.log\n", NAME: "vendor" };
+    await bench.write({ "vendor/a": "one", "vendor/a.log": "two", "vendor/tmp/b": "three" });
+    await bench.save(gems);
+    await bench.clean();
+    await bench.restore(gems);
+    expect(await readdir(join(bench.project, "vendor"))).toEqual(["a"]);
+  });
+
   it("CA A17: are saved only after the outcome that they ask for", async () => {
     await bench.write({ "vendor/a": "one" });
     const outcomes = ["on_success", "", "on_failure", "always"].map((when) => ({ ...gems, key: `k${when}`, when }));

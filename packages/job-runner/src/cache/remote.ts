@@ -5,23 +5,24 @@ import { downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
 import type { CacheStore, ObjectFacts } from "@fleetfoot/cache-backend";
 
 import { removeLeftovers } from "./leftovers.ts";
-import { makeArchiveDirectory } from "./local-archive.ts";
-import type { LocalArchive } from "./local-archive.ts";
-import type { RemoteLocation } from "./location.ts";
+import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
+import type { CacheLocation, RemoteLocation } from "./location.ts";
 import { recallStored, rememberStored, removeManifest } from "./manifest.ts";
 import { writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
+import { SharedWork } from "./shared-work.ts";
 import { downloadSettings, uploadSettings } from "./transfer-settings.ts";
 import type { CacheStageOptions, RemoteCache } from "./types.ts";
 
 export interface FetchResult {
   readonly outcome: "absent" | "up-to-date" | "downloaded";
+  /** Length of the archive on this host. */
   readonly bytes: number;
 }
 
 /**
  * Brings the archive on this host up to date with the store's: downloads it, unless this host's is not older. Without an
- * object there is no cache, whatever lies on this host.
+ * object there is no cache, whatever lies on this host. Jobs that want the same archive at the same time share one download.
  *
  * @throws {CacheStoreError} when no try succeeds
  */
@@ -29,9 +30,31 @@ export async function fetchArchive(
   options: CacheStageOptions,
   { store }: RemoteCache,
   remote: RemoteLocation,
-  localPath: string,
-  local: LocalArchive | undefined,
+  location: CacheLocation,
+): Promise<FetchResult & { readonly joined: boolean }> {
+  const { result, joined } = await downloadsOf(store).run(location.localPath, options.signal, (signal) =>
+    fetchNewer({ ...options, signal }, store, remote, location),
+  );
+  return { ...result, joined };
+}
+
+/** The downloads of this process; other processes have directories of their own or replace the archive as a whole. */
+const downloads = new WeakMap<CacheStore, SharedWork<FetchResult>>();
+
+function downloadsOf(store: CacheStore): SharedWork<FetchResult> {
+  const known = downloads.get(store) ?? new SharedWork<FetchResult>();
+  downloads.set(store, known);
+  return known;
+}
+
+async function fetchNewer(
+  options: CacheStageOptions,
+  store: CacheStore,
+  remote: RemoteLocation,
+  location: CacheLocation,
 ): Promise<FetchResult> {
+  const { localPath } = location;
+  const local = await findLocalArchive(location);
   const settings = downloadSettings(options);
   const name = await newerObject(options, store, remote);
   await makeArchiveDirectory(localPath);
@@ -49,7 +72,7 @@ export async function fetchArchive(
     await removeManifest(localPath);
     await writeMetadata(localPath, facts.metadata);
   }
-  return { outcome, bytes: facts.bytes };
+  return { outcome, bytes: outcome === "downloaded" ? facts.bytes : (local?.size ?? facts.bytes) };
 }
 
 /**
@@ -59,16 +82,29 @@ export async function fetchArchive(
  */
 export async function isStored(
   options: CacheStageOptions,
-  { store }: RemoteCache,
-  { objectName }: RemoteLocation,
+  remoteCache: RemoteCache,
+  remote: RemoteLocation,
 ): Promise<boolean | undefined> {
   try {
-    return (await head(options, store, objectName)) !== undefined;
+    return (await headArchive(options, remoteCache, remote)) !== undefined;
   } catch {
     options.signal.throwIfAborted();
     // An archive that did not change is not worth an upload that may be needless every time.
     return undefined;
   }
+}
+
+/**
+ * What the store knows of the archive; `undefined` when it has none.
+ *
+ * @throws {CacheStoreError} when no try succeeds
+ */
+export async function headArchive(
+  options: CacheStageOptions,
+  { store }: RemoteCache,
+  { objectName }: RemoteLocation,
+): Promise<ObjectFacts | undefined> {
+  return head(options, store, objectName);
 }
 
 /**

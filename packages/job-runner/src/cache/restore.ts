@@ -9,7 +9,7 @@ import type { JobCache } from "@fleetfoot/coordinator-client";
 import { parseBoolean } from "../variables/settings.ts";
 import { realArchiver } from "./archiver.ts";
 import { removeLiteralPaths } from "./clean-up-failed.ts";
-import { hasFiles, policyAllows } from "./entries.ts";
+import { hasFiles, policyOf } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { findLocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
@@ -45,7 +45,7 @@ async function restoreEntry(options: CacheStageOptions, entry: JobCache, index: 
   const resolved = resolveCacheKeys({ key, fallbackKeys, job, lookup, lookupContent, hashKeys });
   const readable = resolved.primary?.readable ?? key;
   for (const warning of resolved.warnings) log.warning(`Cache: ${warning}`);
-  if (!policyAllows(entry, "pull", options)) {
+  if (!policyOf(entry, lookup).restores) {
     log.plain(`Not restoring cache ${readable}: its policy only saves`);
     return undefined;
   }
@@ -106,13 +106,14 @@ interface Obtained {
 
 async function obtainArchive(options: CacheStageOptions, location: CacheLocation): Promise<Obtained | undefined> {
   const { store } = options;
-  const local = await findLocalArchive(location);
-  if (store === undefined || location.remote === undefined)
+  if (store === undefined || location.remote === undefined) {
+    const local = await findLocalArchive(location);
     return local && { bytes: local.size, from: "kept on this host" };
-  const { outcome, bytes } = await fetchArchive(options, store, location.remote, location.localPath, local);
+  }
+  const { outcome, bytes, joined } = await fetchArchive(options, store, location.remote, location);
   if (outcome === "absent") return undefined;
-  const from = outcome === "downloaded" ? `downloaded from ${store.store.kind}` : "still up to date on this host";
-  return { bytes: outcome === "downloaded" ? bytes : (local?.size ?? bytes), from };
+  if (outcome === "up-to-date") return { bytes, from: "still up to date on this host" };
+  return { bytes, from: `downloaded from ${store.store.kind}${joined ? " together with another job" : ""}` };
 }
 
 /** An archive without a record of its platform is taken as it is. */

@@ -6,7 +6,7 @@ import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { realArchiver } from "./archiver.ts";
-import { fitsOutcome, hasFiles, policyAllows } from "./entries.ts";
+import { fitsOutcome, hasFiles, policyOf } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
@@ -16,7 +16,7 @@ import type { CacheLocation } from "./location.ts";
 import { differsFromManifest, removeManifest, writeManifest } from "./manifest.ts";
 import { describeArchive, readMetadata, writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
-import { isStored, uploadArchive } from "./remote.ts";
+import { headArchive, isStored, uploadArchive } from "./remote.ts";
 import { uploadLimitBytes } from "./transfer-settings.ts";
 import type { CacheStageOptions, SaveCachesOptions } from "./types.ts";
 
@@ -50,12 +50,17 @@ async function saveEntry(options: CacheStageOptions, entry: JobCache, index: num
     return;
   }
   const key = primary.readable;
-  if (!policyAllows(entry, "push", options)) {
+  const policy = policyOf(entry, lookup);
+  if (!policy.saves) {
     log.plain(`Not saving cache ${key}: its policy only restores`);
     return;
   }
   const location = locate(options, primary);
   try {
+    if (policy.onlyIfAbsent && (await isThere(options, location))) {
+      log.plain(`Not saving cache ${key}: there is one, and its policy only saves the first`);
+      return;
+    }
     const saved = await save(options, entry, location);
     if (saved !== undefined) events({ ...saved, entry: index, key });
   } catch (error) {
@@ -73,11 +78,12 @@ interface Saved {
 
 /** @returns `undefined` when there was nothing to save */
 async function save(options: CacheStageOptions, entry: JobCache, location: CacheLocation): Promise<Saved | undefined> {
-  const { log, projectDirectory: root, environment, signal, archiver = realArchiver } = options;
+  const { lookup, log, projectDirectory: root, environment, signal, archiver = realArchiver } = options;
   const key = location.name.readable;
   const local = await findLocalArchive(location);
   const { paths = [], untracked = false } = entry;
-  const { entries, warnings } = await archiver.selectFiles({ root, paths, untracked, environment, signal });
+  const exclude = excludedPaths(lookup);
+  const { entries, warnings } = await archiver.selectFiles({ root, paths, untracked, exclude, environment, signal });
   for (const warning of warnings) log.warning(warning);
   if (entries.length === 0) {
     log.plain(`Nothing to save for cache ${key}`);
@@ -93,6 +99,21 @@ async function save(options: CacheStageOptions, entry: JobCache, location: Cache
   log.info(`Saved cache ${key}: ${entries.length} entries in ${formatBytes(bytes)}`);
   await upload(options, location, metadata, bytes);
   return { kind: "saved", bytes };
+}
+
+/** Whether there is an archive of that key already. What cannot be found out is an error: an archive would be made for nothing. */
+async function isThere(options: CacheStageOptions, location: CacheLocation): Promise<boolean> {
+  const { store } = options;
+  if (store === undefined || location.remote === undefined) return (await findLocalArchive(location)) !== undefined;
+  return (await headArchive(options, store, location.remote)) !== undefined;
+}
+
+/** What the job leaves out of its caches: patterns in `CACHE_EXCLUDE`, one a line. The protocol has no place of its own for them. */
+function excludedPaths(lookup: CacheStageOptions["lookup"]): readonly string[] {
+  return (lookup("CACHE_EXCLUDE") ?? "")
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
 }
 
 /** A tar archive keeps times to the nearest second, so what was restored from it may seem up to half a second too new. */

@@ -246,6 +246,27 @@ describe("caches in a store", () => {
     expect(bench.warnings()).toEqual([expect.stringContaining("CACHE_CONCURRENCY")]);
   });
 
+  it("are downloaded once for jobs of one host that want them at the same time, and each job gets them", async () => {
+    await saveElsewhere(gems, { "vendor/a": "one" });
+    const other = await CacheBench.open(join(bench.top, "other"));
+    other.store = bench.store;
+    other.extra = { cacheDirectory: bench.cacheDirectory };
+    await Promise.all([bench.restore(gems), other.restore(gems)]);
+    expect(requested("GET")).toEqual(["gems"]);
+    expect([await bench.read("vendor/a"), await other.read("vendor/a")]).toEqual(["one", "one"]);
+    expect(other.lines.some(({ text }) => text.includes("together with another job"))).toBe(true);
+  });
+
+  it("are neither made nor uploaded under a policy that saves what is absent, when the store has one", async () => {
+    await saveElsewhere(gems, { "vendor/a": "one" });
+    await bench.write({ "vendor/a": "two" });
+    await bench.save({ ...gems, policy: "push-if-absent" });
+    expect([requested("HEAD"), requested("PUT"), bench.events]).toEqual([["gems"], [], []]);
+    server.objects.clear();
+    await bench.save({ ...gems, policy: "push-if-absent" });
+    expect(requested("PUT")).toEqual(["gems"]);
+  });
+
   it("CA E1: are neither made nor uploaded when nothing changed and the store has them", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);

@@ -115,13 +115,15 @@ describe("caches", () => {
     expect(plain(log)).toMatch(/WARNING: .*the store is read-only/);
   });
 
-  it("CA A15: with a policy that does not exist fail the job where they are restored", async () => {
-    const job = helloJob({ cache: [{ key: "deps", paths: ["deps/"], policy: "sometimes" }] });
+  it("CA H15: with a policy that does not exist fail the job before anything is fetched for it", async () => {
+    const job = helloJob({ cache: [...cache, { key: "deps", paths: ["deps/"], policy: "$HOW" }] }, [
+      { key: "HOW", value: "sometimes" },
+    ]);
     const { result, stages, log } = await harness.run(job);
-    expect(result.outcome).toBe("failed");
-    expect(stages).toContain("restore_cache");
-    expect(stages).not.toContain("step_script");
-    expect(log).toContain("sometimes");
+    expect(result).toMatchObject({ outcome: "failed" });
+    expect(stages).not.toContain("get_sources");
+    expect(stages).not.toContain("restore_cache");
+    expect(log).toContain('unknown cache policy "sometimes" (from $HOW)');
   });
 
   it("of a failed job are saved where their entry says so", async () => {

@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+
+import { SharedWork } from "./shared-work.ts";
+
+describe("shared work", () => {
+  const never = new AbortController().signal;
+
+  it("is done once for all who want it at the same time, and anew for who comes later", async () => {
+    const work = new SharedWork<number>();
+    let started = 0;
+    const start = async (): Promise<number> => ++started;
+    const both = await Promise.all([work.run("a", never, start), work.run("a", never, start)]);
+    expect(both).toEqual([
+      { result: 1, joined: false },
+      { result: 1, joined: true },
+    ]);
+    expect(await work.run("a", never, start)).toEqual({ result: 2, joined: false });
+  });
+
+  it("of other names is other work", async () => {
+    const work = new SharedWork<string>();
+    const run = (name: string) => work.run(name, never, async () => name);
+    expect((await Promise.all([run("a"), run("b")])).map(({ result }) => result)).toEqual(["a", "b"]);
+  });
+
+  it("goes on when one of two leaves, and is stopped when the other leaves, too", async () => {
+    const work = new SharedWork<never>();
+    let stopped: AbortSignal | undefined;
+    const start = (signal: AbortSignal): Promise<never> => {
+      stopped = signal;
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    const [first, second] = [new AbortController(), new AbortController()];
+    const runs = [work.run("a", first.signal, start), work.run("a", second.signal, start)];
+    const ends = runs.map((run) => run.catch((error: unknown) => error));
+    first.abort(new Error("first"));
+    expect(await ends[0]).toEqual(new Error("first"));
+    expect(stopped?.aborted).toBe(false);
+    second.abort(new Error("second"));
+    expect(await ends[1]).toEqual(new Error("second"));
+    expect(stopped?.aborted).toBe(true);
+  });
+
+  it("that was stopped is not joined", async () => {
+    const work = new SharedWork<string>();
+    const leaving = new AbortController();
+    const stuck = work.run("a", leaving.signal, () => new Promise(() => {})).catch((error: unknown) => error);
+    leaving.abort(new Error("leaves"));
+    await stuck;
+    expect(await work.run("a", never, async () => "new")).toEqual({ result: "new", joined: false });
+  });
+
+  it("fails for everybody who waits", async () => {
+    const work = new SharedWork<never>();
+    const start = async (): Promise<never> => Promise.reject(new Error("broken"));
+    const ends = await Promise.allSettled([work.run("a", never, start), work.run("a", never, start)]);
+    expect(ends.map((end) => end.status)).toEqual(["rejected", "rejected"]);
+  });
+});
