@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { describeError, printable, serverMessage, statusLine } from "./error-text.ts";
+import { describeError, serverMessage, statusLine } from "./error-text.ts";
+import { printable } from "./printable.ts";
 import { Secret } from "./secret.ts";
 
 describe("serverMessage", () => {

@@ -1,7 +1,5 @@
 import { STATUS_CODES } from "node:http";
 
-import type { Secret } from "./secret.ts";
-
 /** Status with its text, for instance `403 Forbidden`. */
 export function statusLine(status: number, statusText: string): string {
   return `${status} ${statusText || (STATUS_CODES[status] ?? "")}`.trimEnd();
@@ -24,23 +22,6 @@ export function serverMessage(mediaType: string, body: string): string | undefin
   return undefined;
 }
 
-/**
- * Makes text from elsewhere fit for one log line: tokens replaced, control characters too, length bounded.
- *
- * @param secrets - tokens of the request, which a server may have echoed
- */
-export function printable(text: string, secrets: readonly Secret[]): string {
-  let result = text;
-  for (const secret of secrets) {
-    if (secret.reveal() !== "") {
-      result = result.replaceAll(secret.reveal(), secret.toString());
-    }
-  }
-  // eslint-disable-next-line no-control-regex -- control characters are what this removes
-  result = result.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
-  return result.length > MAX_TEXT_LENGTH ? `${result.slice(0, MAX_TEXT_LENGTH)}…` : result;
-}
-
 /** The message of an error and of what caused it; errors of the network stack may have an empty one. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) {
@@ -53,8 +34,6 @@ export function describeError(error: unknown): string {
   }
   return `${error.message}: ${inner}`;
 }
-
-const MAX_TEXT_LENGTH = 1000;
 
 function jsonMessage(body: string): string | undefined {
   let parsed: unknown;

@@ -43,8 +43,11 @@ export type {
   JobPayload,
   JobStep,
   JobVariable,
+  PolicyOptions,
   RunnerLimits,
   ServerFeatures,
+  SuspendOptions,
+  TracingFeature,
 } from "./payload.ts";
 export type {
   CallFacts,

@@ -28,10 +28,13 @@ export interface JobPayload {
   readonly inputs: readonly unknown[];
   /** Step definitions as JSON inside a string; empty when `steps` is used. */
   readonly run: string;
+  readonly policy_options?: PolicyOptions;
+  readonly suspend_options?: SuspendOptions;
 }
 
 /** What the job is and where it belongs. */
 export interface JobInfo {
+  readonly id?: number;
   readonly name: string;
   readonly stage: string;
   readonly project_id: number;
@@ -39,7 +42,17 @@ export interface JobInfo {
   readonly project_full_path?: string;
   readonly pipeline_id?: number;
   readonly time_in_queue_seconds?: number;
+  /** A number, or `5+`, or `+Inf`. */
   readonly project_jobs_running_on_instance_runners_count?: string;
+  readonly namespace_id?: number;
+  readonly root_namespace_id?: number;
+  readonly organization_id?: number;
+  readonly instance_id?: string;
+  readonly instance_uuid?: string;
+  readonly user_id?: number;
+  readonly scoped_user_id?: number | null;
+  readonly queue_size?: number;
+  readonly queue_depth?: number;
 }
 
 /** Which commit to build and how to fetch it. */
@@ -60,6 +73,7 @@ export interface GitInfo {
 export interface RunnerLimits {
   /** Seconds; zero or less means 7200. */
   readonly timeout: number;
+  readonly uuid?: string;
   readonly runner_session_url?: string;
 }
 
@@ -141,6 +155,30 @@ export interface ServerFeatures {
   readonly trace_sections?: boolean;
   readonly token_mask_prefixes?: readonly string[];
   readonly failure_reasons?: readonly string[];
+  readonly tracing?: TracingFeature | null;
+}
+
+/** Where the spans of the job belong. */
+export interface TracingFeature {
+  readonly trace_id?: string;
+  readonly span_parent_id?: string;
+  /** Kept as they came. */
+  readonly otel_endpoints?: readonly unknown[];
+}
+
+/** What a policy of the instance says about the job. */
+export interface PolicyOptions {
+  readonly execution_policy_job?: boolean;
+  readonly policy_name?: string;
+  readonly policy_variables_override_allowed?: boolean | null;
+  readonly policy_variables_override_exceptions?: readonly string[];
+}
+
+/** Whether the job's environment is kept for later. */
+export interface SuspendOptions {
+  readonly suspend_on_success?: boolean;
+  readonly suspend_on_failure?: boolean;
+  readonly runtime_environment_key?: string;
 }
 
 /** A script that runs before or after the sources are fetched. */

@@ -48,8 +48,8 @@ export async function readServerMessage(
   }
 }
 
-/** More than any job needs; an endless body must not fill the memory. */
-const MAX_JSON_BYTES = 64 * 1024 * 1024;
+/** Far more than any job needs, and little enough for its decoding not to hold up everything else. */
+const MAX_JSON_BYTES = 8 * 1024 * 1024;
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_ERROR_MS = 1000;
 

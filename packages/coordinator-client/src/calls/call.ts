@@ -1,6 +1,7 @@
 import type { Answer, CallContext, CallRequest, Exchange } from "./exchange.ts";
 import { TransportError } from "../errors.ts";
-import { describeError, printable, statusLine } from "../error-text.ts";
+import { describeError, statusLine } from "../error-text.ts";
+import { printable } from "../printable.ts";
 import { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
 import { sendFollowing } from "../transport/redirects.ts";

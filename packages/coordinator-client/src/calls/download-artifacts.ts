@@ -1,5 +1,6 @@
 import type { CallOptions, DownloadArtifactsOutcome, DownloadArtifactsResult, JobCredentials } from "../client.ts";
-import { describeError, printable } from "../error-text.ts";
+import { describeError } from "../error-text.ts";
+import { printable } from "../printable.ts";
 import { NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
 import type { BodyReader } from "../transport/transport.ts";

@@ -1,4 +1,5 @@
 import type { Logger } from "../logger.ts";
+import { printable } from "../printable.ts";
 import type { JobSignals } from "../results.ts";
 import type { Answer } from "./exchange.ts";
 
@@ -26,7 +27,7 @@ export function readUpdateInterval(value: string | undefined, logger: Logger): n
     logger.warn("Update interval ignored", {
       error: "not a whole number of seconds",
       header: "X-GitLab-Trace-Update-Interval",
-      headerValue: value,
+      headerValue: printable(value),
     });
     return undefined;
   }

@@ -1,4 +1,4 @@
-import { printable } from "../error-text.ts";
+import { printable } from "../printable.ts";
 import type { Logger } from "../logger.ts";
 import { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";

@@ -10,8 +10,11 @@ import type {
   JobPayload,
   JobStep,
   JobVariable,
+  PolicyOptions,
   RunnerLimits,
   ServerFeatures,
+  SuspendOptions,
+  TracingFeature,
 } from "../payload.ts";
 import type { Decoder } from "./shape.ts";
 import { boolean, fail, integer, isRecord, list, nullable, number, object, record, text } from "./shape.ts";
@@ -27,8 +30,6 @@ export function decodeJobPayload(body: unknown): JobPayload {
   if (!isRecord(body)) {
     return fail("", "an object", body);
   }
-  policyOptions(body["policy_options"], "policy_options");
-  suspendOptions(body["suspend_options"], "suspend_options");
   return jobPayload(body, "");
 }
 
@@ -80,6 +81,7 @@ function unknownExecutorOption(options: Readonly<Record<string, unknown>>): stri
 const texts = list(text);
 
 const jobInfo: Decoder<JobInfo> = object<JobInfo>({
+  id: integer,
   name: text,
   stage: text,
   project_id: integer,
@@ -88,6 +90,15 @@ const jobInfo: Decoder<JobInfo> = object<JobInfo>({
   pipeline_id: integer,
   time_in_queue_seconds: number,
   project_jobs_running_on_instance_runners_count: text,
+  namespace_id: integer,
+  root_namespace_id: integer,
+  organization_id: integer,
+  instance_id: text,
+  instance_uuid: text,
+  user_id: integer,
+  scoped_user_id: nullable(integer),
+  queue_size: integer,
+  queue_depth: integer,
 });
 
 const gitInfo: Decoder<GitInfo> = object<GitInfo>({
@@ -102,7 +113,11 @@ const gitInfo: Decoder<GitInfo> = object<GitInfo>({
   protected: nullable(boolean),
 });
 
-const runnerLimits: Decoder<RunnerLimits> = object<RunnerLimits>({ timeout: integer, runner_session_url: text });
+const runnerLimits: Decoder<RunnerLimits> = object<RunnerLimits>({
+  timeout: integer,
+  uuid: text,
+  runner_session_url: text,
+});
 
 const variable: Decoder<JobVariable> = object<JobVariable>({
   key: text,
@@ -176,10 +191,17 @@ const dependency: Decoder<JobDependency> = object<JobDependency>({
   artifacts_file: object({ filename: text, size: integer }),
 });
 
+const tracing: Decoder<TracingFeature> = object<TracingFeature>({
+  trace_id: text,
+  span_parent_id: text,
+  otel_endpoints: list((value: unknown) => value),
+});
+
 const features: Decoder<ServerFeatures> = object<ServerFeatures>({
   trace_sections: boolean,
   token_mask_prefixes: texts,
   failure_reasons: texts,
+  tracing: nullable(tracing),
 });
 
 const hook: Decoder<JobHook> = object<JobHook>({ name: text, script: texts });
@@ -217,14 +239,14 @@ const positiveId: Decoder<number> = (value, path) => {
   return id > 0 ? id : fail(path, "a positive integer", value);
 };
 
-const policyOptions = object({
+const policyOptions: Decoder<PolicyOptions> = object<PolicyOptions>({
   execution_policy_job: boolean,
   policy_name: text,
   policy_variables_override_allowed: nullable(boolean),
   policy_variables_override_exceptions: texts,
 });
 
-const suspendOptions = object({
+const suspendOptions: Decoder<SuspendOptions> = object<SuspendOptions>({
   suspend_on_success: boolean,
   suspend_on_failure: boolean,
   runtime_environment_key: text,
@@ -250,6 +272,8 @@ const jobPayload: Decoder<JobPayload> = object<JobPayload>({
   secrets,
   inputs: list(input),
   run: text,
+  policy_options: policyOptions,
+  suspend_options: suspendOptions,
 });
 
 function checkUser(value: unknown, path: string): void {

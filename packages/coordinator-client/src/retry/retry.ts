@@ -1,6 +1,7 @@
 import { TransportError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { noopLogger } from "../logger.ts";
+import { printable } from "../printable.ts";
 import { isRetriableStatus } from "./classification.ts";
 import { sleep as realSleep } from "./sleep.ts";
 import { computeWait } from "./wait.ts";
@@ -105,7 +106,7 @@ export function createRetrier(options: RetryOptions = {}): Retrier {
         backoffStep += 1;
       }
       for (const { header, value, problem } of wait.unparsable) {
-        logger.warn("Rate limit header ignored", { error: problem, header, headerValue: value });
+        logger.warn("Rate limit header ignored", { error: problem, header, headerValue: printable(value) });
       }
       logger.info("Waiting before the next attempt", {
         context: "coordinator-retry",

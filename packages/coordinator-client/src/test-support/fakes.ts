@@ -33,6 +33,8 @@ export interface FakeTime {
   /** Returns at once; the clock is later by then. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   readonly waits: readonly number[];
+  /** Sets the clock, back as well. */
+  readonly set: (epochMs: number) => void;
 }
 
 /** Whole seconds, since that is all that dates in headers can say. */
@@ -49,6 +51,9 @@ export function createFakeTime(): FakeTime {
       now += ms;
     },
     waits,
+    set(epochMs) {
+      now = epochMs;
+    },
   };
 }
 

@@ -92,18 +92,17 @@ export async function discardBody(reader: BodyReader, signal: AbortSignal | unde
 
 /** First value of a header. `Headers` joins what occurred several times, which matters for the two that name a wait. */
 export function headerValue(headers: Headers, name: string): string | undefined {
+  const joined = headers.get(name);
   // The platform leaves tabs at the end of a value.
-  const value = headers.get(name)?.trim();
-  if (value === undefined) {
-    return undefined;
-  }
-  if (name === "retry-after") {
-    return value.split(", ", 1)[0];
-  }
-  if (name === "ratelimit-resettime") {
-    return /^([a-z]{3}, [^,]*), /i.exec(value)?.[1] ?? value;
-  }
-  return value;
+  return joined === null ? undefined : firstOf(name, joined).trim();
+}
+
+/** An empty value at the end leaves a comma alone. */
+function firstOf(name: string, joined: string): string {
+  if (name === "retry-after") return joined.split(/,(?: |$)/, 1)[0] ?? "";
+  // The value of this one holds a comma of its own.
+  const several = name === "ratelimit-resettime" ? /^([a-z]{3}, [^,]*)?,(?: |$)/i.exec(joined) : null;
+  return several === null ? joined : (several[1] ?? "");
 }
 
 /** Rejects as soon as the signal is aborted, whether the work looks at it or not. */
