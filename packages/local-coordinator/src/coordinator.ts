@@ -3,11 +3,11 @@ import type { JobPayload } from "@fleetfoot/coordinator-client";
 import type { CoordinatorListener } from "./events.ts";
 import type { JobView } from "./jobs/job-view.ts";
 import type { CoordinatorLogger } from "./logger.ts";
-import type { PipelineRun, StartPipelineOptions } from "./pipeline/pipeline-run.ts";
+import type { FileLookups, PipelineRun, StartPipelineOptions } from "./pipeline/pipeline-run.ts";
 import type { RunnerOptions, RunnerView } from "./runners/runner-view.ts";
 
 export interface LocalCoordinatorOptions {
-  /** Folder for logs, artifacts and counters; made when missing. One coordinator at a time. */
+  /** Folder for logs, artifacts, counters and, of one that can be opened again, all the rest; made when missing. One coordinator at a time. */
   readonly stateDirectory: string;
   /** Address that jobs see in `CI_SERVER_URL` and the like. @default "http://localhost" */
   readonly url?: string;
@@ -26,10 +26,14 @@ export interface LocalCoordinatorOptions {
   readonly traceUpdateIntervalSeconds?: number;
   /** A job with a larger log fails. @default 104857600 */
   readonly maxTraceBytes?: number;
+  /** False answers uploads with 405, as an instance that has artifacts switched off. @default true */
+  readonly artifactsEnabled?: boolean;
   /** Larger uploads are refused with 413. @default unlimited */
   readonly maxArtifactBytes?: number;
   /** Token prefixes that runners mask in addition to their own. @default [] */
   readonly tokenMaskPrefixes?: readonly string[];
+  /** For the pipelines that bring none of their own, as those of an earlier process cannot. */
+  readonly fileLookups?: FileLookups;
   readonly listener?: CoordinatorListener;
   readonly logger?: CoordinatorLogger;
   /** Epoch milliseconds. @default Date.now */
@@ -101,6 +105,17 @@ export interface LocalCoordinator {
    * @throws {LocalCoordinatorError} `closed`
    */
   startPipeline(options: StartPipelineOptions): PipelineRun;
+  /** All pipelines, oldest first. */
+  readonly pipelines: readonly PipelineRun[];
+  /**
+   * Resolves when everything so far would survive a crash: jobs and pipelines that were added, runners that were made. What
+   * runners are told is safe before they are told it.
+   *
+   * @throws what keeps the state directory from being written
+   */
+  flush(): Promise<void>;
+  /** Resolves when the job is over; at once for one that is. Undefined when there is none of that id. */
+  whenOver(id: number): Promise<JobView> | undefined;
   /** Snapshot of a job; undefined when there is none of that id. */
   job(id: number): JobView | undefined;
   readonly jobs: readonly JobView[];
@@ -120,7 +135,10 @@ export interface LocalCoordinator {
   clearCaches(projectId: number): Promise<number>;
   /** Adds a listener; the returned function removes it. */
   subscribe(listener: CoordinatorListener): () => void;
-  /** Cancels everything, answers kept polls, closes files. */
+  /**
+   * Answers kept polls and closes files. Jobs are cancelled when nothing outlives this coordinator, and otherwise stay as they
+   * are for the next one.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

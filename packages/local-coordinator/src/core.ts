@@ -3,6 +3,7 @@ import type { JobStore } from "./jobs/job-store.ts";
 import type { JobQueue } from "./queue/job-queue.ts";
 import type { RunnerRegistry } from "./runners/runner-registry.ts";
 import type { Settings } from "./settings.ts";
+import type { Keeper } from "./storage/keeper.ts";
 import type { StateDirectory } from "./storage/state-directory.ts";
 
 /** The parts of one coordinator, as its calls and pipelines use them. */
@@ -13,6 +14,7 @@ export interface Core {
   readonly queue: JobQueue;
   readonly jobs: JobStore;
   readonly emit: CoordinatorListener;
+  readonly keeper: Keeper;
   /** Aborted when the coordinator closes; everything that waits ends with it. */
   readonly closed: AbortSignal;
   /** Work that closing waits for; a rejection is logged. */

@@ -5,27 +5,79 @@ import type { CoordinatorEvent, CoordinatorListener } from "./events.ts";
 import { createHandler } from "./http/create-handler.ts";
 import { rememberCore } from "./internals.ts";
 import { cancelRecord } from "./jobs/cancel.ts";
+import type { JobRecord } from "./jobs/job-record.ts";
 import { viewOf } from "./jobs/job-record.ts";
 import { createJobStore } from "./jobs/job-store.ts";
 import { addSingleJob } from "./jobs/single-job.ts";
+import type { PipelineRun } from "./pipeline/pipeline-run.ts";
+import type { ResourceGroups } from "./pipeline/resource-groups.ts";
 import { createResourceGroups } from "./pipeline/resource-groups.ts";
 import { startPipeline } from "./pipeline/start-pipeline.ts";
 import { createJobQueue } from "./queue/job-queue.ts";
+import { inspectFiles, restoreState } from "./restore-state.ts";
 import { createRunnerRegistry, runnerView } from "./runners/runner-registry.ts";
+import type { Settings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
+import type { Keeper } from "./storage/keeper.ts";
+import { createKeeper, forgetfulKeeper } from "./storage/keeper.ts";
+import { readJournal } from "./storage/read-journal.ts";
+import type { StateDirectory } from "./storage/state-directory.ts";
 import { openStateDirectory } from "./storage/state-directory.ts";
 
 /**
- * Makes a coordinator in this process; nothing listens on a port.
+ * Makes a coordinator in this process; nothing listens on a port. Its jobs, pipelines and runners end with it.
  *
  * @throws {LocalCoordinatorError} `invalid-options`, `state-directory`
  */
 export function createLocalCoordinator(options: LocalCoordinatorOptions): LocalCoordinator {
   const settings = resolveSettings(options);
   const state = openStateDirectory(options.stateDirectory);
+  const { coordinator, core } = assemble({ options, settings, state, makeKeeper: () => forgetfulKeeper });
+  for (const runner of options.runners ?? []) core.runners.create(runner);
+  return coordinator;
+}
+
+/**
+ * The same, but what an earlier coordinator kept in the state directory goes on: its queue, jobs that runners work on, logs,
+ * artifacts, pipelines, runners and their tokens. It may have been killed at any moment.
+ *
+ * @throws {LocalCoordinatorError} `invalid-options`, `state-directory`
+ */
+export async function openLocalCoordinator(options: LocalCoordinatorOptions): Promise<LocalCoordinator> {
+  const settings = resolveSettings(options);
+  const state = openStateDirectory(options.stateDirectory);
+  const kept = await readJournal(state.journalPath);
+  const files = await inspectFiles(kept, state);
+  const { coordinator, core, groups, pipelines } = assemble({
+    options,
+    settings,
+    state,
+    makeKeeper: (track) => createKeeper(state.journalPath, track),
+  });
+  restoreState({ core, groups, kept, files, pipelines });
+  for (const runner of options.runners ?? []) core.runners.create(runner);
+  await core.keeper.flush();
+  return coordinator;
+}
+
+interface Assembled {
+  readonly coordinator: LocalCoordinator;
+  readonly core: Core;
+  readonly groups: ResourceGroups;
+  readonly pipelines: Map<number, PipelineRun>;
+}
+
+function assemble(parts: {
+  readonly options: LocalCoordinatorOptions;
+  readonly settings: Settings;
+  readonly state: StateDirectory;
+  readonly makeKeeper: (track: (work: Promise<void>) => void) => Keeper;
+}): Assembled {
+  const { options, settings, state } = parts;
   const closed = new AbortController();
   const work = new Set<Promise<void>>();
   const listeners = new Set<CoordinatorListener>(options.listener === undefined ? [] : [options.listener]);
+  const pipelines = new Map<number, PipelineRun>();
 
   const emit = (event: CoordinatorEvent): void => {
     for (const listener of listeners) listener(event);
@@ -36,20 +88,21 @@ export function createLocalCoordinator(options: LocalCoordinatorOptions): LocalC
       .finally(() => work.delete(settled));
     work.add(settled);
   };
-  const runners = createRunnerRegistry(settings);
-  for (const runner of options.runners ?? []) runners.create(runner);
+  const keeper = parts.makeKeeper(track);
+  const runners = createRunnerRegistry(settings, keeper);
   const queue = createJobQueue(runners);
-  const jobs = createJobStore({ settings, state, queue, emit, closing: track });
-  const core: Core = { settings, state, runners, queue, jobs, emit, closed: closed.signal, track };
+  const jobs = createJobStore({ settings, state, queue, emit, keeper, closing: track });
+  const core: Core = { settings, state, runners, queue, jobs, emit, keeper, closed: closed.signal, track };
   const groups = createResourceGroups((record) => jobs.apply(record, "enqueue"));
   const handle = createHandler(core);
 
   const close = async (): Promise<void> => {
     if (!closed.signal.aborted) {
       closed.abort(new LocalCoordinatorError("closed", "the coordinator is closed"));
-      for (const record of jobs.all) cancelRecord(jobs, record, true);
+      for (const record of jobs.all) leave(core, record);
     }
     await Promise.all(work);
+    await keeper.close();
   };
 
   const coordinator: LocalCoordinator = {
@@ -68,7 +121,17 @@ export function createLocalCoordinator(options: LocalCoordinatorOptions): LocalC
     },
     startPipeline: (pipelineOptions) => {
       closed.signal.throwIfAborted();
-      return startPipeline(core, groups, pipelineOptions);
+      const run = startPipeline(core, groups, pipelineOptions);
+      pipelines.set(run.id, run);
+      return run;
+    },
+    get pipelines() {
+      return [...pipelines.values()];
+    },
+    flush: () => keeper.flush(),
+    whenOver: (id) => {
+      const record = jobs.get(id);
+      return record === undefined ? undefined : jobs.whenOver(record).then(viewOf);
     },
     job: (id) => {
       const record = jobs.get(id);
@@ -98,7 +161,17 @@ export function createLocalCoordinator(options: LocalCoordinatorOptions): LocalC
     [Symbol.asyncDispose]: close,
   };
   rememberCore(coordinator, core);
-  return coordinator;
+  return { coordinator, core, groups, pipelines };
+}
+
+/** What becomes of a job when its coordinator closes. */
+function leave({ jobs, keeper, track }: Core, record: JobRecord): void {
+  if (!keeper.isLasting) {
+    cancelRecord(jobs, record, true);
+    return;
+  }
+  record.confirmation?.abort();
+  track(record.trace.close());
 }
 
 /** A handler in the shape of `fetch`: what cuts a connection there is a network failure here. */

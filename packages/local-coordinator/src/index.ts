@@ -7,7 +7,7 @@ export type {
   NewJob,
   RequestFacts,
 } from "./coordinator.ts";
-export { createLocalCoordinator } from "./create-coordinator.ts";
+export { createLocalCoordinator, openLocalCoordinator } from "./create-coordinator.ts";
 export { ConnectionDroppedError, LocalCoordinatorError } from "./errors.ts";
 export type { LocalCoordinatorErrorCode } from "./errors.ts";
 export type { CoordinatorEvent, CoordinatorListener } from "./events.ts";
@@ -15,6 +15,7 @@ export type { FinalUpdate, JobStatus, JobView, StoredArtifact, TraceView } from 
 export type { CoordinatorLogger } from "./logger.ts";
 export type { CommitFacts, GivenVariable, MergeRequestFacts, ProjectFacts, UserFacts } from "./pipeline/facts.ts";
 export type {
+  FileLookups,
   PipelineCacheOptions,
   PipelineResult,
   PipelineRun,

@@ -1,18 +1,27 @@
+import { mkdtemp, rm } from "node:fs/promises";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 import type { CoordinatorHandler, LocalCoordinator, LocalCoordinatorOptions } from "./coordinator.ts";
-import { createLocalCoordinator } from "./create-coordinator.ts";
+import { createLocalCoordinator, openLocalCoordinator } from "./create-coordinator.ts";
 import { ConnectionDroppedError, LocalCoordinatorError } from "./errors.ts";
 import { shareCore } from "./internals.ts";
 import type { CoordinatorLogger } from "./logger.ts";
 import { silentLogger } from "./logger.ts";
 
-export interface StartLocalCoordinatorOptions extends LocalCoordinatorOptions {
+interface StateDirectoryOption {
+  /** Folder for everything that outlives the process. @default a temporary one */
+  readonly stateDirectory?: string;
+}
+
+export interface StartLocalCoordinatorOptions
+  extends Omit<LocalCoordinatorOptions, "stateDirectory">, StateDirectoryOption {
   /** @default "127.0.0.1" */
   readonly host?: string;
   /** 0 takes a free one. @default 0 */
@@ -37,23 +46,31 @@ export interface StartedCoordinator extends LocalCoordinator {
 /**
  * Makes a coordinator and lets runners reach it over HTTP.
  *
- * @throws {LocalCoordinatorError} `listen-failed`, and what `createLocalCoordinator` throws
+ * With a state directory it goes on with what an earlier coordinator kept there, as `openLocalCoordinator` does. Without one
+ * it has a temporary folder that goes with it.
+ *
+ * @throws {LocalCoordinatorError} `listen-failed`, and what `openLocalCoordinator` throws
  */
-export async function startLocalCoordinator(options: StartLocalCoordinatorOptions): Promise<StartedCoordinator> {
+export async function startLocalCoordinator(options: StartLocalCoordinatorOptions = {}): Promise<StartedCoordinator> {
   const { host = "127.0.0.1", port: wantedPort = 0, tls, wrap = (handler) => handler } = options;
   const server = createWebServer(tls);
+  // Whoever is quick waits until everything is as it was.
+  const { promise: handler, resolve: begin } = Promise.withResolvers<CoordinatorHandler>();
+  serve(server, async (request, facts) => (await handler)(request, facts), options.logger ?? silentLogger);
   await listen(server, host, wantedPort);
   const { port } = server.address() as AddressInfo;
   const shownHost = host.includes(":") ? `[${host}]` : host;
   const url = `${tls === undefined ? "http" : "https"}://${shownHost}:${port}`;
-  let coordinator: LocalCoordinator;
+  let opened: Opened;
   try {
-    coordinator = createLocalCoordinator({ url, ...options });
+    opened = await open({ url, ...options });
   } catch (error) {
     server.close();
+    server.closeAllConnections();
     throw error;
   }
-  serve(server, wrap(coordinator.handle), url, options.logger ?? silentLogger);
+  const { coordinator } = opened;
+  begin(wrap(coordinator.handle));
   const close = async (): Promise<void> => {
     await coordinator.close();
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -62,6 +79,7 @@ export async function startLocalCoordinator(options: StartLocalCoordinatorOption
     // Whoever keeps a connection busy now has been answered by a closed coordinator.
     setImmediate(() => server.closeAllConnections());
     await promise;
+    await opened.remove();
   };
   const started = Object.defineProperties({} as StartedCoordinator, {
     ...Object.getOwnPropertyDescriptors(coordinator),
@@ -74,6 +92,27 @@ export async function startLocalCoordinator(options: StartLocalCoordinatorOption
   return started;
 }
 
+interface Opened {
+  readonly coordinator: LocalCoordinator;
+  /** Removes what was made for this coordinator alone. */
+  readonly remove: () => Promise<void>;
+}
+
+async function open(options: Omit<LocalCoordinatorOptions, "stateDirectory"> & StateDirectoryOption): Promise<Opened> {
+  const { stateDirectory } = options;
+  if (stateDirectory !== undefined) {
+    return { coordinator: await openLocalCoordinator({ ...options, stateDirectory }), remove: () => Promise.resolve() };
+  }
+  const temporary = await mkdtemp(join(tmpdir(), "fleetfoot-coordinator-"));
+  const remove = (): Promise<void> => rm(temporary, { recursive: true, force: true });
+  try {
+    return { coordinator: createLocalCoordinator({ ...options, stateDirectory: temporary }), remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
 function createWebServer(tls: StartLocalCoordinatorOptions["tls"]): Server {
   // A runner's upload may take as long as it takes; a runner that polls every few seconds keeps its connection.
   const timeouts = { requestTimeout: 0, keepAliveTimeout: 75_000 };
@@ -81,7 +120,13 @@ function createWebServer(tls: StartLocalCoordinatorOptions["tls"]): Server {
   const { key, certificate: cert, clientAuthority } = tls;
   const clients =
     clientAuthority === undefined ? {} : { ca: clientAuthority, requestCert: true, rejectUnauthorized: true };
-  return createTlsServer({ ...timeouts, key, cert, ...clients });
+  try {
+    return createTlsServer({ ...timeouts, key, cert, minVersion: "TLSv1.2", ...clients });
+  } catch (error) {
+    // The texts are secret; what is wrong with them is not.
+    const message = error instanceof Error ? error.message : String(error);
+    throw new LocalCoordinatorError("invalid-options", `tls: key and certificate cannot be used: ${message}`);
+  }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {
@@ -96,20 +141,23 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   server.off("error", reject);
 }
 
-function serve(server: Server, handler: CoordinatorHandler, url: string, logger: CoordinatorLogger): void {
+function serve(server: Server, handler: CoordinatorHandler, logger: CoordinatorLogger): void {
   const connectionIds = new WeakMap<object, string>();
   let connections = 0;
   server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const connectionId = connectionIds.get(incoming.socket) ?? String(++connections);
     connectionIds.set(incoming.socket, connectionId);
     const gone = new AbortController();
+    const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+    const request = toRequest(incoming, chunks, gone);
+    if (request === undefined) {
+      outgoing.writeHead(400, { Connection: "close" }).end();
+      return;
+    }
     outgoing.once("close", () => {
       if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
     });
-    const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
-    const answered = handler(toRequest(incoming, chunks, url, gone), { connectionId }).then((response) =>
-      send(response, outgoing),
-    );
+    const answered = handler(request, { connectionId }).then((response) => send(response, outgoing));
     answered.then(
       () => discardRest(incoming, chunks),
       (error: unknown) => {
@@ -124,22 +172,28 @@ function serve(server: Server, handler: CoordinatorHandler, url: string, logger:
   });
 }
 
+/** Undefined for what HTTP allows and a `Request` does not: a target that is no URL, or the method TRACE. */
 function toRequest(
   incoming: IncomingMessage,
   chunks: AsyncIterator<Buffer>,
-  url: string,
   gone: AbortController,
-): Request {
-  const { method = "GET", rawHeaders } = incoming;
-  const headers = new Headers();
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
+): Request | undefined {
+  const { method = "GET", rawHeaders, url: target = "/" } = incoming;
   const hasBody = method !== "GET" && method !== "HEAD";
-  return new Request(new URL(incoming.url ?? "/", url), {
-    method,
-    headers,
-    signal: gone.signal,
-    ...(hasBody ? { body: bodyOf(chunks, gone), duplex: "half" } : {}),
-  });
+  try {
+    const headers = new Headers();
+    for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+      headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
+    }
+    return new Request(new URL(target.startsWith("/") ? `http://localhost${target}` : target), {
+      method,
+      headers,
+      signal: gone.signal,
+      ...(hasBody ? { body: bodyOf(chunks, gone), duplex: "half" } : {}),
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Cancelling it does no harm to the connection, on which the answer is still to be sent. */

@@ -8,7 +8,7 @@ const DAY = 86_400_000;
 
 describe("the sleep that settings have by default", () => {
   it("waits for 40 days, which is longer than one timer can, as a delayed job may", async () => {
-    const { sleep } = resolveSettings({ stateDirectory: "/nonexistent" });
+    const { sleep } = resolveSettings({});
     const stopping = new AbortController();
     let over = false;
     const sleeping = sleep(40 * DAY, stopping.signal).then(() => {

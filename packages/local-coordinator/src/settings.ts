@@ -6,6 +6,7 @@ import type { LocalCoordinatorOptions } from "./coordinator.ts";
 import { LocalCoordinatorError } from "./errors.ts";
 import type { CoordinatorLogger } from "./logger.ts";
 import { silentLogger } from "./logger.ts";
+import type { FileLookups } from "./pipeline/pipeline-run.ts";
 
 /** The options with every default in place. */
 export interface Settings {
@@ -18,16 +19,18 @@ export interface Settings {
   readonly lostJobTimeoutMs: number;
   readonly traceUpdateIntervalSeconds: number;
   readonly maxTraceBytes: number;
+  readonly artifactsEnabled: boolean;
   readonly maxArtifactBytes: number;
   readonly tokenMaskPrefixes: readonly string[];
   readonly logger: CoordinatorLogger;
   readonly now: () => number;
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   readonly randomHex: (bytes: number) => string;
+  readonly fileLookups: FileLookups;
 }
 
 /** @throws {LocalCoordinatorError} `invalid-options` */
-export function resolveSettings(options: LocalCoordinatorOptions): Settings {
+export function resolveSettings(options: Omit<LocalCoordinatorOptions, "stateDirectory">): Settings {
   const {
     url = "http://localhost",
     registrationToken,
@@ -37,12 +40,14 @@ export function resolveSettings(options: LocalCoordinatorOptions): Settings {
     lostJobTimeoutMs = 3_600_000,
     traceUpdateIntervalSeconds = 3,
     maxTraceBytes = 100 * 1024 * 1024,
+    artifactsEnabled = true,
     maxArtifactBytes = Number.POSITIVE_INFINITY,
     tokenMaskPrefixes = [],
     logger = silentLogger,
     now = Date.now,
     sleep = timerSleep,
     randomHex = (bytes) => randomBytes(bytes).toString("hex"),
+    fileLookups = {},
   } = options;
   for (const [name, value] of Object.entries({
     "longPolling.holdMs": longPolling.holdMs,
@@ -64,11 +69,13 @@ export function resolveSettings(options: LocalCoordinatorOptions): Settings {
     lostJobTimeoutMs,
     traceUpdateIntervalSeconds,
     maxTraceBytes,
+    artifactsEnabled,
     maxArtifactBytes,
     tokenMaskPrefixes,
     logger,
     now,
     sleep,
     randomHex,
+    fileLookups,
   };
 }

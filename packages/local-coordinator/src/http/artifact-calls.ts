@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { artifactFormats, artifactType } from "../artifacts/artifact-types.ts";
 import { DotenvError, readDotenvReport } from "../artifacts/dotenv.ts";
 import type { Core } from "../core.ts";
+import { artifactPath } from "../jobs/job-entry.ts";
 import type { JobRecord } from "../jobs/job-record.ts";
 import type { StoredArtifact } from "../jobs/job-view.ts";
 import type { ReceivedFile } from "../storage/artifact-file.ts";
@@ -19,6 +20,7 @@ export async function uploadArtifacts(core: Core, request: Request, id: number):
   if (record instanceof Response) return record;
   const refused = refuseUnlessExecuting(record);
   if (refused !== undefined) return refused;
+  if (!core.settings.artifactsEnabled) return refusal(405, "Method Not Allowed");
   const query = new URL(request.url).searchParams;
   const type = query.get("artifact_type") ?? "archive";
   const format = query.get("artifact_format") ?? "zip";
@@ -33,7 +35,7 @@ export async function uploadArtifacts(core: Core, request: Request, id: number):
     if (part === undefined) return refusal(400, "Bad request - Missing artifacts file!");
     const directory = `${record.directory}/artifacts`;
     const name = `${type}-${core.settings.randomHex(6)}.partial`;
-    const received = await receiveFile(directory, name, part.content, maxArtifactBytes);
+    const received = await receiveFile(directory, name, part.content, maxArtifactBytes, core.keeper.isLasting);
     if (received === undefined) return tooLarge();
     return await keepArtifact(core, record, received, {
       type,
@@ -85,10 +87,11 @@ async function keepArtifact(
   const name = `${facts.type}${endings[facts.format] ?? ""}`;
   const artifact = { ...facts, bytes, sha256, uploadedAtMs: core.settings.now() };
   // Taken before the first await, so that of two uploads at once the second one sees the first.
-  record.artifacts.set(facts.type, { ...artifact, path: `${record.directory}/artifacts/${name}` });
+  record.artifacts.set(facts.type, { ...artifact, path: artifactPath(record.directory, name) });
   try {
     const path = await received.keep(name);
     if (facts.type === "dotenv") record.dotenv = await readDotenvReport(path, facts.format);
+    core.jobs.changed(record);
   } catch (error) {
     record.artifacts.delete(facts.type);
     if (error instanceof DotenvError) return refusal(400, `Bad request - ${error.message}`);

@@ -13,7 +13,7 @@ import { updateJob } from "./update-job.ts";
 export function createHandler(core: Core): CoordinatorHandler {
   return async (request) => {
     const route = routeOf(request.method, new URL(request.url).pathname);
-    const response = await answer(core, request, route).catch((error: unknown) => {
+    const response = await answerForGood(core, request, route).catch((error: unknown) => {
       if (request.signal.aborted) throw request.signal.reason;
       core.settings.logger.error("request failed", { kind: route.kind, id: route.id, error: String(error) });
       return refusal(500, "Internal Server Error");
@@ -25,6 +25,18 @@ export function createHandler(core: Core): CoordinatorHandler {
     core.settings.logger.debug("request answered", { kind: route.kind, id: route.id, status: response.status });
     return response;
   };
+}
+
+/** What a runner is told must not be forgotten, whatever happens next. */
+async function answerForGood(core: Core, request: Request, route: Route): Promise<Response> {
+  const response = await answer(core, request, route);
+  try {
+    await core.keeper.flush();
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
+  return response;
 }
 
 async function answer(core: Core, request: Request, { kind, id }: Route): Promise<Response> {

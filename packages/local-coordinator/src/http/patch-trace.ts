@@ -28,7 +28,10 @@ export async function patchTrace(core: Core, request: Request, id: number): Prom
   const bytes = withoutToken(received, record.token);
   const stored = await record.trace.append(start, bytes);
   if (!stored) return emptyAnswer(416, storedRange(record));
-  if (start === 0 && new URL(request.url).searchParams.get("debug_trace") === "true") record.traceRestricted = true;
+  if (start === 0 && new URL(request.url).searchParams.get("debug_trace") === "true") {
+    record.traceRestricted = true;
+    core.jobs.changed(record);
+  }
   core.emit({ kind: "trace", jobId: id, offset: start, bytes });
   return emptyAnswer(202, {
     ...storedRange(record),

@@ -10,7 +10,7 @@ export async function requestJob(core: Core, request: Request): Promise<Response
   const found = await findRunner(core, request);
   if (found instanceof Response) return found;
   const { runner, body } = found;
-  const features = rememberMachine(runner, body);
+  const features = rememberMachine(core, runner, body);
   failLostJobs(core);
   if (runner.paused) return nothing(runner.version);
 

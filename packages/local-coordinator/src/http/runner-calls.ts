@@ -38,7 +38,7 @@ export async function verify(core: Core, request: Request): Promise<Response> {
   const found = await findRunner(core, request);
   if (found instanceof Response) return found;
   const { runner, body } = found;
-  rememberMachine(runner, body);
+  rememberMachine(core, runner, body);
   return jsonAnswer(200, { id: runner.id, token: runner.token, token_expires_at: tokenExpiry(runner) });
 }
 
@@ -56,7 +56,7 @@ export async function unregisterManager(core: Core, request: Request): Promise<R
   if (found instanceof Response) return found;
   const systemId = asText(found.body["system_id"]);
   if (systemId === undefined) return refusal(400, "Bad request - system_id is missing");
-  return found.runner.machines.delete(systemId) ? emptyAnswer(204) : refusal(404, "Runner manager not found");
+  return core.runners.forget(found.runner, systemId) ? emptyAnswer(204) : refusal(404, "Runner manager not found");
 }
 
 /** @see coordinator-protocol 3.5 */
@@ -80,11 +80,11 @@ export async function findRunner(
 }
 
 /** Notes which machine uses the token and what it can do; returns the features. */
-export function rememberMachine(runner: Runner, body: JsonObject): Readonly<Record<string, boolean>> {
+export function rememberMachine(core: Core, runner: Runner, body: JsonObject): Readonly<Record<string, boolean>> {
   const systemId = asText(body["system_id"]) ?? "";
   const named = Object.entries(asObject(asObject(body["info"])["features"]));
   const features = Object.fromEntries(named.map(([feature, value]) => [feature, value === true]));
-  if (systemId !== "") runner.machines.set(systemId, features);
+  if (systemId !== "" && systemId.length <= maxSystemIdLength) core.runners.remember(runner, systemId, features);
   return features;
 }
 
@@ -94,5 +94,7 @@ async function readRunnerBody(request: Request): Promise<JsonObject | Response> 
   return body === "invalid" ? refusal(400, "Bad request - the body is not JSON") : body;
 }
 
+/** The reference server's limit. */
+const maxSystemIdLength = 64;
 /** The limit of the proxy in front of the reference server. */
 const maxBodyBytes = 32 * 1024;

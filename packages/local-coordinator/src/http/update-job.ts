@@ -27,8 +27,8 @@ export async function updateJob(core: Core, request: Request, id: number): Promi
       return refusal(409, "Conflict - the job runs already", jobStatusHeader(record));
     case "success":
     case "failed":
-      // What arrived first is in the file first.
-      await record.trace.read(0, 0);
+      // What arrived first is in the file first, and the job is over only when its log is safe.
+      await (core.keeper.isLasting ? record.trace.sync() : record.trace.read(0, 0));
       if (!isExecuting(record.state)) return refuseUnlessExecuting(record) ?? updated(record);
       finish(core, record, body["state"], body);
       return updated(record);

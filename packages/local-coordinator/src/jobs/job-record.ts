@@ -2,6 +2,7 @@ import type { AllowFailure } from "@fleetfoot/ci-config";
 import type { JobPayload } from "@fleetfoot/coordinator-client";
 
 import type { Runner, RunnerFeatures } from "../runners/runner-registry.ts";
+import type { JobOrigin } from "../storage/state-entry.ts";
 import type { TraceFile } from "../storage/trace-file.ts";
 import type { JobState } from "./job-state.ts";
 import { statusOf } from "./job-state.ts";
@@ -18,6 +19,8 @@ export interface JobDefinition {
   /** Features without which a runner cannot run it. */
   readonly requiredFeatures: readonly string[];
   readonly retryOf: number | undefined;
+  /** What a later coordinator makes this definition from. */
+  readonly origin: JobOrigin;
   /** Token for the first handing out; undefined makes a new one, as every later handing out does. */
   readonly token: string | undefined;
   /** Made when a runner takes the job. */
@@ -57,6 +60,8 @@ export interface JobRecord {
   message: string | undefined;
   readonly createdAtMs: number;
   queuedAtMs: number | undefined;
+  /** When a delayed job is queued. */
+  startsAtMs: number | undefined;
   startedAtMs: number | undefined;
   finishedAtMs: number | undefined;
   /** Last request of its runner. */

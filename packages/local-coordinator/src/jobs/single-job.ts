@@ -2,16 +2,27 @@ import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
 
 import type { AddedJob, NewJob } from "../coordinator.ts";
 import type { Core } from "../core.ts";
-import type { HandingOut } from "./job-record.ts";
+import type { JobEntry } from "../storage/state-entry.ts";
+import type { StoredTrace } from "../storage/trace-file.ts";
+import type { HandingOut, JobDefinition, JobRecord } from "./job-record.ts";
 import { viewOf } from "./job-record.ts";
-import { isOver } from "./job-state.ts";
-import type { JobView } from "./job-view.ts";
 import { serverFeatures } from "./server-features.ts";
 
 /** Queues a job that belongs to no pipeline. */
 export function addSingleJob(core: Core, job: NewJob): AddedJob {
-  const { promise: finished, resolve } = Promise.withResolvers<JobView>();
-  const record = core.jobs.create({
+  const record = core.jobs.create(defineSingleJob(core, job));
+  const finished = core.jobs.whenOver(record).then(viewOf);
+  core.jobs.apply(record, "enqueue");
+  return { id: record.id, finished };
+}
+
+/** Brings back a job of an earlier coordinator. */
+export function restoreSingleJob(core: Core, job: NewJob, entry: JobEntry, trace: StoredTrace): JobRecord {
+  return core.jobs.restore(defineSingleJob(core, job), entry, trace);
+}
+
+function defineSingleJob(core: Core, job: NewJob): JobDefinition {
+  return {
     name: job.job_info?.name ?? "job",
     stage: job.job_info?.stage ?? "test",
     pipelineId: undefined,
@@ -20,14 +31,11 @@ export function addSingleJob(core: Core, job: NewJob): AddedJob {
     allowFailure: { allowed: false, exitCodes: [] },
     requiredFeatures: [],
     retryOf: undefined,
+    origin: { kind: "single", job },
     token: job.token,
     payload: (handingOut) => completePayload(job, handingOut, core.settings.tokenMaskPrefixes),
-    changed: (changed) => {
-      if (isOver(changed.state)) resolve(viewOf(changed));
-    },
-  });
-  core.jobs.apply(record, "enqueue");
-  return { id: record.id, finished };
+    changed: () => undefined,
+  };
 }
 
 /** Fills in what is missing; every default is a small job that needs no sources. */

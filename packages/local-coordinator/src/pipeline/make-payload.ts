@@ -32,7 +32,10 @@ export function createPayloadMaker(maker: PayloadMakerOptions): MakePayload {
   return async (job, manual, handingOut) => {
     const dependencies = dependencyNames(job, pipeline.jobs, pipeline.stages).flatMap((name) => recordOf(name) ?? []);
     const timeoutSeconds = job.timeoutSeconds ?? options.defaultTimeoutSeconds ?? 3600;
-    const repositoryUrl = repositoryUrlWithToken(options.repositoryUrl, handingOut.token);
+    const repositoryUrl = repositoryUrlWithToken(
+      options.repositoryUrl.replace(/^\.\//, `${settings.url}/`),
+      handingOut.token,
+    );
     const variables = jobVariables({
       job,
       project,

@@ -2,11 +2,24 @@ import type { Pipeline } from "@fleetfoot/ci-config";
 import type { JobView } from "../jobs/job-view.ts";
 import type { CommitFacts, GivenVariable, MergeRequestFacts, ProjectFacts, UserFacts } from "./facts.ts";
 
-export interface StartPipelineOptions {
+/** How the sources of a commit are looked into, for cache keys that are made from files. */
+export interface FileLookups {
+  /** Id (hex) of the git blob at a path of the commit; undefined when there is none. Needed for `cache:key:files`. */
+  readonly blobIdOf?: (path: string) => Promise<string | undefined> | string | undefined;
+  /** Id of the last commit that touched a path. Needed for `cache:key:files_commits`. */
+  readonly lastCommitOf?: (path: string) => Promise<string | undefined> | string | undefined;
+  /** Paths of the commit's tree, for globs in `cache:key:files`. */
+  readonly listFiles?: () => Promise<readonly string[]> | readonly string[];
+}
+
+export interface StartPipelineOptions extends FileLookups {
   readonly pipeline: Pipeline;
   readonly project: ProjectFacts;
   readonly commit: CommitFacts;
-  /** Where runners fetch the sources: an `http(s)` URL (the job token is put into it), or a path or `file:` URL. */
+  /**
+   * Where runners fetch the sources: an `http(s)` URL (the job token is put into it), what begins with `./` (relative to the
+   * coordinator's own address, wherever that is when a job is handed out), or a path or `file:` URL.
+   */
   readonly repositoryUrl: string;
   /** `CI_PIPELINE_SOURCE`. @default "push" */
   readonly source?: string;
@@ -24,12 +37,6 @@ export interface StartPipelineOptions {
   /** Every runner may take every job, whatever its tags. @default false */
   readonly ignoreTags?: boolean;
   readonly cache?: PipelineCacheOptions;
-  /** Id (hex) of the git blob at a path of the commit; undefined when there is none. Needed for `cache:key:files`. */
-  readonly blobIdOf?: (path: string) => Promise<string | undefined> | string | undefined;
-  /** Id of the last commit that touched a path. Needed for `cache:key:files_commits`. */
-  readonly lastCommitOf?: (path: string) => Promise<string | undefined> | string | undefined;
-  /** Paths of the commit's tree, for globs in `cache:key:files`. */
-  readonly listFiles?: () => Promise<readonly string[]> | readonly string[];
 }
 
 export interface PipelineCacheOptions {

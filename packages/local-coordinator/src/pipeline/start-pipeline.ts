@@ -1,11 +1,17 @@
 import type { PipelineJob } from "@fleetfoot/ci-config";
 
 import type { Core } from "../core.ts";
+import { LocalCoordinatorError } from "../errors.ts";
 import type { JobRecord } from "../jobs/job-record.ts";
 import { viewOf } from "../jobs/job-record.ts";
+import type { JobDefinition } from "../jobs/job-record.ts";
 import { isOver } from "../jobs/job-state.ts";
 import { cancelRecord } from "../jobs/cancel.ts";
+import type { PipelineEntry, PipelineOrigin } from "../storage/state-entry.ts";
+import type { Attempts } from "./attempts.ts";
 import { expander } from "./job-variables.ts";
+import type { KeptJob, RestoredPipeline } from "./kept-pipeline.ts";
+import { hasClaim, originOfPipeline } from "./kept-pipeline.ts";
 import { createPayloadMaker } from "./make-payload.ts";
 import { requiredFeatures } from "./payload.ts";
 import type { PipelineResult, PipelineRun, PipelineStatus, StartPipelineOptions } from "./pipeline-run.ts";
@@ -13,24 +19,44 @@ import type { ResourceGroups } from "./resource-groups.ts";
 import { shouldRetry } from "./retry.ts";
 import type { ScheduledJob } from "./schedule.ts";
 import { decide, outcomeOf } from "./schedule.ts";
+import { pipelineResult } from "./result.ts";
 import { summaryOf } from "./summary.ts";
 import { pipelineVariables } from "./variables.ts";
 
-/** One job of the configuration with its attempts, the last of which counts. */
-interface Entry {
-  readonly job: PipelineJob;
-  record: JobRecord;
-  readonly earlier: JobRecord[];
-  /** Somebody asked for a manual job. */
-  played: boolean;
-}
-
 /** Makes the jobs of a pipeline and queues those that need not wait. */
 export function startPipeline(core: Core, groups: ResourceGroups, options: StartPipelineOptions): PipelineRun {
-  const { settings, jobs: store } = core;
-  const { pipeline, project } = options;
   const id = core.state.nextPipelineId();
-  const startedAtMs = settings.now();
+  const { run } = assemblePipeline(core, groups, { id, options, startedAtMs: core.settings.now() });
+  return run;
+}
+
+/**
+ * Brings back a pipeline of an earlier coordinator.
+ *
+ * @param jobs - all jobs of the pipeline, oldest first
+ * @returns `resume` lets it go on, once its claims to resources and those of others are known
+ */
+export function restorePipeline(
+  core: Core,
+  groups: ResourceGroups,
+  kept: { readonly origin: PipelineOrigin; readonly entry: PipelineEntry; readonly jobs: readonly KeptJob[] },
+): RestoredPipeline {
+  const { startedAtMs, ...options } = kept.origin;
+  return assemblePipeline(core, groups, { id: kept.entry.id, options, startedAtMs, kept });
+}
+
+interface PipelineParts {
+  readonly id: number;
+  readonly options: StartPipelineOptions;
+  readonly startedAtMs: number;
+  readonly kept?: { readonly entry: PipelineEntry; readonly jobs: readonly KeptJob[] };
+}
+
+function assemblePipeline(core: Core, groups: ResourceGroups, parts: PipelineParts): RestoredPipeline {
+  const { settings, jobs: store, keeper } = core;
+  const { id, startedAtMs, kept } = parts;
+  const options = { ...settings.fileLookups, ...parts.options };
+  const { pipeline, project } = options;
   const shared = pipelineVariables({
     ...options,
     url: settings.url,
@@ -39,11 +65,12 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
     createdAt: new Date(startedAtMs).toISOString().replace(/\.\d+Z$/, "Z"),
   });
   const separateCaches = options.cache?.separateCaches ?? true;
-  const warnings: string[] = [];
-  const entries = new Map<string, Entry>();
+  const warnings: string[] = [...(kept?.entry.warnings ?? [])];
+  const entries = new Map<string, Attempts>();
   const { promise: finished, resolve: finish } = Promise.withResolvers<PipelineResult>();
   const over = new AbortController();
-  let status: PipelineStatus = "running";
+  let status: PipelineStatus = kept?.entry.status ?? "running";
+  let finishedAtMs = kept?.entry.finishedAtMs;
   const makePayload = createPayloadMaker({
     core,
     pipelineId: id,
@@ -54,52 +81,69 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
   let deciding = false;
   let changedMeanwhile = false;
 
-  const createRecord = (job: PipelineJob, retryOf: number | undefined): JobRecord =>
-    store.create({
-      name: job.name,
-      stage: job.stage,
-      pipelineId: id,
-      tags: job.tags,
-      ignoreTags: options.ignoreTags ?? false,
-      allowFailure: job.allowFailure,
-      requiredFeatures: requiredFeatures(job),
-      retryOf,
-      token: undefined,
-      payload: (handingOut) => makePayload(job, entryOf(job.name).played, handingOut),
-      changed: (record) => changed(entryOf(job.name), record),
-    });
-  const entryOf = (name: string): Entry => {
+  const changedItself = (): void =>
+    keeper.mark(`pipeline ${id}`, (isFirst) => [
+      ...(isFirst ? [{ kind: "pipeline-origin" as const, id, origin: originOfPipeline(options, startedAtMs) }] : []),
+      { kind: "pipeline" as const, id, status, finishedAtMs, warnings, played: namesOfPlayed() },
+    ]);
+  const namesOfPlayed = (): readonly string[] =>
+    [...entries.values()].filter(({ played }) => played).map(({ job }) => job.name);
+
+  const define = (job: PipelineJob, retryOf: number | undefined): JobDefinition => ({
+    name: job.name,
+    stage: job.stage,
+    pipelineId: id,
+    tags: job.tags,
+    ignoreTags: options.ignoreTags ?? false,
+    allowFailure: job.allowFailure,
+    requiredFeatures: requiredFeatures(job),
+    retryOf,
+    origin: { kind: "pipeline", pipelineId: id, name: job.name, retryOf },
+    token: undefined,
+    payload: (handingOut) => makePayload(job, entryOf(job.name).played, handingOut),
+    changed: (record) => changed(entryOf(job.name), record),
+  });
+  const createRecord = (job: PipelineJob, retryOf: number | undefined): JobRecord => store.create(define(job, retryOf));
+  const entryOf = (name: string): Attempts => {
     const entry = entries.get(name);
     if (entry === undefined) throw new Error(`job ${name} does not belong to pipeline ${id}`);
     return entry;
   };
 
-  const enqueue = ({ job, record }: Entry): void => {
+  const enqueue = ({ job, record }: Attempts): void => {
     const group = job.resourceGroup;
     if (group === undefined) {
       store.apply(record, "enqueue");
       return;
     }
-    const name = expander([...shared, ...job.variables, ...(options.variables ?? [])])(group);
-    store.apply(record, groups.acquire(`${project.id}:${name}`, record) ? "enqueue" : "await-resource");
+    store.apply(record, groups.acquire(groupName(job, group), record) ? "enqueue" : "await-resource");
   };
-  const start = (entry: Entry): void => {
+  const groupName = (job: PipelineJob, group: string): string =>
+    `${project.id}:${expander([...shared, ...job.variables, ...(options.variables ?? [])])(group)}`;
+  const start = (entry: Attempts): void => {
     const { job, record } = entry;
     if (job.when !== "delayed" || options.ignoreDelays === true) {
       enqueue(entry);
       return;
     }
+    record.startsAtMs = settings.now() + (job.startInMs ?? 0);
     store.apply(record, "delay");
-    settings.sleep(job.startInMs ?? 0, over.signal).then(
+    startLater(entry);
+  };
+  const startLater = (entry: Attempts): void => {
+    const { record } = entry;
+    const leftMs = Math.max(0, (record.startsAtMs ?? 0) - settings.now());
+    settings.sleep(leftMs, AbortSignal.any([over.signal, core.closed])).then(
       () => {
         if (record.state === "scheduled") enqueue(entry);
       },
-      // The pipeline ended before.
+      // The pipeline ended before, or the coordinator.
       () => undefined,
     );
   };
-  const play = (entry: Entry): void => {
+  const play = (entry: Attempts): void => {
     entry.played = true;
+    changedItself();
     enqueue(entry);
   };
 
@@ -113,12 +157,13 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
       allowFailure: record.state === "failed" ? viewOf(record).allowedToFail : job.allowFailure.allowed,
     }));
 
-  const changed = (entry: Entry, record: JobRecord): void => {
+  const changed = (entry: Attempts, record: JobRecord): void => {
     if (isOver(record.state)) groups.release(record);
     const failure = { reason: record.failureReason, exitCode: record.exitCode };
     if (record.state === "failed" && shouldRetry(entry.job.retry, entry.earlier.length + 1, failure)) {
       const next = createRecord(entry.job, record.id);
       record.retriedBy = next.id;
+      store.changed(record);
       entry.earlier.push(record);
       entry.record = next;
       enqueue(entry);
@@ -150,21 +195,23 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
     status = outcome;
     over.abort();
     for (const { record } of entries.values()) if (record.state === "created") store.apply(record, "skip");
-    const last = [...entries.values()].map(({ record }) => viewOf(record));
-    const result: PipelineResult = {
-      id,
-      status: outcome,
-      passedWithWarnings: outcome === "success" && last.some((job) => job.status === "failed"),
-      jobs: last,
-      retried: [...entries.values()].flatMap(({ earlier }) => earlier.map(viewOf)).sort((a, b) => a.id - b.id),
-      warnings: [...warnings],
-      startedAtMs,
-      finishedAtMs: settings.now(),
-    };
+    finishedAtMs = settings.now();
+    changedItself();
+    const result = resultOf(outcome);
     core.track(core.state.savePipeline(id, summaryOf(result, options)));
     core.emit({ kind: "pipeline-finished", result });
     finish(result);
   };
+
+  const resultOf = (outcome: Exclude<PipelineStatus, "running">): PipelineResult =>
+    pipelineResult({
+      id,
+      status: outcome,
+      attempts: [...entries.values()],
+      warnings: [...warnings],
+      startedAtMs,
+      finishedAtMs: finishedAtMs ?? settings.now(),
+    });
 
   const warn = (message: string): void => {
     warnings.push(message);
@@ -172,17 +219,50 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
     core.emit({ kind: "warning", pipelineId: id, message });
   };
 
-  if (!separateCaches && pipeline.jobs.some(({ cache }) => cache.length > 0)) {
-    warn(
-      "security: caches of protected and unprotected branches are not kept apart; what an unprotected branch writes, a protected one restores",
+  /** Attempts of the jobs, all but the last of each being earlier ones. */
+  const restore = (jobs: readonly KeptJob[], played: readonly string[]): void => {
+    core.state.reserve({ pipelineId: id });
+    for (const job of pipeline.jobs) {
+      const records = jobs
+        .filter(({ name }) => name === job.name)
+        .map(({ retryOf, entry, trace }) => store.restore(define(job, retryOf), entry, trace));
+      const record = records.pop();
+      // Of a pipeline that was written, every job was.
+      if (record === undefined)
+        throw new LocalCoordinatorError("state-directory", `job ${job.name} of pipeline ${id} is gone`);
+      entries.set(job.name, { job, record, earlier: records, played: played.includes(job.name) });
+    }
+    changedItself();
+  };
+  const claims = (): RestoredPipeline["claims"] =>
+    [...entries.values()].flatMap(({ job, record }) =>
+      job.resourceGroup !== undefined && hasClaim(record) ? [{ group: groupName(job, job.resourceGroup), record }] : [],
     );
-  }
-  for (const job of pipeline.jobs) {
-    entries.set(job.name, { job, record: createRecord(job, undefined), earlier: [], played: false });
-  }
-  advance();
+  const resume = (): void => {
+    if (status !== "running") {
+      finish(resultOf(status));
+      return;
+    }
+    for (const entry of entries.values()) if (entry.record.state === "scheduled") startLater(entry);
+    advance();
+  };
 
-  return {
+  if (kept === undefined) {
+    if (!separateCaches && pipeline.jobs.some(({ cache }) => cache.length > 0)) {
+      warn(
+        "security: caches of protected and unprotected branches are not kept apart; what an unprotected branch writes, a protected one restores",
+      );
+    }
+    for (const job of pipeline.jobs) {
+      entries.set(job.name, { job, record: createRecord(job, undefined), earlier: [], played: false });
+    }
+    changedItself();
+    advance();
+  } else {
+    restore(kept.jobs, kept.entry.played);
+  }
+
+  const run: PipelineRun = {
     id,
     get status() {
       return status;
@@ -208,6 +288,7 @@ export function startPipeline(core: Core, groups: ResourceGroups, options: Start
       advance();
     },
   };
+  return { run, claims: kept === undefined ? [] : claims(), resume };
 }
 
 function isAskedFor(job: PipelineJob, play: readonly string[] = []): boolean {

@@ -35,6 +35,7 @@ export async function handOutJob(
     record.token = token;
     record.runnerId = runner.id;
     record.features = features;
+    jobs.changed(record);
     const payload = await makePayload(core, record, runner, token);
     if (signal.aborted) {
       jobs.apply(record, "release");

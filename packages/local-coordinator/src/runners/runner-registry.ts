@@ -1,15 +1,19 @@
 import type { Settings } from "../settings.ts";
+import type { Keeper } from "../storage/keeper.ts";
+import type { RunnerEntry } from "../storage/state-entry.ts";
 import type { RunnerOptions, RunnerView } from "./runner-view.ts";
 
 /** A runner as the coordinator keeps it. */
 export interface Runner {
   readonly id: number;
   token: string;
-  readonly description: string;
-  readonly tags: readonly string[];
-  readonly runUntagged: boolean;
-  readonly paused: boolean;
-  readonly tokenLifetimeMs: number | undefined;
+  /** Token of the options that made it; after a reset it is no longer the runner's own. */
+  readonly givenToken: string | undefined;
+  description: string;
+  tags: readonly string[];
+  runUntagged: boolean;
+  paused: boolean;
+  tokenLifetimeMs: number | undefined;
   tokenObtainedAtMs: number;
   /** System id to the features that the machine last named. */
   readonly machines: Map<string, RunnerFeatures>;
@@ -22,7 +26,16 @@ export interface Runner {
 export type RunnerFeatures = Readonly<Record<string, boolean>>;
 
 export interface RunnerRegistry {
+  /** Makes a runner, or gives the one that was made with the same token these settings. */
   create(options: RunnerOptions): Runner;
+  /** Brings back one of an earlier coordinator. */
+  restore(entry: RunnerEntry): void;
+  /** Keeps an id from being given again. */
+  reserve(id: number): void;
+  /** Notes which machine uses the runner's token, and what that machine can do. */
+  remember(runner: Runner, systemId: string, features: RunnerFeatures): void;
+  /** False when no such machine was known. */
+  forget(runner: Runner, systemId: string): boolean;
   byToken(token: unknown): Runner | undefined;
   remove(runner: Runner): void;
   /** Gives the runner a new token; the old one is dead. */
@@ -32,32 +45,70 @@ export interface RunnerRegistry {
   readonly all: readonly Runner[];
 }
 
-export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex">): RunnerRegistry {
+export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex">, keeper: Keeper): RunnerRegistry {
   const byToken = new Map<string, Runner>();
   let lastId = 0;
   const newToken = (): string => `glrt-${settings.randomHex(10)}`;
+  const add = (runner: Runner): Runner => {
+    byToken.set(runner.token, runner);
+    lastId = Math.max(lastId, runner.id);
+    mark(runner);
+    return runner;
+  };
+  const markGone = (id: number): void => keeper.mark(`runner ${id}`, () => [{ kind: "runner-gone", id }]);
+  const mark = (runner: Runner): void => keeper.mark(`runner ${runner.id}`, () => [entryOf(runner)]);
   return {
     create: (options) => {
-      const id = ++lastId;
-      const runner: Runner = {
-        id,
-        token: options.token ?? newToken(),
+      const existing = [...byToken.values()].find(
+        ({ givenToken }) => givenToken !== undefined && givenToken === options.token,
+      );
+      const id = existing?.id ?? lastId + 1;
+      const wanted = {
         description: options.description ?? `runner ${id}`,
         tags: options.tags ?? [],
         runUntagged: options.runUntagged ?? true,
         paused: options.paused ?? false,
         tokenLifetimeMs: options.tokenLifetimeMs,
+      };
+      if (existing !== undefined) {
+        mark(existing);
+        return Object.assign(existing, wanted);
+      }
+      return add({
+        id,
+        token: options.token ?? newToken(),
+        givenToken: options.token,
+        ...wanted,
         tokenObtainedAtMs: settings.now(),
         machines: new Map(),
         version: settings.randomHex(8),
         waiting: new Set(),
-      };
-      byToken.set(runner.token, runner);
-      return runner;
+      });
+    },
+    restore: (entry) => {
+      add({
+        id: entry.id,
+        token: entry.token,
+        givenToken: entry.givenToken,
+        description: entry.description,
+        tags: entry.tags,
+        runUntagged: entry.runUntagged,
+        paused: entry.paused,
+        tokenLifetimeMs: entry.tokenLifetimeMs,
+        tokenObtainedAtMs: entry.tokenObtainedAtMs,
+        machines: new Map(Object.entries(entry.machines)),
+        version: settings.randomHex(8),
+        waiting: new Set(),
+      });
+    },
+    reserve: (id) => {
+      lastId = Math.max(lastId, id);
+      if (![...byToken.values()].some((runner) => runner.id === id)) markGone(id);
     },
     byToken: (token) => (typeof token === "string" ? byToken.get(token) : undefined),
     remove: (runner) => {
       byToken.delete(runner.token);
+      markGone(runner.id);
       wake(runner);
     },
     renewToken: (runner) => {
@@ -65,6 +116,17 @@ export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex
       runner.token = newToken();
       runner.tokenObtainedAtMs = settings.now();
       byToken.set(runner.token, runner);
+      mark(runner);
+    },
+    remember: (runner, systemId, features) => {
+      const known = runner.machines.get(systemId);
+      runner.machines.set(systemId, features);
+      // Machines say the same with every poll.
+      if (known === undefined || JSON.stringify(known) !== JSON.stringify(features)) mark(runner);
+    },
+    forget: (runner, systemId) => {
+      mark(runner);
+      return runner.machines.delete(systemId);
     },
     announce: (concerns) => {
       for (const runner of byToken.values()) {
@@ -76,6 +138,23 @@ export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex
     get all() {
       return [...byToken.values()];
     },
+  };
+}
+
+function entryOf(runner: Runner): RunnerEntry {
+  const { id, token, givenToken, description, tags, runUntagged, paused, tokenLifetimeMs, tokenObtainedAtMs } = runner;
+  return {
+    kind: "runner",
+    id,
+    token,
+    givenToken,
+    description,
+    tags,
+    runUntagged,
+    paused,
+    tokenLifetimeMs,
+    tokenObtainedAtMs,
+    machines: Object.fromEntries(runner.machines),
   };
 }
 

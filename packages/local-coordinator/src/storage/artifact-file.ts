@@ -15,6 +15,7 @@ export interface ReceivedFile {
 /**
  * Writes a stream into a temporary file of a folder.
  *
+ * @param isLasting - whether the file is to survive a power cut
  * @returns undefined when it is longer than `maxBytes`; nothing stays on disk then, nor when the stream breaks
  */
 export async function receiveFile(
@@ -22,6 +23,7 @@ export async function receiveFile(
   temporaryName: string,
   content: AsyncIterable<Uint8Array>,
   maxBytes: number,
+  isLasting: boolean,
 ): Promise<ReceivedFile | undefined> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const temporaryPath = join(directory, temporaryName);
@@ -41,6 +43,7 @@ export async function receiveFile(
       }
       bytes += chunk.length;
     }
+    if (isLasting) await file.datasync();
   } catch (error) {
     await discard();
     throw error;

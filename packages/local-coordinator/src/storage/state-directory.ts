@@ -6,6 +6,10 @@ import { LocalCoordinatorError } from "../errors.ts";
 
 /** Where things lie below the state directory. Ids go on where the previous coordinator stopped. */
 export interface StateDirectory {
+  /** File for what a later coordinator needs. */
+  readonly journalPath: string;
+  /** Keeps the ids of things that exist already from being given again. */
+  reserve(used: { readonly jobId?: number; readonly pipelineId?: number }): void;
   nextJobId(): number;
   nextPipelineId(): number;
   /** Folder of one job; made by who first writes into it. */
@@ -39,6 +43,11 @@ export function openStateDirectory(directory: string): StateDirectory {
   let counts: Promise<Record<string, number>> | undefined;
   const loadCounts = (): Promise<Record<string, number>> => (counts ??= readCounts(clearings));
   return {
+    journalPath: join(directory, "journal.jsonl"),
+    reserve: ({ jobId = 0, pipelineId = 0 }) => {
+      lastJobId = Math.max(lastJobId, jobId);
+      lastPipelineId = Math.max(lastPipelineId, pipelineId);
+    },
     nextJobId: () => ++lastJobId,
     nextPipelineId: () => ++lastPipelineId,
     jobDirectory: (id) => join(jobs, String(id)),

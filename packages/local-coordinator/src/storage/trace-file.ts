@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -16,14 +17,29 @@ export interface TraceFile {
   read(offset: number, maxBytes: number): Promise<Uint8Array>;
   /** Forgets everything behind `size`. */
   truncate(size: number): Promise<void>;
+  /** Resolves when what is stored would survive a power cut. */
+  sync(): Promise<void>;
   /** Closes the file; it can still be read, and is opened again when needed. */
   close(): Promise<void>;
 }
 
-/** Nothing is made on disk before the first byte arrives. */
-export function createTraceFile(path: string): TraceFile {
-  let size = 0;
-  let crc = 0;
+/** Name of the file in the folder of its job. */
+export const traceName = "trace.log";
+
+/** What a log held when it was last looked at. */
+export interface StoredTrace {
+  readonly bytes: number;
+  readonly checksum: string;
+}
+
+/**
+ * Nothing is made on disk before the first byte arrives.
+ *
+ * @param stored - what the file holds already
+ */
+export function createTraceFile(path: string, stored: StoredTrace = emptyTrace): TraceFile {
+  let size = stored.bytes;
+  let crc = Number.parseInt(stored.checksum.slice("crc32:".length), 16);
   let handle: FileHandle | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
@@ -59,7 +75,7 @@ export function createTraceFile(path: string): TraceFile {
       return size;
     },
     get checksum() {
-      return `crc32:${crc.toString(16).padStart(8, "0")}`;
+      return checksumText(crc);
     },
     append: (start, bytes) =>
       inTurn(async () => {
@@ -85,6 +101,10 @@ export function createTraceFile(path: string): TraceFile {
         await (await openHandle()).truncate(newSize);
         size = newSize;
       }),
+    sync: () =>
+      inTurn(async () => {
+        await handle?.datasync();
+      }),
     close: () =>
       inTurn(async () => {
         const file = handle;
@@ -94,4 +114,25 @@ export function createTraceFile(path: string): TraceFile {
   };
 }
 
+/** Looks what a file holds; one that is not there holds nothing. */
+export async function inspectTrace(path: string): Promise<StoredTrace> {
+  let bytes = 0;
+  let crc = 0;
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: pieceBytes }) as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      crc = crc32(piece, crc);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return emptyTrace;
+    throw error;
+  }
+  return { bytes, checksum: checksumText(crc) };
+}
+
+function checksumText(crc: number): string {
+  return `crc32:${crc.toString(16).padStart(8, "0")}`;
+}
+
+const emptyTrace: StoredTrace = { bytes: 0, checksum: "crc32:00000000" };
 const pieceBytes = 1024 * 1024;

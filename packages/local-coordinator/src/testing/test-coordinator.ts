@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { CoordinatorHandler, LocalCoordinator, LocalCoordinatorOptions } from "../coordinator.ts";
+import type { CoordinatorHandler, LocalCoordinator } from "../coordinator.ts";
 import { createLocalCoordinator, fetchOf } from "../create-coordinator.ts";
 import { LocalCoordinatorError } from "../errors.ts";
 import { coreOf } from "../internals.ts";
@@ -37,32 +37,34 @@ export interface TestCoordinator {
 }
 
 /** Options of a coordinator for tests; without a state directory it makes a temporary one. */
-export type TestCoordinatorOptions = Omit<StartLocalCoordinatorOptions, "stateDirectory" | "wrap"> & {
-  readonly stateDirectory?: string;
+export interface TestCoordinatorOptions extends Omit<StartLocalCoordinatorOptions, "wrap"> {
   /** How many requests are remembered; the oldest go. @default all */
   readonly maxRequests?: number;
-};
+}
 
-/** Makes a coordinator for tests in this process. */
+/** Makes a coordinator for tests in this process; nothing outlives it. */
 export async function createTestCoordinator(
   options: Omit<TestCoordinatorOptions, "host" | "port" | "tls"> = {},
 ): Promise<TestCoordinator> {
-  return build(options, (complete, wrap) => {
-    const coordinator = createLocalCoordinator(complete);
-    return Promise.resolve({ coordinator, handle: wrap(coordinator.handle), url: options.url ?? "http://localhost" });
+  const own =
+    options.stateDirectory === undefined ? await mkdtemp(join(tmpdir(), "fleetfoot-coordinator-")) : undefined;
+  return build(options, (wrap) => {
+    const coordinator = createLocalCoordinator({ ...options, stateDirectory: options.stateDirectory ?? own ?? "" });
+    const close = async (): Promise<void> => {
+      await coordinator.close();
+      if (own !== undefined) await rm(own, { recursive: true, force: true });
+    };
+    const url = options.url ?? "http://localhost";
+    return Promise.resolve({ coordinator, handle: wrap(coordinator.handle), url, close });
   });
 }
 
-/** Makes a coordinator for tests that listens on a port. */
+/** Makes a coordinator for tests that listens on a port; with a state directory it goes on with what is there. */
 export async function startTestCoordinator(options: TestCoordinatorOptions = {}): Promise<TestCoordinator> {
-  return build(options, async (complete, wrap) => {
+  return build(options, async (wrap) => {
     let handle: CoordinatorHandler | undefined;
-    const started = await startLocalCoordinator({
-      ...options,
-      ...complete,
-      wrap: (inner) => (handle = wrap(inner)),
-    });
-    return { coordinator: started, handle: handle ?? started.handle, url: started.url };
+    const started = await startLocalCoordinator({ ...options, wrap: (inner) => (handle = wrap(inner)) });
+    return { coordinator: started, handle: handle ?? started.handle, url: started.url, close: started.close };
   });
 }
 
@@ -78,16 +80,10 @@ export async function truncateStoredTrace(coordinator: LocalCoordinator, jobId: 
 }
 
 type Wrap = (handler: CoordinatorHandler) => CoordinatorHandler;
-type Opened = { readonly coordinator: LocalCoordinator; readonly handle: CoordinatorHandler; readonly url: string };
+type Opened = Pick<TestCoordinator, "coordinator" | "handle" | "url" | "close">;
 
-async function build(
-  options: Omit<TestCoordinatorOptions, "host" | "port" | "tls">,
-  open: (options: LocalCoordinatorOptions, wrap: Wrap) => Promise<Opened>,
-): Promise<TestCoordinator> {
-  const ownDirectory =
-    options.stateDirectory === undefined ? await mkdtemp(join(tmpdir(), "fleetfoot-coordinator-")) : undefined;
-  const complete = { ...options, stateDirectory: options.stateDirectory ?? ownDirectory ?? "" };
-  const { now, sleep } = resolveSettings(complete);
+async function build(options: TestCoordinatorOptions, open: (wrap: Wrap) => Promise<Opened>): Promise<TestCoordinator> {
+  const { now, sleep } = resolveSettings(options);
   const { switches, choose } = createFaultSwitches();
   const { maxRequests = Number.POSITIVE_INFINITY } = options;
   const requests: RequestRecord[] = [];
@@ -131,12 +127,8 @@ async function build(
       for (const notice of waiting) notice(record);
     }
   };
-  opened = await open(complete, wrap);
-  const { coordinator, handle, url } = opened;
-  const close = async (): Promise<void> => {
-    await coordinator.close();
-    if (ownDirectory !== undefined) await rm(ownDirectory, { recursive: true, force: true });
-  };
+  opened = await open(wrap);
+  const { coordinator, handle, url, close } = opened;
   return {
     coordinator,
     faults: switches,
