@@ -1,0 +1,18 @@
+export { decideProxy } from "./decide.ts";
+export type { DirectReason, ProxyDecision } from "./decide.ts";
+export { proxyEnvironment } from "./environment.ts";
+export type { ProxyEnvironmentOptions } from "./environment.ts";
+export { InvalidProxySettingsError, ProxyEnvError } from "./errors.ts";
+export type { ProxySettingProblem } from "./errors.ts";
+export type { AddressBytes, AddressRange } from "./no-proxy/ip-address.ts";
+export { parseNoProxy } from "./no-proxy/parse-no-proxy.ts";
+export type { NoProxyEntry, ParseNoProxyOptions } from "./no-proxy/parse-no-proxy.ts";
+export { parseProxyUrl } from "./parse-proxy-url.ts";
+export type { ParsedProxyUrl, ParseProxyUrlOptions } from "./parse-proxy-url.ts";
+export { portableNoProxy } from "./portable-no-proxy.ts";
+export type { PortableNoProxy, PortableNoProxyOptions } from "./portable-no-proxy.ts";
+export type { ProxyCredentials, ProxyProtocol, ProxyServer } from "./proxy-server.ts";
+export { proxySecretForms, redactProxySecrets } from "./redact.ts";
+export { readProxyEnvironment } from "./settings.ts";
+export type { ProxySettings, ProxySettingsOptions } from "./settings.ts";
+export type { Environment, ProxyVariable, ProxyWarning } from "./variables.ts";
