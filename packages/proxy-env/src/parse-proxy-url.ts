@@ -80,7 +80,7 @@ function parseUserInfo(userInfo: string): ProxyCredentials | undefined | "malfor
 }
 
 function parseHostAndPort(text: string): { readonly host: string; readonly port?: number } | { problem: string } {
-  const [, rawHost, rawPort = ""] = /^(\[[^[\]]*\]|[^:[\]]*)(?::(\d*))?$/.exec(text) ?? [];
+  const [, rawHost, rawPort = ""] = /^(\[[^[\]]*\]|[^:[\]\\]*)(?::(\d*))?$/.exec(text) ?? [];
   if (rawHost === undefined) return { problem: "what follows the credentials is not host:port" };
   if (rawHost === "") return { problem: "it names no host" };
   const host = canonicalHost(rawHost);

@@ -81,7 +81,7 @@ function formsOf(entry: NoProxyEntry, namesForPorts: boolean): Forms {
       const withPort = `${bracketed}:${entry.port}`;
       return { forms: namesForPorts ? [withPort, address, bracketed] : [withPort] };
     }
-    case "name":
+    default:
       return nameForms(entry, namesForPorts);
   }
 }
@@ -106,7 +106,7 @@ function rangeForms(text: string, range: AddressRange): Forms {
   }
   const addresses = Array.from({ length: count }, (_, offset) => {
     // The last byte holds all 16 numbers, since host bits are zero in a network.
-    const address = range.network.with(-1, (range.network.at(-1) ?? 0) + offset);
+    const address = [...range.network.slice(0, -1), (range.network.at(-1) ?? 0) + offset];
     const formatted = formatAddress(address);
     return address.length === 4 ? [formatted] : [formatted, `[${formatted}]`];
   });

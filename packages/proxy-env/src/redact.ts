@@ -29,8 +29,11 @@ export function proxySecretForms(server: ProxyServer): readonly string[] {
 export function redactProxySecrets(text: string, servers: readonly ProxyServer[] = []): string {
   let result = text
     .replaceAll(/\b((?:Proxy-)?Authorization:\s*(?:Basic|NTLM|Negotiate|Bearer))\s+[^\s"']+/gi, "$1 ***")
-    // Up to the last "@" of the word, since a raw password may hold one.
-    .replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, `$1${REDACTED_USER_INFO}`)
+    // A raw password may hold "@", and even "/", unless what stands before that is a port.
+    .replaceAll(
+      /([a-z][a-z0-9+.-]*:\/\/)(?:[^\s"'<>/?#:]*:(?!\d*[/?#])[^\s"'<>]*|[^\s"'<>/?#]*)@/gi,
+      `$1${REDACTED_USER_INFO}`,
+    )
     .replaceAll(/(^|[\s"'=(])[^\s"'=(:/@]+:[^\s"'/]*@(?=[\w.[-])/g, `$1${REDACTED_USER_INFO}`);
   for (const server of servers) {
     for (const form of proxySecretForms(server)) result = result.replaceAll(form, "***");

@@ -4,6 +4,8 @@ import { startFakeGcsServer } from "./fake-gcs-server.ts";
 import { startGitServer } from "./git-server.ts";
 import { startMinio } from "./minio.ts";
 import { startRegistry } from "./registry.ts";
+import { startSquid } from "./squid.ts";
+import { startTinyproxy } from "./tinyproxy.ts";
 
 /** How to start each system with its defaults, by the name that the report uses. */
 export const systemStarters = {
@@ -13,6 +15,8 @@ export const systemStarters = {
   "fake-gcs-server": () => startFakeGcsServer(),
   "git-server": () => startGitServer(),
   minio: () => startMinio(),
+  squid: () => startSquid(),
+  tinyproxy: () => startTinyproxy(),
 } as const;
 
 /** Name of a system. */

@@ -30,3 +30,7 @@ export { ProgramFailedError, runProgram } from "./run-program.ts";
 export type { RunOptions } from "./run-program.ts";
 export type { RunningSystem } from "./running-system.ts";
 export type { S3Access, S3Request } from "./s3-request.ts";
+export { startSquid } from "./squid.ts";
+export type { ProxiedRequest, Squid, SquidOptions } from "./squid.ts";
+export { startTinyproxy } from "./tinyproxy.ts";
+export type { Tinyproxy, TinyproxyOptions } from "./tinyproxy.ts";

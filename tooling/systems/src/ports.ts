@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 
 /** A port that was free a moment ago. Another process may take it first: whoever starts a program on it tries again. */
@@ -31,4 +31,15 @@ export async function listensOn(processId: number, port: number): Promise<boolea
   const folder = `/proc/${processId}/fd`;
   const targets = await Promise.allSettled((await readdir(folder)).map((name) => readlink(`${folder}/${name}`)));
   return targets.some((target) => target.status === "fulfilled" && listeners.has(target.value));
+}
+
+/** Whether a TCP connection is accepted, for servers that answer a stranger in no way that `fetch` takes; rejects if not. */
+export async function acceptsConnections(host: string, port: number): Promise<boolean> {
+  const socket = connect({ host, port });
+  try {
+    await once(socket, "connect");
+    return true;
+  } finally {
+    socket.destroy();
+  }
 }

@@ -9,6 +9,7 @@ import { runProgram } from "./run-program.ts";
 const packageOf = {
   busybox: "busybox-static",
   containerd: "containerd",
+  curl: "curl",
   "docker-registry": "docker-registry",
   dockerd: "docker.io",
   git: "git",
@@ -17,6 +18,8 @@ const packageOf = {
   openssl: "openssl",
   rsync: "rsync",
   runc: "runc",
+  squid: "squid",
+  tinyproxy: "tinyproxy",
   unzip: "unzip",
   zip: "zip",
 } as const;

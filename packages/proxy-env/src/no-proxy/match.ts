@@ -44,7 +44,7 @@ function matches(entry: NoProxyEntry, { name, address, port }: Target): boolean 
       return address !== undefined && isInRange(address, entry.range);
     case "address":
       return address !== undefined && isSameAddress(address, entry.address) && isPort(entry.port, port);
-    case "name":
+    default:
       return (
         address === undefined &&
         (name.endsWith(`.${entry.name}`) || (entry.includesApex && name === entry.name)) &&

@@ -25,7 +25,7 @@ export async function readConnectAnswer(socket: Socket, stop: AbortSignal): Prom
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6 */
-export function parseHead(head: string): ConnectAnswer {
+function parseHead(head: string): ConnectAnswer {
   const [statusLine = "", ...fields] = head.split(/\r?\n/);
   const [, statusCode] = /^HTTP\/1\.\d (\d{3})(?: |$)/.exec(statusLine) ?? [];
   if (statusCode === undefined) throw new Error("the answer is not HTTP");
