@@ -18,6 +18,14 @@ export function hasFiles({ paths = [], untracked = false }: JobCache): boolean {
   return paths.length > 0 || untracked;
 }
 
+/** Whether an entry is just some files and folders at the top of the project, each with all that is in it. */
+export function isWhole({ paths = [], untracked = false }: JobCache): boolean {
+  return !untracked && paths.length > 0 && paths.every((path) => LITERAL_PATH.test(path));
+}
+
+/** A name that means just itself, to git's patterns as to the cache. */
+const LITERAL_PATH = /^(?!\.{1,2}\/?$|\.git\/?$)[\w.@+-]+\/?$/;
+
 /** Whether an entry's `when` asks for a save after scripts that ended so. */
 export function fitsOutcome({ when = "" }: JobCache, succeeded: boolean): boolean {
   if (when === "always") return true;

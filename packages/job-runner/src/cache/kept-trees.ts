@@ -3,13 +3,12 @@ import { join } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import { isWhole } from "./entries.ts";
 import { TreesAside } from "./trees-aside.ts";
 import { treeDigest } from "./tree-digest.ts";
 
 /** In the repository's own folder, so that it goes when the repository goes. */
 const RECORD = ".git/fleetfoot-restored";
-/** Paths that mean just themselves, to git's patterns as to the cache, and that lie in the project. */
-const LITERAL_PATH = /^(?!\.{1,2}\/?$|\.git\/?$)[\w.@+-]+\/?$/;
 /** A tree that so many jobs in a row did not want is given up. */
 const MAX_JOBS_ASIDE = 16;
 
@@ -157,11 +156,6 @@ function isTree(value: unknown): value is RestoredTree {
     typeof digest === "string" &&
     typeof jobsAside === "number"
   );
-}
-
-/** Whether an entry is just some folders or files with all that is in them. */
-function isWhole({ paths = [], untracked = false }: JobCache): boolean {
-  return !untracked && paths.length > 0 && paths.every((path) => LITERAL_PATH.test(path));
 }
 
 function sameList(left: readonly string[] = [], right: readonly string[]): boolean {

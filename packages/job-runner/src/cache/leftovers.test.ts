@@ -5,7 +5,7 @@ import { createMemoryStore } from "@fleetfoot/cache-backend";
 import type { CacheStore } from "@fleetfoot/cache-backend";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { CacheBench, saveInProcess } from "../test-support/cache-bench.ts";
+import { CacheBench, inProcess } from "../test-support/cache-bench.ts";
 
 const HOUR_MS = 3_600_000;
 const entry = { key: "gems", paths: ["vendor"] };
@@ -83,7 +83,7 @@ async function killWhileSaving(): Promise<void> {
   await bench.write(Object.fromEntries(files));
   const ended = new AbortController();
   const changes = watch(directory, { signal: ended.signal });
-  const saving = saveInProcess(bench, entry);
+  const saving = inProcess("saveCaches", bench, entry);
   void saving.then(() => ended.abort(new Error("the process ended by itself")));
   for await (const { filename } of changes) {
     if (filename?.startsWith("archive_") === true) break;

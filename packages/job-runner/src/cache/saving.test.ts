@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { CacheBench, saveInProcess } from "../test-support/cache-bench.ts";
+import { CacheBench, inProcess } from "../test-support/cache-bench.ts";
 
 let bench: CacheBench;
 
@@ -167,7 +167,7 @@ describe("saving on this host", () => {
     const random = crypto.getRandomValues(new Uint8Array(60_000));
     for (let index = 0; index < 20; index += 1) await writeFile(join(bench.project, `vendor/r${index}`), random);
     // A limit on the length of files is what a full disk looks like to the writer, and needs no disk to fill.
-    const { stdout } = await saveInProcess(bench, gems, "ulimit -f 200; ");
+    const { stdout } = await inProcess("saveCaches", bench, gems, "ulimit -f 200; ");
     expect(stdout).toMatch(/warning: Cache gems could not be saved in .*/);
     expect(Buffer.compare(await readFile(bench.archive("gems")), before)).toBe(0);
     expect((await readdir(dirname(bench.archive("gems")))).sort()).toEqual([
@@ -187,7 +187,7 @@ describe("saving on this host", () => {
     }
     const ended = new AbortController();
     const changes = watch(dirname(bench.archive("gems")), { signal: ended.signal });
-    const saving = saveInProcess(bench, gems);
+    const saving = inProcess("saveCaches", bench, gems);
     void saving.then(() => ended.abort(new Error("the process ended by itself")));
     for await (const { filename } of changes) {
       if (filename?.startsWith("archive_") === true) break;

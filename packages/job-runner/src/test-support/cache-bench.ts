@@ -14,6 +14,7 @@ import type { CacheEvent, CacheStageOptions, RemoteCache } from "../cache/index.
 export class CacheBench {
   readonly top: string;
   readonly project: string;
+  readonly temporary: string;
   readonly cacheDirectory: string;
   readonly lines: { readonly kind: string; readonly text: string }[] = [];
   readonly events: CacheEvent[] = [];
@@ -27,12 +28,14 @@ export class CacheBench {
   static async open(top?: string): Promise<CacheBench> {
     const bench = new CacheBench(top ?? (await mkdtemp(join(tmpdir(), "caches-"))));
     await mkdir(bench.project, { recursive: true });
+    await mkdir(bench.temporary, { recursive: true });
     return bench;
   }
 
   private constructor(top: string) {
     this.top = top;
     this.project = join(top, "builds/project");
+    this.temporary = `${this.project}.tmp`;
     this.cacheDirectory = join(top, "cache/g/p");
   }
 
@@ -57,6 +60,7 @@ export class CacheBench {
       ...prepareVariables(variables),
       environment: this.variables,
       projectDirectory: this.project,
+      temporaryDirectory: this.temporary,
       cacheDirectory: this.cacheDirectory,
       store: this.store,
       hashKeys: this.hashKeys,
@@ -122,30 +126,40 @@ export class CacheBench {
   }
 }
 
-export interface SaveProcess extends Promise<{ readonly stdout: string; readonly signal: NodeJS.Signals | null }> {
+export interface CacheProcess extends Promise<{ readonly stdout: string; readonly signal: NodeJS.Signals | null }> {
   readonly child: ReturnType<typeof spawn>;
+  /** Resolves when the stage is about to begin, or the process has ended without. */
+  readonly announced: Promise<void>;
 }
 
-/** Saves an entry in a process of its own, whose shell first does what `shellPrefix` says. */
-export function saveInProcess(bench: CacheBench, entry: JobCache, shellPrefix = ""): SaveProcess {
+/** Saves or restores an entry in a process of its own, whose shell first does what `shellPrefix` says. */
+export function inProcess(
+  stage: "saveCaches" | "restoreCaches",
+  bench: CacheBench,
+  entry: JobCache,
+  shellPrefix = "",
+  { announce = false } = {},
+): CacheProcess {
   const module = JSON.stringify(new URL("../cache/index.ts", import.meta.url).href);
-  const { entries, job, platform, projectDirectory, cacheDirectory } = bench.options([entry]);
+  const { entries, job, platform, projectDirectory, temporaryDirectory, cacheDirectory } = bench.options([entry]);
   const facts = {
     entries,
     job,
     platform,
     projectDirectory,
+    temporaryDirectory,
     cacheDirectory,
     environment: {},
     hashKeys: false,
     succeeded: true,
   };
   const script = `
-    import { saveCaches } from ${module};
+    import { ${stage} } from ${module};
     const line = (kind) => (text) => console.log(kind + ": " + text);
     const log = Object.fromEntries(["plain", "info", "notice", "warning", "error"].map((kind) => [kind, line(kind)]));
     const lookup = () => undefined;
-    await saveCaches({ ...${JSON.stringify(facts)}, log, lookup, lookupContent: lookup, signal: new AbortController().signal });
+    if (${announce}) console.log("about to begin");
+    await ${stage}({ ...${JSON.stringify(facts)}, log, lookup, lookupContent: lookup, signal: new AbortController().signal });
   `;
   const command = `${shellPrefix}exec "$@"`;
   const node = [process.execPath, "--conditions=@fleetfoot/source", "--input-type=module", "-e", script];
@@ -155,5 +169,6 @@ export function saveInProcess(bench: CacheBench, entry: JobCache, shellPrefix = 
     stdout += text;
   });
   const ended = once(child, "close").then(([, signal]) => ({ stdout, signal: signal as NodeJS.Signals | null }));
-  return Object.assign(ended, { child });
+  const announced = Promise.race([once(child.stdout, "data"), ended]).then(() => {});
+  return Object.assign(ended, { child, announced });
 }
