@@ -73,7 +73,6 @@ describe("a restore that does not come to its end", () => {
       await rm(bench.temporary, { recursive: true });
       await mkdir(bench.temporary);
     }
-    console.log(`killed ${KILLS} times: ${JSON.stringify(Object.fromEntries(outcomes))}`);
     expect([...outcomes.keys()].toSorted()).toEqual(["all", "nothing"]);
   }, 180_000);
 
