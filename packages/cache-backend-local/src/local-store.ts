@@ -104,7 +104,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     path: string,
     call: LocalCall,
     body: PutBody,
-    metadata: Readonly<Record<string, string>>,
+    { metadata = {}, onProgress = () => {} }: PutOptions,
     commit: (temporary: string, facts: ObjectFacts) => Promise<Result>,
   ): Promise<Result> {
     checkMetadata(metadata, call.object, call);
@@ -113,7 +113,12 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     try {
       const facts = { bytes: body.bytes, modifiedAtMs: now(), version: randomUUID(), metadata: { ...metadata } };
       try {
-        for await (const chunk of readExactly(body, call, call.signal)) await writeAll(file, chunk);
+        let written = 0;
+        for await (const chunk of readExactly(body, call, call.signal)) {
+          await writeAll(file, chunk);
+          written += chunk.byteLength;
+          onProgress({ bytes: written, totalBytes: body.bytes });
+        }
         const { version, modifiedAtMs } = facts;
         await writeAll(file, encodeTrailer({ name: call.object, version, modifiedAtMs, metadata }));
         if (synchronous) await file.sync();
@@ -172,7 +177,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     },
     put(name, body, operation: PutOptions = {}) {
       return onFile("put", name, operation, (path, call) =>
-        write(path, call, body, operation.metadata ?? {}, async (temporary, facts) => {
+        write(path, call, body, operation, async (temporary, facts) => {
           await fileSystem.rename(temporary, path);
           return facts;
         }),
@@ -184,7 +189,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       return onFile("putIf", name, operation, async (path, call) => {
         checkMetadata(operation.metadata ?? {}, name, call);
         if (!allows(await factsAt(path, name))) return undefined;
-        return write(path, call, body, operation.metadata ?? {}, async (temporary, facts) => {
+        return write(path, call, body, operation, async (temporary, facts) => {
           if ("absent" in condition && (await commitWhereAbsent(temporary, path)) === "done") return facts;
           const commit = async (): Promise<ObjectFacts | undefined> => {
             if (!allows(await factsAt(path, name))) return undefined;

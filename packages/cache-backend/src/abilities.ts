@@ -3,6 +3,7 @@ import type {
   DeletesObjects,
   ListsObjects,
   PresignsObjects,
+  PresignsParts,
   PutsConditionally,
   ReadsRanges,
 } from "./store.ts";
@@ -20,6 +21,11 @@ export function canList<Store extends CacheStore>(store: Store): store is Store 
 /** Whether the store can hand out URLs. */
 export function canPresign<Store extends CacheStore>(store: Store): store is Store & PresignsObjects {
   return has(store, "presign");
+}
+
+/** Whether the store can hand out URLs for the parts of an upload. */
+export function canPresignParts<Store extends CacheStore>(store: Store): store is Store & PresignsParts {
+  return has(store, "presignParts");
 }
 
 /** Whether the store can open a part of an object. */

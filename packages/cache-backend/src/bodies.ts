@@ -9,10 +9,10 @@ export interface BodyFacts {
 }
 
 /**
- * Opens a body and yields its chunks, as long as they fit its announced length exactly. The body is cancelled when the
+ * Opens a body and yields its chunks, as long as they fit its announced length exactly; the last one when the body has ended. The body is cancelled when the
  * consumer stops early, and when the signal aborts, even while a chunk is awaited.
  *
- * @throws {CacheStoreError} code `length-mismatch`, before a chunk too many is yielded or at the early end
+ * @throws {CacheStoreError} code `length-mismatch`, before the announced length is reached or at the early end
  */
 export async function* readExactly(
   body: PutBody,
@@ -20,12 +20,17 @@ export async function* readExactly(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   let bytes = 0;
+  // Whoever has got as many bytes as were announced may commit them, so the last chunk waits until it is known to be the last.
+  let last: Uint8Array | undefined;
   for await (const chunk of readChunks(body.open(), signal)) {
     bytes += chunk.byteLength;
     if (bytes > body.bytes) throw mismatch(body, facts, "longer");
-    yield chunk;
+    if (chunk.byteLength === 0) continue;
+    if (bytes === body.bytes) last = chunk;
+    else yield chunk;
   }
   if (bytes < body.bytes) throw mismatch(body, facts, `only ${bytes} bytes long`);
+  if (last !== undefined) yield last;
 }
 
 /** Yields the chunks of a stream; rejects with the signal's reason and cancels the stream as soon as the signal aborts. */

@@ -1,14 +1,11 @@
-import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
-import { hostname } from "node:os";
-import { dirname, join } from "node:path";
 import { canReadRanges } from "./abilities.ts";
 import { readChunks } from "./bodies.ts";
 import { CacheStoreError } from "./errors.ts";
+import { PartialFile } from "./partial-file.ts";
+import type { MissingPiece } from "./partial-file.ts";
 import { retryTransfer } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
-import type { ByteRange, CacheStore, ObjectFacts, ReadsRanges, StoredObject } from "./store.ts";
+import type { ByteRange, CacheStore, ObjectFacts, ReadsRanges, StoredObject, TransferProgress } from "./store.ts";
 
 export interface DownloadOptions extends RetryOptions {
   /**
@@ -23,6 +20,8 @@ export interface DownloadOptions extends RetryOptions {
   readonly concurrency?: number | undefined;
   /** Length of one part in bytes. @default 16777216 */
   readonly chunkBytes?: number | undefined;
+  /** Told how far the download is; goes back when it starts over. Must not throw. @default nobody listens */
+  readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
 export type DownloadResult =
@@ -36,8 +35,8 @@ export type DownloadResult =
  * Downloads an object into a file of mode 0600, whose modification time becomes the object's. The file appears, or replaces
  * the one that was there, only when it is complete; on any failure nothing of it stays.
  *
- * With `concurrency` the parts are checked to be of one version of the object; when it was replaced meanwhile, everything
- * starts over, which counts as a try.
+ * From a store that can read parts, a further try goes on where the one before ended, and parts are checked to be of one
+ * version of the object; when it was replaced meanwhile, everything starts over, which counts as a try.
  *
  * @param path - absolute; its directory exists
  * @throws {CacheStoreError} of the last try; system errors of the file as they come, without a further try
@@ -49,9 +48,26 @@ export async function downloadToFile(
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
   const { concurrency = 1, chunkBytes = 16 * 1024 * 1024, newerThanMs = -Infinity, unlessVersion } = options;
+  const { onProgress = () => {} } = options;
   const what = { store: store.kind, operation: "get", object: name };
-  const transfer: Transfer = { store, name, newerThanMs, unlessVersion, concurrency, chunkBytes };
-  return retryTransfer(what, (signal) => downloadOnce(transfer, path, signal), options);
+  const partial = new PartialFile(path);
+  const transfer: Transfer = {
+    store,
+    name,
+    newerThanMs,
+    unlessVersion,
+    concurrency,
+    chunkBytes,
+    partial,
+    onProgress,
+  };
+  try {
+    const result = await retryTransfer(what, (signal) => downloadOnce(transfer, signal), options);
+    if (result.outcome === "downloaded") await partial.commit(result.facts.modifiedAtMs, options.signal);
+    return result;
+  } finally {
+    await partial.discard();
+  }
 }
 
 interface Transfer {
@@ -61,83 +77,77 @@ interface Transfer {
   readonly unlessVersion: string | undefined;
   readonly concurrency: number;
   readonly chunkBytes: number;
+  /** Outlives a try, so that the next one goes on where it ended. */
+  readonly partial: PartialFile;
+  readonly onProgress: (progress: TransferProgress) => void;
 }
 
-async function downloadOnce(transfer: Transfer, path: string, signal: AbortSignal): Promise<DownloadResult> {
-  const temporary = join(dirname(path), `cache-${hostname()}-${process.pid}-${randomUUID()}.part`);
-  let file: FileHandle | undefined;
-  const openFile = async (): Promise<FileHandle> => (file ??= await open(temporary, "wx", 0o600));
-  try {
-    const result = (await inParts(transfer, openFile, signal)) ?? (await inOne(transfer, openFile, signal));
-    if (result.outcome === "downloaded") {
-      const handle = await openFile();
-      await handle.utimes(new Date(), new Date(result.facts.modifiedAtMs));
-      await handle.close();
-      file = undefined;
-      signal.throwIfAborted();
-      await rename(temporary, path);
-    }
-    return result;
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  } finally {
-    await file?.close();
-  }
+async function downloadOnce(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
+  const { store, partial } = transfer;
+  if (partial.facts !== undefined && canReadRanges(store)) return fetchMissing(transfer, store, partial.facts, signal);
+  partial.forget();
+  return (await inParts(transfer, signal)) ?? inOne(transfer, signal);
 }
 
 function isUpToDate({ newerThanMs, unlessVersion }: Transfer, facts: ObjectFacts): boolean {
   return facts.modifiedAtMs <= newerThanMs || facts.version === unlessVersion;
 }
 
-async function inOne(
-  transfer: Transfer,
-  openFile: () => Promise<FileHandle>,
-  signal: AbortSignal,
-): Promise<DownloadResult> {
-  const object = await transfer.store.get(transfer.name, { signal });
+async function inOne(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
+  const { store, name, partial } = transfer;
+  const object = await store.get(name, { signal });
   if (object === undefined) return { outcome: "absent" };
   const { facts, body } = object;
   if (isUpToDate(transfer, facts)) {
     await discard(body);
     return { outcome: "up-to-date", facts };
   }
-  await copy(body, { file: await openFile(), start: 0, end: facts.bytes, transfer, signal });
+  await partial.begin(facts, [{ start: 0, end: facts.bytes }], body);
+  for (const piece of partial.missing) await copy(body, piece, transfer, signal);
   return { outcome: "downloaded", facts };
 }
 
 /** Resolves to `undefined` when fetching parts is not wanted, not possible, or not worth it. */
-async function inParts(
-  transfer: Transfer,
-  openFile: () => Promise<FileHandle>,
-  signal: AbortSignal,
-): Promise<DownloadResult | undefined> {
-  const { store, name, concurrency, chunkBytes } = transfer;
+async function inParts(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult | undefined> {
+  const { store, name, concurrency, chunkBytes, partial } = transfer;
   if (concurrency <= 1 || !canReadRanges(store)) return undefined;
   const probe = await probeRanges(store, name, signal);
   if (probe === "ranges-ignored") return undefined;
   if (probe === "absent") return { outcome: "absent" };
   if (isUpToDate(transfer, probe)) return { outcome: "up-to-date", facts: probe };
   if (probe.bytes <= chunkBytes) return undefined;
+  const starts = Array.from({ length: Math.ceil(probe.bytes / chunkBytes) }, (_, index) => index * chunkBytes);
+  const pieces = starts.map((start) => ({ start, end: Math.min(start + chunkBytes, probe.bytes) }));
+  await partial.begin(probe, pieces);
+  return fetchMissing(transfer, store, probe, signal);
+}
 
-  const file = await openFile();
-  const starts = Array.from({ length: Math.ceil(probe.bytes / chunkBytes) }, (_, index) => index * chunkBytes).values();
+/** Fetches what is missing of one version; when that version is gone, nothing of it is kept. */
+async function fetchMissing(
+  transfer: Transfer,
+  store: CacheStore & ReadsRanges,
+  facts: ObjectFacts,
+  signal: AbortSignal,
+): Promise<DownloadResult> {
+  const { partial } = transfer;
+  const pieces = partial.missing.values();
   const stop = new AbortController();
   const partSignal = AbortSignal.any([signal, stop.signal]);
-  const fetchParts = async (): Promise<void> => {
-    for (const start of starts) {
-      const end = Math.min(start + chunkBytes, probe.bytes);
-      const part = await openPart(transfer, store, { start, end, version: probe.version }, partSignal);
-      if (part === undefined || part.facts.bytes !== probe.bytes) {
+  const fetchPieces = async (): Promise<void> => {
+    for (const piece of pieces) {
+      if (piece.start === piece.end) continue;
+      const { start, end } = piece;
+      const part = await openPart(transfer, store, { start, end, version: facts.version }, partSignal);
+      if (part === undefined || part.facts.bytes !== facts.bytes) {
         if (part !== undefined) await discard(part.body);
         throw failure(transfer, "object-changed", "it was replaced while its parts were fetched");
       }
-      await copy(part.body, { file, start, end, transfer, signal: partSignal });
+      await copy(part.body, piece, transfer, partSignal);
     }
   };
-  const workers = Array.from({ length: concurrency }, async () => {
+  const workers = Array.from({ length: Math.max(1, transfer.concurrency) }, async () => {
     try {
-      await fetchParts();
+      await fetchPieces();
     } catch (error) {
       stop.abort(error);
       throw error;
@@ -145,9 +155,11 @@ async function inParts(
   });
   const ends = await Promise.allSettled(workers);
   signal.throwIfAborted();
+  if (ends.every((end) => end.status === "fulfilled")) return { outcome: "downloaded", facts };
   // The first failure stopped the others: it is the one to tell.
-  if (ends.some((end) => end.status === "rejected")) throw stop.signal.reason;
-  return { outcome: "downloaded", facts: probe };
+  const error: unknown = stop.signal.reason;
+  if (CacheStoreError.isInstance(error) && error.code === "object-changed") partial.forget();
+  throw error;
 }
 
 async function probeRanges(
@@ -181,25 +193,23 @@ async function openPart(
   }
 }
 
-interface Part {
-  readonly file: FileHandle;
-  readonly start: number;
-  readonly end: number;
-  readonly transfer: Transfer;
-  readonly signal: AbortSignal;
-}
-
-async function copy(body: ReadableStream<Uint8Array>, { file, start, end, transfer, signal }: Part): Promise<void> {
-  let offset = start;
+async function copy(
+  body: ReadableStream<Uint8Array>,
+  piece: MissingPiece,
+  transfer: Transfer,
+  signal: AbortSignal,
+): Promise<void> {
+  const { partial, onProgress } = transfer;
+  const wanted = piece.end - piece.start;
   for await (const chunk of ownErrors(readChunks(body, signal), transfer, signal)) {
-    if (offset + chunk.byteLength > end) {
-      throw failure(transfer, "object-changed", `more came than the ${end - start} bytes that were announced`);
+    if (piece.start + chunk.byteLength > piece.end) {
+      throw failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`);
     }
-    await writeAll(file, chunk, offset);
-    offset += chunk.byteLength;
+    await partial.write(chunk, piece);
+    onProgress({ bytes: partial.writtenBytes, totalBytes: partial.totalBytes });
   }
-  if (offset < end) {
-    throw failure(transfer, "truncated", `only ${offset - start} of ${end - start} bytes came`);
+  if (piece.start < piece.end) {
+    throw failure(transfer, "truncated", `only ${wanted - (piece.end - piece.start)} of ${wanted} bytes came`);
   }
 }
 
@@ -215,13 +225,6 @@ async function* ownErrors(
     signal.throwIfAborted();
     if (CacheStoreError.isInstance(error)) throw error;
     throw failure(transfer, "unavailable", "the body broke off", error);
-  }
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < chunk.byteLength;) {
-    const { bytesWritten } = await file.write(chunk, written, chunk.byteLength - written, position + written);
-    written += bytesWritten;
   }
 }
 

@@ -1,16 +1,18 @@
-export { canDelete, canList, canPresign, canPutConditionally, canReadRanges } from "./abilities.ts";
+export { canDelete, canList, canPresign, canPresignParts, canPutConditionally, canReadRanges } from "./abilities.ts";
 export { bodyFrom, readChunks, readExactly } from "./bodies.ts";
 export type { BodyFacts } from "./bodies.ts";
 export { downloadToFile } from "./download.ts";
 export type { DownloadOptions, DownloadResult } from "./download.ts";
 export { CacheStoreError } from "./errors.ts";
 export type { CacheStoreErrorCode, CacheStoreFailure } from "./errors.ts";
+export { decodeHeaderText, encodeHeaderText } from "./header-text.ts";
 export { createMemoryStore } from "./memory-store.ts";
 export type { MemoryStore, MemoryStoreOptions } from "./memory-store.ts";
 export { checkListPrefix, checkMetadata, checkObjectName } from "./object-name.ts";
 export type { CheckedCall } from "./object-name.ts";
 export { retryTransfer } from "./retry.ts";
 export type { RetryOptions } from "./retry.ts";
+export { bodyFromAnswer, codeOfStatus } from "./service.ts";
 export type {
   ByteRange,
   CacheStore,
@@ -19,13 +21,20 @@ export type {
   ListsObjects,
   ObjectFacts,
   OperationOptions,
+  PresignPartsRequest,
   PresignRequest,
+  PresignedPart,
   PresignedRequest,
+  PresignedUpload,
   PresignsObjects,
+  PresignsParts,
   PutBody,
   PutCondition,
   PutOptions,
   PutsConditionally,
   ReadsRanges,
   StoredObject,
+  TransferProgress,
 } from "./store.ts";
+export { uploadParts } from "./upload-parts.ts";
+export type { BodyPart, UploadPartsOptions } from "./upload-parts.ts";

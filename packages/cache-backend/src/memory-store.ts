@@ -34,7 +34,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     name: string,
     body: PutBody,
     allowed: (current: KeptObject | undefined) => boolean,
-    { signal, metadata = {} }: PutOptions = {},
+    { signal, metadata = {}, onProgress = () => {} }: PutOptions = {},
   ): Promise<ObjectFacts | undefined> {
     const call = { store: kind, operation };
     checkObjectName(name, call);
@@ -42,7 +42,12 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     signal?.throwIfAborted();
     if (!allowed(objects.get(name))) return undefined;
     const chunks: Uint8Array[] = [];
-    for await (const chunk of readExactly(body, { ...call, object: name }, signal)) chunks.push(chunk.slice());
+    let bytes = 0;
+    for await (const chunk of readExactly(body, { ...call, object: name }, signal)) {
+      chunks.push(chunk.slice());
+      bytes += chunk.byteLength;
+      onProgress({ bytes, totalBytes: body.bytes });
+    }
     signal?.throwIfAborted();
     // Others may have put while the body was read; from here on nothing waits.
     if (!allowed(objects.get(name))) return undefined;

@@ -51,11 +51,27 @@ export interface PutBody {
   readonly bytes: number;
   /** Opens the content from its start; called once per attempt. */
   open(): ReadableStream<Uint8Array>;
+  /**
+   * Opens the bytes from `start` up to, not including, `end`. With it a store sends parts at the same time without holding
+   * them in memory, and repeats only the part that failed. Parts may be open at the same time.
+   *
+   * @default none: the content is read once, from its start
+   */
+  readonly openRange?: (start: number, end: number) => ReadableStream<Uint8Array>;
 }
 
 export interface PutOptions extends OperationOptions {
   /** Text pairs to keep with the object; names must be lower case. @default {} */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Told how far the transfer is; goes back when a part is sent again. Must not throw. @default nobody listens */
+  readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
+}
+
+/** How far a transfer is. */
+export interface TransferProgress {
+  /** Bytes that were handed to the service, or came from it. */
+  readonly bytes: number;
+  readonly totalBytes: number;
 }
 
 /** The store can remove objects. */
@@ -86,12 +102,53 @@ export interface PresignRequest {
   readonly name: string;
   /** How long the URL works, in milliseconds. */
   readonly lifetimeMs: number;
+  /** Text pairs that a PUT keeps with the object; names must be lower case. @default {} */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export interface PresignedRequest {
   readonly url: string;
   /** Headers that must be sent exactly as given. */
   readonly headers: Readonly<Record<string, string>>;
+}
+
+/**
+ * The store can hand out URLs for the parts of one upload, so that somebody without credentials of the store can send an
+ * object longer than one request may be.
+ */
+export interface PresignsParts {
+  /** Begins an upload that is to be completed or aborted. Nothing is visible before it is completed. */
+  presignParts(request: PresignPartsRequest, options?: OperationOptions): Promise<PresignedUpload>;
+}
+
+export interface PresignPartsRequest {
+  readonly name: string;
+  /** Exact length of the whole object in bytes, more than 0. */
+  readonly bytes: number;
+  /** How long the URLs work, in milliseconds. */
+  readonly lifetimeMs: number;
+  /** Text pairs to keep with the object; names must be lower case. @default {} */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+export interface PresignedUpload {
+  /** In the order of the content; each is one PUT. */
+  readonly parts: readonly PresignedPart[];
+  /**
+   * Puts the parts together and makes the object visible.
+   *
+   * @param receipts - for each part, in order, the header `etag` of the answer; empty where the service sent none
+   */
+  complete(receipts: readonly string[], options?: OperationOptions): Promise<ObjectFacts>;
+  /** Forgets the parts that were sent. */
+  abort(options?: OperationOptions): Promise<void>;
+}
+
+export interface PresignedPart extends PresignedRequest {
+  /** First byte of the object that belongs to this part. */
+  readonly start: number;
+  /** The byte after its last one. */
+  readonly end: number;
 }
 
 /** The store can open a part of an object. */

@@ -36,3 +36,9 @@ export function streamOf(
     },
   });
 }
+
+/** Content of which no two parts look alike. */
+export function counted(bytes: number): Uint8Array<ArrayBuffer> {
+  const content = new Uint32Array(Math.ceil(bytes / 4)).map((_, index) => index);
+  return new Uint8Array(content.buffer, 0, bytes);
+}

@@ -1,15 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { canDelete, canList, canPresign, canPutConditionally, canReadRanges } from "../abilities.ts";
+import { canDelete, canList, canPresign, canPresignParts, canPutConditionally, canReadRanges } from "../abilities.ts";
 import type { CacheStore } from "../store.ts";
 import { bodyOf, readBytes, readText, streamOf } from "./bodies.ts";
 import { describeConditionalPuts } from "./describe-conditional-puts.ts";
 import { describeDeletes } from "./describe-deletes.ts";
 import { describeLists } from "./describe-lists.ts";
+import { describePresignedParts } from "./describe-presigned-parts.ts";
 import { describePresigning } from "./describe-presigning.ts";
 import { describeRanges } from "./describe-ranges.ts";
+import { describeTransfers } from "./describe-transfers.ts";
 
 /** What a store can do beside the contract's core. */
-export type StoreAbility = "delete" | "list" | "presign" | "ranges" | "conditional";
+export type StoreAbility = "delete" | "list" | "presign" | "parts" | "ranges" | "conditional";
 
 /** The store under test. */
 export interface StoreUnderTest<Store extends CacheStore = CacheStore> {
@@ -21,6 +23,10 @@ export interface StoreUnderTest<Store extends CacheStore = CacheStore> {
 export interface DescribeCacheStoreOptions {
   /** Exactly what the store can do; what it cannot do is not tested. */
   readonly abilities: readonly StoreAbility[];
+  /** Names that this very service cannot keep though its vendor's can; they are left out. @default none */
+  readonly unkeepable?: (name: string) => boolean;
+  /** Whether this very service lists what lies below a name that is an object itself. @default true */
+  readonly listsBelowObjects?: boolean;
   /** Opens an empty store; called before each test. */
   open(): Promise<StoreUnderTest>;
 }
@@ -46,19 +52,22 @@ export function describeCacheStore(name: string, options: DescribeCacheStoreOpti
     });
 
     describeObjects(store);
-    describeNames(store);
+    describeNames(store, options.unkeepable);
     describeAborts(store);
     if (options.abilities.includes("delete")) describeDeletes(store);
-    if (options.abilities.includes("list")) describeLists(store);
+    if (options.abilities.includes("list")) describeLists(store, options);
     if (options.abilities.includes("ranges")) describeRanges(store);
     if (options.abilities.includes("conditional")) describeConditionalPuts(store);
     if (options.abilities.includes("presign")) describePresigning(store);
+    if (options.abilities.includes("parts")) describePresignedParts(store);
+    describeTransfers(store);
   });
 }
 
 const detectors: Readonly<Record<StoreAbility, (store: CacheStore) => boolean>> = {
   delete: canDelete,
   list: canList,
+  parts: canPresignParts,
   presign: canPresign,
   ranges: canReadRanges,
   conditional: canPutConditionally,
@@ -166,7 +175,7 @@ function describeObjects(store: () => CacheStore): void {
   });
 }
 
-function describeNames(store: () => CacheStore): void {
+function describeNames(store: () => CacheStore, unkeepable: (name: string) => boolean = () => false): void {
   const distinct = [
     "a",
     "a/b",
@@ -189,7 +198,7 @@ function describeNames(store: () => CacheStore): void {
     `${"x".repeat(300)}/y`,
     `${"x".repeat(300)}z`,
     "n".repeat(1024),
-  ];
+  ].filter((name) => !unkeepable(name));
 
   it("keeps unlike names apart, whatever characters they have", async () => {
     for (const [index, name] of distinct.entries()) await store().put(name, bodyOf(`content ${index}`));

@@ -3,7 +3,18 @@ import { canList } from "../abilities.ts";
 import type { CacheStore, ListsObjects } from "../store.ts";
 import { bodyOf } from "./bodies.ts";
 
-export function describeLists(open: () => CacheStore): void {
+interface ServiceLimits {
+  readonly unkeepable?: (name: string) => boolean;
+  readonly listsBelowObjects?: boolean;
+}
+
+export function describeLists(
+  open: () => CacheStore,
+  { unkeepable = () => false, listsBelowObjects = true }: ServiceLimits = {},
+): void {
+  /** Leaves out the names that the service would hide others behind. */
+  const listable = (all: readonly string[]): string[] =>
+    all.filter((name) => listsBelowObjects || !all.some((other) => other.startsWith(`${name}/`)));
   const store = (): CacheStore & ListsObjects => {
     const opened = open();
     if (!canList(opened)) throw new Error("the store cannot list");
@@ -22,19 +33,20 @@ export function describeLists(open: () => CacheStore): void {
 
   it("lists names in the order of their bytes", async () => {
     // U+FFFD sorts before U+1F600 by bytes and after it by UTF-16 units; `-` sorts before `/`, `0` after it.
-    const ordered = ["A", "a", "a b", "a-b", "a/b", "a/b/c", "a0", "b", "\ufffd", "\u{1F600}"];
+    const ordered = listable(["A", "a", "a b", "a-b", "a/b", "a/b/c", "a0", "b", "\ufffd", "\u{1F600}"]);
     for (const name of ordered.toReversed()) await store().put(name, bodyOf("x"));
     expect(await names("")).toEqual(ordered);
   });
 
   it("lists exactly the names that start with the prefix, wherever it ends", async () => {
-    const long = `${"x".repeat(300)}/y`;
-    for (const name of ["a", "a/b", "a/bc", "a/c/d", "ab", "b", long]) await store().put(name, bodyOf("x"));
-    expect(await names("a")).toEqual(["a", "a/b", "a/bc", "a/c/d", "ab"]);
+    const longest = `${"x".repeat(300)}/y`;
+    const long = unkeepable(longest) ? `${"x".repeat(200)}/y` : longest;
+    for (const name of listable(["a", "a/b", "a/bc", "a/c/d", "ab", "b", long])) await store().put(name, bodyOf("x"));
+    expect(await names("a")).toEqual(listable(["a", "a/b", "a/bc", "a/c/d", "ab"]));
     expect(await names("a/")).toEqual(["a/b", "a/bc", "a/c/d"]);
     expect(await names("a/b")).toEqual(["a/b", "a/bc"]);
     expect(await names("x")).toEqual([long]);
-    expect(await names("x".repeat(299))).toEqual([long]);
+    expect(await names("x".repeat(199))).toEqual([long]);
     expect(await names("c")).toEqual([]);
   });
 

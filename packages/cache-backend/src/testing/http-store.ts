@@ -1,6 +1,7 @@
 import { bodyFrom, readChunks, readExactly } from "../bodies.ts";
 import { CacheStoreError } from "../errors.ts";
 import type { CacheStoreErrorCode } from "../errors.ts";
+import { decodeHeaderText, encodeHeaderText } from "../header-text.ts";
 import { checkListPrefix, checkMetadata, checkObjectName } from "../object-name.ts";
 import type {
   CacheStore,
@@ -53,14 +54,20 @@ export function createHttpStore({ url }: HttpStoreOptions): HttpStore {
     checkMetadata(options.metadata ?? {}, call.object, { store: kind, operation: call.operation });
     let bodyError: unknown;
     const chunks = async function* (): AsyncGenerator<Uint8Array, void, void> {
+      let bytes = 0;
       try {
-        yield* readExactly(body, factsOfCall(call), call.signal);
+        for await (const chunk of readExactly(body, factsOfCall(call), call.signal)) {
+          yield chunk;
+          bytes += chunk.byteLength;
+          options.onProgress?.({ bytes, totalBytes: body.bytes });
+        }
       } catch (error) {
         bodyError = error;
         throw error;
       }
     };
-    for (const [name, value] of Object.entries(options.metadata ?? {})) headers[`x-test-meta-${name}`] = value;
+    for (const [name, value] of Object.entries(options.metadata ?? {}))
+      headers[`x-test-meta-${name}`] = encodeHeaderText(value);
     headers["content-length"] = String(body.bytes);
     headers["content-type"] = "application/octet-stream";
     try {
@@ -129,9 +136,13 @@ export function createHttpStore({ url }: HttpStoreOptions): HttpStore {
       const response = await fetch(`${url}?prefix=${encodeURIComponent(prefix)}`, { signal: signal ?? null });
       yield* (await response.json()) as ListedObject[];
     },
-    async presign({ name }) {
+    async presign({ method, name, metadata = {} }) {
       checkObjectName(name, { store: kind, operation: "presign" });
-      return { url: urlOf(name), headers: {} };
+      checkMetadata(metadata, name, { store: kind, operation: "presign" });
+      // The server takes nothing else from whoever has this, which is what signatures of other services come to.
+      const url = `${urlOf(name)}?only=${method}&of=${encodeURIComponent(name)}`;
+      const headers = Object.entries(metadata).map(([key, value]) => [`x-test-meta-${key}`, encodeHeaderText(value)]);
+      return { url, headers: Object.fromEntries(headers) as Record<string, string> };
     },
   };
 }
@@ -169,7 +180,9 @@ function factsOf({ headers }: Response): ObjectFacts {
     bytes: Number(total),
     modifiedAtMs: Date.parse(headers.get("last-modified") ?? ""),
     version: headers.get("etag") ?? "",
-    metadata: Object.fromEntries(metadata.map(([name, value]) => [name.slice("x-test-meta-".length), value])),
+    metadata: Object.fromEntries(
+      metadata.map(([name, value]) => [name.slice("x-test-meta-".length), decodeHeaderText(value)]),
+    ),
   };
 }
 

@@ -66,7 +66,13 @@ interface Exchange {
 }
 
 async function serve(exchange: Exchange): Promise<void> {
-  const { request, response, objects } = exchange;
+  const { request, incoming, response, objects } = exchange;
+  const { searchParams } = new URL(incoming.url ?? "/", "http://localhost");
+  const wanted = [searchParams.get("only") ?? request.method, searchParams.get("of") ?? request.name];
+  if (wanted[0] !== request.method || wanted[1] !== request.name) {
+    response.writeHead(403).end();
+    return undefined;
+  }
   switch (request.method) {
     case "PUT":
       return store(exchange);

@@ -1,0 +1,44 @@
+/** Where an S3 service is, and how it wants its buckets addressed. */
+export interface S3Endpoint {
+  /** Undefined: the service of Amazon, wherever the bucket's region has it. */
+  readonly url: string | undefined;
+  /** Whether the bucket is the first segment of the path, not part of the host's name. */
+  readonly pathStyle: boolean;
+  /** Whether it is Amazon's, so that its other services are where Amazon has them. */
+  readonly isAmazon: boolean;
+}
+
+export interface EndpointSettings {
+  readonly bucket: string;
+  readonly serverAddress: string;
+  readonly insecure: boolean;
+  readonly pathStyle: boolean | undefined;
+}
+
+/**
+ * Chooses endpoint and style of addresses as GitLab's runner does.
+ *
+ * @see https://docs.gitlab.com/runner/configuration/advanced-configuration/#the-runnerscaches3-section (cache document 5.2)
+ */
+export function chooseEndpoint({ bucket, serverAddress, insecure, pathStyle }: EndpointSettings): S3Endpoint {
+  const scheme = insecure ? "http" : "https";
+  const address = serverAddress.replace(insecure ? /:80$/ : /:443$/, "");
+  const host = address.replace(/:\d+$/, "").toLowerCase();
+  const dotted = !insecure && bucket.includes(".");
+  const isPlain = address === "" || (address === "s3.amazonaws.com" && !insecure);
+  const knowsHosts = isPlain || virtualHosts.some((pattern) => pattern.test(host));
+  return {
+    url: isPlain ? undefined : `${scheme}://${address}`,
+    pathStyle: pathStyle ?? (isPlain ? dotted : !knowsHosts || dotted),
+    isAmazon: isPlain || amazonHost.test(host),
+  };
+}
+
+const amazonHost = /(?:^|\.)amazonaws\.com(?:\.cn)?$/;
+
+/** Hosts that serve each bucket under a name of its own. */
+const virtualHosts: readonly RegExp[] = [
+  /^s3(?:-fips)?(?:\.dualstack)?(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?$/,
+  /^storage\.googleapis\.com$/,
+  /^oss(?:-[a-z0-9-]+)?\.aliyuncs\.com$/,
+];

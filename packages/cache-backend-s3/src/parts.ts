@@ -1,0 +1,122 @@
+import { Readable } from "node:stream";
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
+import { uploadParts } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, PutBody, PutOptions } from "@fleetfoot/cache-backend";
+import { dateOf } from "./date-of.ts";
+import { withStoreErrors } from "./failures.ts";
+import type { S3Call } from "./failures.ts";
+import { objectParameters } from "./object-parameters.ts";
+import type { S3StoreOptions } from "./options.ts";
+
+/** A bucket, and the client to reach it with. */
+export interface S3Bucket {
+  readonly client: S3Client;
+  readonly bucket: string;
+  readonly options: S3StoreOptions;
+}
+
+/** Length of the parts of an object. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+export function partLength({ partBytes = 16 * mebibyte }: S3StoreOptions, bytes: number): number {
+  const least = Math.ceil(bytes / mostParts / mebibyte) * mebibyte;
+  return Math.max(5 * mebibyte, partBytes, least);
+}
+
+/**
+ * Stores a body as one object that is uploaded in parts; it is visible when all of them are there, or never.
+ *
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+ */
+export async function putInParts(
+  target: S3Bucket,
+  call: S3Call,
+  body: PutBody,
+  conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string },
+  { metadata = {}, onProgress }: PutOptions,
+): Promise<ObjectFacts> {
+  const { client, bucket, options } = target;
+  const { maxAttempts, retryDelayMs, sleep, uploadConcurrency } = options;
+  const upload = await beginUpload(target, call, metadata);
+  const place = { Bucket: bucket, Key: call.object, UploadId: upload };
+  try {
+    const parts = await uploadParts<CompletedPart>(
+      body,
+      call,
+      (part, signal) =>
+        withStoreErrors({ ...call, signal }, async () => {
+          const command = new UploadPartCommand({
+            ...place,
+            PartNumber: part.index + 1,
+            Body: Readable.from(part.chunks(signal)),
+            ContentLength: part.bytes,
+          });
+          const { ETag, ChecksumCRC32 } = await client.send(command, { abortSignal: signal });
+          return { PartNumber: part.index + 1, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) };
+        }),
+      {
+        partBytes: partLength(options, body.bytes),
+        concurrency: uploadConcurrency,
+        maxAttempts,
+        retryDelayMs,
+        sleep,
+        signal: call.signal,
+        onProgress,
+      },
+    );
+    return await completeUpload(target, call, upload, parts, { bytes: body.bytes, metadata }, conditions);
+  } catch (error) {
+    await abortUpload(target, call, upload);
+    throw error;
+  }
+}
+
+/** @returns the id of the upload */
+export async function beginUpload(
+  { client, options }: S3Bucket,
+  call: S3Call,
+  metadata: Readonly<Record<string, string>>,
+): Promise<string> {
+  const command = new CreateMultipartUploadCommand(objectParameters(options, call.object, metadata));
+  const { UploadId = "" } = await client.send(command, call.signal === undefined ? {} : { abortSignal: call.signal });
+  return UploadId;
+}
+
+/** Puts the parts of an upload together and makes the object visible. */
+export async function completeUpload(
+  { client, bucket }: S3Bucket,
+  call: S3Call,
+  upload: string,
+  parts: readonly CompletedPart[],
+  { bytes, metadata }: Pick<ObjectFacts, "bytes" | "metadata">,
+  conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string } = {},
+): Promise<ObjectFacts> {
+  const command = new CompleteMultipartUploadCommand({
+    Bucket: bucket,
+    Key: call.object,
+    UploadId: upload,
+    MultipartUpload: { Parts: [...parts] },
+    ...conditions,
+  });
+  const date = dateOf(command);
+  // The service answers at once and fails in the body of its answer, so the SDK's own tries are worth having here.
+  const { ETag: version = "" } = await withStoreErrors(call, () =>
+    client.send(command, call.signal === undefined ? {} : { abortSignal: call.signal }),
+  );
+  return { bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
+}
+
+/** Forgets an upload; a failure is not worth telling, since a lifecycle rule of the bucket forgets it, too. */
+export async function abortUpload({ client, bucket }: S3Bucket, call: S3Call, upload: string): Promise<void> {
+  const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: call.object, UploadId: upload });
+  // Not under the caller's signal: it may be the reason why the upload is given up.
+  await client.send(command, { abortSignal: AbortSignal.timeout(abortTimeoutMs) }).catch(() => {});
+}
+
+const mebibyte = 1024 * 1024;
+const mostParts = 10_000;
+const abortTimeoutMs = 30_000;

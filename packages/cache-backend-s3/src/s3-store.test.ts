@@ -1,0 +1,65 @@
+import { randomUUID } from "node:crypto";
+import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
+import type { Minio } from "@fleetfoot-tooling/systems";
+import { describe, expect, it } from "vitest";
+import { bodyOf, describeCacheStore, readText } from "@fleetfoot/cache-backend/testing";
+import { createS3Store } from "./s3-store.ts";
+import type { S3Store } from "./s3-store.ts";
+import type { S3StoreOptions } from "./options.ts";
+
+const abilities = ["conditional", "delete", "list", "parts", "presign", "ranges"] as const;
+const mebibyte = 1024 * 1024;
+
+describeWithSystem("minio", (minio) => {
+  describeCacheStore("the S3 store", {
+    abilities,
+    // MinIO keeps each segment as a directory, of a file system with 255 bytes for a name.
+    unkeepable: (name) => name.split("/").some((segment) => Buffer.byteLength(segment) > 255),
+    // It lists nothing below a name that is an object itself.
+    listsBelowObjects: false,
+    async open() {
+      return { store: await openStore(minio(), { partBytes: 5 * mebibyte }), close: async () => {} };
+    },
+  });
+
+  describe("the S3 store", () => {
+    it("gives a role's credentials for one object and one direction, which MinIO enforces", async () => {
+      const root = await openStore(minio());
+      await root.put("a", bodyOf("content of a"));
+      await root.put("b", bodyOf("content of b"));
+      const store = await openStore(minio(), { bucket: root.bucket, roleArn: "arn:minio:iam:::role/cache" });
+      expect(await readText(await store.get("a"))).toBe("content of a");
+      const credentials = await store.issueCredentials("a", "download");
+      const stranger = await openStore(minio(), { bucket: root.bucket, ...credentials });
+      expect(await readText(await stranger.get("a"))).toBe("content of a");
+      const denied = { code: "access-denied", status: 403 };
+      await expect(stranger.get("b")).rejects.toMatchObject(denied);
+      await expect(stranger.put("a", bodyOf("x"))).rejects.toMatchObject(denied);
+      const writer = await openStore(minio(), {
+        bucket: root.bucket,
+        ...(await store.issueCredentials("a", "upload")),
+      });
+      await writer.put("a", bodyOf("new"));
+      await expect(writer.get("a")).rejects.toMatchObject(denied);
+      await expect(writer.put("b", bodyOf("x"))).rejects.toMatchObject(denied);
+      expect(await readText(await root.get("a"))).toBe("new");
+    });
+  });
+});
+
+async function openStore(
+  minio: Minio,
+  options: Partial<S3StoreOptions> = {},
+): Promise<S3Store & { readonly bucket: string }> {
+  const bucket = options.bucket ?? `bucket-${randomUUID()}`;
+  if (options.bucket === undefined) await minio.createBucket(bucket);
+  const store = createS3Store({
+    bucket,
+    serverAddress: new URL(minio.endpoint).host,
+    insecure: true,
+    accessKeyId: minio.accessKeyId,
+    secretAccessKey: minio.secretAccessKey,
+    ...options,
+  });
+  return { ...store, bucket };
+}

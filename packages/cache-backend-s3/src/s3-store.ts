@@ -1,0 +1,307 @@
+import { Readable } from "node:stream";
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  paginateListObjectsV2,
+} from "@aws-sdk/client-s3";
+import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import {
+  CacheStoreError,
+  bodyFromAnswer,
+  checkListPrefix,
+  checkMetadata,
+  checkObjectName,
+  decodeHeaderText,
+  uploadParts,
+} from "@fleetfoot/cache-backend";
+import type {
+  CacheStore,
+  DeletesObjects,
+  ListedObject,
+  ListsObjects,
+  ObjectFacts,
+  OperationOptions,
+  PresignsObjects,
+  PresignsParts,
+  PutBody,
+  PutCondition,
+  PutOptions,
+  PutsConditionally,
+  ReadsRanges,
+  StoredObject,
+} from "@fleetfoot/cache-backend";
+import { createClients } from "./clients.ts";
+import { dateOf } from "./date-of.ts";
+import { kind, statusOf, withStoreErrors } from "./failures.ts";
+import type { S3Call } from "./failures.ts";
+import { objectParameters } from "./object-parameters.ts";
+import type { S3StoreOptions } from "./options.ts";
+import { partLength, putInParts } from "./parts.ts";
+import type { S3Bucket } from "./parts.ts";
+import { presignObject } from "./presign.ts";
+import { presignUpload } from "./presign-upload.ts";
+import type { ScopedCredentials } from "./role.ts";
+import type { Direction } from "./scoped-policy.ts";
+
+/** What a store in S3 can do. */
+export type S3Store = CacheStore &
+  DeletesObjects &
+  ListsObjects &
+  ReadsRanges &
+  PutsConditionally &
+  PresignsObjects &
+  PresignsParts &
+  IssuesCredentials;
+
+/** The store can hand out credentials that are good for one object and one direction only. */
+export interface IssuesCredentials {
+  /**
+   * Asks the token service for credentials that last at most an hour.
+   *
+   * @throws {CacheStoreError} code `rejected` when the store was given no role for this direction
+   */
+  issueCredentials(name: string, direction: Direction, options?: OperationOptions): Promise<ScopedCredentials>;
+}
+
+/**
+ * Creates a store whose objects lie in a bucket of S3, or of a service that speaks it, such as MinIO. Nothing is asked of the
+ * service before the first operation.
+ *
+ * @throws {TypeError} there is no bucket, or keys are wanted and not there
+ */
+export function createS3Store(options: S3StoreOptions): S3Store {
+  const { bucket, roleArn, uploadRoleArn } = options;
+  const clients = createClients(options);
+  let own: S3Client | undefined;
+
+  /** Checks the name, then acts; the only way from a name to a request. */
+  function onObject<Result>(
+    operation: string,
+    name: string,
+    { signal }: OperationOptions,
+    action: (call: S3Call) => Promise<Result>,
+  ): Promise<Result> {
+    const call = { store: kind, operation, object: name, signal };
+    return withStoreErrors(call, async () => {
+      checkObjectName(name, call);
+      return action(call);
+    });
+  }
+
+  function roleFor(direction: Direction): string | undefined {
+    const role = direction === "upload" ? roleArn || uploadRoleArn : roleArn;
+    return role === "" ? undefined : role;
+  }
+
+  async function credentialsFor(name: string, direction: Direction, signal: AbortSignal | undefined) {
+    const role = roleFor(direction);
+    return role === undefined ? undefined : clients.assumeRole(role, name, direction, signal);
+  }
+
+  async function bucketFor(call: S3Call, direction: Direction): Promise<S3Bucket> {
+    const credentials = await credentialsFor(call.object, direction, call.signal);
+    const client = credentials === undefined ? (own ??= clients.client()) : clients.client(credentials);
+    return { client, bucket, options };
+  }
+
+  async function factsOf(call: S3Call): Promise<ObjectFacts | undefined> {
+    const { client } = await bucketFor(call, "download");
+    try {
+      const command = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
+      return toFacts(await client.send(command, sendOptions(call)));
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  async function opened(
+    call: S3Call,
+    conditions: { readonly Range?: string; readonly IfMatch?: string } = {},
+  ): Promise<{ readonly output: GetObjectCommandOutput; readonly object: StoredObject } | undefined> {
+    const { client } = await bucketFor(call, "download");
+    const command = new GetObjectCommand({ Bucket: bucket, Key: call.object, ...conditions });
+    try {
+      const output = await client.send(command, sendOptions(call));
+      const body = bodyFromAnswer(output.Body as Readable, output.ContentLength ?? 0, call, call.signal);
+      return { output, object: { facts: toFacts(output), body } };
+    } catch (error) {
+      const status = statusOf(error);
+      if (status === 404 || status === 412) return undefined;
+      throw error;
+    }
+  }
+
+  async function putWhen(
+    call: S3Call,
+    body: PutBody,
+    condition: PutCondition | undefined,
+    putOptions: PutOptions,
+  ): Promise<ObjectFacts | undefined> {
+    const { metadata = {} } = putOptions;
+    checkMetadata(metadata, call.object, call);
+    const target = await bucketFor(call, "upload");
+    const conditions = condition === undefined ? {} : conditionParameters(condition);
+    try {
+      if (body.bytes > partLength(options, body.bytes)) {
+        return await putInParts(target, call, body, conditions, putOptions);
+      }
+      const [facts] = await uploadParts(
+        body,
+        call,
+        (part, signal) =>
+          withStoreErrors({ ...call, signal }, async () => {
+            const command = new PutObjectCommand({
+              ...objectParameters(options, call.object, metadata),
+              ...conditions,
+              Body: part.bytes === 0 ? await emptied(part.chunks(signal)) : Readable.from(part.chunks(signal)),
+              ContentLength: part.bytes,
+            });
+            const date = dateOf(command);
+            const { ETag: version = "" } = await target.client.send(command, { abortSignal: signal });
+            return { bytes: body.bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
+          }),
+        {
+          ...retryOptions(options),
+          partBytes: Math.max(1, body.bytes),
+          signal: call.signal,
+          onProgress: putOptions.onProgress,
+        },
+      );
+      return facts;
+    } catch (error) {
+      if (condition !== undefined && isUnmet(error)) return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    kind,
+    head(name, operation = {}) {
+      return onObject("head", name, operation, factsOf);
+    },
+    get(name, operation = {}) {
+      return onObject("get", name, operation, async (call) => (await opened(call))?.object);
+    },
+    getRange(name, { start, end, version }, operation = {}) {
+      return onObject("getRange", name, operation, async (call) => {
+        const conditions = {
+          Range: `bytes=${start}-${end - 1}`,
+          ...(version === undefined ? {} : { IfMatch: version }),
+        };
+        try {
+          const found = await opened(call, conditions);
+          if (found === undefined) return undefined;
+          const { ContentRange } = found.output;
+          const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange ?? "") ?? [];
+          if (ContentRange === undefined) {
+            await found.object.body.cancel();
+            throw new CacheStoreError({ code: "ranges-ignored", ...call, reason: "the whole object came" });
+          }
+          if (Number(first) !== start || (version ?? found.object.facts.version) !== found.object.facts.version) {
+            await found.object.body.cancel();
+            return undefined;
+          }
+          return { facts: { ...found.object.facts, bytes: Number(total) }, body: found.object.body };
+        } catch (error) {
+          if (statusOf(error) !== 416) throw error;
+          // The object ends before the range begins, which is no failure: there is nothing of it.
+          const facts = await factsOf(call);
+          if (facts === undefined || (version ?? facts.version) !== facts.version) return undefined;
+          return { facts, body: new Blob([]).stream() };
+        }
+      });
+    },
+    put(name, body, putOptions = {}) {
+      return onObject("put", name, putOptions, async (call) => {
+        const facts = await putWhen(call, body, undefined, putOptions);
+        if (facts === undefined) throw new Error("unreachable: an unconditional put was refused");
+        return facts;
+      });
+    },
+    putIf(name, body, condition, putOptions = {}) {
+      return onObject("putIf", name, putOptions, (call) => putWhen(call, body, condition, putOptions));
+    },
+    delete(name, operation = {}) {
+      return onObject("delete", name, operation, async (call) => {
+        if ((await factsOf(call)) === undefined) return false;
+        own ??= clients.client();
+        await own.send(new DeleteObjectCommand({ Bucket: bucket, Key: name }), sendOptions(call));
+        return true;
+      });
+    },
+    async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {
+      const call = { store: kind, operation: "list", object: prefix, signal };
+      checkListPrefix(prefix, call);
+      own ??= clients.client();
+      const pages = paginateListObjectsV2({ client: own }, { Bucket: bucket, Prefix: prefix }, sendOptions(call));
+      while (true) {
+        const page = await withStoreErrors(call, () => pages.next());
+        if (page.done === true) return;
+        for (const { Key: name = "", Size: bytes = 0, LastModified } of page.value.Contents ?? []) {
+          signal?.throwIfAborted();
+          // Some services list the time with more digits than they have for it elsewhere.
+          const modifiedAtMs = Math.floor((LastModified?.getTime() ?? 0) / 1000) * 1000;
+          yield { name, bytes, modifiedAtMs };
+        }
+      }
+    },
+    presign(request, operation = {}) {
+      return onObject("presign", request.name, operation, async (call) => {
+        const direction = request.method === "PUT" ? "upload" : "download";
+        const credentials = await credentialsFor(request.name, direction, call.signal);
+        return presignObject({ client: clients.signingClient(credentials), bucket, options }, call, request);
+      });
+    },
+    presignParts(request, operation = {}) {
+      return onObject("presignParts", request.name, operation, async (call) => {
+        const credentials = await credentialsFor(request.name, "upload", call.signal);
+        return presignUpload({ client: clients.signingClient(credentials), bucket, options }, call, request);
+      });
+    },
+    issueCredentials(name, direction, operation = {}) {
+      return onObject("issueCredentials", name, operation, async (call) => {
+        const credentials = await credentialsFor(name, direction, call.signal);
+        if (credentials !== undefined) return credentials;
+        throw new CacheStoreError({ code: "rejected", ...call, reason: `there is no role for ${direction}s` });
+      });
+    },
+  };
+}
+
+function conditionParameters(condition: PutCondition): { IfNoneMatch?: string; IfMatch?: string } {
+  return "absent" in condition ? { IfNoneMatch: "*" } : { IfMatch: condition.version };
+}
+
+/** Nothing there to be replaced is as good a reason as something else there. */
+function isUnmet(error: unknown): boolean {
+  if (!CacheStoreError.isInstance(error)) return false;
+  return error.status === 412 || (error.status === 404 && error.serviceCode === "NoSuchKey");
+}
+
+function toFacts(output: {
+  readonly ContentLength?: number | undefined;
+  readonly LastModified?: Date | undefined;
+  readonly ETag?: string | undefined;
+  readonly Metadata?: Readonly<Record<string, string>> | undefined;
+}): ObjectFacts {
+  const { ContentLength: bytes = 0, LastModified, ETag: version = "", Metadata = {} } = output;
+  const metadata = Object.entries(Metadata).map(([name, value]) => [name.toLowerCase(), decodeHeaderText(value)]);
+  return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: Object.fromEntries(metadata) };
+}
+
+function sendOptions({ signal }: S3Call): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal };
+}
+
+function retryOptions({ maxAttempts, retryDelayMs, sleep }: S3StoreOptions) {
+  return { maxAttempts, retryDelayMs, sleep };
+}
+
+/** An empty body has no stream to send, but it must be seen to be empty. */
+async function emptied(chunks: AsyncGenerator<Uint8Array, void, void>): Promise<Uint8Array> {
+  for await (const _ of chunks);
+  return new Uint8Array();
+}

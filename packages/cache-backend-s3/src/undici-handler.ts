@@ -1,0 +1,80 @@
+import { request } from "undici";
+import type { Dispatcher } from "undici";
+
+/** The part of the SDK's request that is sent. */
+interface SdkRequest {
+  readonly method: string;
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port?: number | undefined;
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | readonly string[] | null>> | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+}
+
+interface SdkResponse {
+  readonly statusCode: number;
+  readonly headers: Record<string, string>;
+  readonly body: Dispatcher.ResponseData["body"];
+}
+
+/** What an SDK client sends its requests with. */
+export interface SdkRequestHandler extends Record<string, unknown> {
+  readonly metadata: { readonly handlerProtocol: string };
+  handle(request: SdkRequest, options?: { readonly abortSignal?: unknown }): Promise<{ response: SdkResponse }>;
+  updateHttpClientConfig(): void;
+  httpHandlerConfigs(): object;
+  destroy(): void;
+}
+
+/**
+ * Sends the requests of an AWS client through a dispatcher, so that whoever made the dispatcher decides about proxies, and no
+ * variable of the environment does.
+ */
+export function undiciHandler(dispatcher: Dispatcher): SdkRequestHandler {
+  return {
+    metadata: { handlerProtocol: "http/1.1" },
+    async handle(order, { abortSignal } = {}) {
+      const signal = abortSignal instanceof AbortSignal ? abortSignal : null;
+      const { statusCode, headers, body } = await request(urlOf(order), {
+        dispatcher,
+        method: order.method,
+        headers: headersToSend(order.headers),
+        body: (order.body ?? null) as Dispatcher.DispatchOptions["body"] & {},
+        signal,
+      });
+      return { response: { statusCode, headers: flatten(headers), body } };
+    },
+    updateHttpClientConfig() {},
+    httpHandlerConfigs: () => ({}),
+    destroy() {},
+  };
+}
+
+function urlOf({ protocol, hostname, port, path, query = {} }: SdkRequest): string {
+  const parameters = Object.entries(query).flatMap(([name, value]) => {
+    if (value === null) return [escape(name)];
+    return (typeof value === "string" ? [value] : value).map((one) => `${escape(name)}=${escape(one)}`);
+  });
+  const search = parameters.length === 0 ? "" : `?${parameters.join("&")}`;
+  return `${protocol}//${hostname}${port === undefined ? "" : `:${port}`}${path}${search}`;
+}
+
+/** As the signature has it, which escapes more than `encodeURIComponent`. */
+function escape(text: string): string {
+  return encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+/** How the body is framed is the connection's business. */
+function headersToSend(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const own = new Set(["transfer-encoding", "expect", "connection", "keep-alive"]);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !own.has(name.toLowerCase())));
+}
+
+function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value?.toString() ?? ""]));
+}
