@@ -38,7 +38,9 @@ export interface CoordinatorClientOptions {
   readonly requestTimeoutMs?: number;
   /** @default noopLogger */
   readonly logger?: Logger;
-  /** Called once when a call has ended, for counting. @default nothing */
+  /** Called for each request that was answered or failed, for counting; what it throws ends the call. @default nothing */
+  readonly onAttempt?: (record: AttemptRecord) => void;
+  /** Called once when a call has its answer, or none, for counting; what it throws ends the call. @default nothing */
   readonly onCall?: (record: CallRecord) => void;
   /** Epoch milliseconds. @default Date.now */
   readonly now?: () => number;
@@ -72,6 +74,21 @@ export interface CallRecord {
   readonly status: number;
   readonly attempts: number;
   readonly throttled: boolean;
+  /** From the first request to the last answer's headers, waits included. */
+  readonly durationMs: number;
+}
+
+/** One request as a counter wants it: also one whose status a later attempt of the call hides. */
+export interface AttemptRecord {
+  readonly method: string;
+  /** As in {@link CallRecord}. */
+  readonly endpoint: string;
+  /** -1 without an answer. */
+  readonly status: number;
+  /** 1 for the first request of a call; a higher one is a retry. */
+  readonly attempt: number;
+  /** From sending it to its answer's headers. */
+  readonly durationMs: number;
 }
 
 /** What opens the calls of one job. */
@@ -140,9 +157,27 @@ export interface UnregisterRunnerResult extends CallFacts {
   readonly succeeded: boolean;
 }
 
+/** @see coordinator-protocol 3.5 */
+export interface ResetTokenRequest {
+  /** The runner's, as the coordinator numbers it. */
+  readonly id: number;
+  /** A personal access token, or another one that stands for a user. */
+  readonly accessToken: Secret;
+}
+
+/** Where the coordinator reaches the runner for a terminal in a running job. @see coordinator-protocol 4.1 */
+export interface JobSession {
+  readonly url: string;
+  /** PEM text. */
+  readonly certificate: string;
+  readonly authorization: Secret;
+}
+
 export interface RequestJobRequest extends RunnerCredentials {
   /** Replaces members of the client's own info for this runner. */
   readonly info?: Partial<RunnerInfo>;
+  /** Absent for a runner without terminals. An address that the coordinator cannot reach makes some versions answer 409 to every request. */
+  readonly session?: JobSession;
 }
 
 /** @see coordinator-protocol 4.4 */
@@ -227,6 +262,8 @@ export interface CoordinatorClient {
    * anything else. The result's id is 0 when the coordinator names none. @see coordinator-protocol 3.5
    */
   resetRunnerToken(runner: RunnerCredentials, options?: CallOptions): Promise<RegisterRunnerResult>;
+  /** The same for a runner whose token is not known, by the access token of somebody who may manage it. */
+  resetRunnerTokenById(request: ResetTokenRequest, options?: CallOptions): Promise<RegisterRunnerResult>;
   requestJob(request: RequestJobRequest, options?: CallOptions): Promise<RequestJobResult>;
   updateJob(job: JobCredentials, update: JobUpdate, options?: CallOptions): Promise<UpdateJobResult>;
   patchTrace(job: JobCredentials, chunk: TraceChunk, options?: CallOptions): Promise<PatchTraceResult>;

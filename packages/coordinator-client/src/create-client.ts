@@ -6,7 +6,7 @@ import { downloadArtifacts } from "./calls/download-artifacts.ts";
 import { patchTrace } from "./calls/patch-trace.ts";
 import { adoptVerified, registerRunner } from "./calls/register-runner.ts";
 import { requestJob } from "./calls/request-job.ts";
-import { resetRunnerToken } from "./calls/reset-token.ts";
+import { resetRunnerToken, resetTokenByAccessToken } from "./calls/reset-token.ts";
 import { unregisterRunner } from "./calls/unregister-runner.ts";
 import { updateJob } from "./calls/update-job.ts";
 import { uploadArtifacts } from "./calls/upload-artifacts.ts";
@@ -14,6 +14,7 @@ import { verifyRunner } from "./calls/verify-runner.ts";
 import type { CoordinatorClient, CoordinatorClientOptions } from "./client.ts";
 import { InvalidInstanceUrlError } from "./errors.ts";
 import { normaliseInstanceUrl } from "./instance-url.ts";
+import { checkLabels } from "./labels.ts";
 import { noopLogger } from "./logger.ts";
 import { createRetrier } from "./retry/retry.ts";
 import { sleep as realSleep } from "./retry/sleep.ts";
@@ -27,6 +28,7 @@ import { createSocketTransport } from "./transport/socket-transport.ts";
  * A URL that cannot be used is not an error here: every call then resolves with status -100, so that one wrong entry of
  * a configuration does not stop the runners beside it.
  *
+ * @throws {InvalidLabelsError} a label of `info` that a coordinator would not take
  * @throws {RangeError} `maxAttempts` or `retryJitterMs` out of range
  * @throws {TypeError} both `fetch` and `dispatcher` given
  */
@@ -41,6 +43,7 @@ export function createCoordinatorClient(options: CoordinatorClientOptions): Coor
     verifyRunner: (runner, callOptions) => verifyRunner(context, lastUpdates, runner, callOptions),
     unregisterRunner: (runner, callOptions) => unregisterRunner(context, lastUpdates, runner, callOptions),
     resetRunnerToken: (runner, callOptions) => resetRunnerToken(context, lastUpdates, runner, callOptions),
+    resetRunnerTokenById: (request, callOptions) => resetTokenByAccessToken(context, request, callOptions),
     requestJob: (request, callOptions) => requestJob(context, lastUpdates, request, callOptions),
     updateJob: (job, update, callOptions) => updateJob(context, job, update, callOptions),
     patchTrace: (job, chunk, callOptions) => patchTrace(context, job, chunk, callOptions),
@@ -65,6 +68,7 @@ function createContext(options: CoordinatorClientOptions): CallContext {
     requestId = newRequestId,
     connectionMaxAgeMs = CONNECTION_MAX_AGE_MS,
     tls = {},
+    onAttempt = ignore,
     onCall = ignore,
     now = Date.now,
     sleep = realSleep,
@@ -73,6 +77,7 @@ function createContext(options: CoordinatorClientOptions): CallContext {
   if (fetch !== undefined && dispatcher !== undefined) {
     throw new TypeError("Give either fetch or dispatcher, not both");
   }
+  checkLabels(info.labels ?? {});
   return {
     base: apiBase(options.url),
     transport:
@@ -86,6 +91,7 @@ function createContext(options: CoordinatorClientOptions): CallContext {
     headersTimeoutMs,
     requestTimeoutMs,
     requestId,
+    onAttempt,
     onCall,
     now,
     sleep,

@@ -49,3 +49,17 @@ export class TransportError extends CoordinatorError {
     this.throttled = facts.throttled;
   }
 }
+
+/** Labels that a coordinator would not take. Correct them. */
+export class InvalidLabelsError extends CoordinatorError {
+  override readonly name = "InvalidLabelsError";
+  override readonly code = "invalid-labels";
+  override readonly retryable = false;
+  /** One sentence part for each. */
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`The runner's labels cannot be used: ${problems.join("; ")}.`);
+    this.problems = problems;
+  }
+}

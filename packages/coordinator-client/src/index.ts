@@ -1,8 +1,11 @@
 export type {
   ArtifactUpload,
+  AttemptRecord,
   CallOptions,
   CloseOptions,
   CallRecord,
+  JobSession,
+  ResetTokenRequest,
   CoordinatorClient,
   CoordinatorClientOptions,
   DownloadArtifactsOutcome,
@@ -27,7 +30,7 @@ export { createCoordinatorClient } from "./create-client.ts";
 export type { FailureReason } from "./failure-reason.ts";
 export { FAILURE_REASONS, mapFailureReason, normaliseExitCode } from "./failure-reason.ts";
 export { artifactFileName } from "./calls/artifact-name.ts";
-export { CoordinatorError, InvalidInstanceUrlError, TransportError } from "./errors.ts";
+export { CoordinatorError, InvalidInstanceUrlError, InvalidLabelsError, TransportError } from "./errors.ts";
 export { normaliseInstanceUrl } from "./instance-url.ts";
 export type { LogFields, Logger } from "./logger.ts";
 export { noopLogger } from "./logger.ts";

@@ -49,6 +49,8 @@ export interface JobUpdate {
   readonly failureReason?: FailureReason;
   /** Any integer; sent as signed 32-bit, and not at all when it is 0. */
   readonly exitCode?: number;
+  /** As the job's `suspend_options` named it. */
+  readonly runtimeEnvironmentKey?: string;
   /** Absent on the first `running` update. */
   readonly trace?: { readonly checksum: string; readonly bytes: number };
 }

@@ -60,6 +60,7 @@ export interface RunnerInfo {
    */
   readonly features?: Readonly<Partial<Record<RunnerFeature, boolean>>>;
   readonly config?: { readonly gpus: string };
+  /** At most 32, keys of 3 to 65 and values of 1 to 256 letters, digits, dots, underscores and dashes. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 

@@ -8,15 +8,16 @@ import { resetConnection, startServer } from "./test-support/recording-server.ts
 import { bytes, createTestClient, job, JOB_TOKEN, runner, RUNNER_TOKEN } from "./test-support/test-client.ts";
 
 const REGISTRATION_TOKEN = "registration-secret-1";
-const TOKENS = [JOB_TOKEN, RUNNER_TOKEN, REGISTRATION_TOKEN];
+const ACCESS_TOKEN = "glpat-access-secret-1";
+const TOKENS = [JOB_TOKEN, RUNNER_TOKEN, REGISTRATION_TOKEN, ACCESS_TOKEN];
 
 /** Says the request's tokens wherever an answer has room for words. */
 function echo(status: number): RawReply {
   return (request, response) => {
     request.resume();
-    const tokens = [request.headers["job-token"], request.headers["runner-token"]].filter(
-      (token) => token !== undefined,
-    );
+    const tokens = ["job-token", "runner-token", "private-token"]
+      .map((name) => request.headers[name])
+      .filter((token) => token !== undefined);
     const said = tokens.join(" ");
     response.writeHead(status, said, {
       "content-type": "application/json",
@@ -41,6 +42,8 @@ describe("tokens", () => {
 
     const results = [
       await client.registerRunner({ token: new Secret(REGISTRATION_TOKEN) }),
+      await client.resetRunnerToken(runner),
+      await client.resetRunnerTokenById({ id: 7, accessToken: new Secret(ACCESS_TOKEN) }),
       await client.verifyRunner(runner),
       await client.adoptRunner(runner),
       await client.unregisterRunner(runner),

@@ -22,12 +22,13 @@ export async function call(context: CallContext, request: CallRequest): Promise<
 /** Makes one call up to the headers of the answer. */
 export async function startCall(context: CallContext, request: CallRequest): Promise<Exchange> {
   const { base, requestId: newRequestId } = context;
-  const { method, path, query = "", endpoint, headers, body, signal, onRetry } = request;
+  const { method, path, query = "", headers, body, signal, onRetry } = request;
   const requestId = newRequestId();
+  const startedAt = context.now();
   if ("problem" in base) {
     signal?.throwIfAborted();
     const facts = { status: CLIENT_ERROR_STATUS, attempts: 0, throttled: false, requestId, message: base.problem };
-    return { answer: answerWithoutResponse(context, request, facts) };
+    return { answer: answerWithoutResponse(context, request, facts, startedAt) };
   }
   const wire: WireRequest = {
     method,
@@ -47,9 +48,9 @@ export async function startCall(context: CallContext, request: CallRequest): Pro
         signal,
         onRetry: onRetry && ((facts) => onRetry({ ...facts, requestId })),
       },
-      () => sendFollowing(context.transport, wire),
+      countedAttempts(context, request, () => sendFollowing(context.transport, wire)),
     );
-    context.onCall({ method, endpoint, status: answer.status, attempts, throttled });
+    tellCall(context, request, { status: answer.status, attempts, throttled }, startedAt);
     const facts: CallFacts = {
       status: answer.status,
       attempts,
@@ -65,7 +66,7 @@ export async function startCall(context: CallContext, request: CallRequest): Pro
     const { attempts, throttled } = error;
     const message = failureMessage(context, request, describeError(error.cause ?? error));
     const facts = { status: NO_ANSWER_STATUS, attempts, throttled, requestId, message };
-    return { answer: answerWithoutResponse(context, request, facts) };
+    return { answer: answerWithoutResponse(context, request, facts, startedAt) };
   }
 }
 
@@ -100,8 +101,42 @@ export function jsonBody(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
 }
 
-function answerWithoutResponse(context: CallContext, request: CallRequest, facts: CallFacts): Answer {
-  const { status, attempts, throttled } = facts;
-  context.onCall({ method: request.method, endpoint: request.endpoint, status, attempts, throttled });
-  return { facts, statusLine: lineWithoutResponse(status), json: undefined, header: () => undefined };
+function answerWithoutResponse(
+  context: CallContext,
+  request: CallRequest,
+  facts: CallFacts,
+  startedAt: number,
+): Answer {
+  tellCall(context, request, facts, startedAt);
+  return { facts, statusLine: lineWithoutResponse(facts.status), json: undefined, header: () => undefined };
+}
+
+function tellCall(
+  context: CallContext,
+  { method, endpoint }: CallRequest,
+  { status, attempts, throttled }: Pick<CallFacts, "status" | "attempts" | "throttled">,
+  startedAt: number,
+): void {
+  context.onCall({ method, endpoint, status, attempts, throttled, durationMs: context.now() - startedAt });
+}
+
+/** The same sending, with a word to the observer about each time. */
+function countedAttempts(
+  { now, onAttempt }: CallContext,
+  { method, endpoint, signal }: CallRequest,
+  send: () => Promise<WireResponse>,
+): () => Promise<WireResponse> {
+  let attempt = 0;
+  return async () => {
+    attempt += 1;
+    const sentAt = now();
+    const tell = (status: number): void => onAttempt({ method, endpoint, status, attempt, durationMs: now() - sentAt });
+    const response = await send().catch((error: unknown) => {
+      // Whoever is no longer interested has no answer to be counted.
+      if (signal?.aborted !== true) tell(NO_ANSWER_STATUS);
+      throw error;
+    });
+    tell(response.status);
+    return response;
+  };
 }

@@ -1,4 +1,4 @@
-import type { CallRecord } from "../client.ts";
+import type { AttemptRecord, CallRecord } from "../client.ts";
 import type { Logger } from "../logger.ts";
 import type { CallFacts } from "../results.ts";
 import type { Retrier } from "../retry/retry.ts";
@@ -18,6 +18,7 @@ export interface CallContext {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly requestId: () => string;
+  readonly onAttempt: (record: AttemptRecord) => void;
   readonly onCall: (record: CallRecord) => void;
   readonly now: () => number;
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;

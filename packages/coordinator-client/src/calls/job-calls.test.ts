@@ -58,6 +58,24 @@ describe("updateJob", () => {
     expect(empty["output"]).toEqual({ checksum: "crc32:00000000" });
   });
 
+  it("sends the key of an environment that is kept", async () => {
+    expect(await sentUpdate({ state: "success", runtimeEnvironmentKey: "env-1" })).toMatchObject({
+      runtime_environment_key: "env-1",
+    });
+  });
+
+  it.each([
+    { status: 200, outcome: "succeeded" },
+    { status: 409, outcome: "failed" },
+    { status: 400, outcome: "failed" },
+  ])("extends the hold of a job that is not confirmed yet: $status is $outcome", async ({ status, outcome }) => {
+    await using server = await startServer({ status });
+    await using test = createTestClient({ url: server.url });
+
+    expect(await test.client.updateJob(job, { state: "pending" })).toMatchObject({ outcome, status, attempts: 1 });
+    expect(JSON.parse(String(server.requests[0]?.body))).toMatchObject({ state: "pending", output: {} });
+  });
+
   it.each([
     { row: "CP A46", exitCode: 0, sent: undefined },
     { row: "CP A46", exitCode: 1, sent: 1 },

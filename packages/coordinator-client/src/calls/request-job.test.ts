@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { RUNNER_FEATURES } from "../runner-info.ts";
 import { Secret } from "../secret.ts";
 import { dateIn } from "../test-support/fakes.ts";
 import { JOB_BODY } from "../test-support/job-body.ts";
@@ -32,6 +33,36 @@ describe("requestJob", () => {
       token: RUNNER_TOKEN,
       system_id: "s_0a1b2c3d4e5f",
     });
+  });
+
+  it("names the session that the runner keeps open, and keeps its secret out of log and result", async () => {
+    await using server = await startServer({ status: 400, body: { message: "bad session-secret" } });
+    await using test = createTestClient({ url: server.url });
+    const session = {
+      url: "https://h:8093/session/1",
+      certificate: "PEM",
+      authorization: new Secret("session-secret"),
+    };
+
+    const result = await test.client.requestJob({ ...runner, session });
+
+    expect(JSON.parse(String(server.requests[0]?.body))).toMatchObject({
+      session: { url: "https://h:8093/session/1", certificate: "PEM", authorization: "session-secret" },
+    });
+    expect(JSON.stringify([result, test.logger.lines])).not.toContain("session-secret");
+  });
+
+  it("leaves out everything that is empty, and sends every feature as a boolean", async () => {
+    await using server = await startServer({ status: 204 });
+    await using test = createTestClient({ url: server.url });
+
+    await test.client.requestJob({ ...runner, info: { revision: "", executor: "", labels: {} } });
+
+    const sent = JSON.parse(String(server.requests[0]?.body)) as { readonly info: { readonly features: object } };
+    expect(Object.keys(sent).toSorted()).toEqual(["info", "system_id", "token"]);
+    expect(Object.keys(sent.info).toSorted()).toEqual(["config", "features", "name", "version"]);
+    expect(Object.keys(sent.info.features)).toEqual([...RUNNER_FEATURES]);
+    expect(new Set(Object.values(sent.info.features).map((feature) => typeof feature))).toEqual(new Set(["boolean"]));
   });
 
   it("CP A11: waits the 2 s that a 429 names and is healthy, with one info line about the wait", async () => {

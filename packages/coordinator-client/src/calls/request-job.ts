@@ -1,6 +1,7 @@
 import type { CallOptions, JobCertificates, RequestJobRequest, RequestJobResult } from "../client.ts";
 import { decodeJobPayload, rejectionOf } from "../decoding/job-payload.ts";
 import { ShapeError } from "../decoding/shape.ts";
+import { checkLabels } from "../labels.ts";
 import type { JobPayload } from "../payload.ts";
 import { CLIENT_ERROR_STATUS } from "../results.ts";
 import { encodeRunnerInfo } from "../runner-info.ts";
@@ -10,7 +11,12 @@ import { call, jsonBody } from "./call.ts";
 import { logEnd, undecodable } from "./wording.ts";
 import type { LastUpdates } from "./last-updates.ts";
 
-/** Asks for one job. @see coordinator-protocol 4 */
+/**
+ * Asks for one job.
+ *
+ * @throws {InvalidLabelsError} a label that a coordinator would not take
+ * @see coordinator-protocol 4
+ */
 export async function requestJob(
   context: CallContext,
   lastUpdates: LastUpdates,
@@ -19,6 +25,7 @@ export async function requestJob(
 ): Promise<RequestJobResult> {
   const token = runner.token.reveal();
   const info = runner.info === undefined ? context.info : { ...context.info, ...runner.info };
+  checkLabels(info.labels ?? {});
   const request: CallRequest = {
     method: "POST",
     path: "jobs/request",
@@ -29,9 +36,10 @@ export async function requestJob(
       token,
       system_id: runner.systemId || undefined,
       last_update: lastUpdates.get(token),
+      session: runner.session && { ...runner.session, authorization: runner.session.authorization.reveal() },
     }),
     jsonStatus: 201,
-    secrets: [runner.token],
+    secrets: [runner.token, ...(runner.session === undefined ? [] : [runner.session.authorization])],
     signal: options.signal,
     // Not idempotent: an answer that got lost may have assigned a job that nobody runs now.
     onRetry: (facts) => context.logger.warn("Job request repeated", facts),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { Secret } from "../secret.ts";
 import { startServer } from "../test-support/recording-server.ts";
 import { createTestClient, runner, RUNNER_TOKEN } from "../test-support/test-client.ts";
 
@@ -32,5 +33,39 @@ describe("resetRunnerToken", () => {
     expect((await test.client.resetRunnerToken(runner)).runner).toBeUndefined();
     expect(test.logger.at("error")).toHaveLength(1);
     expect(JSON.stringify(test.logger.at("error"))).not.toContain(RUNNER_TOKEN);
+  });
+});
+
+describe("resetRunnerTokenById", () => {
+  const accessToken = new Secret("glpat-access-secret-1");
+
+  it("sends the access token in its header alone, with the body null, and gives the new token of that runner", async () => {
+    await using server = await startServer({ status: 201, body: { token: "glrt-new" } });
+    await using test = createTestClient({ url: server.url });
+
+    const { runner: renewed } = await test.client.resetRunnerTokenById({ id: 12, accessToken });
+
+    expect(renewed?.token.reveal()).toBe("glrt-new");
+    expect(renewed).toMatchObject({ id: 12, tokenExpiresAt: undefined, tokenObtainedAt: "2026-11-21T10:00:00Z" });
+    const [request] = server.requests;
+    expect(request).toMatchObject({
+      method: "POST",
+      path: "/api/v4/runners/12/reset_authentication_token",
+      headers: { "private-token": "glpat-access-secret-1", "content-type": "application/json" },
+    });
+    expect(request?.headers).not.toHaveProperty("runner-token");
+    expect(String(request?.body)).toBe("null");
+  });
+
+  it("gives no runner when the access token may not, and says so once without it", async () => {
+    const said = { message: "no rights: glpat-access-secret-1" };
+    await using server = await startServer({ status: 403, body: said });
+    await using test = createTestClient({ url: server.url });
+
+    const result = await test.client.resetRunnerTokenById({ id: 12, accessToken });
+
+    expect(result).toMatchObject({ runner: undefined, status: 403, attempts: 1 });
+    expect(test.logger.at("error")).toHaveLength(1);
+    expect(JSON.stringify([result, test.logger.lines])).not.toContain("access-secret");
   });
 });

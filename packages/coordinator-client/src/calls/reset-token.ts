@@ -1,4 +1,4 @@
-import type { CallOptions, RegisterRunnerResult, RunnerCredentials } from "../client.ts";
+import type { CallOptions, RegisterRunnerResult, ResetTokenRequest, RunnerCredentials } from "../client.ts";
 import { Secret } from "../secret.ts";
 import type { CallContext, CallRequest } from "./exchange.ts";
 import { call, jsonBody } from "./call.ts";
@@ -30,12 +30,44 @@ export async function resetRunnerToken(
     secrets: [runner.token],
     signal: options.signal,
   };
+  const result = await exchange(context, request);
+  if (result.runner !== undefined) lastUpdates.forget(runner.token.reveal());
+  return result;
+}
+
+/**
+ * Exchanges the token of any runner that the owner of an access token may manage.
+ *
+ * @see coordinator-protocol 3.5
+ */
+export async function resetTokenByAccessToken(
+  context: CallContext,
+  { id, accessToken }: ResetTokenRequest,
+  options: CallOptions = {},
+): Promise<RegisterRunnerResult> {
+  const result = await exchange(context, {
+    method: "POST",
+    path: `runners/${id}/reset_authentication_token`,
+    endpoint: "runners/{id}/reset_authentication_token",
+    headers: {
+      accept: "application/json",
+      "content-type": "application/json",
+      "private-token": accessToken.reveal(),
+    },
+    body: jsonBody(null),
+    jsonStatus: 201,
+    secrets: [accessToken],
+    signal: options.signal,
+  });
+  return result.runner === undefined ? result : { ...result, runner: { ...result.runner, id } };
+}
+
+async function exchange(context: CallContext, request: CallRequest): Promise<RegisterRunnerResult> {
   const { answer, registration } = decodeRegistration(context, request, await call(context, request), ["token"]);
   if (registration === undefined) {
     logEnd(context, "error", "The runner's token could not be reset", request, answer);
     return { ...answer.facts, runner: undefined };
   }
-  lastUpdates.forget(runner.token.reveal());
   return {
     ...answer.facts,
     runner: {

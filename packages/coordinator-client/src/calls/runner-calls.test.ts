@@ -199,7 +199,7 @@ describe("registerRunner", () => {
         version: "19.4.0",
         executor: "shell",
         features: { image: true },
-        labels: { a: "b" },
+        labels: { zone: "b" },
       },
     });
 

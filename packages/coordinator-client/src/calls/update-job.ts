@@ -55,7 +55,7 @@ function outcomeOf(status: number, ended: boolean): UpdateJobOutcome {
 
 /** Empty and zero members are left out, `output` itself never. */
 function encodeUpdate(runnerName: string, token: string, update: JobUpdate): unknown {
-  const { state, failureReason, trace } = update;
+  const { state, failureReason, runtimeEnvironmentKey, trace } = update;
   const exitCode = normaliseExitCode(update.exitCode ?? 0);
   return {
     info: { name: runnerName, features: {}, config: { gpus: "" } },
@@ -65,6 +65,7 @@ function encodeUpdate(runnerName: string, token: string, update: JobUpdate): unk
     checksum: trace?.checksum,
     output: { checksum: trace?.checksum, bytesize: trace?.bytes || undefined },
     exit_code: exitCode || undefined,
+    runtime_environment_key: runtimeEnvironmentKey || undefined,
   };
 }
 

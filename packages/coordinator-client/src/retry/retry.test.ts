@@ -505,7 +505,7 @@ describe("log lines of a call that gives up", () => {
     await test.client.patchTrace(job, CHUNK);
 
     expect(records).toEqual([
-      { method: "PATCH", endpoint: "jobs/{id}/trace", status: 202, attempts: 2, throttled: true },
+      { method: "PATCH", endpoint: "jobs/{id}/trace", status: 202, attempts: 2, throttled: true, durationMs: 100 },
     ]);
   });
 });
