@@ -22,9 +22,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createArchive } from "./create.ts";
 import { CacheArchiveError } from "./errors.ts";
 import { extractArchive } from "./extract.ts";
-import { InputFile } from "./input-file.ts";
 import { selectFiles } from "./select.ts";
 import { sniffFormat } from "./sniff.ts";
+import { inTurns } from "./turn.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions } from "./types.ts";
@@ -451,8 +451,13 @@ async function childScript(): Promise<string> {
 }
 
 async function listed(): Promise<ZipEntry[]> {
-  await using file = await InputFile.open(archivePath);
-  return await readDirectory(file);
+  const file = await open(archivePath, "r");
+  try {
+    const { size } = await file.stat();
+    return await inTurns(readDirectory({ path: archivePath, descriptor: file.fd, size }), undefined);
+  } finally {
+    await file.close();
+  }
 }
 
 /** For each entry the id of the first extra field in its local header. */

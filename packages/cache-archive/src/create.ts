@@ -6,8 +6,8 @@ import { printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { checkedConcurrency } from "./settings.ts";
 import { writeTarZstd } from "./tar/write.ts";
 import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions } from "./types.ts";
-import { compressorFor } from "./zip/codec.ts";
-import { writeZip } from "./zip/write.ts";
+import { packMethodFor } from "./zip/codec.ts";
+import { packZip } from "./zip/pack.ts";
 
 /**
  * Writes an archive. It is made beside `archivePath` and takes that place when it is complete; after any failure, also a
@@ -27,10 +27,9 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
     const output = await openOutputFile(archivePath);
     try {
       if (format === "tarzstd") await writeTarZstd({ root, entries, output, level, signal });
-      else await writeZip({ root, entries, output, compressor: compressorFor(format, level), concurrency, signal });
+      else await packZip({ root, entries, descriptor: output.descriptor, method: packMethodFor(format, level), concurrency, signal });
       signal?.throwIfAborted();
-      const bytes = output.offset;
-      await output.commit();
+      const bytes = await output.commit();
       return { entries: entries.length, bytes };
     } finally {
       await output.discard();

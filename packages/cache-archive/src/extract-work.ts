@@ -1,12 +1,12 @@
 import type { ArchivedEntry } from "./archived-entry.ts";
 import { toArchiveError } from "./errors.ts";
-import type { InputFile } from "./input-file.ts";
+import type { ArchiveFile } from "./archive-file.ts";
 import { printablePath } from "./path-bytes.ts";
 import type { RestoreLimits } from "./restore-plan.ts";
 
 /** One extraction, as the readers of the formats get it. */
 export interface ExtractWork {
-  readonly file: InputFile;
+  readonly file: ArchiveFile;
   readonly root: string;
   readonly concurrency: number;
   readonly limits: RestoreLimits;

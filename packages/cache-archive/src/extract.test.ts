@@ -72,7 +72,7 @@ describe("extractArchive keeps everything inside the root", () => {
     ]);
     expect(error.entryName).toBe("s");
     expect(await tree(scratch.at("outside"))).toEqual([]);
-    expect(await readFile(path.join(root, "s/x"), "utf8")).toBe("evil");
+    expect(await tree(root)).toEqual([]);
   });
 
   it.each<[what: string, entry: ForgedEntry]>([
@@ -211,7 +211,7 @@ describe("extractArchive and what is already there", () => {
 
   it("fails for a file below a file", async () => {
     await writeFile(path.join(root, "d"), "mine");
-    expect(await refusal([{ name: "d/f" }])).toMatchObject({ code: "io", entryName: "d/f" });
+    expect(await refusal([{ name: "d/f" }])).toMatchObject({ code: "io", entryName: "d" });
   });
 });
 

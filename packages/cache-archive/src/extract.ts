@@ -1,5 +1,6 @@
+import { open } from "node:fs/promises";
+
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
-import { InputFile } from "./input-file.ts";
 import { checkedConcurrency } from "./settings.ts";
 import { sniffFormat } from "./sniff.ts";
 import { extractTarZstd } from "./tar/extract.ts";
@@ -13,7 +14,7 @@ const DEFAULT_MAX_RATIO = 40_000;
  * Restores an archive below the root, whatever its name says about its format.
  *
  * Files replace what is in their place; folders are added to. Nothing is written outside the root, whatever the archive
- * holds and whatever links lie in the root. The first error stops everything; what was restored until then stays.
+ * holds and whatever links lie in the root. All or nothing: the first error stops everything, and the root is as it was.
  *
  * @throws {CacheArchiveError} `unsupported-format` for gzip; every other code for archives that are damaged, forged or
  *   too large, with the entry's name where there is one; `io` and `no-space` when writing failed
@@ -31,10 +32,15 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Ar
       const message = `${archivePath} is compressed with gzip, which is not an archive format for caches`;
       throw new CacheArchiveError({ code: "unsupported-format", message });
     }
-    await using file = await InputFile.open(archivePath);
-    const work = { file, root, concurrency, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
-    const entries = format === "tarzstd" ? await extractTarZstd(work) : await extractZip(work);
-    return { entries, bytes: file.size };
+    const handle = await open(archivePath, "r");
+    try {
+      const file = { path: archivePath, descriptor: handle.fd, size: (await handle.stat()).size };
+      const work = { file, root, concurrency, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
+      const entries = format === "tarzstd" ? await extractTarZstd(work) : await extractZip(work);
+      return { entries, bytes: file.size };
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     signal?.throwIfAborted();
     throw toArchiveError(error, `extract ${archivePath}`);

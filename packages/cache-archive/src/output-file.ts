@@ -14,8 +14,10 @@ export interface ArchiveOutput {
 
 /** A file that appears under its name only when it is complete. */
 export interface OutputFile extends ArchiveOutput {
-  /** Puts the file in its place, at once. */
-  commit(): Promise<void>;
+  /** For threads that write at places of their own choice, instead of {@link write}. */
+  readonly descriptor: number;
+  /** Puts the file in its place, at once. @returns its length in bytes */
+  commit(): Promise<number>;
   /** Removes what was written; what stood at the place before is untouched. Harmless after `commit`. */
   discard(): Promise<void>;
 }
@@ -72,11 +74,17 @@ class BufferedOutputFile implements OutputFile {
     this.#flushed = offset;
   }
 
-  async commit(): Promise<void> {
+  get descriptor(): number {
+    return this.#file.fd;
+  }
+
+  async commit(): Promise<number> {
     await this.#flush();
+    const { size } = await this.#file.stat();
     await this.#close();
     await rename(this.#temporary, this.#target);
     this.#settled = true;
+    return size;
   }
 
   async discard(): Promise<void> {

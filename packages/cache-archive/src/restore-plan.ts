@@ -26,7 +26,9 @@ export class RestorePlanner<T extends ArchivedEntry> {
   readonly #directories: PlannedEntry<T>[] = [];
   readonly #files: PlannedEntry<T>[] = [];
   readonly #symlinks: PlannedEntry<T>[] = [];
-  readonly #targets = new Set<string>();
+  readonly #targets = new Map<string, T>();
+  /** Folders that some entry lies in. */
+  readonly #parents = new Set<string>();
   readonly #limits: RestoreLimits;
   readonly #archiveBytes: number;
   #bytes = 0;
@@ -47,7 +49,8 @@ export class RestorePlanner<T extends ArchivedEntry> {
     if (this.#targets.has(target)) {
       throw failure("duplicate-name", entry, "another entry has the same place");
     }
-    this.#targets.add(target);
+    this.#targets.set(target, entry);
+    this.#addParents(target);
     this.#count(entry);
     const list = { file: this.#files, symlink: this.#symlinks, directory: this.#directories }[entry.kind];
     const planned = { entry, target };
@@ -55,8 +58,27 @@ export class RestorePlanner<T extends ArchivedEntry> {
     return planned;
   }
 
-  get plan(): RestorePlan<T> {
+  /** Length of all files so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @throws {CacheArchiveError} `outside-root`, `malformed`: an entry lies below one that is not a folder */
+  finish(): RestorePlan<T> {
+    for (const parent of this.#parents) {
+      const entry = this.#targets.get(parent);
+      if (entry?.kind === "symlink") throw failure("outside-root", entry, "other entries lie below this link");
+      if (entry?.kind === "file") throw failure("malformed", entry, "other entries lie below this file");
+    }
     return { directories: this.#directories, files: this.#files, symlinks: this.#symlinks };
+  }
+
+  #addParents(target: string): void {
+    for (let slash = target.lastIndexOf("/"); slash !== -1; slash = target.lastIndexOf("/", slash - 1)) {
+      const parent = target.slice(0, slash);
+      if (this.#parents.has(parent)) return;
+      this.#parents.add(parent);
+    }
   }
 
   #count(entry: T): void {

@@ -3,6 +3,7 @@ import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { resolveExcludeItem, resolvePathItem } from "./select-item.ts";
 import type { ExcludeItem } from "./select-item.ts";
+import { Turn } from "./turn.ts";
 import type { ArchiveEntry, ItemReport, SelectOptions, Selection } from "./types.ts";
 import { listUntracked } from "./untracked.ts";
 import { lookAt, walk } from "./walk.ts";
@@ -84,9 +85,11 @@ class Collector {
       return;
     }
     let count = 0;
+    const turn = new Turn();
     for (const path of paths) {
       signal?.throwIfAborted();
-      const entry = await lookAt(path, this.#walkOptions);
+      if (turn.isOver) await turn.next();
+      const entry = lookAt(path, this.#walkOptions);
       if (entry === undefined) continue;
       this.#entries.set(path, entry);
       count += 1;

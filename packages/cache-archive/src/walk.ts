@@ -1,9 +1,9 @@
-import { lstat, readdir, stat } from "node:fs/promises";
+import { lstatSync, readdirSync, statSync } from "node:fs";
 import type { Dirent, Stats } from "node:fs";
 import { errnoOf } from "./errors.ts";
 import type { Glob, GlobState } from "./glob.ts";
-import { createLimiter } from "./limiter.ts";
 import { pathFromBytes, printablePath, sortByPathBytes, toFileSystemPath } from "./path-bytes.ts";
+import { Turn } from "./turn.ts";
 import type { ArchiveEntry } from "./types.ts";
 
 export interface WalkOptions {
@@ -21,9 +21,6 @@ export interface Walked {
   readonly visits: number;
 }
 
-/** Folders read at once: enough to keep the file system busy, few enough for a shared machine. */
-const FOLDERS_AT_ONCE = 16;
-
 /**
  * Finds what a glob matches below `base`, and everything below each match.
  *
@@ -34,88 +31,89 @@ const FOLDERS_AT_ONCE = 16;
  */
 export async function walk(base: string, glob: Glob | undefined, options: WalkOptions): Promise<Walked> {
   const walker = new Walker(glob, options);
-  return { entries: await walker.walkFrom(base), visits: walker.visits };
+  await walker.walkFrom(base);
+  return { entries: walker.entries, visits: walker.visits };
 }
 
 /** One path, without what is below it; undefined when it is not there, excluded, or neither file, folder nor link. */
-export async function lookAt(path: string, options: WalkOptions): Promise<ArchiveEntry | undefined> {
+export function lookAt(path: string, options: WalkOptions): ArchiveEntry | undefined {
   if (options.isExcluded(path)) return undefined;
-  const stats = await unlessMissing(lstat(toFileSystemPath(`${options.root}/${path}`)));
+  const stats = unlessMissing(() => lstatSync(toFileSystemPath(`${options.root}/${path}`), QUIET));
   return stats === undefined ? undefined : toEntry(path, stats);
 }
 
+const QUIET = { throwIfNoEntry: false } as const;
+
+/**
+ * Looks with synchronous calls, in short turns: a trip to another thread for each of tens of thousands of entries takes the
+ * main thread several times longer than the calls themselves.
+ */
 class Walker {
   visits = 0;
+  readonly entries: ArchiveEntry[] = [];
   readonly #glob: Glob | undefined;
   readonly #options: WalkOptions;
-  readonly #limit = createLimiter(FOLDERS_AT_ONCE);
+  readonly #turn = new Turn();
 
   constructor(glob: Glob | undefined, options: WalkOptions) {
     this.#glob = glob;
     this.#options = options;
   }
 
-  async walkFrom(base: string): Promise<ArchiveEntry[]> {
+  async walkFrom(base: string): Promise<void> {
     const place = toFileSystemPath(`${this.#options.root}/${base}`);
-    const target = await unlessMissing(stat(place));
+    const target = unlessMissing(() => statSync(place, QUIET));
     // A link that leads nowhere is not found by its name, as in the reference.
-    if (target === undefined) return [];
-    const found = await lstat(place);
+    if (target === undefined) return;
     if (this.#glob === undefined) {
-      return [
-        ...(await this.#record(base, 1)),
-        ...(found.isDirectory() ? await this.#content(base, undefined, 1) : []),
-      ];
+      this.#record(base, 1);
+      if (lstatSync(place).isDirectory()) await this.#content(base, undefined, 1);
+    } else if (target.isDirectory()) {
+      const state = this.#glob.start();
+      const matches = state.isMatch ? 1 : 0;
+      this.#record(base, matches);
+      await this.#content(base, state, matches);
     }
-    if (!target.isDirectory()) return [];
-    const state = this.#glob.start();
-    const matches = state.isMatch ? 1 : 0;
-    return [...(await this.#record(base, matches)), ...(await this.#content(base, state, matches))];
   }
 
   /** @param matches - how many of the folders on the way here are matches */
-  async #content(folder: string, state: GlobState | undefined, matches: number): Promise<ArchiveEntry[]> {
+  async #content(folder: string, state: GlobState | undefined, matches: number): Promise<void> {
     this.#options.signal?.throwIfAborted();
-    const children = await this.#limit(async () => await this.#look(folder, state, matches));
-    const lists = await Promise.all(
-      children.map(async (child) =>
-        child.kind === "entries" ? child.entries : await this.#content(child.path, child.state, child.matches),
-      ),
-    );
-    return lists.flat();
+    for (const { name, isFolder, isContent } of this.#children(folder)) {
+      if (this.#turn.isOver) await this.#turn.next();
+      const path = folder === "." ? name : `${folder}/${name}`;
+      const next = state === undefined ? undefined : this.#glob?.advance(state, name);
+      const count = matches + (next?.isMatch === true ? 1 : 0);
+      if (!isContent) this.#record(path, count);
+      else if (isFolder && (count > 0 || next?.canContinue === true)) await this.#content(path, next, count);
+    }
   }
 
-  /** The entries of one folder and the folders to go into, in byte order: `a`, `a-b`, then what is below `a/`. */
-  async #look(folder: string, state: GlobState | undefined, matches: number): Promise<Child[]> {
-    const children = await Promise.all(
-      (await this.#names(folder)).map(async ({ name, isDirectory }): Promise<Child[]> => {
-        const path = folder === "." ? name : `${folder}/${name}`;
-        const next = state === undefined ? undefined : this.#glob?.advance(state, name);
-        const count = matches + (next?.isMatch === true ? 1 : 0);
-        const entries = await this.#record(path, count);
-        const here: Child = { kind: "entries", key: name, entries };
-        if (!isDirectory || (count === 0 && next?.canContinue !== true)) return [here];
-        return [here, { kind: "folder", key: `${name}/`, path, state: next, matches: count }];
-      }),
-    );
-    return sortByPathBytes(children.flat(), (child) => child.key);
-  }
-
-  async #record(path: string, matches: number): Promise<ArchiveEntry[]> {
-    if (matches === 0) return [];
-    const entry = await lookAt(path, this.#options);
-    if (entry === undefined) return [];
+  #record(path: string, matches: number): void {
+    if (matches === 0) return;
+    const entry = lookAt(path, this.#options);
+    if (entry === undefined) return;
     this.visits += matches;
-    return [entry];
+    this.entries.push(entry);
   }
 
-  async #names(folder: string): Promise<{ name: string; isDirectory: boolean }[]> {
+  /** The names in a folder, folders once more for their content, in byte order: `a`, `a-b`, then what is below `a/`. */
+  #children(folder: string): Child[] {
+    const found = this.#names(folder);
+    const content = found
+      .filter(({ isFolder }) => isFolder)
+      .map(({ name }) => ({ name, key: `${name}/`, isFolder: true, isContent: true }));
+    const here = found.map(({ name, isFolder }) => ({ name, key: name, isFolder, isContent: false }));
+    return sortByPathBytes([...here, ...content], (child) => child.key);
+  }
+
+  #names(folder: string): { name: string; isFolder: boolean }[] {
     const place = toFileSystemPath(`${this.#options.root}/${folder}`);
     try {
-      const found = await readdir(place, { withFileTypes: true });
+      const found = readdirSync(place, { withFileTypes: true });
       if (!found.some(({ name }) => name.includes("\ufffd"))) return found.map((entry) => named(entry.name, entry));
       // The replacement character may stand for bytes that are not UTF-8.
-      const raw = await readdir(place, { withFileTypes: true, encoding: "buffer" });
+      const raw = readdirSync(place, { withFileTypes: true, encoding: "buffer" });
       return raw.map((entry) => named(pathFromBytes(entry.name), entry));
     } catch (error) {
       if (isMissing(error)) return [];
@@ -126,18 +124,16 @@ class Walker {
   }
 }
 
-type Child =
-  | { readonly kind: "entries"; readonly key: string; readonly entries: readonly ArchiveEntry[] }
-  | {
-      readonly kind: "folder";
-      readonly key: string;
-      readonly path: string;
-      readonly state: GlobState | undefined;
-      readonly matches: number;
-    };
+interface Child {
+  readonly name: string;
+  readonly key: string;
+  readonly isFolder: boolean;
+  /** Whether this stands for what is below the folder, not for the folder. */
+  readonly isContent: boolean;
+}
 
-function named(name: string, entry: Dirent | Dirent<Buffer>): { name: string; isDirectory: boolean } {
-  return { name, isDirectory: entry.isDirectory() };
+function named(name: string, entry: Dirent | Dirent<Buffer>): { name: string; isFolder: boolean } {
+  return { name, isFolder: entry.isDirectory() };
 }
 
 function toEntry(path: string, stats: Stats): ArchiveEntry | undefined {
@@ -148,9 +144,9 @@ function toEntry(path: string, stats: Stats): ArchiveEntry | undefined {
   return undefined;
 }
 
-async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
+function unlessMissing<T>(look: () => T): T | undefined {
   try {
-    return await work;
+    return look();
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -1,5 +1,6 @@
 import { pipeline } from "node:stream/promises";
 
+import { readPieces } from "../archive-file.ts";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
 import type { ExtractWork } from "../extract-work.ts";
 import { named } from "../extract-work.ts";
@@ -37,7 +38,7 @@ export async function extractTarZstd(work: ExtractWork): Promise<number> {
   };
   try {
     const stop = signal === undefined ? {} : { signal };
-    await pipeline(file.readPieces(0, file.size), transform, receive, stop);
+    await pipeline(readPieces(file, 0, file.size), transform, receive, stop);
   } catch (error) {
     // The pipeline tells what the decoder said; the receiver knows during which entry.
     throw CacheArchiveError.isInstance(failure) ? failure : damage(error, file.path);
@@ -68,7 +69,7 @@ async function restore(reader: PieceReader, work: ExtractWork): Promise<number> 
     await named(entry, signal, async () => await restoreNow(planned, entry, tree, reader));
   }
   await reader.drain();
-  const { symlinks, directories } = planner.plan;
+  const { symlinks, directories } = planner.finish();
   for (const { entry, target } of symlinks) {
     await named(entry, signal, async () => await tree.createSymlink(target, entry.linkTarget, entry));
   }

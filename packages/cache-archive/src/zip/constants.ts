@@ -33,6 +33,9 @@ export const EXTRA_TIMESTAMP = 0x5455;
 /** Unix owner, Info-ZIP "new" form. */
 export const EXTRA_OWNER = 0x7875;
 
+/** Ours, not registered: the blocks of a long entry. */
+export const EXTRA_BLOCKS = 0xf1ee;
+
 export const TYPE_MASK = 0o170000;
 export const TYPE_FILE = 0o100000;
 export const TYPE_DIRECTORY = 0o040000;

@@ -1,9 +1,7 @@
-import { pipeline } from "node:stream/promises";
 import { crc32 } from "node:zlib";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
-import type { InputFile } from "../input-file.ts";
 import { printablePath } from "../path-bytes.ts";
-import { decompress, decompressStream } from "./codec.ts";
+import { unpackBytes } from "./codec.ts";
 import { FLAG_DESCRIPTOR, LOCAL_HEADER_LENGTH, LOCAL_HEADER_SIGNATURE, MAX_32 } from "./constants.ts";
 import type { ZipEntry } from "./directory.ts";
 import { readExtra } from "./extra.ts";
@@ -11,79 +9,34 @@ import { readExtra } from "./extra.ts";
 /** Entries up to this length, packed and unpacked, are read with one call and held in memory. */
 export const WHOLE_ENTRY_BYTES: number = 1024 * 1024;
 
-/** Local extra fields are often a little longer than central ones. */
-const LOCAL_EXTRA_SLACK = 64;
+/** What the central directory says of an entry's content. */
+export type ZipContent = Pick<ZipEntry, "name" | "rawName" | "flags" | "method" | "crc" | "compressedBytes" | "bytes" | "offset">;
 
 /**
- * The checked content of an entry that is at most {@link WHOLE_ENTRY_BYTES} long.
+ * The checked content of an entry that is whole in memory.
  *
- * @throws {CacheArchiveError} `header-mismatch`, `size-mismatch`, `checksum`, `truncated`, `malformed`; each names the entry
+ * @throws {CacheArchiveError} `size-mismatch`, `checksum`, `truncated`, `malformed`; each names the entry
  */
-export async function readContent(file: InputFile, entry: ZipEntry): Promise<Buffer> {
-  const guess = LOCAL_HEADER_LENGTH + entry.rawName.length + entry.compressedBytes + LOCAL_EXTRA_SLACK;
-  const start = await file.read(entry.offset, Math.min(guess, file.size - entry.offset));
-  const headerLength = checkLocalHeader(start, entry);
-  const end = headerLength + entry.compressedBytes;
-  const packed =
-    end <= start.length
-      ? start.subarray(headerLength, end)
-      : await file.read(entry.offset + headerLength, entry.compressedBytes);
-  const content = await unpack(packed, entry);
+export function unpackWhole(packed: Buffer, entry: ZipContent): Buffer {
+  let content: Buffer;
+  try {
+    content = unpackBytes(entry.method, packed, entry.bytes);
+  } catch (error) {
+    throw damage(error, entry);
+  }
   checkContent(entry, content.length, crc32(content));
   return content;
 }
 
-/** Passes an entry of any length to `write` in pieces, and rejects at the end when they were not what they should be. */
-export async function streamContent(
-  file: InputFile,
-  entry: ZipEntry,
-  write: (piece: Buffer) => Promise<void>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const start = await file.read(
-    entry.offset,
-    Math.min(LOCAL_HEADER_LENGTH + entry.rawName.length + MAX_LOCAL_EXTRA, file.size - entry.offset),
-  );
-  const headerLength = checkLocalHeader(start, entry);
-  let crc = 0;
-  let bytes = 0;
-  const take = async (pieces: AsyncIterable<Buffer>): Promise<void> => {
-    for await (const piece of pieces) {
-      bytes += piece.length;
-      if (bytes > entry.bytes) checkContent(entry, bytes, crc);
-      crc = crc32(piece, crc);
-      await write(piece);
-    }
-  };
-  const source = file.readPieces(entry.offset + headerLength, entry.compressedBytes);
-  const transform = decompressStream(entry.method);
-  const stop = signal === undefined ? {} : { signal };
-  try {
-    await (transform === undefined ? pipeline(source, take, stop) : pipeline(source, transform, take, stop));
-  } catch (error) {
-    throw damage(error, entry);
-  }
-  checkContent(entry, bytes, crc);
-}
-
-const MAX_LOCAL_EXTRA = 0xffff;
-
-async function unpack(packed: Buffer, entry: ZipEntry): Promise<Buffer> {
-  try {
-    const content = await decompress(entry.method, packed, entry.bytes);
-    return content ?? packed;
-  } catch (error) {
-    throw damage(error, entry);
-  }
-}
-
 /**
+ * Length of the local header with name and extra fields.
+ *
  * The central directory decides, but a local header that says otherwise means that another reader would see another
  * archive.
  *
- * @returns length of the local header with name and extra fields
+ * @param start - from the local header on, at least to the end of its extra fields if it is to be compared in full
  */
-function checkLocalHeader(start: Buffer, entry: ZipEntry): number {
+export function checkLocalHeader(start: Buffer, entry: ZipContent): number {
   if (start.length < LOCAL_HEADER_LENGTH || start.readUInt32LE(0) !== LOCAL_HEADER_SIGNATURE) {
     throw mismatch(entry, "there is no local header at its place");
   }
@@ -106,7 +59,7 @@ function checkLocalHeader(start: Buffer, entry: ZipEntry): number {
   return headerEnd;
 }
 
-function checkContent(entry: ZipEntry, bytes: number, crc: number): void {
+export function checkContent(entry: ZipContent, bytes: number, crc: number): void {
   const entryName = printablePath(entry.name);
   if (bytes !== entry.bytes) {
     const found = bytes > entry.bytes ? "more" : `only ${bytes}`;
@@ -119,7 +72,7 @@ function checkContent(entry: ZipEntry, bytes: number, crc: number): void {
   }
 }
 
-function damage(error: unknown, entry: ZipEntry): unknown {
+export function damage(error: unknown, entry: ZipContent): unknown {
   const errno = errnoOf(error);
   if (CacheArchiveError.isInstance(error) || errno === undefined) return error;
   const entryName = printablePath(entry.name);
@@ -136,7 +89,7 @@ function damage(error: unknown, entry: ZipEntry): unknown {
   return new CacheArchiveError({ code: "malformed", message, entryName, cause: error });
 }
 
-function mismatch(entry: ZipEntry, what: string): CacheArchiveError {
+function mismatch(entry: ZipContent, what: string): CacheArchiveError {
   const entryName = printablePath(entry.name);
   return new CacheArchiveError({ code: "header-mismatch", message: `entry "${entryName}": ${what}`, entryName });
 }

@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ArchivedEntry } from "../archived-entry.ts";
+import { readArchive } from "../archive-file.ts";
+import type { ArchiveFile } from "../archive-file.ts";
 import { CacheArchiveError } from "../errors.ts";
-import type { InputFile } from "../input-file.ts";
 import { pathFromBytes, printablePath } from "../path-bytes.ts";
 import {
   CENTRAL_HEADER_LENGTH,
@@ -12,6 +12,7 @@ import {
   LOCAL_HEADER_LENGTH,
   MAX_16,
   MAX_32,
+  METHOD_DEFLATE,
   TYPE_DIRECTORY,
   TYPE_FILE,
   TYPE_MASK,
@@ -21,6 +22,8 @@ import {
   ZIP64_LOCATOR_LENGTH,
   ZIP64_LOCATOR_SIGNATURE,
 } from "./constants.ts";
+import { decodeBlockIndex } from "./block-index.ts";
+import type { BlockIndex } from "./block-index.ts";
 import { isKnownMethod } from "./codec.ts";
 import { fromDosTime } from "./dos-time.ts";
 import { readExtra } from "./extra.ts";
@@ -34,33 +37,35 @@ export interface ZipEntry extends ArchivedEntry {
   readonly compressedBytes: number;
   /** Of the local header. */
   readonly offset: number;
+  /** Where the blocks of a long entry begin, when its writer said so. */
+  readonly blocks?: BlockIndex | undefined;
 }
 
-/** After so many entries other work gets its turn. */
-const ENTRIES_PER_TURN = 1000;
+/** After so many entries the caller may do something else. */
+const ENTRIES_PER_STEP = 500;
 /** A directory of this length would describe tens of millions of entries; it is read as a whole. */
 const MAX_DIRECTORY_BYTES = 1024 ** 3;
 
 /**
- * Reads and checks the central directory.
+ * Reads and checks the central directory, in steps of less than a few milliseconds.
  *
  * @returns entries in the directory's order
  * @throws {CacheArchiveError} `truncated`, `malformed`, `encrypted`, `unsupported-method`
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3.12, 4.3.14 - 4.3.16
  */
-export async function readDirectory(file: InputFile): Promise<ZipEntry[]> {
-  const end = await findEnd(file);
+export function* readDirectory(file: ArchiveFile): Generator<void, ZipEntry[]> {
+  const end = findEnd(file);
   if (end.directoryBytes > MAX_DIRECTORY_BYTES) {
     throw new CacheArchiveError({
       code: "too-large",
       message: `${file.path}: its directory has ${end.directoryBytes} bytes, more than ${MAX_DIRECTORY_BYTES}`,
     });
   }
-  const directory = await file.read(end.directoryOffset, end.directoryBytes);
+  const directory = readArchive(file, end.directoryOffset, end.directoryBytes);
   const entries: ZipEntry[] = [];
   let at = 0;
   while (at < directory.length) {
-    if (entries.length % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
+    if (entries.length % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
     const { entry, next } = readEntry(directory, at, file.path);
     entries.push(entry);
     at = next;
@@ -68,6 +73,7 @@ export async function readDirectory(file: InputFile): Promise<ZipEntry[]> {
   if (entries.length !== end.entries) {
     throw malformed(file.path, `it announces ${end.entries} entries but lists ${entries.length}`);
   }
+  yield;
   checkRanges(entries, end.directoryOffset);
   return entries;
 }
@@ -78,23 +84,23 @@ interface End {
   readonly directoryOffset: number;
 }
 
-async function findEnd(file: InputFile): Promise<End> {
+function findEnd(file: ArchiveFile): End {
   if (file.size === 0) throw new CacheArchiveError({ code: "truncated", message: `${file.path} is empty` });
   const tailLength = Math.min(file.size, END_LENGTH + MAX_16);
-  const tail = await file.read(file.size - tailLength, tailLength);
+  const tail = readArchive(file, file.size - tailLength, tailLength);
   for (let at = tail.length - END_LENGTH; at >= 0; at -= 1) {
     // A comment may hold the signature, too: only a record that ends where the file ends is the real one.
     if (tail.readUInt32LE(at) !== END_SIGNATURE || at + END_LENGTH + tail.readUInt16LE(at + 20) !== tail.length)
       continue;
-    return await readEnd(file, tail.subarray(at, at + END_LENGTH), file.size - tailLength + at);
+    return readEnd(file, tail.subarray(at, at + END_LENGTH), file.size - tailLength + at);
   }
-  const start = await file.read(0, Math.min(file.size, 2));
+  const start = readArchive(file, 0, Math.min(file.size, 2));
   const code = start.toString("latin1") === "PK" ? "truncated" : "malformed";
   const what = code === "truncated" ? "was cut off: its end record is missing" : "is not a zip file";
   throw new CacheArchiveError({ code, message: `${file.path} ${what}` });
 }
 
-async function readEnd(file: InputFile, record: Buffer, position: number): Promise<End> {
+function readEnd(file: ArchiveFile, record: Buffer, position: number): End {
   const short = {
     entries: record.readUInt16LE(10),
     directoryBytes: record.readUInt32LE(12),
@@ -103,7 +109,7 @@ async function readEnd(file: InputFile, record: Buffer, position: number): Promi
   let end: End = short;
   let limit = position;
   if (short.entries === MAX_16 || short.directoryBytes === MAX_32 || short.directoryOffset === MAX_32) {
-    const wide = await readZip64End(file, position);
+    const wide = readZip64End(file, position);
     if (wide !== undefined) ({ end, limit } = wide);
   } else if (record.readUInt16LE(4) !== 0 || record.readUInt16LE(8) !== short.entries) {
     throw malformed(file.path, "it is one of several parts");
@@ -114,14 +120,14 @@ async function readEnd(file: InputFile, record: Buffer, position: number): Promi
   return end;
 }
 
-async function readZip64End(file: InputFile, endPosition: number): Promise<{ end: End; limit: number } | undefined> {
+function readZip64End(file: ArchiveFile, endPosition: number): { end: End; limit: number } | undefined {
   const locatorPosition = endPosition - ZIP64_LOCATOR_LENGTH;
   if (locatorPosition < 0) return undefined;
-  const locator = await file.read(locatorPosition, ZIP64_LOCATOR_LENGTH);
+  const locator = readArchive(file, locatorPosition, ZIP64_LOCATOR_LENGTH);
   if (locator.readUInt32LE(0) !== ZIP64_LOCATOR_SIGNATURE) return undefined;
   const limit = safeNumber(locator, 8, file.path);
   if (limit + ZIP64_END_LENGTH > locatorPosition) throw malformed(file.path, "its zip64 end record is missing");
-  const record = await file.read(limit, ZIP64_END_LENGTH);
+  const record = readArchive(file, limit, ZIP64_END_LENGTH);
   if (record.readUInt32LE(0) !== ZIP64_END_SIGNATURE) throw malformed(file.path, "its zip64 end record is missing");
   const end = {
     entries: safeNumber(record, 32, file.path),
@@ -168,6 +174,10 @@ function readEntry(directory: Buffer, at: number, archive: string): { entry: Zip
     ...extra.sizes,
     owner: extra.owner,
     mtimeMs: extra.mtimeMs ?? fromDosTime(dosTime),
+    blocks:
+      method === METHOD_DEFLATE && extra.blocks !== undefined
+        ? decodeBlockIndex(extra.blocks, extra.sizes.bytes, extra.sizes.compressedBytes)
+        : undefined,
   };
   return { entry, next };
 }

@@ -1,11 +1,13 @@
 import { CacheArchiveError } from "../errors.ts";
-import { EXTRA_OWNER, EXTRA_TIMESTAMP, EXTRA_ZIP64, MAX_32 } from "./constants.ts";
+import { EXTRA_BLOCKS, EXTRA_OWNER, EXTRA_TIMESTAMP, EXTRA_ZIP64, MAX_32 } from "./constants.ts";
 
 /** What the extra fields of a central header say. */
 export interface ExtraFacts {
   readonly mtimeMs: number | undefined;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   readonly sizes: Sizes;
+  /** Content of our own field about blocks, not yet checked. */
+  readonly blocks: Buffer | undefined;
 }
 
 export interface Sizes {
@@ -25,14 +27,16 @@ export function readExtra(extra: Buffer, sizes: Sizes, entryName: string): Extra
   let mtimeMs: number | undefined;
   let owner: ExtraFacts["owner"];
   let wide = sizes;
+  let blocks: Buffer | undefined;
   for (const { id, data } of fields(extra, entryName)) {
     if (id === EXTRA_ZIP64) wide = readZip64(data, sizes, entryName);
     else if (id === EXTRA_OWNER) owner = readOwner(data, entryName);
+    else if (id === EXTRA_BLOCKS) blocks = data;
     else if (id === EXTRA_TIMESTAMP && data.length >= 5 && ((data[0] ?? 0) & 1) === 1) {
       mtimeMs = data.readUInt32LE(1) * 1000;
     }
   }
-  return { mtimeMs, owner, sizes: wide };
+  return { mtimeMs, owner, sizes: wide, blocks };
 }
 
 function* fields(extra: Buffer, entryName: string): Generator<{ id: number; data: Buffer }> {

@@ -1,0 +1,32 @@
+// What each thread of the pool runs: it takes part in one job after the other.
+import { parentPort } from "node:worker_threads";
+
+import type { SharedControl } from "./control.ts";
+import { JobControl } from "./control.ts";
+import { encodeFailure } from "./failure.ts";
+import type { EncodedFailure } from "./failure.ts";
+import { participate } from "./participate.ts";
+import type { Task } from "./participate.ts";
+
+/** Asks a worker to take part in a job. */
+export interface JoinMessage {
+  readonly task: Task;
+  readonly control: SharedControl;
+  readonly participant: number;
+}
+
+/** The worker's answer when it has left the job. */
+export interface LeftMessage {
+  readonly failure: EncodedFailure | undefined;
+}
+
+parentPort?.on("message", ({ task, control, participant }: JoinMessage) => {
+  participate(task, new JobControl(control), participant).then(
+    () => leave(undefined),
+    (error: unknown) => leave(encodeFailure(error)),
+  );
+});
+
+function leave(failure: EncodedFailure | undefined): void {
+  parentPort?.postMessage({ failure } satisfies LeftMessage);
+}

@@ -1,0 +1,130 @@
+/*
+ * How the participants of one job divide its units among themselves. All of it lies in shared memory, since a participant
+ * works synchronously and would not see a message before its end.
+ */
+
+const NEXT = 0;
+const ABORTED = 1;
+const COMMITTED = 2;
+const DONE = 3;
+const SHARE = 4;
+const WORDS = 8;
+
+/** A lost wake-up or a dead participant delays the others by this much at most, since they look again. */
+const LONGEST_SLEEP_MS = 50;
+
+/** What {@link JobControl} needs in another thread. */
+export interface SharedControl {
+  readonly memory: SharedArrayBuffer;
+  readonly units: number;
+  /** Numbers of units that may begin only when all units before them are done; ascending. */
+  readonly phases: readonly number[];
+}
+
+/** A new control block for so many units. */
+export function makeControl(units: number, phases: readonly number[] = []): SharedControl {
+  const memory = new SharedArrayBuffer(WORDS * 4 + 8);
+  new Int32Array(memory, 0, WORDS)[SHARE] = 0x7fff_ffff;
+  return { memory, units, phases };
+}
+
+/** Claims units, in ascending order over all participants, and counts those that are done. */
+export class JobControl {
+  readonly units: number;
+  readonly #words: Int32Array;
+  readonly #length: Float64Array;
+  readonly #phases: readonly number[];
+
+  constructor({ memory, units, phases }: SharedControl) {
+    this.units = units;
+    this.#phases = phases;
+    this.#words = new Int32Array(memory, 0, WORDS);
+    this.#length = new Float64Array(memory, WORDS * 4, 1);
+  }
+
+  /**
+   * The next unit for this participant; waits for the phase before to end.
+   *
+   * @param participant - number in the job, from 0; those from {@link share} on leave
+   * @param beforeWaiting - called once before a wait, to do what others may be waiting for
+   * @returns undefined when nothing is left, or nothing for this participant
+   */
+  claim(participant: number, beforeWaiting: () => void): number | undefined {
+    if (this.isAborted || participant >= Atomics.load(this.#words, SHARE)) return undefined;
+    const unit = Atomics.add(this.#words, NEXT, 1);
+    if (unit >= this.units) return undefined;
+    const barrier = this.#phases.findLast((phase) => phase <= unit) ?? 0;
+    if (Atomics.load(this.#words, DONE) < barrier) {
+      beforeWaiting();
+      if (!this.#wait(DONE, (done) => done >= barrier)) return undefined;
+    }
+    return unit;
+  }
+
+  /** One claimed unit is done. */
+  finish(): void {
+    Atomics.add(this.#words, DONE, 1);
+    Atomics.notify(this.#words, DONE);
+  }
+
+  get isComplete(): boolean {
+    return Atomics.load(this.#words, DONE) >= this.units;
+  }
+
+  /** Whether every unit was claimed, so that nobody else is needed. */
+  get isExhausted(): boolean {
+    return Atomics.load(this.#words, NEXT) >= this.units;
+  }
+
+  /** Whether no unit was claimed yet. */
+  get isUntouched(): boolean {
+    return Atomics.load(this.#words, NEXT) === 0;
+  }
+
+  /** Everybody leaves after the unit at hand. */
+  abort(): void {
+    Atomics.store(this.#words, ABORTED, 1);
+    Atomics.notify(this.#words, DONE);
+    Atomics.notify(this.#words, COMMITTED);
+  }
+
+  get isAborted(): boolean {
+    return Atomics.load(this.#words, ABORTED) !== 0;
+  }
+
+  /** Participants with this number or a higher one leave after the unit at hand. */
+  set share(participants: number) {
+    Atomics.store(this.#words, SHARE, participants);
+  }
+
+  /** Whether it is this unit's turn to take its place in the output. */
+  isTurnOf(unit: number): boolean {
+    return Atomics.load(this.#words, COMMITTED) === unit;
+  }
+
+  /** @returns false when the job was aborted meanwhile */
+  waitForTurnOf(unit: number): boolean {
+    return this.#wait(COMMITTED, (committed) => committed >= unit);
+  }
+
+  /** Takes so many bytes of the output for the unit whose turn it is, and lets the next one have its turn. */
+  commit(bytes: number): void {
+    this.#length[0] = this.length + bytes;
+    Atomics.add(this.#words, COMMITTED, 1);
+    Atomics.notify(this.#words, COMMITTED);
+  }
+
+  /** Length of the output so far. Only the unit whose turn it is may read it. */
+  get length(): number {
+    return this.#length[0] ?? 0;
+  }
+
+  #wait(word: number, isReached: (value: number) => boolean): boolean {
+    for (;;) {
+      if (this.isAborted) return false;
+      const value = Atomics.load(this.#words, word);
+      if (isReached(value)) return true;
+      Atomics.wait(this.#words, word, value, LONGEST_SLEEP_MS);
+    }
+  }
+}

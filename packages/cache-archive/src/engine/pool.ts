@@ -1,0 +1,194 @@
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+
+import type { JoinMessage, LeftMessage } from "./archive-worker.ts";
+import { JobControl } from "./control.ts";
+import type { SharedControl } from "./control.ts";
+import { decodeFailure } from "./failure.ts";
+import type { Task } from "./participate.ts";
+
+/** More threads than these gain nothing, and each holds some 30 MB. */
+const MAX_WORKERS = 8;
+/** Long enough for the next cache of the same job, short enough to give the memory back. */
+const IDLE_MS = 5000;
+/** Short-lived buffers are what fills a worker's memory; a small nursery gives it back soon. */
+const YOUNG_GENERATION_MB = 8;
+
+/** Work for the pool. */
+export interface PoolJob {
+  readonly task: Task;
+  readonly control: SharedControl;
+  /** Most workers that may take part. */
+  readonly concurrency: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Threads cannot be started here: the host has none, or the worker's file is missing, as in a bundle. */
+export class WorkersUnavailable extends Error {
+  override readonly name = "WorkersUnavailable";
+}
+
+interface RunningJob extends PoolJob {
+  readonly own: JobControl;
+  /** By number in the job. */
+  readonly members: Map<number, PooledWorker>;
+  readonly settle: (failure: unknown) => void;
+  failure: unknown;
+}
+
+interface PooledWorker {
+  readonly thread: Worker;
+  job: RunningJob | undefined;
+  participant: number;
+  idleTimer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * The threads that all archives of this process share. They start when they are needed, end when they have been idle for a
+ * while, and keep no process alive. Jobs at the same time get equal shares of them, and each at least one.
+ */
+export class WorkerPool {
+  readonly #size: number;
+  readonly #idleMs: number;
+  readonly #workers = new Set<PooledWorker>();
+  readonly #jobs = new Set<RunningJob>();
+
+  constructor({ size = Math.min(availableParallelism(), MAX_WORKERS), idleMs = IDLE_MS } = {}) {
+    this.#size = size;
+    this.#idleMs = idleMs;
+  }
+
+  /** Threads that exist, idle ones included. */
+  get threads(): number {
+    return this.#workers.size;
+  }
+
+  /** Whether a thread waits for work, so that none has to be started. */
+  get hasIdle(): boolean {
+    return this.#workers.values().some(({ job }) => job === undefined);
+  }
+
+  /**
+   * Runs a job to its end. After an abort or a failure it settles when all its workers have left it.
+   *
+   * @throws what a worker threw; the signal's reason; WorkersUnavailable
+   */
+  async run(job: PoolJob): Promise<void> {
+    job.signal?.throwIfAborted();
+    const own = new JobControl(job.control);
+    const abort = (): void => own.abort();
+    job.signal?.addEventListener("abort", abort, { once: true });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const settle = (failure: unknown): void => (failure === undefined ? resolve() : reject(failure));
+        this.#jobs.add({ ...job, own, members: new Map(), settle, failure: undefined });
+        this.#balance();
+      });
+    } finally {
+      job.signal?.removeEventListener("abort", abort);
+    }
+    job.signal?.throwIfAborted();
+  }
+
+  /** Gives every job its share of the workers, and settles those that are over. */
+  #balance(): void {
+    for (const job of [...this.#jobs]) this.#settleIfOver(job);
+    const share = Math.max(1, Math.floor(this.#size / this.#jobs.size));
+    for (const job of this.#jobs) {
+      const wanted = Math.min(share, job.concurrency);
+      job.own.share = wanted;
+      for (let participant = 0; participant < wanted; participant += 1) {
+        if (job.own.isAborted || job.own.isExhausted || job.members.has(participant)) continue;
+        const worker = this.#idleWorker() ?? this.#start(Math.max(this.#size, this.#jobs.size));
+        if (worker === undefined) break;
+        this.#join(worker, job, participant);
+      }
+    }
+  }
+
+  #settleIfOver(job: RunningJob): void {
+    if (job.members.size > 0 || !(job.own.isAborted || job.own.isComplete)) return;
+    this.#jobs.delete(job);
+    job.settle(job.failure);
+  }
+
+  #idleWorker(): PooledWorker | undefined {
+    return this.#workers.values().find(({ job }) => job === undefined);
+  }
+
+  #start(limit: number): PooledWorker | undefined {
+    if (this.#workers.size >= limit) return undefined;
+    const worker: PooledWorker = { thread: startThread(), job: undefined, participant: 0, idleTimer: undefined };
+    worker.thread.on("message", ({ failure }: LeftMessage) => this.#left(worker, failure && decodeFailure(failure)));
+    worker.thread.on("error", (error) => this.#ended(worker, error));
+    worker.thread.on("exit", () => this.#ended(worker, new Error("a worker thread ended")));
+    this.#workers.add(worker);
+    return worker;
+  }
+
+  #join(worker: PooledWorker, job: RunningJob, participant: number): void {
+    clearTimeout(worker.idleTimer);
+    worker.job = job;
+    worker.participant = participant;
+    job.members.set(participant, worker);
+    worker.thread.ref();
+    worker.thread.postMessage({ task: job.task, control: job.control, participant } satisfies JoinMessage);
+  }
+
+  #left(worker: PooledWorker, failure: unknown): void {
+    const { job } = worker;
+    worker.job = undefined;
+    worker.thread.unref();
+    worker.idleTimer = setTimeout(() => this.#end(worker), this.#idleMs).unref();
+    if (job === undefined) return;
+    job.members.delete(worker.participant);
+    job.failure ??= failure;
+    this.#balance();
+  }
+
+  #end(worker: PooledWorker): void {
+    this.#workers.delete(worker);
+    void worker.thread.terminate();
+  }
+
+  /** A thread that ended by itself takes its job with it: nobody knows how far its unit had come. */
+  #ended(worker: PooledWorker, error: unknown): void {
+    clearTimeout(worker.idleTimer);
+    if (!this.#workers.delete(worker)) return;
+    const { job } = worker;
+    if (job === undefined) return;
+    job.members.delete(worker.participant);
+    job.failure ??= job.own.isUntouched ? new WorkersUnavailable("worker threads cannot be started", { cause: error }) : error;
+    job.own.abort();
+    this.#balance();
+  }
+}
+
+/** Shared by all archives of the process. */
+export const sharedPool: WorkerPool = new WorkerPool();
+
+function startThread(): Worker {
+  const url = findWorker();
+  if (url === undefined) throw new WorkersUnavailable("the file of the worker threads was not found");
+  // Nothing of the host's own settings: its loaders and environment are not for this code.
+  return new Worker(url, {
+    execArgv: [],
+    env: {},
+    name: "fleetfoot-archive",
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+  });
+}
+
+/** Beside this file, which is TypeScript or its output; in a bundle, where the package itself lies. */
+function findWorker(): URL | undefined {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const beside = new URL(`./archive-worker.${extension}`, import.meta.url);
+  if (beside.protocol === "file:" && existsSync(fileURLToPath(beside))) return beside;
+  try {
+    return new URL(import.meta.resolve("@fleetfoot/cache-archive/worker"));
+  } catch {
+    return undefined;
+  }
+}

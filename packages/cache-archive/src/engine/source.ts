@@ -1,0 +1,70 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+
+import { changed, entryPath, sourceError } from "../source-file.ts";
+import type { ArchiveEntry } from "../types.ts";
+
+// A link or FIFO that took the file's place since it was listed must be neither followed nor waited for.
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** A file that has grown beyond this since it was listed is not read into memory any more. */
+const MAX_GROWN_BYTES = 64 * 1024 * 1024;
+
+/** Opens an entry for as long as `use` takes. */
+export function withEntry<T>(root: string, entry: ArchiveEntry, use: (descriptor: number) => T): T {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(entryPath(root, entry), OPEN_FLAGS);
+    return use(descriptor);
+  } catch (error) {
+    throw sourceError(error, entry);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/**
+ * The content as it is now, whether it has grown or shrunk since it was listed.
+ *
+ * @param scratch - at least one byte longer than the entry; the result may be a part of it
+ */
+export function readWhole(root: string, entry: ArchiveEntry, scratch: Buffer): Buffer {
+  return withEntry(root, entry, (descriptor) => {
+    // One byte more than planned shows in the same call that nothing was added.
+    const length = readSync(descriptor, scratch, 0, entry.bytes + 1, 0);
+    if (length === entry.bytes) return scratch.subarray(0, length);
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile() || stats.size > MAX_GROWN_BYTES) throw changed(entry);
+    const content = Buffer.allocUnsafe(stats.size);
+    return content.subarray(0, readFully(descriptor, content, 0));
+  });
+}
+
+/** A part of the content; shorter only where the file ends. */
+export function readPart(root: string, entry: ArchiveEntry, position: number, target: Buffer): Buffer {
+  return withEntry(root, entry, (descriptor) => {
+    if (position === 0 && !fstatSync(descriptor).isFile()) throw changed(entry);
+    return target.subarray(0, readFully(descriptor, target, position));
+  });
+}
+
+/** Short pieces from all over a long file. */
+export function readSamples(root: string, entry: ArchiveEntry, count: number, bytes: number): Buffer[] {
+  return withEntry(root, entry, (descriptor) =>
+    Array.from({ length: count }, (_, nth) => {
+      const piece = Buffer.allocUnsafe(bytes);
+      const position = Math.floor(((entry.bytes - bytes) * nth) / (count - 1));
+      return piece.subarray(0, readFully(descriptor, piece, position));
+    }),
+  );
+}
+
+/** Fills the target from a place of the file on, and says how far it came. */
+export function readFully(descriptor: number, target: Buffer, position: number): number {
+  let done = 0;
+  while (done < target.length) {
+    const got = readSync(descriptor, target, done, target.length - done, position + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
+}

@@ -1,0 +1,28 @@
+import { chmodSync, lchownSync, lstatSync, lutimesSync } from "node:fs";
+
+import type { ArchivedEntry } from "../archived-entry.ts";
+import { toFileSystemPath } from "../path-bytes.ts";
+import { followInside } from "./inside.ts";
+
+/** Times, permission bits and owner of a folder, as far as they differ. A file in its place gets them instead. */
+export function finishFolder(root: string, target: string, entry: ArchivedEntry, modeMask: number): void {
+  const named = `${root}/${target}`;
+  let place = toFileSystemPath(named);
+  let found = lstatSync(place);
+  if (found.isSymbolicLink()) {
+    place = toFileSystemPath(followInside(named, target, root));
+    found = lstatSync(place);
+  }
+  const { owner } = entry;
+  const mode = entry.mode & modeMask;
+  const changesOwner = owner !== undefined && (owner.uid !== found.uid || owner.gid !== found.gid);
+  if (found.mtimeMs !== entry.mtimeMs) lutimesSync(place, Date.now() / 1000, entry.mtimeMs / 1000);
+  if (changesOwner) {
+    try {
+      lchownSync(place, owner.uid, owner.gid);
+    } catch {
+      // Only root may give folders away; everybody else's stay their own, which is what they need.
+    }
+  }
+  if (changesOwner || (found.mode & 0o7777) !== mode) chmodSync(place, mode);
+}

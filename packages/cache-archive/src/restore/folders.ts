@@ -1,0 +1,56 @@
+import { lstatSync, mkdirSync } from "node:fs";
+
+import { errnoOf } from "../errors.ts";
+import { toFileSystemPath } from "../path-bytes.ts";
+
+/** Folders of the staging folder, and which folders the root has already. */
+export class RestoreFolders {
+  readonly #staging: string;
+  readonly #root: string;
+  readonly #made = new Set<string>();
+  readonly #plain = new Map<string, boolean>();
+
+  constructor(staging: string, root: string) {
+    this.#staging = staging;
+    this.#root = root;
+  }
+
+  /** Path of a target in the staging folder, whose parents are there after this. */
+  stage(target: string): string | Buffer {
+    const slash = target.lastIndexOf("/");
+    if (slash !== -1) this.make(target.slice(0, slash));
+    return toFileSystemPath(`${this.#staging}/${target}`);
+  }
+
+  /** Makes a folder and its parents in the staging folder. */
+  make(target: string): void {
+    if (target === "." || this.#made.has(target)) return;
+    const place = this.stage(target);
+    try {
+      mkdirSync(place);
+    } catch (error) {
+      // Another participant came first; what is no folder fails at the next step.
+      if (errnoOf(error) !== "EEXIST") throw error;
+    }
+    this.#made.add(target);
+  }
+
+  /** Path of a target in the root, if the way to it leads through folders only, and not through links. */
+  existing(target: string): string | Buffer | undefined {
+    const slash = target.lastIndexOf("/");
+    if (slash !== -1 && !this.isPlain(target.slice(0, slash))) return undefined;
+    return toFileSystemPath(`${this.#root}/${target}`);
+  }
+
+  /** Whether the root has this folder, reached through folders only. */
+  isPlain(target: string): boolean {
+    if (target === ".") return true;
+    let known = this.#plain.get(target);
+    if (known === undefined) {
+      const place = this.existing(target);
+      known = place !== undefined && lstatSync(place, { throwIfNoEntry: false })?.isDirectory() === true;
+      this.#plain.set(target, known);
+    }
+    return known;
+  }
+}

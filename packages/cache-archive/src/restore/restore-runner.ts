@@ -1,0 +1,153 @@
+import { lchownSync, lstatSync, lutimesSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+
+import type { ArchivedEntry } from "../archived-entry.ts";
+import type { JobControl } from "../engine/control.ts";
+import { JobAborted } from "../engine/job-aborted.ts";
+import type { UnitRunner } from "../engine/unit-runner.ts";
+import { toArchiveError } from "../errors.ts";
+import { printablePath, toFileSystemPath } from "../path-bytes.ts";
+import { finishFolder } from "./finish-folder.ts";
+import { RestoreFolders } from "./folders.ts";
+import { placeTree } from "./place.ts";
+import { RestoreTable } from "./restore-table.ts";
+import type { SharedRestore } from "./restore-table.ts";
+import { BLOCK, CLEAN, FINISH, FOLDERS, LINKS, PLACE, restoreUnitAt, SHORT, STREAM } from "./units.ts";
+import type { RestoreUnit } from "./units.ts";
+import type { ModePolicy } from "./write-file.ts";
+
+/** What the restore of every format needs in another thread. */
+export interface SharedRestoreJob {
+  readonly table: SharedRestore;
+  /** Entries in the order in which units name them. */
+  readonly order: SharedArrayBuffer;
+  readonly units: SharedArrayBuffer;
+  /** Two words for each unit, for the blocks of the file that begins with it. */
+  readonly counters: SharedArrayBuffer;
+  readonly root: string;
+  readonly staging: string;
+  readonly policy: ModePolicy;
+}
+
+/** Unpacks the content of one format. */
+export interface ContentUnpacker {
+  /** A run of short files. */
+  restoreShort(entries: readonly number[]): void;
+  restoreBlock(unit: number, range: RestoreUnit): void;
+  restoreStream(entry: number): Promise<void>;
+  linkTarget(entry: number): Buffer;
+}
+
+/** What an unpacker works with. */
+export interface UnpackContext {
+  readonly job: SharedRestoreJob;
+  readonly control: JobControl;
+  readonly table: RestoreTable;
+  readonly folders: RestoreFolders;
+}
+
+/** Does the units of a restore; only the content differs between formats. */
+export class RestoreRunner implements UnitRunner {
+  readonly #job: SharedRestoreJob;
+  readonly #control: JobControl;
+  readonly #table: RestoreTable;
+  readonly #order: Int32Array;
+  readonly #units: Float64Array;
+  readonly #folders: RestoreFolders;
+  readonly #unpacker: ContentUnpacker;
+
+  constructor(job: SharedRestoreJob, control: JobControl, makeUnpacker: (context: UnpackContext) => ContentUnpacker) {
+    this.#job = job;
+    this.#control = control;
+    this.#table = new RestoreTable(job.table);
+    this.#order = new Int32Array(job.order);
+    this.#units = new Float64Array(job.units);
+    this.#folders = new RestoreFolders(`${job.staging}/tree`, job.root);
+    this.#unpacker = makeUnpacker({ job, control, table: this.#table, folders: this.#folders });
+  }
+
+  run(unit: number): Promise<void> | undefined {
+    const range = restoreUnitAt(this.#units, unit);
+    if (range.kind === STREAM) return this.#unpacker.restoreStream(range.first).then(() => this.#control.finish());
+    this.#runNow(unit, range);
+    this.#control.finish();
+    return undefined;
+  }
+
+  settle(): void {
+    // Nothing is held back.
+  }
+
+  #runNow(unit: number, range: RestoreUnit): void {
+    switch (range.kind) {
+      case SHORT:
+        return this.#unpacker.restoreShort(this.#range(range));
+      case BLOCK:
+        return this.#unpacker.restoreBlock(unit, range);
+      case FOLDERS:
+        return this.#each(range, (entry, target) => this.#makeFolder(entry, target));
+      case LINKS:
+        return this.#each(range, (entry, target, index) => this.#makeLink(entry, target, index));
+      case PLACE:
+        return this.#place(range);
+      case FINISH:
+        return this.#each(range, (entry, target) => finishFolder(this.#job.root, target, entry, this.#job.policy.mask));
+      case CLEAN:
+        return rmSync(toFileSystemPath(this.#job.staging), { recursive: true, force: true });
+      default:
+        throw new TypeError(`unknown unit ${range.kind}`);
+    }
+  }
+
+  #range({ first, count }: RestoreUnit): number[] {
+    return [...this.#order.subarray(first, first + count)];
+  }
+
+  #each(range: RestoreUnit, restore: (entry: ArchivedEntry, target: string, index: number) => void): void {
+    for (const index of this.#range(range)) {
+      if (this.#control.isAborted) throw new JobAborted();
+      const entry = this.#table.entry(index);
+      try {
+        restore(entry, this.#table.target(index), index);
+      } catch (error) {
+        throw restoreError(error, entry);
+      }
+    }
+  }
+
+  #makeFolder(_entry: ArchivedEntry, target: string): void {
+    if (!this.#folders.isPlain(target)) this.#folders.make(target);
+  }
+
+  #makeLink(entry: ArchivedEntry, target: string, index: number): void {
+    const linkTarget = this.#unpacker.linkTarget(index);
+    if (this.#hasLink(target, linkTarget, entry)) return;
+    const place = this.#folders.stage(target);
+    symlinkSync(linkTarget, place);
+    lutimesSync(place, Date.now() / 1000, entry.mtimeMs / 1000);
+    if (entry.owner === undefined) return;
+    try {
+      lchownSync(place, entry.owner.uid, entry.owner.gid);
+    } catch {
+      // Only root may give links away.
+    }
+  }
+
+  #hasLink(target: string, linkTarget: Buffer, entry: ArchivedEntry): boolean {
+    const existing = this.#folders.existing(target);
+    const found = existing === undefined ? undefined : lstatSync(existing, { throwIfNoEntry: false });
+    if (existing === undefined || found === undefined || !found.isSymbolicLink() || found.mtimeMs !== entry.mtimeMs) return false;
+    return readlinkSync(existing, { encoding: "buffer" }).equals(linkTarget);
+  }
+
+  #place(range: RestoreUnit): void {
+    const folders = this.#range(range).map((index) => ({ target: this.#table.target(index), entry: this.#table.entry(index) }));
+    placeTree(this.#job.root, this.#job.staging, folders);
+  }
+}
+
+/** An error while an entry was restored, with the entry's name. */
+export function restoreError(error: unknown, entry: ArchivedEntry): unknown {
+  if (error instanceof JobAborted) return error;
+  const name = printablePath(entry.name);
+  return toArchiveError(error, `restore "${name}"`, name);
+}

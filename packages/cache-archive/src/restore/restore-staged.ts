@@ -1,0 +1,20 @@
+import { rm } from "node:fs/promises";
+
+import type { ExtractWork } from "../extract-work.ts";
+import { toFileSystemPath } from "../path-bytes.ts";
+import type { SharedRestoreJob } from "./restore-runner.ts";
+import { openStaging } from "./staging.ts";
+
+/** Gives `restore` a staging folder, which is gone afterwards, whatever happens. */
+export async function restoreStaged(
+  { root, restoreSpecialBits }: ExtractWork,
+  restore: (place: Pick<SharedRestoreJob, "root" | "staging" | "policy">) => Promise<void>,
+): Promise<void> {
+  const staging = openStaging(root);
+  const policy = { mask: restoreSpecialBits ? 0o7777 : 0o777, umask: staging.umask };
+  try {
+    await restore({ root: staging.root, staging: staging.folder, policy });
+  } finally {
+    await rm(toFileSystemPath(staging.folder), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,146 @@
+import type { ArchivedEntry } from "../archived-entry.ts";
+import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
+import type { PlannedEntry } from "../restore-plan.ts";
+
+/** What {@link RestoreTable} needs in another thread. */
+export interface SharedRestore {
+  readonly names: SharedArrayBuffer;
+  readonly rows: SharedArrayBuffer;
+  readonly count: number;
+}
+
+/** Facts of an entry that only its format knows. */
+export interface ContentFacts {
+  readonly crc: number;
+  readonly compressedBytes: number;
+  readonly offset: number;
+  readonly method: number;
+  readonly flags: number;
+  /** Of a tar archive: number of the frame that the entry begins in. */
+  readonly frame: number;
+}
+
+const KINDS = ["file", "directory", "symlink"] as const;
+
+const COLUMN = {
+  nameStart: 0,
+  nameLength: 1,
+  targetStart: 2,
+  targetLength: 3,
+  kind: 4,
+  mode: 5,
+  mtimeMs: 6,
+  uid: 7,
+  gid: 8,
+  bytes: 9,
+  crc: 10,
+  compressedBytes: 11,
+  offset: 12,
+  method: 13,
+  flags: 14,
+  frame: 15,
+} as const;
+const COLUMNS = 16;
+
+/** The entries that are to be restored, in memory that all participants share. */
+export class RestoreTable {
+  readonly count: number;
+  readonly #names: Buffer;
+  readonly #rows: Float64Array;
+
+  /** In steps of less than a few milliseconds. */
+  static *share<T extends ArchivedEntry>(
+    planned: readonly PlannedEntry<T>[],
+    factsOf: (entry: T) => ContentFacts,
+  ): Generator<void, SharedRestore> {
+    let characters = 0;
+    for (const { entry, target } of planned) characters += entry.name.length + target.length;
+    // No character takes more than three bytes for each of its units.
+    const shared = {
+      names: new SharedArrayBuffer(characters * 3),
+      rows: new SharedArrayBuffer(planned.length * COLUMNS * 8),
+      count: planned.length,
+    };
+    const table = new RestoreTable(shared);
+    let at = 0;
+    for (const [index, { entry, target }] of planned.entries()) {
+      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+      at = table.#set(index, entry, target, factsOf(entry), at);
+    }
+    return shared;
+  }
+
+  constructor({ names, rows, count }: SharedRestore) {
+    this.count = count;
+    this.#names = Buffer.from(names);
+    this.#rows = new Float64Array(rows);
+  }
+
+  /** As in the archive. */
+  rawName(index: number): Buffer {
+    const start = this.#get(index, COLUMN.nameStart);
+    return this.#names.subarray(start, start + this.#get(index, COLUMN.nameLength));
+  }
+
+  /** The entry's place: a clean slash path relative to the root. */
+  target(index: number): string {
+    const start = this.#get(index, COLUMN.targetStart);
+    return pathFromBytes(this.#names.subarray(start, start + this.#get(index, COLUMN.targetLength)));
+  }
+
+  entry(index: number): ArchivedEntry {
+    const uid = this.#get(index, COLUMN.uid);
+    return {
+      name: pathFromBytes(this.rawName(index)),
+      kind: KINDS[this.#get(index, COLUMN.kind)] ?? "other",
+      mode: this.#get(index, COLUMN.mode),
+      mtimeMs: this.#get(index, COLUMN.mtimeMs),
+      owner: uid < 0 ? undefined : { uid, gid: this.#get(index, COLUMN.gid) },
+      bytes: this.#get(index, COLUMN.bytes),
+    };
+  }
+
+  bytes(index: number): number {
+    return this.#get(index, COLUMN.bytes);
+  }
+
+  facts(index: number): ContentFacts {
+    return {
+      crc: this.#get(index, COLUMN.crc),
+      compressedBytes: this.#get(index, COLUMN.compressedBytes),
+      offset: this.#get(index, COLUMN.offset),
+      method: this.#get(index, COLUMN.method),
+      flags: this.#get(index, COLUMN.flags),
+      frame: this.#get(index, COLUMN.frame),
+    };
+  }
+
+  #set(index: number, entry: ArchivedEntry, target: string, facts: ContentFacts, namesEnd: number): number {
+    const nameLength = this.#write(entry.name, namesEnd);
+    const targetStart = namesEnd + nameLength;
+    const targetLength = this.#write(target, targetStart);
+    const { crc, compressedBytes, offset, method, flags, frame } = facts;
+    const kind = KINDS.indexOf(entry.kind === "other" ? "file" : entry.kind);
+    // In the order of the columns.
+    this.#rows.set(
+      [
+        ...[namesEnd, nameLength, targetStart, targetLength],
+        ...[kind, entry.mode, entry.mtimeMs, entry.owner?.uid ?? -1, entry.owner?.gid ?? -1, entry.bytes],
+        ...[crc, compressedBytes, offset, method, flags, frame],
+      ],
+      index * COLUMNS,
+    );
+    return targetStart + targetLength;
+  }
+
+  #write(path: string, at: number): number {
+    // A lone surrogate stands for a byte, which the fast way would not write.
+    return path.isWellFormed() ? this.#names.write(path, at, "utf8") : pathToBytes(path).copy(this.#names, at);
+  }
+
+  #get(index: number, column: number): number {
+    return this.#rows[index * COLUMNS + column] ?? 0;
+  }
+}
+
+const ENTRIES_PER_STEP = 1000;

@@ -1,0 +1,106 @@
+import { createHash, randomUUID } from "node:crypto";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
+
+import { errnoOf } from "../errors.ts";
+import { pathFromBytes, pathToBytes, toFileSystemPath } from "../path-bytes.ts";
+import { finishPlacing } from "./place.ts";
+
+/*
+ * A restore happens in a folder beside the root, on the same file system, and is moved into its place when it is complete. So
+ * a restore that dies half-way leaves nothing in the root that anybody could trust.
+ */
+
+/** Where a restore happens before it is complete. */
+export interface Staging {
+  /** Absolute path of the root, without links. */
+  readonly root: string;
+  /** Absolute path of the folder; `tree` in it becomes the root's content. */
+  readonly folder: string;
+  /** Bits that the system takes from the mode of a new file there. */
+  readonly umask: number;
+}
+
+/** Makes the root when it is missing, and a staging folder for it. What dead processes left for this root is cleaned up first. */
+export function openStaging(root: string): Staging {
+  mkdirSync(root, { recursive: true });
+  const real = realPathOf(root);
+  cleanUpStaging(real);
+  const name = `${prefixOf(real)}${process.pid}-${randomUUID()}`;
+  const [beside, inside] = placesFor(real);
+  const folder = makeFolder(`${beside}/${name}`, real) ?? makeFolder(`${inside}/${name}`, real);
+  if (folder === undefined) throw Object.assign(new Error(`EACCES: no folder can be made in ${real}`), { code: "EACCES" });
+  const tree = `${folder}/tree`;
+  mkdirSync(toFileSystemPath(tree));
+  const umask = 0o777 & ~lstatSync(toFileSystemPath(tree)).mode;
+  return { root: real, folder, umask };
+}
+
+/**
+ * Completes or clears away what restores into this root left behind when their process died.
+ *
+ * @param root - without links
+ */
+export function cleanUpStaging(root: string): void {
+  for (const parent of placesFor(root)) {
+    for (const name of namesIn(parent)) {
+      if (!name.startsWith(prefixOf(root)) || isAlive(name.slice(prefixOf(root).length))) continue;
+      const folder = `${parent}/${name}`;
+      finishPlacing(root, folder);
+      rmSync(toFileSystemPath(folder), { recursive: true, force: true });
+    }
+  }
+}
+
+/** @returns undefined for a place that is not writable, or on another file system than the root */
+function makeFolder(folder: string, root: string): string | undefined {
+  const place = toFileSystemPath(folder);
+  try {
+    mkdirSync(place, 0o700);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EACCES" || errno === "EPERM" || errno === "EROFS") return undefined;
+    throw error;
+  }
+  if (lstatSync(place).dev === lstatSync(toFileSystemPath(root)).dev) {
+    // Without a group that its parent may hand down.
+    chmodSync(place, 0o700);
+    return folder;
+  }
+  rmSync(place, { recursive: true });
+  return undefined;
+}
+
+function placesFor(root: string): [beside: string, inside: string] {
+  return [root.slice(0, Math.max(root.lastIndexOf("/"), 0)) || "/", root];
+}
+
+/** Tells roots apart that lie side by side, and hosts that share a file system. */
+function prefixOf(root: string): string {
+  const digest = createHash("sha256").update(hostname()).update("\0").update(pathToBytes(root)).digest("hex");
+  return `.fleetfoot-restore-${digest.slice(0, 16)}-`;
+}
+
+function isAlive(rest: string): boolean {
+  const pid = Number.parseInt(rest, 10);
+  if (pid === process.pid) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === "EPERM";
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(toFileSystemPath(folder));
+  } catch {
+    // It cannot be read, so nothing of ours can be in it either.
+    return [];
+  }
+}
+
+function realPathOf(path: string): string {
+  return pathFromBytes(realpathSync(toFileSystemPath(path), { encoding: "buffer" }));
+}

@@ -1,0 +1,56 @@
+import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from "node:fs";
+
+import type { ArchivedEntry } from "../archived-entry.ts";
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+
+/** What becomes of the modes of restored files. */
+export interface ModePolicy {
+  /** Bits of a mode that come back. */
+  readonly mask: number;
+  /** Bits that the system takes from the mode of a new file. */
+  readonly umask: number;
+}
+
+/** Writes a whole file into a place where nothing is. */
+export function writeNewFile(place: string | Buffer, content: Uint8Array, entry: ArchivedEntry, policy: ModePolicy): void {
+  const mode = entry.mode & policy.mask;
+  const isPlain = !needsOwner(entry) && (mode & policy.umask) === 0 && mode <= 0o777;
+  // With its own bits only if nothing will change them; else nobody else may read it until then.
+  const descriptor = openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, isPlain ? mode : 0o600);
+  try {
+    for (let done = 0; done < content.length;) done += writeSync(descriptor, content, done);
+    if (!isPlain) changeOwnerAndMode(descriptor, entry, mode);
+    futimesSync(descriptor, Date.now() / 1000, entry.mtimeMs / 1000);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Opens a long file that several participants fill; the first one makes it. */
+export function openSharedFile(place: string | Buffer): number {
+  return openSync(place, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
+}
+
+/** Times, permission bits and owner of a file whose content is complete. */
+export function finishFile(descriptor: number, entry: ArchivedEntry, { mask }: ModePolicy): void {
+  changeOwnerAndMode(descriptor, entry, entry.mode & mask);
+  futimesSync(descriptor, Date.now() / 1000, entry.mtimeMs / 1000);
+}
+
+function changeOwnerAndMode(descriptor: number, entry: ArchivedEntry, mode: number): void {
+  if (needsOwner(entry) && entry.owner !== undefined) {
+    try {
+      fchownSync(descriptor, entry.owner.uid, entry.owner.gid);
+    } catch {
+      // Only root may give files away; everybody else's files stay their own, which is what they need.
+    }
+  }
+  // After the owner, whose change takes special bits away.
+  fchmodSync(descriptor, mode);
+}
+
+/** Whether a new file would belong to somebody else than its entry says. */
+function needsOwner({ owner }: ArchivedEntry): boolean {
+  return owner !== undefined && (owner.uid !== process.geteuid?.() || owner.gid !== process.getegid?.());
+}

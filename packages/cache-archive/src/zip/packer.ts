@@ -1,0 +1,245 @@
+import { readlinkSync } from "node:fs";
+import { crc32 } from "node:zlib";
+
+import { BlockTable } from "../engine/block-table.ts";
+import type { JobControl } from "../engine/control.ts";
+import { EntryTable } from "../engine/entry-table.ts";
+import type { SharedEntries } from "../engine/entry-table.ts";
+import { OrderedOutput, writeAll } from "../engine/ordered-output.ts";
+import { readPart, readSamples, readWhole } from "../engine/source.ts";
+import { UnitList } from "../engine/units.ts";
+import type { Unit } from "../engine/units.ts";
+import type { UnitRunner } from "../engine/unit-runner.ts";
+import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
+import type { ArchiveEntry } from "../types.ts";
+import { blockBytesFor } from "./block-index.ts";
+import { METHOD_STORED } from "./constants.ts";
+import { writeDirectory } from "./directory-writer.ts";
+import { isHopeless, looksIncompressible, packBlock, packBytes, PROBE_BYTES } from "./pack-bytes.ts";
+import { dataDescriptor, entryHeader, localHeader } from "./records.ts";
+import type { EntryData, EntryHeader } from "./records.ts";
+import { streamLongFile } from "./pack-stream.ts";
+
+/** What a participant needs to pack a part of a zip archive. */
+export interface PackZipTask {
+  readonly kind: "pack-zip";
+  readonly root: string;
+  readonly entries: SharedEntries;
+  readonly units: SharedArrayBuffer;
+  readonly blocks: SharedArrayBuffer;
+  /** One word for each unit: how the long file that begins with it is written. */
+  readonly choices: SharedArrayBuffer;
+  /** Open for writing. */
+  readonly descriptor: number;
+  readonly method: number;
+  readonly level: number;
+  /** Whether what does not shrink is stored; the reference does so with several workers only. */
+  readonly storesGrowing: boolean;
+}
+
+/** How an entry's header looks, kept in the table until the directory is written. */
+export const FORM_STORED = 0;
+export const FORM_PACKED = 1;
+
+const UNDECIDED = 0;
+const DECIDING = 1;
+const DECIDED_STORED = 2;
+const DECIDED_PACKED = 3;
+
+/** A file is stored when so many samples from all over it do not shrink. */
+const SAMPLES = 8;
+/** The wait for another participant's decision is cut into pieces, in case that one dies. */
+const DECISION_PAUSE_MS = 50;
+
+const NOTHING: EntryData = { crc: 0, compressedBytes: 0, bytes: 0 };
+
+/** Packs units of a zip archive. */
+export class ZipPacker implements UnitRunner {
+  readonly #task: PackZipTask;
+  readonly #control: JobControl;
+  readonly #entries: EntryTable;
+  readonly #units: UnitList;
+  readonly #blocks: BlockTable;
+  readonly #choices: Int32Array;
+  readonly #output: OrderedOutput;
+  readonly #input = Buffer.allocUnsafeSlow(WHOLE_FILE_BYTES + 1);
+  #scratch = Buffer.allocUnsafeSlow(2 * WHOLE_FILE_BYTES);
+  #used = 0;
+
+  constructor(task: PackZipTask, control: JobControl) {
+    this.#task = task;
+    this.#control = control;
+    this.#entries = new EntryTable(task.entries);
+    this.#units = new UnitList(task.units);
+    this.#blocks = new BlockTable(task.blocks);
+    this.#choices = new Int32Array(task.choices);
+    this.#output = new OrderedOutput(control, task.descriptor);
+  }
+
+  run(unit: number): Promise<void> | undefined {
+    const range = this.#units.at(unit);
+    if (range.count === 0) return this.#end(unit);
+    if (range.block >= 0) return this.#packBlock(unit, range);
+    if (range.count === 1 && this.#entries.entry(range.first).bytes > WHOLE_FILE_BYTES) return this.#stream(unit, range.first);
+    return this.#packShort(unit, range);
+  }
+
+  settle(): void {
+    this.#output.settle();
+  }
+
+  #packShort(unit: number, { first, count }: Unit): undefined {
+    this.#used = 0;
+    const starts: number[] = [];
+    for (let index = first; index < first + count; index += 1) {
+      starts.push(this.#used);
+      this.#packEntry(index);
+    }
+    const place = (offset: number): undefined => {
+      for (const [nth, start] of starts.entries()) this.#entries.setOffset(first + nth, offset + start);
+    };
+    this.#output.give({ unit, bytes: this.#scratch.subarray(0, this.#used), place }, true);
+  }
+
+  #packEntry(index: number): void {
+    const entry = this.#entries.entry(index);
+    if (entry.kind === "directory") {
+      this.#append(localHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING));
+      this.#entries.setPacked(index, { ...NOTHING, form: FORM_STORED });
+    } else if (entry.kind === "symlink") {
+      const target = this.#readLink(entry);
+      const data = { crc: crc32(target), compressedBytes: target.length, bytes: target.length };
+      this.#append(localHeader(entryHeader(entry, METHOD_STORED, "time-first"), data), target);
+      this.#entries.setPacked(index, { ...data, form: FORM_STORED });
+    } else {
+      this.#packFile(index, entry);
+    }
+  }
+
+  #packFile(index: number, entry: ArchiveEntry): void {
+    const { root, method, level, storesGrowing } = this.#task;
+    const content = readWhole(root, entry, this.#input);
+    const crc = crc32(content);
+    let packed = content;
+    if (method !== METHOD_STORED && content.length > 0 && !(storesGrowing && looksIncompressible(content))) {
+      packed = packBytes(method, level, content);
+      if (storesGrowing && packed.length > content.length) packed = content;
+    }
+    const form = packed === content ? FORM_STORED : FORM_PACKED;
+    const data = { crc, compressedBytes: packed.length, bytes: content.length };
+    this.#append(localHeader(this.#header(entry, form)), packed, dataDescriptor(data));
+    this.#entries.setPacked(index, { ...data, form });
+  }
+
+  #packBlock(unit: number, { first: index, block }: Unit): undefined {
+    const entry = this.#entries.entry(index);
+    const { root, level } = this.#task;
+    const blockBytes = blockBytesFor(entry.bytes);
+    const count = Math.ceil(entry.bytes / blockBytes);
+    const isLast = block === count - 1;
+    const firstUnit = unit - block;
+    const position = block * blockBytes;
+    const form = this.#formOf(entry, firstUnit);
+    const wanted = Math.min(blockBytes, entry.bytes - position);
+    const target = wanted <= this.#input.length ? this.#input.subarray(0, wanted) : Buffer.allocUnsafe(wanted);
+    const content = readPart(root, entry, position, target);
+    // Its headers and blocks may be written already, so what is missing cannot be left out any more.
+    if (content.length < wanted) throw changed(entry);
+    const packed = form === FORM_STORED ? content : packBlock(level, content, isLast);
+    this.#blocks.set(unit, crc32(content), content.length, packed.length);
+    this.#used = 0;
+    if (block === 0) this.#append(localHeader(this.#header(entry, form)));
+    this.#append(packed);
+    const place = (offset: number): Buffer | undefined => {
+      if (block === 0) this.#entries.setOffset(index, offset);
+      if (!isLast) return undefined;
+      const data = this.#blocks.sum(firstUnit, count);
+      this.#entries.setPacked(index, { ...data, form });
+      return dataDescriptor(data);
+    };
+    this.#output.give({ unit, bytes: this.#scratch.subarray(0, this.#used), place }, true);
+  }
+
+  /** Whoever comes first decides for the whole file, by samples from all over it. */
+  #formOf(entry: ArchiveEntry, firstUnit: number): number {
+    const { method, root, storesGrowing } = this.#task;
+    if (method === METHOD_STORED) return FORM_STORED;
+    if (Atomics.compareExchange(this.#choices, firstUnit, UNDECIDED, DECIDING) === UNDECIDED) {
+      const isStored = storesGrowing && isHopeless(readSamples(root, entry, SAMPLES, PROBE_BYTES));
+      Atomics.store(this.#choices, firstUnit, isStored ? DECIDED_STORED : DECIDED_PACKED);
+      Atomics.notify(this.#choices, firstUnit);
+    }
+    while (Atomics.load(this.#choices, firstUnit) === DECIDING && !this.#control.isAborted) {
+      Atomics.wait(this.#choices, firstUnit, DECIDING, DECISION_PAUSE_MS);
+    }
+    return Atomics.load(this.#choices, firstUnit) === DECIDED_STORED ? FORM_STORED : FORM_PACKED;
+  }
+
+  /** A long file in one piece: nobody else can have a part in it, so it is written when its turn comes. */
+  async #stream(unit: number, index: number): Promise<void> {
+    this.#output.settle();
+    if (!this.#control.waitForTurnOf(unit)) return;
+    const { root, method, level, descriptor, storesGrowing } = this.#task;
+    const entry = this.#entries.entry(index);
+    const start = this.#control.length;
+    const write = async (form: number): Promise<EntryData> => {
+      const local = localHeader(this.#header(entry, form));
+      writeAll(descriptor, local, start);
+      const chosen = form === FORM_STORED ? METHOD_STORED : method;
+      const target = { descriptor, position: start + local.length, isAborted: () => this.#control.isAborted };
+      return await streamLongFile(root, entry, { method: chosen, level }, target);
+    };
+    let form = method === METHOD_STORED ? FORM_STORED : FORM_PACKED;
+    let data = await write(form);
+    if (storesGrowing && data.compressedBytes > data.bytes) {
+      form = FORM_STORED;
+      data = await write(form);
+    }
+    const { length: headerBytes } = localHeader(this.#header(entry, form));
+    const end = dataDescriptor(data);
+    writeAll(descriptor, end, start + headerBytes + data.compressedBytes);
+    this.#entries.setOffset(index, start);
+    this.#entries.setPacked(index, { ...data, form });
+    this.#control.commit(headerBytes + data.compressedBytes + end.length);
+    this.#control.finish();
+  }
+
+  #end(unit: number): undefined {
+    this.#output.settle();
+    if (!this.#control.waitForTurnOf(unit)) return;
+    const bytes = writeDirectory(
+      { entries: this.#entries, units: this.#units, blocks: this.#blocks, headerOf: (entry, form) => this.#header(entry, form) },
+      this.#task.descriptor,
+      this.#control.length,
+    );
+    this.#control.commit(bytes);
+    this.#control.finish();
+  }
+
+  #header(entry: ArchiveEntry, form: number): EntryHeader {
+    const { method, storesGrowing } = this.#task;
+    if (entry.kind === "symlink") return entryHeader(entry, METHOD_STORED, "time-first");
+    if (form === FORM_STORED) return entryHeader(entry, METHOD_STORED, "owner-first");
+    return entryHeader(entry, method, storesGrowing ? "time-first" : "owner-first");
+  }
+
+  #readLink(entry: ArchiveEntry): Buffer {
+    try {
+      return readlinkSync(entryPath(this.#task.root, entry), { encoding: "buffer" });
+    } catch (error) {
+      throw sourceError(error, entry);
+    }
+  }
+
+  /** Puts bytes behind those of the unit so far. */
+  #append(...parts: readonly Buffer[]): void {
+    for (const part of parts) {
+      if (this.#used + part.length > this.#scratch.length) {
+        const larger = Buffer.allocUnsafeSlow(2 * (this.#used + part.length));
+        this.#scratch.copy(larger, 0, 0, this.#used);
+        this.#scratch = larger;
+      }
+      this.#used += part.copy(this.#scratch, this.#used);
+    }
+  }
+}
