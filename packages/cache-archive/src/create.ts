@@ -27,7 +27,15 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
     const output = await openOutputFile(archivePath);
     try {
       if (format === "tarzstd") await writeTarZstd({ root, entries, output, level, signal });
-      else await packZip({ root, entries, descriptor: output.descriptor, method: packMethodFor(format, level), concurrency, signal });
+      else
+        await packZip({
+          root,
+          entries,
+          descriptor: output.descriptor,
+          method: packMethodFor(format, level),
+          concurrency,
+          signal,
+        });
       signal?.throwIfAborted();
       const bytes = await output.commit();
       return { entries: entries.length, bytes };

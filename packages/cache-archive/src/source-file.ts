@@ -106,7 +106,14 @@ async function readAt(descriptor: number, buffer: Buffer, offset: number): Promi
 export function sourceError(error: unknown, entry: ArchiveEntry): CacheArchiveError {
   if (CacheArchiveError.isInstance(error)) return error;
   const errno = errnoOf(error);
-  if (errno === "EISDIR" || errno === "ESPIPE" || errno === "ENOENT" || errno === "ELOOP" || errno === "ENOTDIR" || errno === "EINVAL")
+  if (
+    errno === "EISDIR" ||
+    errno === "ESPIPE" ||
+    errno === "ENOENT" ||
+    errno === "ELOOP" ||
+    errno === "ENOTDIR" ||
+    errno === "EINVAL"
+  )
     return changed(entry, error);
   const name = printablePath(entry.path);
   return toArchiveError(error, `read "${name}"`, name);

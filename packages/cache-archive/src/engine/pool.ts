@@ -55,7 +55,8 @@ export class WorkerPool {
   readonly #workers = new Set<PooledWorker>();
   readonly #jobs = new Set<RunningJob>();
 
-  constructor({ size = Math.min(availableParallelism(), MAX_WORKERS), idleMs = IDLE_MS } = {}) {
+  constructor(options: { readonly size?: number; readonly idleMs?: number } = {}) {
+    const { size = Math.min(availableParallelism(), MAX_WORKERS), idleMs = IDLE_MS } = options;
     this.#size = size;
     this.#idleMs = idleMs;
   }
@@ -94,7 +95,7 @@ export class WorkerPool {
 
   /** Gives every job its share of the workers, and settles those that are over. */
   #balance(): void {
-    for (const job of [...this.#jobs]) this.#settleIfOver(job);
+    for (const job of this.#jobs) this.#settleIfOver(job);
     const share = Math.max(1, Math.floor(this.#size / this.#jobs.size));
     for (const job of this.#jobs) {
       const wanted = Math.min(share, job.concurrency);
@@ -160,7 +161,9 @@ export class WorkerPool {
     const { job } = worker;
     if (job === undefined) return;
     job.members.delete(worker.participant);
-    job.failure ??= job.own.isUntouched ? new WorkersUnavailable("worker threads cannot be started", { cause: error }) : error;
+    job.failure ??= job.own.isUntouched
+      ? new WorkersUnavailable("worker threads cannot be started", { cause: error })
+      : error;
     job.own.abort();
     this.#balance();
   }

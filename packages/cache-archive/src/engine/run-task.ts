@@ -3,7 +3,8 @@ import { JobControl } from "./control.ts";
 import type { SharedControl } from "./control.ts";
 import { participate } from "./participate.ts";
 import type { Task } from "./participate.ts";
-import { sharedPool } from "./pool.ts";
+import { sharedPool, WorkersUnavailable } from "./pool.ts";
+import type { PoolJob } from "./pool.ts";
 
 /** Work and what is known about its size. */
 export interface TaskRun {
@@ -30,14 +31,25 @@ let inlineMs = 0;
 export async function runTask({ task, control, concurrency, estimatedMs, signal }: TaskRun): Promise<void> {
   const isTiny = estimatedMs <= MAX_TINY_MS;
   if (!isTiny && (sharedPool.hasIdle || inlineMs + estimatedMs > MAX_INLINE_MS)) {
-    await sharedPool.run({ task, control, concurrency, signal });
-    return;
+    if (await runOnPool({ task, control, concurrency, signal })) return;
   }
   inlineMs += estimatedMs;
   try {
     await runInline(task, control, signal);
   } finally {
     inlineMs -= estimatedMs;
+  }
+}
+
+/** @returns false when this host has no threads, and nothing was done yet */
+async function runOnPool(job: PoolJob): Promise<boolean> {
+  try {
+    await sharedPool.run(job);
+    return true;
+  } catch (error) {
+    if (!(error instanceof WorkersUnavailable)) throw error;
+    new JobControl(job.control).reopen();
+    return false;
   }
 }
 

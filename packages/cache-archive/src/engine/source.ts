@@ -10,7 +10,7 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 const MAX_GROWN_BYTES = 64 * 1024 * 1024;
 
 /** Opens an entry for as long as `use` takes. */
-export function withEntry<T>(root: string, entry: ArchiveEntry, use: (descriptor: number) => T): T {
+function withEntry<T>(root: string, entry: ArchiveEntry, use: (descriptor: number) => T): T {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(entryPath(root, entry), OPEN_FLAGS);
@@ -59,7 +59,7 @@ export function readSamples(root: string, entry: ArchiveEntry, count: number, by
 }
 
 /** Fills the target from a place of the file on, and says how far it came. */
-export function readFully(descriptor: number, target: Buffer, position: number): number {
+function readFully(descriptor: number, target: Buffer, position: number): number {
   let done = 0;
   while (done < target.length) {
     const got = readSync(descriptor, target, done, target.length - done, position + done);

@@ -11,7 +11,12 @@ const PIECE_BYTES = 256 * 1024;
  *
  * @param place - undefined when there is nothing to look at
  */
-export function isAlreadyThere(place: string | Buffer | undefined, entry: ArchivedEntry, crc: number, modeMask: number): boolean {
+export function isAlreadyThere(
+  place: string | Buffer | undefined,
+  entry: ArchivedEntry,
+  crc: number,
+  modeMask: number,
+): boolean {
   if (place === undefined) return false;
   const found = lstatSync(place, { throwIfNoEntry: false });
   if (found === undefined || !found.isFile() || found.size !== entry.bytes) return false;

@@ -135,12 +135,16 @@ export class RestoreRunner implements UnitRunner {
   #hasLink(target: string, linkTarget: Buffer, entry: ArchivedEntry): boolean {
     const existing = this.#folders.existing(target);
     const found = existing === undefined ? undefined : lstatSync(existing, { throwIfNoEntry: false });
-    if (existing === undefined || found === undefined || !found.isSymbolicLink() || found.mtimeMs !== entry.mtimeMs) return false;
+    if (existing === undefined || found === undefined || !found.isSymbolicLink() || found.mtimeMs !== entry.mtimeMs)
+      return false;
     return readlinkSync(existing, { encoding: "buffer" }).equals(linkTarget);
   }
 
   #place(range: RestoreUnit): void {
-    const folders = this.#range(range).map((index) => ({ target: this.#table.target(index), entry: this.#table.entry(index) }));
+    const folders = this.#range(range).map((index) => ({
+      target: this.#table.target(index),
+      entry: this.#table.entry(index),
+    }));
     placeTree(this.#job.root, this.#job.staging, folders);
   }
 }

@@ -121,15 +121,13 @@ export class RestoreTable {
     const targetLength = this.#write(target, targetStart);
     const { crc, compressedBytes, offset, method, flags, frame } = facts;
     const kind = KINDS.indexOf(entry.kind === "other" ? "file" : entry.kind);
+    const uid = entry.owner?.uid ?? -1;
+    const gid = entry.owner?.gid ?? -1;
+    const place = [namesEnd, nameLength, targetStart, targetLength];
+    const metadata = [kind, entry.mode, entry.mtimeMs, uid, gid, entry.bytes];
+    const content = [crc, compressedBytes, offset, method, flags, frame];
     // In the order of the columns.
-    this.#rows.set(
-      [
-        ...[namesEnd, nameLength, targetStart, targetLength],
-        ...[kind, entry.mode, entry.mtimeMs, entry.owner?.uid ?? -1, entry.owner?.gid ?? -1, entry.bytes],
-        ...[crc, compressedBytes, offset, method, flags, frame],
-      ],
-      index * COLUMNS,
-    );
+    this.#rows.set(place.concat(metadata, content), index * COLUMNS);
     return targetStart + targetLength;
   }
 

@@ -29,7 +29,8 @@ export function openStaging(root: string): Staging {
   const name = `${prefixOf(real)}${process.pid}-${randomUUID()}`;
   const [beside, inside] = placesFor(real);
   const folder = makeFolder(`${beside}/${name}`, real) ?? makeFolder(`${inside}/${name}`, real);
-  if (folder === undefined) throw Object.assign(new Error(`EACCES: no folder can be made in ${real}`), { code: "EACCES" });
+  if (folder === undefined)
+    throw Object.assign(new Error(`EACCES: no folder can be made in ${real}`), { code: "EACCES" });
   const tree = `${folder}/tree`;
   mkdirSync(toFileSystemPath(tree));
   const umask = 0o777 & ~lstatSync(toFileSystemPath(tree)).mode;
@@ -41,7 +42,7 @@ export function openStaging(root: string): Staging {
  *
  * @param root - without links
  */
-export function cleanUpStaging(root: string): void {
+function cleanUpStaging(root: string): void {
   for (const parent of placesFor(root)) {
     for (const name of namesIn(parent)) {
       if (!name.startsWith(prefixOf(root)) || isAlive(name.slice(prefixOf(root).length))) continue;

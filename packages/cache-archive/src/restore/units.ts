@@ -45,7 +45,10 @@ export class RestoreUnits {
     this.#rows.push(kind, first, count, 0, 0, 0, 0);
   }
 
-  addBlock(entry: number, { block, blocks, packedStart, packedBytes }: Omit<RestoreUnit, "kind" | "first" | "count">): void {
+  addBlock(
+    entry: number,
+    { block, blocks, packedStart, packedBytes }: Omit<RestoreUnit, "kind" | "first" | "count">,
+  ): void {
     this.#rows.push(BLOCK, entry, 1, block, blocks, packedStart, packedBytes);
   }
 

@@ -13,7 +13,12 @@ export interface ModePolicy {
 }
 
 /** Writes a whole file into a place where nothing is. */
-export function writeNewFile(place: string | Buffer, content: Uint8Array, entry: ArchivedEntry, policy: ModePolicy): void {
+export function writeNewFile(
+  place: string | Buffer,
+  content: Uint8Array,
+  entry: ArchivedEntry,
+  policy: ModePolicy,
+): void {
   const mode = entry.mode & policy.mask;
   const isPlain = !needsOwner(entry) && (mode & policy.umask) === 0 && mode <= 0o777;
   // With its own bits only if nothing will change them; else nobody else may read it until then.

@@ -1,11 +1,5 @@
 import type { Transform } from "node:stream";
-import {
-  constants,
-  createInflateRaw,
-  createZstdDecompress,
-  inflateRawSync,
-  zstdDecompressSync,
-} from "node:zlib";
+import { constants, createInflateRaw, createZstdDecompress, inflateRawSync, zstdDecompressSync } from "node:zlib";
 import type { ArchiveFormat, CompressionLevel } from "../types.ts";
 import { METHOD_DEFLATE, METHOD_STORED, METHOD_ZSTD } from "./constants.ts";
 

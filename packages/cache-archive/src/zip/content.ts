@@ -10,7 +10,10 @@ import { readExtra } from "./extra.ts";
 export const WHOLE_ENTRY_BYTES: number = 1024 * 1024;
 
 /** What the central directory says of an entry's content. */
-export type ZipContent = Pick<ZipEntry, "name" | "rawName" | "flags" | "method" | "crc" | "compressedBytes" | "bytes" | "offset">;
+export type ZipContent = Pick<
+  ZipEntry,
+  "name" | "rawName" | "flags" | "method" | "crc" | "compressedBytes" | "bytes" | "offset"
+>;
 
 /**
  * The checked content of an entry that is whole in memory.

@@ -27,7 +27,11 @@ const GATHERED_BYTES = 1024 * 1024;
  * @param start - where the directory begins
  * @returns how many bytes were written
  */
-export function writeDirectory({ entries, units, blocks, headerOf }: DirectorySource, descriptor: number, start: number): number {
+export function writeDirectory(
+  { entries, units, blocks, headerOf }: DirectorySource,
+  descriptor: number,
+  start: number,
+): number {
   const firstBlocks = findFirstBlocks(units);
   let gathered: Buffer[] = [];
   let waiting = 0;
@@ -48,7 +52,10 @@ export function writeDirectory({ entries, units, blocks, headerOf }: DirectorySo
     const packed = entries.packed(index);
     const header = headerOf(entry, packed.form);
     const firstUnit = header.method === METHOD_DEFLATE ? firstBlocks.get(index) : undefined;
-    const indexed = firstUnit === undefined ? header : { ...header, extra: Buffer.concat([header.extra, blockIndex(entry, firstUnit, blocks)]) };
+    const indexed =
+      firstUnit === undefined
+        ? header
+        : { ...header, extra: Buffer.concat([header.extra, blockIndex(entry, firstUnit, blocks)]) };
     push(centralHeader(indexed, packed, entries.offset(index)));
   }
   const directoryBytes = end + waiting - start;

@@ -62,7 +62,10 @@ export function isHopeless(pieces: readonly Buffer[]): boolean {
 }
 
 /** A window and tables that fit the data: filling larger ones with zeros takes longer than compressing a small file. */
-function deflateOptions(level: number, length: number): { level: number; chunkSize: number; windowBits: number; memLevel: number } {
+function deflateOptions(
+  level: number,
+  length: number,
+): { level: number; chunkSize: number; windowBits: number; memLevel: number } {
   // One chunk that surely fits spares zlib from gathering many.
   const chunkSize = length + (length >> 10) + 64;
   if (length > 16384) return { level, chunkSize, windowBits: 15, memLevel: 8 };

@@ -38,8 +38,8 @@ export interface PackZipTask {
 }
 
 /** How an entry's header looks, kept in the table until the directory is written. */
-export const FORM_STORED = 0;
-export const FORM_PACKED = 1;
+const FORM_STORED = 0;
+const FORM_PACKED = 1;
 
 const UNDECIDED = 0;
 const DECIDING = 1;
@@ -80,7 +80,8 @@ export class ZipPacker implements UnitRunner {
     const range = this.#units.at(unit);
     if (range.count === 0) return this.#end(unit);
     if (range.block >= 0) return this.#packBlock(unit, range);
-    if (range.count === 1 && this.#entries.entry(range.first).bytes > WHOLE_FILE_BYTES) return this.#stream(unit, range.first);
+    if (range.count === 1 && this.#entries.entry(range.first).bytes > WHOLE_FILE_BYTES)
+      return this.#stream(unit, range.first);
     return this.#packShort(unit, range);
   }
 
@@ -208,7 +209,12 @@ export class ZipPacker implements UnitRunner {
     this.#output.settle();
     if (!this.#control.waitForTurnOf(unit)) return;
     const bytes = writeDirectory(
-      { entries: this.#entries, units: this.#units, blocks: this.#blocks, headerOf: (entry, form) => this.#header(entry, form) },
+      {
+        entries: this.#entries,
+        units: this.#units,
+        blocks: this.#blocks,
+        headerOf: (entry, form) => this.#header(entry, form),
+      },
       this.#task.descriptor,
       this.#control.length,
     );

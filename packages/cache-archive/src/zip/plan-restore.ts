@@ -16,7 +16,9 @@ import { STORED_BLOCK_BYTES } from "./unpacker.ts";
 
 /** Everything about the restore of an archive that does not depend on where to. */
 export interface RestoreSchedule {
-  readonly shared: Pick<SharedRestoreJob, "table" | "order" | "units" | "counters"> & { readonly blocks: SharedArrayBuffer };
+  readonly shared: Pick<SharedRestoreJob, "table" | "order" | "units" | "counters"> & {
+    readonly blocks: SharedArrayBuffer;
+  };
   readonly control: SharedControl;
   /** Of the archive, with those that are not restored. */
   readonly entries: number;

@@ -98,7 +98,9 @@ export class ZipUnpacker implements ContentUnpacker {
       throw new CacheArchiveError({ code: "malformed", message, entryName });
     }
     const start = content.offset;
-    return Buffer.from(unpackWhole(this.#packed(content, this.#read(start, endOf(content) + LOCAL_EXTRA_SLACK - start), start), content));
+    return Buffer.from(
+      unpackWhole(this.#packed(content, this.#read(start, endOf(content) + LOCAL_EXTRA_SLACK - start), start), content),
+    );
   }
 
   #restoreBlock(unit: number, { first: index, block, blocks, packedStart, packedBytes }: RestoreUnit): void {
@@ -202,7 +204,12 @@ export class ZipUnpacker implements ContentUnpacker {
 
   #content(index: number): ZipContent {
     const { table } = this.#context;
-    return { ...table.facts(index), rawName: table.rawName(index), name: table.entry(index).name, bytes: table.bytes(index) };
+    return {
+      ...table.facts(index),
+      rawName: table.rawName(index),
+      name: table.entry(index).name,
+      bytes: table.bytes(index),
+    };
   }
 }
 
