@@ -32,7 +32,8 @@ export async function startTarget({ tls, answer = ok }: TargetOptions = {}): Pro
     requests.push(`${request.method} ${request.url} ${request.headers.host}`);
     answer(request, response);
   };
-  const server: Server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
+  const server: Server =
+    tls === undefined ? createServer(listener) : createTlsServer({ key: tls.key, cert: tls.cert }, listener);
   const sockets = new Set<Socket>();
   let connections = 0;
   server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
