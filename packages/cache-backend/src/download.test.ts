@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -110,6 +111,40 @@ describe("downloadToFile", () => {
     expect(server.requests).toHaveLength(3);
     expect(await readFile(path, "utf8")).toBe("old");
     expect(await readdir(directory)).toEqual(["cache.zip"]);
+  });
+
+  it.each([
+    { how: "in one", parts: {} },
+    { how: "in parts", parts: { concurrency: 4, chunkBytes: 1000 } },
+  ])("verifies the digest that was stored with the object, fetched $how", async ({ parts }) => {
+    const content = counted(10_500);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    server.objects.set("k", { content, modifiedAtMs, metadata: { sha256 } });
+    expect(await download(parts)).toMatchObject({ outcome: "downloaded" });
+    expect(Buffer.compare(await readFile(path), content)).toBe(0);
+
+    await writeFile(path, "old");
+    server.objects.set("k", { content: counted(10_500).fill(7, 9000, 9001), modifiedAtMs, metadata: { sha256 } });
+    await expect(download(parts)).rejects.toMatchObject({ code: "digest-mismatch", retryable: true });
+    expect(sleeps).toEqual([1000, 1000]);
+    expect(await readFile(path, "utf8")).toBe("old");
+    expect(await readdir(directory)).toEqual(["cache.zip"]);
+  });
+
+  it("starts over when the digest is wrong, and takes what is right then", async () => {
+    const content = counted(10_500);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    server.objects.set("k", { content, modifiedAtMs, metadata: { sha256 } });
+    let answers = 0;
+    intercept = (_request, response) => {
+      answers += 1;
+      if (answers > 1) return false;
+      const headers = { "content-length": "10500", "x-test-meta-sha256": sha256 };
+      response.writeHead(200, headers).end(counted(10_500).fill(7, 0, 1));
+      return true;
+    };
+    expect(await download()).toMatchObject({ outcome: "downloaded" });
+    expect(Buffer.compare(await readFile(path), content)).toBe(0);
   });
 
   it("takes the failure of a body that knows nothing of stores for the transport's", async () => {

@@ -32,11 +32,18 @@ export type DownloadResult =
   | { readonly outcome: "downloaded"; readonly facts: ObjectFacts };
 
 /**
+ * Name of the metadata that holds the SHA-256 of an object's content, in hexadecimal digits. Who stores it gets it verified by
+ * {@link downloadToFile}.
+ */
+export const CONTENT_DIGEST = "sha256";
+
+/**
  * Downloads an object into a file of mode 0600, whose modification time becomes the object's. The file appears, or replaces
  * the one that was there, only when it is complete; on any failure nothing of it stays.
  *
  * From a store that can read parts, a further try goes on where the one before ended, and parts are checked to be of one
- * version of the object; when it was replaced meanwhile, everything starts over, which counts as a try.
+ * version of the object; when it was replaced meanwhile, everything starts over, which counts as a try. Content whose digest is not
+ * the stored one never appears; it starts over, too.
  *
  * @param path - absolute; its directory exists
  * @throws {CacheStoreError} of the last try; system errors of the file as they come, without a further try
@@ -62,7 +69,7 @@ export async function downloadToFile(
     onProgress,
   };
   try {
-    const result = await retryTransfer(what, (signal) => downloadOnce(transfer, signal), options);
+    const result = await retryTransfer(what, (signal) => downloadVerified(transfer, signal), options);
     if (result.outcome === "downloaded") await partial.commit(result.facts.modifiedAtMs, options.signal);
     return result;
   } finally {
@@ -82,11 +89,30 @@ interface Transfer {
   readonly onProgress: (progress: TransferProgress) => void;
 }
 
+async function downloadVerified(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
+  const result = await downloadOnce(transfer, signal);
+  if (result.outcome !== "downloaded") return result;
+  const digest = await transfer.partial.digest(signal);
+  const expected = result.facts.metadata[CONTENT_DIGEST];
+  if (digest === undefined || digest === expected) return result;
+  transfer.partial.forget();
+  throw failure(
+    transfer,
+    "digest-mismatch",
+    `its content has the SHA-256 ${digest}, and ${expected} was stored with it`,
+  );
+}
+
 async function downloadOnce(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
   const { store, partial } = transfer;
   if (partial.facts !== undefined && canReadRanges(store)) return fetchMissing(transfer, store, partial.facts, signal);
   partial.forget();
   return (await inParts(transfer, signal)) ?? inOne(transfer, signal);
+}
+
+/** Others may use that name for something else. */
+function hasDigest({ metadata }: ObjectFacts): boolean {
+  return /^[0-9a-f]{64}$/.test(metadata[CONTENT_DIGEST] ?? "");
 }
 
 function isUpToDate({ newerThanMs, unlessVersion }: Transfer, facts: ObjectFacts): boolean {
@@ -102,7 +128,7 @@ async function inOne(transfer: Transfer, signal: AbortSignal): Promise<DownloadR
     await discard(body);
     return { outcome: "up-to-date", facts };
   }
-  await partial.begin(facts, [{ start: 0, end: facts.bytes }], body);
+  await partial.begin(facts, [{ start: 0, end: facts.bytes }], { hashes: hasDigest(facts), body });
   for (const piece of partial.missing) await copy(body, piece, transfer, signal);
   return { outcome: "downloaded", facts };
 }
@@ -118,7 +144,7 @@ async function inParts(transfer: Transfer, signal: AbortSignal): Promise<Downloa
   if (probe.bytes <= chunkBytes) return undefined;
   const starts = Array.from({ length: Math.ceil(probe.bytes / chunkBytes) }, (_, index) => index * chunkBytes);
   const pieces = starts.map((start) => ({ start, end: Math.min(start + chunkBytes, probe.bytes) }));
-  await partial.begin(probe, pieces);
+  await partial.begin(probe, pieces, { hashes: hasDigest(probe) });
   return fetchMissing(transfer, store, probe, signal);
 }
 
@@ -235,7 +261,7 @@ async function discard(body: ReadableStream<Uint8Array>): Promise<void> {
 
 function failure(
   transfer: Transfer,
-  code: "object-changed" | "truncated" | "unavailable",
+  code: "digest-mismatch" | "object-changed" | "truncated" | "unavailable",
   reason: string,
   cause?: unknown,
 ): CacheStoreError {

@@ -10,6 +10,8 @@ export type CacheStoreErrorCode =
   | "length-mismatch"
   /** The body that was got ends early. */
   | "truncated"
+  /** The content that was got is not what its stored digest says. */
+  | "digest-mismatch"
   /** The object was replaced while its parts were read. */
   | "object-changed"
   /** The service answers a request for a part with the whole object. */
@@ -36,7 +38,7 @@ export interface CacheStoreFailure {
   readonly object: string;
   /** Reason in words; must not hold credentials. */
   readonly reason: string;
-  /** Whether the same call may succeed later. @default true for `truncated`, `object-changed`, `unavailable`, `timeout` */
+  /** Whether the same call may succeed later. @default true for `truncated`, `digest-mismatch`, `object-changed`, `unavailable`, `timeout` */
   readonly retryable?: boolean;
   /** HTTP status that the service answered with. */
   readonly status?: number | undefined;
@@ -77,4 +79,10 @@ export class CacheStoreError extends Error {
   }
 }
 
-const transient: ReadonlySet<CacheStoreErrorCode> = new Set(["truncated", "object-changed", "unavailable", "timeout"]);
+const transient: ReadonlySet<CacheStoreErrorCode> = new Set([
+  "truncated",
+  "digest-mismatch",
+  "object-changed",
+  "unavailable",
+  "timeout",
+]);

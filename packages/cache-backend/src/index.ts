@@ -1,7 +1,7 @@
 export { canDelete, canList, canPresign, canPresignParts, canPutConditionally, canReadRanges } from "./abilities.ts";
 export { bodyFrom, readChunks, readExactly } from "./bodies.ts";
 export type { BodyFacts } from "./bodies.ts";
-export { downloadToFile } from "./download.ts";
+export { CONTENT_DIGEST, downloadToFile } from "./download.ts";
 export type { DownloadOptions, DownloadResult } from "./download.ts";
 export { CacheStoreError } from "./errors.ts";
 export type { CacheStoreErrorCode, CacheStoreFailure } from "./errors.ts";

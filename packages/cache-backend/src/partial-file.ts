@@ -1,9 +1,12 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import type { ObjectFacts } from "./store.ts";
+
+const REREAD_BYTES = 1024 * 1024;
 
 /** Bytes of the object that were not written yet; `start` moves towards `end`. */
 export interface MissingPiece {
@@ -19,6 +22,8 @@ export class PartialFile {
   #facts: ObjectFacts | undefined;
   #totalBytes = 0;
   #missing: readonly MissingPiece[] = [];
+  #hash: Hash | undefined;
+  #hashedBytes = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -42,10 +47,17 @@ export class PartialFile {
     return this.#totalBytes;
   }
 
-  /** Starts with an object. When the file cannot be made, the body that is about to be read is released. */
-  async begin(facts: ObjectFacts, missing: readonly MissingPiece[], body?: ReadableStream<Uint8Array>): Promise<void> {
+  /**
+   * Starts with an object, and with a digest of it where `hashes` says so. When the file cannot be made, the body that is about to be read is
+   * released.
+   */
+  async begin(
+    facts: ObjectFacts,
+    missing: readonly MissingPiece[],
+    { hashes, body }: { readonly hashes: boolean; readonly body?: ReadableStream<Uint8Array> },
+  ): Promise<void> {
     try {
-      this.#handle ??= await open(this.#temporary, "wx", 0o600);
+      this.#handle ??= await open(this.#temporary, "wx+", 0o600);
       await this.#handle.truncate();
     } catch (error) {
       await body?.cancel().catch(() => {});
@@ -54,16 +66,36 @@ export class PartialFile {
     // Without a version nobody can tell whether the rest belongs to what is here.
     this.#facts = facts.version === "" ? undefined : facts;
     this.#totalBytes = facts.bytes;
+    this.#hash = hashes ? createHash("sha256") : undefined;
+    this.#hashedBytes = 0;
     this.#missing = missing;
   }
 
   async write(chunk: Uint8Array, piece: MissingPiece): Promise<void> {
+    if (piece.start === this.#hashedBytes) this.#addToHash(chunk);
     for (let written = 0; written < chunk.byteLength;) {
       const rest = chunk.byteLength - written;
       const { bytesWritten } = await this.#opened().write(chunk, written, rest, piece.start);
       written += bytesWritten;
       piece.start += bytesWritten;
     }
+  }
+
+  /** SHA-256 of the complete file in hexadecimal digits. What came out of order is read again. */
+  async digest(signal: AbortSignal): Promise<string | undefined> {
+    const rest = Buffer.allocUnsafe(REREAD_BYTES);
+    while (this.#hash !== undefined && this.#hashedBytes < this.#totalBytes) {
+      signal.throwIfAborted();
+      const { bytesRead } = await this.#opened().read(rest, 0, rest.byteLength, this.#hashedBytes);
+      if (bytesRead === 0) break;
+      this.#addToHash(rest.subarray(0, bytesRead));
+    }
+    return this.#hash?.copy().digest("hex");
+  }
+
+  #addToHash(chunk: Uint8Array): void {
+    this.#hash?.update(chunk);
+    this.#hashedBytes += chunk.byteLength;
   }
 
   /** What was written is of no use. */

@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 
-import { downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
-import type { CacheStore, ObjectFacts } from "@fleetfoot/cache-backend";
+import { CacheStoreError, CONTENT_DIGEST, canDelete, downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
+import type { CacheStore, DownloadResult, ObjectFacts } from "@fleetfoot/cache-backend";
 
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
@@ -61,11 +63,10 @@ async function fetchNewer(
   await removeLeftovers(options, localPath);
   const stored = local && (await recallStored(localPath, local));
   const unlessVersion = stored?.objectName === name ? stored.version : undefined;
-  const result = await downloadToFile(store, name, localPath, {
-    ...settings,
-    newerThanMs: local?.mtimeMs,
-    unlessVersion,
-  });
+  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion };
+  const result = await downloadToFile(store, name, localPath, wanted).catch((error: unknown) =>
+    withoutDamaged(options, store, name, error),
+  );
   if (result.outcome === "absent") return { outcome: "absent", bytes: 0 };
   const { outcome, facts } = result;
   if (outcome === "downloaded") {
@@ -73,6 +74,22 @@ async function fetchNewer(
     await writeMetadata(localPath, facts.metadata);
   }
   return { outcome, bytes: outcome === "downloaded" ? facts.bytes : (local?.size ?? facts.bytes) };
+}
+
+/** An archive that is not what was stored is of no use to anybody, so the next job that saves it must not find it there. */
+async function withoutDamaged(
+  options: CacheStageOptions,
+  store: CacheStore,
+  object: string,
+  error: unknown,
+): Promise<DownloadResult> {
+  if (!CacheStoreError.isInstance(error) || error.code !== "digest-mismatch") throw error;
+  options.log.warning(`${error.message}; this counts as a miss`);
+  if (canDelete(store)) {
+    const what = { store: store.kind, operation: "delete", object };
+    await retryTransfer(what, (signal) => store.delete(object, { signal }), uploadSettings(options));
+  }
+  return { outcome: "absent" };
 }
 
 /**
@@ -126,8 +143,8 @@ export async function uploadArchive(
       open: () =>
         Readable.toWeb(file.createReadStream({ start: 0, autoClose: false, highWaterMark: uploadChunkBytes })),
     };
-    const put = (signal: AbortSignal): Promise<ObjectFacts> =>
-      store.put(object, body, { metadata: archive.metadata, signal });
+    const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
+    const put = (signal: AbortSignal): Promise<ObjectFacts> => store.put(object, body, { metadata, signal });
     const what = { store: store.kind, operation: "put", object };
     const { version } = await retryTransfer(what, put, uploadSettings(options));
     await rememberStored(archive.path, { objectName: object, version });
@@ -137,6 +154,20 @@ export async function uploadArchive(
 }
 
 const uploadChunkBytes = 1024 * 1024;
+
+/** Read before the upload, since what is stored with an object is sent ahead of it. */
+async function digestOf(file: FileHandle, bytes: number, signal: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  const chunk = Buffer.allocUnsafe(uploadChunkBytes);
+  for (let position = 0; position < bytes;) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(chunk, 0, chunk.byteLength, position);
+    if (bytesRead === 0) break;
+    hash.update(chunk.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+  return hash.digest("hex");
+}
 
 /** The alternate object counts when it is the only one, or the newer one; when nothing is known, the name itself does. */
 async function newerObject(options: CacheStageOptions, store: CacheStore, remote: RemoteLocation): Promise<string> {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { dirname, join } from "node:path";
@@ -78,13 +79,19 @@ describe("caches in a store", () => {
       "x-test-meta-paths": expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     expect(put?.headers["transfer-encoding"]).toBeUndefined();
-    const metadata = await readFile(join(dirname(bench.archive("gems")), "metadata.json"), "utf8");
+    const metadata: unknown = JSON.parse(await readFile(join(dirname(bench.archive("gems")), "metadata.json"), "utf8"));
+    const sha256 = createHash("sha256")
+      .update(await readFile(bench.archive("gems")))
+      .digest("hex");
+    expect(put?.headers["x-test-meta-sha256"]).toBe(sha256);
 
     await rm(bench.cacheDirectory, { recursive: true });
     await bench.clean();
     await bench.restore(gems);
     expect(await bench.read("vendor/a")).toBe("one");
-    expect(await readFile(join(dirname(bench.archive("gems")), "metadata.json"), "utf8")).toBe(metadata);
+    expect(await readFile(join(dirname(bench.archive("gems")), "metadata.json"), "utf8")).toBe(
+      JSON.stringify({ ...(metadata as object), sha256 }),
+    );
     expect(bench.events.at(-1)).toEqual({ kind: "hit", entry: 0, key: "gems", bytes: size });
   });
 
@@ -193,6 +200,22 @@ describe("caches in a store", () => {
     expect(await bench.read("vendor/a")).toBe("good");
     expect(bench.events).toMatchObject([{ kind: "hit", key: "old" }]);
     expect(bench.warnings()).toHaveLength(1);
+  });
+
+  it("count as missed when they are not what was stored, are removed, and the next key is tried", async () => {
+    await saveElsewhere({ ...gems, key: "old" }, { "vendor/a": "old" });
+    await saveElsewhere(gems, { "vendor/a": "new" });
+    const stored = server.objects.get(`${base}/gems`);
+    if (stored === undefined) throw new Error("nothing was stored");
+    expect(stored.metadata["sha256"]).toMatch(/^[0-9a-f]{64}$/);
+    const damaged = Uint8Array.from(stored.content, (byte, index) => (index === 40 ? byte ^ 1 : byte));
+    server.objects.set(`${base}/gems`, { ...stored, content: damaged });
+    await bench.restore({ ...gems, fallback_keys: ["old"] });
+    expect(bench.events).toMatchObject([{ kind: "hit", key: "old" }]);
+    expect(await bench.read("vendor/a")).toBe("old");
+    expect(bench.warnings()).toEqual([expect.stringMatching(/SHA-256.*; this counts as a miss/)]);
+    expect(server.objects.has(`${base}/gems`)).toBe(false);
+    expect(await readdir(bench.cacheDirectory)).toEqual(["old"]);
   });
 
   it("CA H14: are missed when the store has none, whatever lies on this host", async () => {
