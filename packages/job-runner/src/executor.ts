@@ -1,5 +1,7 @@
 import type { Writable } from "node:stream";
 
+import type { JobPayload } from "@fleetfoot/coordinator-client";
+
 /**
  * Runs the scripts of jobs somewhere: on this host, in containers, on another machine.
  *
@@ -21,12 +23,24 @@ export interface Executor {
 export interface PrepareRequest {
   readonly jobId: number;
   readonly projectId: number;
+  /** The job as the coordinator sent it: image, services, credentials. */
+  readonly payload: JobPayload;
+  /** The smallest number from 0 that no other running job of this runner and project has. */
+  readonly concurrentProjectId: number;
+  /** Whether the working copy is wanted again by the next job of this project and number. */
+  readonly keepsWorkingCopy: boolean;
   /** Where the project lies, as far as the runner decides it. */
   readonly directories: JobDirectories;
   /** All variables of the job, expanded, in the order in which they are exported; file variables hold their path. */
   readonly variables: ReadonlyMap<string, string>;
+  /** A variable's own value; that of a file variable is the content of its file. */
+  readonly lookupContent: (name: string) => string | undefined;
+  /** Names of the variables that may be shown to what runs beside the job, such as its services. */
+  readonly publicVariables: ReadonlySet<string>;
   /** Writes one plain line, in the runner's own form, into the job's log. */
   readonly log: (text: string) => void;
+  /** Writes one line that begins with "WARNING: ". */
+  readonly warn: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -83,10 +97,27 @@ export interface ScriptExit {
 export interface Workspace {
   /** Where the runner's own stages find the job's files, on this host. */
   readonly directories: JobDirectories;
+  /**
+   * Whether scripts run apart from this host, with paths of their own. What a job says or writes must then reach no program of
+   * this host: git gets the job's variables by an allow-list, and `collect` never brings a repository.
+   *
+   * @default false
+   */
+  readonly isolated?: boolean;
   /** Makes what the stages wrote visible to the scripts. */
   publish(options: { readonly signal: AbortSignal }): Promise<void>;
   /** Makes what the scripts wrote visible to the stages. */
-  collect(options: { readonly signal: AbortSignal }): Promise<void>;
+  collect(options: CollectOptions): Promise<void>;
+}
+
+export interface CollectOptions {
+  /**
+   * Files and directories that the stages will look at, relative to the project. The file behind `GITLAB_ENV` always is.
+   *
+   * @default everything
+   */
+  readonly paths?: readonly string[];
+  readonly signal: AbortSignal;
 }
 
 /** Fields by which an error of any package says what to report. */

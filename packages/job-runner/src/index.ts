@@ -12,6 +12,7 @@ export {
 } from "./errors.ts";
 export type {
   ClassifiedFailure,
+  CollectOptions,
   Environment,
   Executor,
   JobDirectories,

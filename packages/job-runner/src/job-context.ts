@@ -18,6 +18,7 @@ export interface JobContext {
   readonly executor: Executor;
   readonly cacheStore: RemoteCache | undefined;
   readonly plan: JobPlan;
+  readonly concurrentProjectId: number;
   readonly trace: JobTrace;
   readonly log: RunnerLog;
   readonly signals: JobSignals;

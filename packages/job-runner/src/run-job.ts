@@ -140,6 +140,7 @@ function contextOf(
     executor,
     cacheStore,
     plan,
+    concurrentProjectId: options.concurrentProjectId,
     trace,
     log: createRunnerLog({
       stream: trace.openStream({ source: "runner", channel: "stdout" }),

@@ -104,6 +104,8 @@ function sourceOf(name: string): string {
 async function layOutCommon(root: string): Promise<void> {
   for (const folder of ["etc", "root", "tmp"]) await mkdir(join(root, folder), { recursive: true });
   await writeFile(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n");
+  // Without it the C library asks a name server first, and never looks into the hosts file.
+  await writeFile(join(root, "etc/nsswitch.conf"), "hosts: files dns\n");
   await writeFile(join(root, "etc/group"), "root:x:0:\nnogroup:x:65534:\n");
 }
 

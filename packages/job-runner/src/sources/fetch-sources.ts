@@ -2,11 +2,13 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { PreparedJob } from "../job-context.ts";
+import { toHostPath } from "../stages/host-paths.ts";
 import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
 import { parseBoolean } from "../variables/settings.ts";
 import { forgetFetch, isFetched, rememberFetch } from "./fetched-before.ts";
 import { KeptTrees } from "../cache/index.ts";
 import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
+import { gitEnvironment, withoutProgramFlags } from "./git-environment.ts";
 import { openGit } from "./git.ts";
 import type { Git } from "./git.ts";
 import { hasLargeFileSupport } from "./large-files.ts";
@@ -109,15 +111,19 @@ async function clearOldTraces(job: PreparedJob, project: string): Promise<void> 
 
 async function writeSideConfig(job: PreparedJob, access: RepositoryAccess, temporary: string): Promise<string> {
   const { lookup } = job.variables;
+  const hostPath = (name: string): string | undefined => {
+    const path = lookup(name);
+    return path === undefined ? undefined : toHostPath(job, path);
+  };
   const path = join(temporary, SIDE_CONFIG);
   const text = sideConfig({
     access,
     correlationId: lookup("CI_JOB_ID") ?? String(job.payload.id),
     credentialHelper: job.plan.flags.FF_GIT_URLS_WITHOUT_TOKENS,
     tls: {
-      authority: lookup("CI_SERVER_TLS_CA_FILE"),
-      certificate: lookup("CI_SERVER_TLS_CERT_FILE"),
-      key: lookup("CI_SERVER_TLS_KEY_FILE"),
+      authority: hostPath("CI_SERVER_TLS_CA_FILE"),
+      certificate: hostPath("CI_SERVER_TLS_CERT_FILE"),
+      key: hostPath("CI_SERVER_TLS_KEY_FILE"),
     },
     instance: /^https?:\/\/[^/]+/.exec(job.runner.url)?.[0],
   });
@@ -128,14 +134,7 @@ async function writeSideConfig(job: PreparedJob, access: RepositoryAccess, tempo
 function openJobGit(job: PreparedJob, project: string, signal: AbortSignal): Git {
   return openGit({
     directory: project,
-    environment: {
-      ...job.hostEnvironment,
-      ...Object.fromEntries(job.variables.exported),
-      GIT_TERMINAL_PROMPT: "0",
-      GCM_INTERACTIVE: "Never",
-      // Fetching large files one by one during the checkout is slow; all of them are pulled after it.
-      GIT_LFS_SKIP_SMUDGE: "1",
-    },
+    environment: gitEnvironment(job),
     stdout: job.trace.openStream({ source: "job", channel: "stdout" }),
     stderr: job.trace.openStream({ source: "job", channel: "stderr" }),
     log: job.log,
@@ -199,8 +198,12 @@ async function fetch(job: PreparedJob, git: Git, project: string, before: Workin
     ...refspecs,
     ...(depth > 0 ? ["--depth", String(depth)] : []),
     ...(depth === 0 && (await exists(join(project, ".git", "shallow"))) ? ["--unshallow"] : []),
-    ...(extra === undefined || extra === "" ? ["--prune", "--quiet"] : words(extra)),
+    ...(extra === undefined || extra === "" ? ["--prune", "--quiet"] : fetchFlags(job, extra)),
   ]);
+}
+
+function fetchFlags({ environment }: PreparedJob, flags: string): string[] {
+  return environment.workspace.isolated === true ? withoutProgramFlags(words(flags)) : words(flags);
 }
 
 async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, before: WorkingCopy): Promise<void> {

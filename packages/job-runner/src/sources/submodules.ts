@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 import { GitFailedError, JobConfigurationError } from "../errors.ts";
 import type { JobLog } from "../job-log.ts";
+import { quote } from "../script/quote.ts";
 import type { Git } from "./git.ts";
 import { exists, repositories } from "./working-copy.ts";
 
@@ -80,7 +81,7 @@ export async function updateSubmodules(options: SubmodulesOptions): Promise<void
     submodule(
       "foreach",
       ...recursive,
-      `${options.skipClean ? ":" : `git clean ${options.cleanFlags.join(" ")}`} && git reset --hard`,
+      `${options.skipClean ? ":" : `git clean ${options.cleanFlags.map(quote).join(" ")}`} && git reset --hard`,
     );
   const reused = await exists(join(project, ".git", "modules"));
 

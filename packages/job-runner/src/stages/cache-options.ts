@@ -2,13 +2,14 @@ import { KeptTrees } from "../cache/index.ts";
 import type { CacheStageOptions } from "../cache/index.ts";
 import type { PreparedJob } from "../job-context.ts";
 import { goArchitecture, goPlatform } from "../variables/collect-variables.ts";
+import { withHostPaths } from "./host-paths.ts";
 import { stageEnvironment } from "./stage-environment.ts";
 
 /** What the cache stages need to know of a job. */
 export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions> {
   const { payload, plan, variables, environment, cacheStore } = job;
   return {
-    entries: payload.cache,
+    entries: withHostPaths(job, payload.cache),
     job: { name: payload.job_info.name, ref: payload.git_info.ref, projectId: payload.job_info.project_id },
     lookup: variables.lookup,
     lookupContent: variables.lookupContent,

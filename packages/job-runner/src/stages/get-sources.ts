@@ -57,7 +57,7 @@ async function runHooks(
   const { project } = job.plan.directories;
   // Before the sources there may be no project to run in.
   await runCommands(job, { commands, signal, directory: before ? dirname(project) : project });
-  await job.environment.workspace.collect({ signal });
+  await job.environment.workspace.collect({ paths: [], signal });
 }
 
 function clearBeforeRetry(job: PreparedJob): Promise<void> {

@@ -32,9 +32,15 @@ function request(job: JobContext, signal: AbortSignal): Parameters<JobContext["e
   return {
     jobId: job.payload.id,
     projectId: job.payload.job_info.project_id,
+    payload: job.payload,
+    concurrentProjectId: job.concurrentProjectId,
+    keepsWorkingCopy: job.plan.strategy === "fetch",
     directories: job.plan.directories,
     variables: job.plan.variables.exported,
+    lookupContent: job.plan.variables.lookupContent,
+    publicVariables: job.plan.variables.publicNames,
     log: (text) => job.log.plain(text),
+    warn: (text) => job.log.warning(text),
     signal,
   };
 }

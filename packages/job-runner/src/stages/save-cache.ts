@@ -1,6 +1,7 @@
 import { hasCacheToSave, saveCaches } from "../cache/index.ts";
 import type { PreparedJob } from "../job-context.ts";
 import { cacheOptions } from "./cache-options.ts";
+import { collectFiles } from "./collect-files.ts";
 import { inStage } from "./stage.ts";
 
 /** Saves the caches that fit the outcome. */
@@ -10,7 +11,7 @@ export async function saveCache(job: PreparedJob, succeeded: boolean): Promise<v
     ? { id: "archive_cache", heading: "Saving cache for successful job" }
     : { id: "archive_cache_on_failure", heading: "Saving cache for failed job" };
   await inStage(job, stage, async () => {
-    await job.environment.workspace.collect({ signal: job.signals.job });
+    await collectFiles(job, job.payload.cache);
     await saveCaches({ ...(await cacheOptions(job)), succeeded });
   });
 }

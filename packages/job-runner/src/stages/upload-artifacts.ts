@@ -1,5 +1,7 @@
 import { hasArtifactsToUpload, uploadArtifacts as upload } from "../artifacts/index.ts";
 import type { PreparedJob } from "../job-context.ts";
+import { collectFiles } from "./collect-files.ts";
+import { withHostPaths } from "./host-paths.ts";
 import { inStage } from "./stage.ts";
 import { stageEnvironment } from "./stage-environment.ts";
 
@@ -12,10 +14,10 @@ export async function uploadArtifacts(job: PreparedJob, succeeded: boolean): Pro
     : { id: "upload_artifacts_on_failure", heading: "Uploading artifacts for failed job" };
   const signal = job.signals.job;
   await inStage(job, stage, async () => {
-    await job.environment.workspace.collect({ signal });
+    await collectFiles(job, artifacts);
     const { project, temporary } = job.environment.workspace.directories;
     await upload({
-      artifacts,
+      artifacts: withHostPaths(job, artifacts),
       succeeded,
       projectDirectory: project,
       temporaryDirectory: temporary,

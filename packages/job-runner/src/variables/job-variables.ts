@@ -11,6 +11,8 @@ export interface JobVariables {
   readonly exported: ReadonlyMap<string, string>;
   /** Contents of the files to write, by variable. */
   readonly files: ReadonlyMap<string, string>;
+  /** Names of the variables that may be shown outside of the job. */
+  readonly publicNames: ReadonlySet<string>;
   /** Values that the log must not show. */
   readonly maskedValues: readonly string[];
 }
@@ -52,6 +54,7 @@ export function prepareJobVariables(
     lookupContent: (name) => contents.get(name),
     exported,
     files,
+    publicNames: new Set([...last.values()].flatMap(({ key, public: shown }) => (shown === true ? [key] : []))),
     // An overridden definition is still a secret: another variable may have taken its value.
     maskedValues: [...new Set(variables.flatMap(hiddenForms))],
   };

@@ -1,0 +1,64 @@
+import type Dockerode from "dockerode";
+
+import type { Engine } from "../engine/engine.ts";
+import { isMissing } from "../engine/engine.ts";
+import { labelName } from "./names.ts";
+
+export interface CreateOptions {
+  readonly engine: Engine;
+  readonly name: string;
+  readonly platform: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly type: "build" | "cache-init" | "service";
+  readonly configuration: Dockerode.ContainerCreateOptions;
+}
+
+/** Creates a container; one of the same name, which an earlier try has left, is removed first. @returns its id */
+export async function createContainer(options: CreateOptions): Promise<string> {
+  const { engine, name, platform, labels, type, configuration } = options;
+  const order: Dockerode.ContainerCreateOptions = {
+    ...configuration,
+    name,
+    Labels: { ...configuration.Labels, ...labels, [labelName("type")]: type },
+    ...(platform === undefined ? {} : { platform }),
+  };
+  const create = (): Promise<string> =>
+    engine.call(`create the container ${name}`, async (docker) => (await docker.createContainer(order)).id);
+  try {
+    return await create();
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    await removeContainer(engine, name, true);
+    return await create();
+  }
+}
+
+/** Removes a container however it is; one that is gone already is fine. */
+export async function removeContainer(engine: Engine, id: string, withVolumes: boolean): Promise<void> {
+  try {
+    await engine.call("remove a container", (docker) =>
+      docker.getContainer(id).remove({ force: true, v: withVolumes }),
+    );
+  } catch (error) {
+    if (isMissing(error)) return;
+    if (!isConflict(error)) throw error;
+    // Somebody else is removing it at this moment; its name is taken until that is done.
+    await waitUntilRemoved(engine, id);
+  }
+}
+
+async function waitUntilRemoved(engine: Engine, id: string): Promise<void> {
+  try {
+    await engine.call("wait for a container to go", (docker) =>
+      docker.getContainer(id).wait({ condition: "removed", abortSignal: AbortSignal.timeout(REMOVAL_LIMIT_MS) }),
+    );
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+const REMOVAL_LIMIT_MS = 60_000;
+
+function isConflict(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "status" in error && error.status === 409;
+}

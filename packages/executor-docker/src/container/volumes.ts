@@ -1,0 +1,118 @@
+import { posix } from "node:path";
+
+import { expandReferences } from "@fleetfoot/cache-key";
+
+import { DockerConfigurationError } from "../errors.ts";
+import type { DockerSettings } from "../types.ts";
+import { volumeSuffix } from "./names.ts";
+import type { JobNames } from "./names.ts";
+
+/** A volume that has to be there before the containers of a job. */
+interface NamedVolume {
+  readonly name: string;
+  /** Path in the containers. */
+  readonly destination: string;
+  /** Whether later jobs find it again. */
+  readonly reusable: boolean;
+}
+
+/** What is mounted into the containers of a job. */
+export interface JobVolumes {
+  /** As the engine takes them: `source:destination[:options]`. */
+  readonly binds: readonly string[];
+  /** Volumes to create. */
+  readonly named: readonly NamedVolume[];
+  /** Whether the configuration itself says what lies at the builds directory. */
+  readonly coversBuilds: boolean;
+}
+
+export interface VolumeFacts {
+  readonly settings: DockerSettings;
+  readonly names: JobNames;
+  readonly project: string;
+  readonly builds: string;
+  readonly isProtected: boolean;
+  readonly lookup: (name: string) => string | undefined;
+}
+
+/**
+ * Decides what is mounted into the containers. What protected branches keep, others do not see.
+ *
+ * @throws {DockerConfigurationError} a volume that cannot be meant
+ * @see job-execution 2.5
+ */
+export function planVolumes(facts: VolumeFacts): JobVolumes {
+  const { settings, names, isProtected, builds } = facts;
+  const binds: string[] = [];
+  const named: NamedVolume[] = [];
+  const destinations = new Set<string>();
+  const suffix = isProtected ? "-protected" : "";
+  for (const text of settings.volumes ?? []) {
+    const volume = parseVolume(text, facts);
+    if (destinations.has(volume.destination)) {
+      throw new DockerConfigurationError(`volumes: ${volume.destination} is there twice; remove one of them`);
+    }
+    destinations.add(volume.destination);
+    const options = volume.options === "" ? "" : `:${volume.options}`;
+    const own = volumeSuffix(volume.destination);
+    if (volume.source !== undefined) {
+      binds.push(`${volume.source}:${volume.destination}${options}`);
+    } else if (settings.disableCache === true) {
+      const name = `${names.job}-${own}`;
+      named.push({ name, destination: volume.destination, reusable: false });
+      binds.push(`${name}:${volume.destination}${options}`);
+    } else if (settings.cacheDirectory !== undefined && settings.cacheDirectory !== "") {
+      const hash = own.replace(/^cache-/, "");
+      binds.push(`${settings.cacheDirectory}/${names.kept}/${hash}${suffix}:${volume.destination}${options}`);
+    } else {
+      const name = `${names.kept}-${own}${suffix}`;
+      named.push({ name, destination: volume.destination, reusable: true });
+      binds.push(`${name}:${volume.destination}${options}`);
+    }
+  }
+  return { binds, named, coversBuilds: destinations.has(builds) };
+}
+
+/**
+ * Whether a job belongs to a protected branch: as the coordinator says, and by the keys of its caches.
+ *
+ * @see job-execution 2.5
+ */
+export function isProtectedJob(
+  job: {
+    readonly git_info: { readonly protected?: boolean | null };
+    readonly cache: readonly { readonly key?: string }[];
+  },
+  lookup: (name: string) => string | undefined,
+): boolean {
+  const stated = job.git_info.protected ?? lookup("CI_COMMIT_REF_PROTECTED") === "true";
+  return stated || job.cache.some(({ key = "" }) => key.endsWith("-protected"));
+}
+
+interface Volume {
+  readonly source: string | undefined;
+  readonly destination: string;
+  readonly options: string;
+}
+
+const OPTION = /^(?:ro|rw|O|z|Z|(?:r)?(?:shared|slave|private)|nocopy)$/i;
+
+function parseVolume(text: string, { lookup, project }: VolumeFacts): Volume {
+  const [first = "", ...rest] = text.split(":");
+  const hasOptions = rest.length > 0 && (rest.at(-1) ?? "").split(",").every((option) => OPTION.test(option));
+  const options = hasOptions ? (rest.pop() ?? "") : "";
+  if (rest.length > 1) {
+    throw new DockerConfigurationError(
+      `volumes: ${JSON.stringify(text)} has too many parts; write [source:]destination[:options]`,
+    );
+  }
+  const [second] = rest;
+  const source = second === undefined ? undefined : first;
+  const destination = posix.resolve(project, expandReferences(second ?? first, lookup));
+  if (destination === "/") {
+    throw new DockerConfigurationError(
+      `volumes: ${JSON.stringify(text)} would take the place of the whole file system`,
+    );
+  }
+  return { source, destination, options };
+}

@@ -1,0 +1,97 @@
+import { randomBytes } from "node:crypto";
+
+import { openEngine } from "./engine/engine.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { ExecutorContext } from "./prepare-job.ts";
+import { prepareJob } from "./prepare-job.ts";
+import { sleep as realSleep } from "./sleep.ts";
+import { sweep } from "./sweep.ts";
+import type { DockerEnvironment, DockerExecutor, DockerExecutorOptions, DockerPrepareRequest } from "./types.ts";
+
+/**
+ * Makes an executor that runs the scripts of jobs in containers of one engine. It is connected to when the first job comes.
+ *
+ * @see https://docs.gitlab.com/runner/executors/docker/
+ */
+export function createDockerExecutor(options: DockerExecutorOptions): DockerExecutor {
+  const {
+    stopGraceMs = 5_000,
+    reconnectMs = 120_000,
+    silenceCheckMs = 60_000,
+    sleep = realSleep,
+    now = Date.now,
+    randomHex = (digits) =>
+      randomBytes(Math.ceil(digits / 2))
+        .toString("hex")
+        .slice(0, digits),
+  } = options;
+  const running = new Set<number>();
+  let opening: Promise<Engine> | undefined;
+  let sharing: Promise<boolean> | undefined;
+
+  const engine = async (): Promise<Engine> => {
+    opening ??= openEngine({
+      ...options.engine,
+      ...(options.keepAliveMs === undefined ? {} : { keepAliveMs: options.keepAliveMs }),
+      keyLogFile: options.keyLogFile,
+    });
+    try {
+      return await opening;
+    } catch (error) {
+      // Certificates may be there when the next job comes.
+      opening = undefined;
+      throw error;
+    }
+  };
+  const sharesFiles: ExecutorContext["sharesFiles"] = async (probe) => {
+    sharing ??= probe();
+    try {
+      return await sharing;
+    } catch (error) {
+      sharing = undefined;
+      throw error;
+    }
+  };
+  const prepare = async (request: DockerPrepareRequest): Promise<DockerEnvironment> => {
+    request.signal.throwIfAborted();
+    if (options.keyLogFile !== undefined) {
+      request.warn("The keys of the connections to the Docker engine are written to a file on the runner's host");
+    }
+    running.add(request.jobId);
+    try {
+      const environment = await prepareJob(
+        {
+          engine: await engine(),
+          options: { ...options, stopGraceMs, reconnectMs, silenceCheckMs, sleep, now, randomHex },
+          userId: process.getuid?.(),
+          sharesFiles,
+        },
+        request,
+      );
+      return {
+        ...environment,
+        cleanup: async (cleaning) => {
+          try {
+            await environment.cleanup(cleaning);
+          } finally {
+            running.delete(request.jobId);
+          }
+        },
+      };
+    } catch (error) {
+      running.delete(request.jobId);
+      throw error;
+    }
+  };
+  return {
+    name: "docker",
+    prepare,
+    sweep: async ({ signal }) =>
+      sweep({ engine: await engine(), runner: options.runner, running, hostDirectory: options.hostDirectory, signal }),
+    killAll: () => undefined,
+    close: async () => {
+      const opened = await opening?.catch(() => undefined);
+      opened?.close();
+    },
+  };
+}

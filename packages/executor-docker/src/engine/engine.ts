@@ -1,0 +1,214 @@
+import { chmodSync, createWriteStream } from "node:fs";
+import { request as httpRequest } from "node:http";
+import type { IncomingMessage, RequestOptions } from "node:http";
+import type { Duplex, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+import type Dockerode from "dockerode";
+
+import { EngineResponseError, EngineUnreachableError, messageOf } from "../errors.ts";
+import type { EngineAddress, EngineOptions } from "./address.ts";
+import { parseEngineAddress, readCertificates } from "./address.ts";
+import { EngineAgent } from "./sockets.ts";
+
+export interface OpenEngineOptions extends EngineOptions {
+  /** @default 10_000 */
+  readonly keepAliveMs?: number;
+  /** @default 60_000 */
+  readonly connectTimeoutMs?: number;
+  /** File that gets the keys of every TLS connection, mode 0600. @default none */
+  readonly keyLogFile?: string | undefined;
+}
+
+/** A connection to one engine: short calls through dockerode, and the long ones that it cannot keep alive. */
+export interface Engine {
+  readonly address: EngineAddress;
+  /**
+   * Makes one short call.
+   *
+   * @param what - completes "the Docker engine refused to …"
+   * @throws {EngineResponseError | EngineUnreachableError}
+   */
+  call<Result>(what: string, action: (docker: Dockerode) => Promise<Result>): Promise<Result>;
+  /**
+   * Sends a request and gives its answer as soon as its headers are there.
+   *
+   * @throws {EngineResponseError | EngineUnreachableError}
+   * @throws `signal.reason`
+   */
+  open(request: StreamRequest): Promise<IncomingMessage>;
+  /**
+   * Takes over the connection of a request as a stream in both directions.
+   *
+   * @throws as {@link open}
+   */
+  upgrade(request: Omit<StreamRequest, "body">): Promise<Duplex>;
+  close(): void;
+}
+
+interface StreamRequest {
+  readonly what: string;
+  readonly method: "GET" | "HEAD" | "POST" | "PUT";
+  /** With its query, without an API version. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as a tar archive. */
+  readonly body?: Readable;
+  readonly signal?: AbortSignal;
+}
+
+/** Makes the connections to one engine; none is opened yet. */
+export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
+  const address = parseEngineAddress(options);
+  const certificates = address.tls ? await readCertificates(options.tlsCertificatePath) : undefined;
+  const keyLog = openKeyLog(address.tls ? options.keyLogFile : undefined);
+  const agent = new EngineAgent({
+    address,
+    certificates,
+    keepAliveMs: options.keepAliveMs ?? 10_000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 60_000,
+    onKeyLog: keyLog?.write,
+  });
+  let docker: Promise<Dockerode> | undefined;
+  return {
+    address,
+    call: async (what, action) => {
+      docker ??= loadDockerode(address, agent);
+      try {
+        return await action(await docker);
+      } catch (error) {
+        throw toEngineError(address, what, error);
+      }
+    },
+    open: (request) => openRequest(address, agent, request),
+    upgrade: (request) => upgradeRequest(address, agent, request),
+    close: () => {
+      agent.destroy();
+      keyLog?.end();
+    },
+  };
+}
+
+/** Whether an error is the engine's answer that there is no such thing. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof EngineResponseError && error.status === 404;
+}
+
+/** Loading it takes a fifth of a second, which only those pay who use an engine. */
+async function loadDockerode(address: EngineAddress, agent: EngineAgent): Promise<Dockerode> {
+  const { default: Docker } = await import("dockerode");
+  const place =
+    "socketPath" in address.place
+      ? { socketPath: address.place.socketPath }
+      : { host: address.place.hostName, port: address.place.port };
+  // The agent opens the connections, TLS included. What dockerode would read from the environment must not count.
+  const unset = { timeout: undefined, ca: undefined, cert: undefined, key: undefined, pathPrefix: undefined };
+  return new Docker(Object.assign(unset, place, { protocol: "http", agent }) as Dockerode.DockerOptions);
+}
+
+function openRequest(address: EngineAddress, agent: EngineAgent, order: StreamRequest): Promise<IncomingMessage> {
+  const { body, signal } = order;
+  const request = httpRequest({ ...target(address, agent, order), ...(signal === undefined ? {} : { signal }) });
+  const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    request.once("error", (error) => reject(failureOf(address, order, error)));
+    request.once("response", (response) => {
+      if (isSuccess(response)) resolve(response);
+      else readFailure(response, order).then(reject, reject);
+    });
+  });
+  if (body === undefined) request.end();
+  // An answer that comes before all is sent breaks the sending; the answer says why.
+  else pipeline(body, request).catch((error: unknown) => request.destroy(error instanceof Error ? error : undefined));
+  return answer;
+}
+
+/** Own request instead of dockerode's: that one sends its options as a body, which containers then read as their input. */
+function upgradeRequest(address: EngineAddress, agent: EngineAgent, order: StreamRequest): Promise<Duplex> {
+  const { signal } = order;
+  const settings = target(address, agent, order);
+  const headers = { connection: "Upgrade", upgrade: "tcp", "content-length": "0" };
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ ...settings, headers });
+    const onAbort = (): void => void request.destroy(signal?.reason as Error);
+    const settled = (): void => signal?.removeEventListener("abort", onAbort);
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+    request.once("error", (error) => {
+      settled();
+      reject(failureOf(address, order, error));
+    });
+    request.once("upgrade", (_, socket, head) => {
+      settled();
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket);
+    });
+    request.once("response", (response) => {
+      settled();
+      readFailure(response, order).then(reject, reject);
+    });
+    request.end();
+  });
+}
+
+function target(
+  { place }: EngineAddress,
+  agent: EngineAgent,
+  { method, path, headers, body }: StreamRequest,
+): RequestOptions {
+  const contentType: Record<string, string> = body === undefined ? {} : { "content-type": "application/x-tar" };
+  const host = "socketPath" in place ? { host: "localhost" } : { host: place.hostName, port: place.port };
+  return { ...host, agent, method, path, headers: { ...contentType, ...headers } };
+}
+
+function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
+}
+
+const MOST_ERROR_BYTES = 64 * 1024;
+
+async function readFailure(response: IncomingMessage, { what }: StreamRequest): Promise<Error> {
+  let text = "";
+  try {
+    for await (const piece of response.setEncoding("utf8")) {
+      text += String(piece);
+      if (text.length > MOST_ERROR_BYTES) break;
+    }
+  } catch {
+    // What has come of it says enough.
+  }
+  return new EngineResponseError(what, response.statusCode ?? 0, engineMessage(text));
+}
+
+function engineMessage(text: string): string {
+  try {
+    const { message } = JSON.parse(text) as { readonly message?: unknown };
+    return typeof message === "string" ? message : text.trim();
+  } catch {
+    return text.trim();
+  }
+}
+
+function failureOf(address: EngineAddress, { signal }: StreamRequest, error: unknown): unknown {
+  return signal?.aborted === true ? signal.reason : new EngineUnreachableError(address.text, error);
+}
+
+/** dockerode's errors have a status when the engine answered. */
+function toEngineError(address: EngineAddress, what: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return new EngineUnreachableError(address.text, error);
+  const { statusCode, json } = error as Error & { readonly statusCode?: unknown; readonly json?: unknown };
+  if (error.name === "AbortError") return error;
+  if (typeof statusCode !== "number") return new EngineUnreachableError(address.text, error);
+  const message =
+    typeof json === "object" && json !== null && "message" in json ? String(json.message) : messageOf(error).trim();
+  return new EngineResponseError(what, statusCode, message);
+}
+
+function openKeyLog(path: string | undefined): { write(line: Buffer): void; end(): void } | undefined {
+  if (path === undefined) return undefined;
+  const file = createWriteStream(path, { flags: "a", mode: 0o600 });
+  // A file that was there before keeps its mode otherwise.
+  file.once("open", () => chmodSync(path, 0o600));
+  // A log for debugging is not worth a job.
+  file.on("error", () => undefined);
+  return { write: (line) => void file.write(line), end: () => void file.end() };
+}

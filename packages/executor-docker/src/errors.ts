@@ -1,0 +1,113 @@
+const MARKER = Symbol.for("@fleetfoot/executor-docker/error");
+
+/** Reasons under which a coordinator learns of a failure. @see job-execution 1.5 */
+export type DockerFailureReason =
+  | "image_pull_failure"
+  | "runner_configuration_error"
+  | "runner_external_dependency_failure"
+  | "runner_system_failure";
+
+/** Base of every error of this package. The fields say what a job runner reports. */
+export abstract class DockerExecutorError extends Error {
+  static {
+    Object.defineProperty(this.prototype, MARKER, { value: true });
+  }
+
+  /** Stable name of the cause, for programs. */
+  abstract readonly code: string;
+  /** Reason under which the coordinator learns of it. */
+  abstract readonly failureReason: DockerFailureReason;
+  /** Whether the same step may succeed when it is tried again. */
+  abstract readonly retryable: boolean;
+
+  /** Recognises errors of this package across duplicate installations. */
+  static isInstance(value: unknown): value is DockerExecutorError {
+    return typeof value === "object" && value !== null && MARKER in value;
+  }
+}
+
+/** The engine could not be reached, or the connection to it broke. */
+export class EngineUnreachableError extends DockerExecutorError {
+  override readonly name = "EngineUnreachableError";
+  override readonly code = "engine-unreachable";
+  override readonly failureReason = "runner_system_failure";
+  override readonly retryable = true;
+  /** Address of the engine, as configured. */
+  readonly engine: string;
+
+  constructor(engine: string, cause: unknown) {
+    super(`cannot reach the Docker engine at ${engine}: ${messageOf(cause)}; is it running, and is host correct?`, {
+      cause,
+    });
+    this.engine = engine;
+  }
+}
+
+/** The engine answered, but not with what was asked for. */
+export class EngineResponseError extends DockerExecutorError {
+  override readonly name = "EngineResponseError";
+  override readonly code = "engine-response";
+  override readonly failureReason = "runner_system_failure";
+  override readonly retryable = true;
+  /** HTTP status. */
+  readonly status: number;
+
+  constructor(what: string, status: number, message: string) {
+    super(`the Docker engine refused to ${what}: ${message} (status ${status})`);
+    this.status = status;
+  }
+}
+
+/** The container is gone in the middle of a stage. The stage may be run again in a new one. */
+export class ContainerLostError extends DockerExecutorError {
+  override readonly name = "ContainerLostError";
+  override readonly code = "container-lost";
+  override readonly failureReason = "runner_system_failure";
+  override readonly retryable = false;
+
+  constructor(container: string, options?: ErrorOptions) {
+    super(`the container ${container} was removed while it ran, not by this runner`, options);
+  }
+}
+
+/** The connection to a running container was lost and could not be resumed. */
+export class OutputLostError extends DockerExecutorError {
+  override readonly name = "OutputLostError";
+  override readonly code = "output-lost";
+  override readonly failureReason = "runner_system_failure";
+  override readonly retryable = false;
+
+  constructor(container: string, cause: unknown) {
+    super(`the connection to the container ${container} broke and could not be resumed: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** The job or the runner's configuration asks for what this runner does not allow or have. */
+export class DockerConfigurationError extends DockerExecutorError {
+  override readonly name = "DockerConfigurationError";
+  override readonly code = "docker-configuration";
+  override readonly failureReason = "runner_configuration_error";
+  override readonly retryable = false;
+}
+
+/** An image could not be had. */
+export class ImagePullError extends DockerExecutorError {
+  override readonly name = "ImagePullError";
+  override readonly code = "image-pull";
+  override readonly failureReason: DockerFailureReason;
+  override readonly retryable = false;
+  readonly image: string;
+
+  constructor(image: string, failureReason: DockerFailureReason, reason: string, options?: ErrorOptions) {
+    super(`failed to pull image ${JSON.stringify(image)}: ${reason}`, options);
+    this.image = image;
+    this.failureReason = failureReason;
+  }
+}
+
+/** Text of an unknown thrown value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,40 @@
+import { DockerConfigurationError } from "../errors.ts";
+import type { DockerSettings } from "../types.ts";
+import { matchesAny } from "./patterns.ts";
+
+/**
+ * Refuses an image that the runner's list does not have; what the configuration itself names is always allowed.
+ *
+ * @throws {DockerConfigurationError} after the list was shown
+ * @see job-execution 2.3
+ */
+export function checkAllowed(
+  kind: "image" | "service",
+  image: string,
+  settings: DockerSettings,
+  log: (text: string) => void,
+): void {
+  const patterns = (kind === "image" ? settings.allowedImages : settings.allowedServices) ?? [];
+  const own = kind === "image" ? [settings.image] : (settings.services ?? []).map(({ name }) => name);
+  if (patterns.length === 0 || own.includes(image) || matchesAny(image, patterns)) return;
+  log(`The ${JSON.stringify(image)} ${kind} is not present on list of allowed ${kind}s:`);
+  for (const pattern of patterns) log(`- ${pattern}`);
+  throw new DockerConfigurationError(
+    `disallowed ${kind} ${JSON.stringify(image)}; it fits none of: ${patterns.join(", ")}`,
+  );
+}
+
+/**
+ * The user as whom the job's commands run; undefined: that of the image.
+ *
+ * @param wanted - what the job says
+ * @throws {DockerConfigurationError} the runner does not allow it
+ */
+export function chooseUser(wanted: string | undefined, settings: DockerSettings): string | undefined {
+  const configured = settings.user === "" ? undefined : settings.user;
+  const user = configured ?? wanted;
+  if (user === undefined || user === configured) return user;
+  const allowed = settings.allowedUsers ?? [];
+  if (allowed.length === 0 || allowed.includes(user)) return user;
+  throw new DockerConfigurationError(`the user ${JSON.stringify(user)} is not an allowed user: [${allowed.join(" ")}]`);
+}

@@ -1,0 +1,32 @@
+export { createDockerExecutor } from "./docker-executor.ts";
+export type { EngineOptions } from "./engine/address.ts";
+export {
+  ContainerLostError,
+  DockerConfigurationError,
+  DockerExecutorError,
+  EngineResponseError,
+  EngineUnreachableError,
+  ImagePullError,
+  OutputLostError,
+} from "./errors.ts";
+export type { DockerFailureReason } from "./errors.ts";
+export type {
+  ConfiguredService,
+  DockerDirectories,
+  DockerEnvironment,
+  DockerExecutor,
+  DockerExecutorOptions,
+  DockerExit,
+  DockerImage,
+  DockerJob,
+  DockerPrepareRequest,
+  DockerRunRequest,
+  DockerRunner,
+  DockerSettings,
+  DockerVariable,
+  DockerWorkspace,
+  PullPolicy,
+  Sleep,
+  SweepResult,
+  WorkspaceChoice,
+} from "./types.ts";

@@ -1,0 +1,218 @@
+import type { Duplex } from "node:stream";
+
+import { demultiplex } from "../engine/demultiplex.ts";
+import type { OutputCount, OutputSink } from "../engine/demultiplex.ts";
+import type { Engine } from "../engine/engine.ts";
+import { isMissing } from "../engine/engine.ts";
+import { ContainerLostError, OutputLostError } from "../errors.ts";
+import type { Sleep } from "../types.ts";
+import { settlesWithin } from "./settle.ts";
+import { stopContainer } from "./stop-container.ts";
+import { openWait, waitForExit } from "./wait-for-exit.ts";
+import type { WaitOptions } from "./wait-for-exit.ts";
+
+export interface StageOptions {
+  readonly engine: Engine;
+  readonly containerId: string;
+  readonly containerName: string;
+  /** Text for the standard input of the container's first process. */
+  readonly script: string;
+  readonly sink: OutputSink;
+  /** What the container has delivered in all its runs; grows. */
+  readonly delivered: OutputCount;
+  /** Whether the container sees only its own processes. */
+  readonly ownProcesses: boolean;
+  readonly stopGraceMs: number;
+  readonly reconnectMs: number;
+  /** Silence after which the engine is asked whether the container still runs; 0: never. */
+  readonly silenceCheckMs: number;
+  readonly sleep: Sleep;
+  readonly now: () => number;
+  /** Stops the container; the stage still resolves, with the exit code that came of it. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs a container once, from start to end: attaches, asks for its end, starts it, sends the script, passes on what it prints.
+ *
+ * The end of the container is learnt by a request of its own and never from the end of the output, because a connection that
+ * breaks looks like one that ends. What was printed meanwhile is then read from the container's log, from where it broke.
+ *
+ * @throws {EngineResponseError} the engine could not start the container
+ * @throws {ContainerLostError} somebody removed it
+ * @throws {OutputLostError} the connection broke and the engine stayed away
+ * @throws {unknown} what the sink failed with
+ * @see job-execution 2.7, 2.8
+ */
+export async function runStage(options: StageOptions): Promise<number> {
+  const { engine, containerId, signal, script } = options;
+  signal.throwIfAborted();
+  const over = new AbortController();
+  const waiting: WaitOptions = { ...options, signal: over.signal, current: {} };
+  let socket: Duplex | undefined;
+  try {
+    const [answer, attached] = await Promise.all([openWait(waiting), attach(engine, containerId)]);
+    socket = attached;
+    await engine.call("start a container", (docker) => docker.getContainer(containerId).start());
+    sendScript(engine, socket, script);
+    const exited = waitForExit(answer, waiting);
+    void watchSilence(options, over.signal, (reason) => {
+      attached.destroy(reason);
+      waiting.current.answer?.destroy(reason);
+    });
+    return await supervise(options, socket, exited, over.signal);
+  } finally {
+    socket?.destroy();
+    over.abort(new Error("the stage is over"));
+  }
+}
+
+function attach(engine: Engine, containerId: string): Promise<Duplex> {
+  const path = `/containers/${containerId}/attach?stream=1&stdin=1&stdout=1&stderr=1`;
+  return engine.upgrade({ what: "attach to a container", method: "POST", path });
+}
+
+/**
+ * The script ends its shell by itself. Over a network the stream stays open, because some firewalls forget a half-closed
+ * connection after a minute.
+ */
+function sendScript(engine: Engine, socket: Duplex, script: string): void {
+  // A container that ends without reading is told by its exit code.
+  socket.on("error", () => undefined);
+  if ("socketPath" in engine.address.place) socket.end(script);
+  else socket.write(script);
+}
+
+/** Follows a running container to its end, whatever happens to the connection. */
+async function supervise(
+  options: StageOptions,
+  socket: Duplex,
+  exited: Promise<number>,
+  over: AbortSignal,
+): Promise<number> {
+  const { signal, sleep, delivered } = options;
+  // Looked at below; until then nobody may call a rejection unhandled.
+  exited.catch(() => undefined);
+  const stop = (): void => void stopContainer({ ...options, graceMs: options.stopGraceMs, exited });
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  const output = deliver(options, socket, exited, over);
+  output.catch(() => undefined);
+  try {
+    // Output that nobody takes any longer ends the stage as well.
+    const code = await Promise.race([exited, output.then(() => exited)]);
+    await drained(output, socket, delivered, sleep);
+    return code;
+  } catch (error) {
+    // Whatever runs in it must not go on unwatched.
+    if (!(error instanceof ContainerLostError)) void stopContainer({ ...options, graceMs: 0, exited });
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Passes the output on, from the attached stream first, and from the log when that ends before the container. */
+async function deliver(
+  options: StageOptions,
+  socket: Duplex,
+  exited: Promise<number>,
+  over: AbortSignal,
+): Promise<void> {
+  const { containerName, sink, delivered, reconnectMs, sleep, now } = options;
+  const failed = sinkFailure(sink);
+  try {
+    await demultiplex(socket, sink, delivered);
+    if (await settlesWithin(exited, END_GRACE_MS, sleep)) return;
+  } catch {
+    // Either the sink, which is asked, or the connection, which is replaced.
+    failed.throwIfAborted();
+  }
+  let brokenSince: number | undefined;
+  for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    over.throwIfAborted();
+    const before = delivered.stdout + delivered.stderr;
+    try {
+      await readLog(options, "follow=1&", over);
+      if (await settlesWithin(exited, END_GRACE_MS, sleep)) {
+        // A last line without an end is in the log only now.
+        await readLog(options, "", over);
+        return;
+      }
+    } catch (error) {
+      failed.throwIfAborted();
+      if (isMissing(error)) throw new ContainerLostError(containerName, { cause: error });
+      if (delivered.stdout + delivered.stderr > before) brokenSince = undefined;
+      brokenSince ??= now();
+      if (now() - brokenSince > reconnectMs) throw new OutputLostError(containerName, error);
+    }
+    await sleep(pauseMs, over);
+  }
+}
+
+/** Reads on where the output broke off. */
+async function readLog(
+  { engine, containerId, sink, delivered }: StageOptions,
+  follow: "" | "follow=1&",
+  signal: AbortSignal,
+): Promise<void> {
+  const path = `/containers/${containerId}/logs?${follow}stdout=1&stderr=1`;
+  const log = await engine.open({ what: "read a container's log", method: "GET", path, signal });
+  await demultiplex(log, sink, delivered, { ...delivered });
+}
+
+/** A container's streams end a moment before the container itself does. Whatever takes longer may be a connection that broke. */
+const END_GRACE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+
+function sinkFailure(sink: OutputSink): AbortSignal {
+  const failed = new AbortController();
+  for (const stream of [sink.stdout, sink.stderr]) {
+    stream.once("error", (error) => failed.abort(error));
+  }
+  return failed.signal;
+}
+
+/** Waits for the rest of the output of a container that has ended; a stream that stays silent and open is given up. */
+async function drained(output: Promise<void>, socket: Duplex, delivered: OutputCount, sleep: Sleep): Promise<void> {
+  for (let silentRounds = 0; ;) {
+    const before = delivered.stdout + delivered.stderr;
+    if (await settlesWithin(output, DRAIN_ROUND_MS, sleep)) break;
+    silentRounds = delivered.stdout + delivered.stderr > before ? 0 : silentRounds + 1;
+    // Now the rest comes from the log.
+    if (silentRounds === SILENT_DRAIN_ROUNDS) socket.destroy(new Error("the container has ended, its stream has not"));
+  }
+  await output;
+}
+
+const DRAIN_ROUND_MS = 1_000;
+const SILENT_DRAIN_ROUNDS = 5;
+
+/** Time for the news of the end to come by itself. */
+const SILENCE_GRACE_MS = 2_000;
+
+/** The second line of defence, should the connection be dead in spite of all probes. */
+async function watchSilence(
+  options: StageOptions,
+  over: AbortSignal,
+  breakConnections: (reason: Error) => void,
+): Promise<void> {
+  const { engine, containerId, containerName, silenceCheckMs, delivered, sleep } = options;
+  if (silenceCheckMs <= 0) return;
+  try {
+    for (;;) {
+      const before = delivered.stdout + delivered.stderr;
+      await sleep(silenceCheckMs, over);
+      if (delivered.stdout + delivered.stderr > before) continue;
+      const isRunning = await engine
+        .call("inspect a container", (docker) => docker.getContainer(containerId).inspect())
+        .then(({ State: state }) => state.Running)
+        .catch((error: unknown) => !isMissing(error));
+      if (isRunning) continue;
+      await sleep(SILENCE_GRACE_MS, over);
+      breakConnections(new Error(`the container ${containerName} has ended unnoticed`));
+    }
+  } catch {
+    // The stage is over.
+  }
+}

@@ -1,0 +1,88 @@
+import { readdir, rm } from "node:fs/promises";
+import { posix } from "node:path";
+
+import type { Engine } from "../engine/engine.ts";
+import { isMissing } from "../engine/engine.ts";
+import { ensureRealDirectory } from "./safe-path.ts";
+import { packTrees } from "./tar-entries.ts";
+import type { TarOptions } from "./tar-entries.ts";
+import type { ReceiveOrder, Transport } from "./transport.ts";
+import { unpack } from "./unpack.ts";
+
+export interface ArchiveTransportOptions {
+  readonly engine: Engine;
+  /** Why it was chosen. */
+  readonly reason: string;
+  /** Volume at the builds directory; undefined when the configuration has one there. */
+  readonly bind: string | undefined;
+}
+
+/**
+ * Files travel over the connection to the engine that is there anyway; they go through the volumes of the job's container,
+ * whether it runs or not.
+ *
+ * @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/PutContainerArchive
+ */
+export function createArchiveTransport({ engine, reason, bind }: ArchiveTransportOptions): Transport {
+  let containerId = "";
+  const path = (place: string): string => `/containers/${containerId}/archive?path=${encodeURIComponent(place)}`;
+  const put = (archive: TarOptions): Promise<void> => putArchive(engine, containerId, archive);
+  return {
+    description: `Files of the job travel through the engine's archive API: ${reason}`,
+    bind,
+    begin: async ({ id, directories, signal }) => {
+      containerId = id;
+      await put({ trees: [], directories, signal });
+    },
+    moveTo: (id) => {
+      containerId = id;
+    },
+    send: (trees, _, signal) => put({ trees, directories: [], signal }),
+    receive: async (order) => {
+      const { from, root, relative, isWanted, signal } = order;
+      await removeOld(order);
+      const own = posix.basename(from);
+      const place = (name: string): string | undefined => {
+        if (name === own) return relative;
+        const inner = name.slice(own.length + 1);
+        return isWanted(inner) ? posix.join(relative, inner) : undefined;
+      };
+      try {
+        const answer = await engine.open({
+          what: "give files of a container",
+          method: "GET",
+          path: path(from),
+          signal,
+        });
+        await unpack(answer, { root, place, signal });
+      } catch (error) {
+        // Scripts need not have made it.
+        if (!isMissing(error)) throw error;
+      }
+    },
+    end: async () => undefined,
+  };
+}
+
+/** Sends an archive to the root of a container, through its volumes. */
+export async function putArchive(engine: Engine, containerId: string, archive: TarOptions): Promise<void> {
+  const answer = await engine.open({
+    what: "take files for a container",
+    method: "PUT",
+    path: `/containers/${containerId}/archive?path=${encodeURIComponent("/")}`,
+    body: packTrees(archive),
+    signal: archive.signal,
+  });
+  answer.resume();
+}
+
+async function removeOld({ root, relative, isWanted }: ReceiveOrder): Promise<void> {
+  if (relative !== ".") {
+    const parent = await ensureRealDirectory(root, posix.dirname(relative));
+    await rm(posix.join(parent, posix.basename(relative)), { recursive: true, force: true });
+    return;
+  }
+  for (const name of await readdir(await ensureRealDirectory(root, "."))) {
+    if (isWanted(name)) await rm(posix.join(root, name), { recursive: true, force: true });
+  }
+}

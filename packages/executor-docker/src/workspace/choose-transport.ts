@@ -1,0 +1,93 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { createContainer, removeContainer } from "../container/job-container.ts";
+import type { Engine } from "../engine/engine.ts";
+import { DockerConfigurationError, DockerExecutorError, messageOf } from "../errors.ts";
+import type { WorkspaceChoice } from "../types.ts";
+
+export interface ChooseFacts {
+  readonly wanted: WorkspaceChoice;
+  readonly engine: Engine;
+  /** Numeric id of this process's user; undefined where there are none. */
+  readonly userId: number | undefined;
+  readonly hasServices: boolean;
+  /** Whether the configuration has a volume at the builds directory. */
+  readonly coversBuilds: boolean;
+  /** Whether this host and the engine see the same files. @throws {DockerExecutorError} */
+  readonly sharesFiles: () => Promise<boolean>;
+}
+
+export interface Choice {
+  readonly kind: Exclude<WorkspaceChoice, "auto">;
+  readonly reason: string;
+}
+
+/**
+ * Decides how the files of a job travel.
+ *
+ * @throws {DockerConfigurationError} the wanted way does not work with this engine
+ */
+export async function chooseTransport(facts: ChooseFacts): Promise<Choice> {
+  const { wanted, engine, userId, hasServices, coversBuilds, sharesFiles } = facts;
+  if (wanted === "archive") return { kind: "archive", reason: "it is configured so" };
+  if (wanted === "shared-directory") {
+    if (coversBuilds) throw impossible("the configuration has a volume at the builds directory");
+    if (!(await sharesFiles())) throw impossible("the engine does not see the files of this host");
+    return { kind: "shared-directory", reason: "it is configured so" };
+  }
+  const archive = (reason: string): Choice => ({ kind: "archive", reason });
+  if (!("socketPath" in engine.address.place)) return archive("the engine is reached over the network");
+  if (coversBuilds) return archive("the configuration has a volume at the builds directory");
+  if (userId !== 0) return archive("this process is not root, and files of containers often are");
+  if (hasServices) return archive("services run while the runner works on the files");
+  if (!(await sharesFiles())) return archive("the engine does not see the files of this host");
+  return { kind: "shared-directory", reason: "the engine sees the files of this host" };
+}
+
+function impossible(why: string): DockerConfigurationError {
+  return new DockerConfigurationError(`a shared directory cannot be used: ${why}; use auto or archive`);
+}
+
+export interface ProbeOptions {
+  readonly engine: Engine;
+  readonly image: string;
+  readonly directory: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+/** Looks for a file of this host through the engine, in a container that is never started. */
+export async function probeSharedFiles({ engine, image, directory, labels, signal }: ProbeOptions): Promise<boolean> {
+  const name = `fleetfoot-probe-${randomBytes(8).toString("hex")}`;
+  const place = join(directory, name);
+  await mkdir(place, { recursive: true });
+  let id: string | undefined;
+  try {
+    await writeFile(join(place, name), "");
+    const mount = { Type: "bind", Source: place, Target: "/fleetfoot-probe", ReadOnly: true } as const;
+    id = await createContainer({
+      engine,
+      name,
+      platform: undefined,
+      labels,
+      type: "cache-init",
+      configuration: { Image: image, Cmd: ["true"], HostConfig: { Mounts: [mount], NetworkMode: "none" } },
+    });
+    const path = `/containers/${id}/archive?path=${encodeURIComponent(`/fleetfoot-probe/${name}`)}`;
+    const answer = await engine.open({ what: "look for a file", method: "HEAD", path, signal });
+    answer.resume();
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    // The engine says in its own words that there is no such directory or file.
+    if (DockerExecutorError.isInstance(error) && error.code === "engine-response") return false;
+    throw new Error(`cannot find out whether the engine sees the files of this host: ${messageOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    if (id !== undefined) await removeContainer(engine, id, true).catch(() => undefined);
+    await rm(place, { recursive: true, force: true });
+  }
+}
