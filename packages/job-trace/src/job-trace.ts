@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import type { Writable } from "node:stream";
 
 import { BufferFile } from "./buffer-file.ts";
@@ -7,7 +9,13 @@ import { compilePhrases } from "./filters/phrase-masker.ts";
 import { compileTokenPrefixes, DEFAULT_TOKEN_PREFIXES } from "./filters/token-masker.ts";
 import { TraceLimit } from "./trace-limit.ts";
 import { createTraceStream, Pace } from "./trace-stream.ts";
-import type { JobTrace, OpenJobTraceOptions, TraceStreamOptions } from "./types.ts";
+import type {
+  JobTrace,
+  JobTraceOptions,
+  OpenJobTraceOptions,
+  ReopenJobTraceOptions,
+  TraceStreamOptions,
+} from "./types.ts";
 
 const DEFAULT_LIMIT_BYTES = 4 * 1024 * 1024;
 
@@ -19,14 +27,35 @@ const DEFAULT_LIMIT_BYTES = 4 * 1024 * 1024;
  * @see coordinator-protocol 8.1, 13
  */
 export async function openJobTrace(options: OpenJobTraceOptions): Promise<JobTrace> {
-  const { directory, tokenPrefixes = DEFAULT_TOKEN_PREFIXES, limitBytes = DEFAULT_LIMIT_BYTES } = options;
+  requireLimit(options);
+  if ("file" in options) {
+    const file = await BufferFile.create(options.file);
+    return makeTrace(file, options, () => file.close());
+  }
+  const file = await BufferFile.create(join(options.directory, `trace-${randomUUID()}.log`));
+  return makeTrace(file, options, () => file.remove());
+}
+
+/**
+ * Goes on with the log that another process has kept in a file of a given name, at the point that the file has reached. The process must
+ * have ended. What was written counts for the limit; the start of a character at its end is dropped.
+ *
+ * @throws {JobTraceError} `open-failed`, `read-failed`
+ * @throws {RangeError} the limit is no whole number of bytes
+ */
+export async function reopenJobTrace(options: ReopenJobTraceOptions): Promise<JobTrace> {
+  requireLimit(options);
+  const file = await BufferFile.reopen(options.file);
+  return makeTrace(file, options, () => file.close());
+}
+
+function makeTrace(file: BufferFile, options: JobTraceOptions, finish: () => Promise<void>): JobTrace {
+  const { tokenPrefixes = DEFAULT_TOKEN_PREFIXES, limitBytes = DEFAULT_LIMIT_BYTES } = options;
   const { timestamps = false, now = Date.now } = options;
-  requireWhole("limitBytes", limitBytes, 0);
   const maskedValues = new Set(options.maskedValues);
   const compiledPrefixes = compileTokenPrefixes(tokenPrefixes);
   let phrases = compilePhrases(maskedValues);
-  const limit = new TraceLimit(limitBytes);
-  const file = await BufferFile.create(directory);
+  const limit = new TraceLimit(limitBytes, file.size);
   const pace = new Pace(() => (file.isCongested ? file.relieve() : undefined));
   const open = new Map<Writable, FilterChain>();
   let closing: Promise<void> | undefined;
@@ -50,7 +79,7 @@ export async function openJobTrace(options: OpenJobTraceOptions): Promise<JobTra
 
   async function dispose(): Promise<void> {
     await Promise.all([...open.keys()].map(endStream));
-    await file.remove();
+    await finish();
   }
 
   return {
@@ -91,6 +120,10 @@ async function endStream(stream: Writable): Promise<void> {
   });
   stream.end();
   await closed;
+}
+
+function requireLimit({ limitBytes = DEFAULT_LIMIT_BYTES }: JobTraceOptions): void {
+  requireWhole("limitBytes", limitBytes, 0);
 }
 
 function requireWhole(name: string, value: number, least: number): void {

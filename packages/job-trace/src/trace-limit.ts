@@ -8,8 +8,11 @@ export class TraceLimit {
   #taken = 0;
   #reached = false;
 
-  constructor(limitBytes: number) {
+  /** @param taken - bytes that were kept before */
+  constructor(limitBytes: number, taken = 0) {
     this.#limitBytes = limitBytes;
+    this.#taken = taken;
+    this.#reached = taken > 0 && taken >= limitBytes;
   }
 
   /** Whether everything further is dropped. */

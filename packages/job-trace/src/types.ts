@@ -1,9 +1,29 @@
 import type { Writable } from "node:stream";
 
-/** How a trace is kept and what must not appear in it. */
-export interface OpenJobTraceOptions {
-  /** Existing directory for the buffer file. The file is readable by its owner only. */
-  readonly directory: string;
+/** How a new trace is kept and what must not appear in it. */
+export type OpenJobTraceOptions = JobTraceOptions &
+  (
+    | {
+        /** Existing directory for a buffer file of the trace's own, which is removed when the trace is disposed. */
+        readonly directory: string;
+      }
+    | {
+        /**
+         * Buffer file to make; there must be none of that name. It stays when the trace is disposed, so that another process can go on
+         * with it (see `reopenJobTrace`): who names it removes it.
+         */
+        readonly file: string;
+      }
+  );
+
+/** How the trace of another process is continued. */
+export interface ReopenJobTraceOptions extends JobTraceOptions {
+  /** The buffer file. It stays when the trace is disposed. */
+  readonly file: string;
+}
+
+/** What must not appear in a trace, and how much of it is kept. Buffer files are readable by their owner only. */
+export interface JobTraceOptions {
   /**
    * Values that must not reach the buffer. Outer blanks are trimmed, empty ones dropped.
    *
@@ -87,6 +107,6 @@ export interface JobTrace {
    * checksum are then those of that part, which can still be read.
    */
   close(): Promise<void>;
-  /** Closes the trace and removes its file. */
+  /** Closes the trace and removes its file, unless the caller has named it. */
   [Symbol.asyncDispose](): Promise<void>;
 }

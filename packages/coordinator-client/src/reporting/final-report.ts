@@ -50,9 +50,10 @@ export async function reportFinally(options: FinalReportOptions): Promise<Report
     const result = answer === undefined ? undefined : conclude(answer, round);
     if (result !== undefined) return result;
     if (answer !== undefined && isRefusal(answer.status)) refusedUpdates += 1;
-    if (refusedUpdates >= MAX_REFUSED_UPDATES || isLast()) {
+    const refused = refusedUpdates >= MAX_REFUSED_UPDATES;
+    if (refused || isLast()) {
       logger.error("The result of the job could not be reported", { rounds: round });
-      return { delivered: false, outcome: "undeliverable", rounds: round };
+      return { delivered: false, outcome: refused ? "refused" : "undeliverable", rounds: round };
     }
     const waitMs = standing.intervalMs + backoffMs;
     logger.warn("Reporting the result of the job failed, trying again", { round, waitMs });

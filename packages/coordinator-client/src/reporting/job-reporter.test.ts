@@ -362,7 +362,35 @@ describe("startJobReporter at the end of the job", () => {
     const report = job.reporter.succeed();
     await pass(600_000);
     expect(job.updates).toHaveLength(3);
-    expect(await report).toEqual({ delivered: false, outcome: "undeliverable", rounds: 3 });
+    expect(await report).toEqual({ delivered: false, outcome: "refused", rounds: 3 });
+  });
+
+  it("goes on where an earlier process has got with the trace, and tells what the coordinator has", async () => {
+    const acknowledged: number[] = [];
+    const trace = new FakeTrace();
+    trace.write("x".repeat(100));
+    const job = startJob({
+      patch: [{}, { outcome: "range-mismatch", status: 416, nextOffset: 20 }, {}],
+      options: { trace, acknowledgedBytes: 40, onAcknowledged: (bytes) => acknowledged.push(bytes) },
+    });
+    await pass(3000);
+    trace.write("x".repeat(10));
+    const report = job.reporter.fail({ reason: "runner_system_failure" });
+    await pass(3000);
+    expect((await report).outcome).toBe("succeeded");
+    expect(job.patches.map(({ from, to }) => [from, to])).toEqual([
+      [40, 99],
+      [100, 109],
+      [20, 109],
+    ]);
+    expect(acknowledged).toEqual([100, 20, 110]);
+  });
+
+  it("starts over when an earlier process has had more of the trace acknowledged than there is left", async () => {
+    const job = startJob({ options: { acknowledgedBytes: 1000 } });
+    job.trace.write("x".repeat(100));
+    await job.reporter.succeed();
+    expect(job.patches.map(({ from, to }) => [from, to])).toEqual([[0, 99]]);
   });
 
   it("gives up after ten rounds of about nine minutes", async () => {

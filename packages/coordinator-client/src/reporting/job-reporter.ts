@@ -25,7 +25,8 @@ export function startJobReporter(options: JobReporterOptions): JobReporter {
   const { initialIntervalMs = DEFAULT_INTERVAL_MS, maxFinalRounds = DEFAULT_FINAL_ROUNDS } = options;
   const { maxFinalDurationMs = Number.POSITIVE_INFINITY } = options;
   const standing = new Standing({ initialIntervalMs, onCancel, onAbort, logger });
-  const delivery = new TraceDelivery({ calls, trace, debugTrace, logger, signal });
+  const { acknowledgedBytes = 0, onAcknowledged = ignore } = options;
+  const delivery = new TraceDelivery({ calls, trace, debugTrace, acknowledgedBytes, onAcknowledged, logger, signal });
   const ended = new AbortController();
   const wake = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]);
   const callOptions = signal === undefined ? {} : { signal };
@@ -97,6 +98,10 @@ export function startJobReporter(options: JobReporterOptions): JobReporter {
       return standing.intervalMs;
     },
   };
+}
+
+function ignore(): void {
+  // Nobody listens.
 }
 
 function describeFailure({ reason, exitCode }: JobFailure): JobUpdate {

@@ -15,6 +15,8 @@ export interface TraceDeliveryOptions {
   readonly calls: ReportingCalls;
   readonly trace: TraceSource;
   readonly debugTrace: boolean;
+  readonly acknowledgedBytes: number;
+  readonly onAcknowledged: (bytes: number) => void;
   readonly logger: Logger;
   readonly signal: AbortSignal | undefined;
 }
@@ -26,7 +28,7 @@ export interface TraceDeliveryOptions {
  */
 export class TraceDelivery {
   readonly #options: TraceDeliveryOptions;
-  #offset = 0;
+  #offset: number;
   #undeliverable = false;
   #lastMismatch = -1;
   #mismatches = 0;
@@ -34,6 +36,8 @@ export class TraceDelivery {
 
   constructor(options: TraceDeliveryOptions) {
     this.#options = options;
+    // More than there is: what an earlier process had sent was lost on this side, so the coordinator is asked what it has.
+    this.#offset = options.acknowledgedBytes <= options.trace.size ? options.acknowledgedBytes : 0;
   }
 
   get hasUnsent(): boolean {
@@ -42,7 +46,7 @@ export class TraceDelivery {
 
   /** Forgets what was sent, for a coordinator that wants the whole trace again. */
   restart(): void {
-    this.#offset = 0;
+    this.#moveTo(0);
     this.#undeliverable = false;
     this.#lastMismatch = -1;
     this.#refusals = 0;
@@ -60,7 +64,7 @@ export class TraceDelivery {
     if (bytes.length === 0) return undefined;
     const result = await calls.patchTrace({ offset, bytes, debugTrace }, signal === undefined ? {} : { signal });
     if (result.outcome === "ok") {
-      this.#offset = result.nextOffset;
+      this.#moveTo(result.nextOffset);
       this.#lastMismatch = -1;
       this.#refusals = 0;
     } else if (result.outcome === "range-mismatch") {
@@ -114,8 +118,13 @@ export class TraceDelivery {
       this.#giveUp("The coordinator keeps asking for other offsets of the trace", offset);
     } else {
       this.#lastMismatch = offset;
-      this.#offset = offset;
+      this.#moveTo(offset);
     }
+  }
+
+  #moveTo(offset: number): void {
+    this.#offset = offset;
+    this.#options.onAcknowledged(offset);
   }
 
   #isRefusedForGood(status: number): boolean {

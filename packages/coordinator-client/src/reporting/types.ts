@@ -28,6 +28,18 @@ export interface JobReporterOptions {
    * @default false
    */
   readonly debugTrace?: boolean;
+  /**
+   * Bytes of the trace that the coordinator has acknowledged already, to an earlier process for example.
+   *
+   * @default 0
+   */
+  readonly acknowledgedBytes?: number;
+  /**
+   * Told whenever the coordinator has acknowledged more of the trace, or wants some of it again. Must not throw.
+   *
+   * @default nobody listens
+   */
+  readonly onAcknowledged?: (bytes: number) => void;
   /** The coordinator asks for a graceful stop. Called at most once, and not after `onAbort`. */
   readonly onCancel: () => void;
   /** The coordinator does not want this job any longer. Called at most once. */
@@ -90,8 +102,11 @@ export interface JobFailure {
 export interface ReportResult {
   /** Whether the coordinator took the result. */
   readonly delivered: boolean;
-  /** `abort`: it did not want it any longer. `undeliverable`: it could not be told within all rounds. */
-  readonly outcome: "succeeded" | "abort" | "undeliverable";
+  /**
+   * `abort`: it did not want it any longer. `refused`: it understood and said no again and again, so that telling it once more is of no
+   * use. `undeliverable`: it could not be told within all rounds; later it may.
+   */
+  readonly outcome: "succeeded" | "abort" | "refused" | "undeliverable";
   /** Rounds of the final report, 1 or more. */
   readonly rounds: number;
 }

@@ -52,7 +52,7 @@ function repair(bytes: Buffer): Buffer {
 }
 
 /** Bytes at the end that are the start of a character which may still become valid. */
-function countOpenBytes(bytes: Buffer): number {
+export function countOpenBytes(bytes: Buffer): number {
   const end = bytes.length;
   for (let start = end - 1; start >= Math.max(0, end - 3); start -= 1) {
     const byte = bytes[start] as number;
