@@ -35,3 +35,13 @@ export type {
   Spawn,
 } from "./options.ts";
 export { runJob } from "./run-job.ts";
+export { finishUnfinishedJob, openUnfinishedJobs, removeTemporaryFiles } from "./unfinished/index.ts";
+export type {
+  FinishUnfinishedJobOptions,
+  OpenUnfinishedJobsOptions,
+  UnfinishedJob,
+  UnfinishedJobFacts,
+  UnfinishedJobOutcome,
+  UnfinishedJobResult,
+  UnfinishedJobs,
+} from "./unfinished/index.ts";

@@ -18,6 +18,7 @@ import type {
 
 import type { CacheEvent, RemoteCache } from "./cache/index.ts";
 import type { Executor } from "./executor.ts";
+import type { UnfinishedJobs } from "./unfinished/index.ts";
 
 /** What it takes to run one job. */
 export interface RunJobOptions {
@@ -33,8 +34,14 @@ export interface RunJobOptions {
   readonly executor: Executor;
   /** Where caches lie beyond this host. @default caches stay on this host */
   readonly cacheStore?: RemoteCache;
-  /** Existing directory for the buffer of the log. */
+  /** Existing directory for the buffer of the log; a job that has a record keeps its log there instead. */
   readonly stateDirectory: string;
+  /**
+   * Keeps a record of the job until the coordinator knows its end, so that a later process can report it.
+   *
+   * @default none is kept
+   */
+  readonly unfinishedJobs?: Pick<UnfinishedJobs, "begin">;
   /** Smallest number from 0 that no other running job of this runner has. */
   readonly concurrentId: number;
   /** The same among the running jobs of this runner and project; names the job's own copy of the project. */

@@ -1,10 +1,12 @@
 import { mapFailureReason, noopLogger, startJobReporter } from "@fleetfoot/coordinator-client";
-import type { CallOptions, JobCredentials, JobReporter } from "@fleetfoot/coordinator-client";
+import type { CallOptions, JobCredentials, JobReporter, ReportResult } from "@fleetfoot/coordinator-client";
 import type { JobTrace } from "@fleetfoot/job-trace";
 
+import type { JobRecord } from "./job-record.ts";
 import type { JobSignals } from "./job-signals.ts";
 import type { RunJobOptions } from "./options.ts";
 import type { FailureReport } from "./outcome.ts";
+import type { UnfinishedJobResult } from "./unfinished/index.ts";
 
 /** Starts to send the log; the answers may cancel or abort the job. */
 export function startReporting(
@@ -13,6 +15,7 @@ export function startReporting(
   trace: JobTrace,
   debugTrace: boolean,
   signals: JobSignals,
+  record: JobRecord,
 ): JobReporter {
   const { client, reporting = {}, logger = noopLogger, now, sleep, giveUpSignal } = options;
   return startJobReporter({
@@ -26,6 +29,7 @@ export function startReporting(
     onAbort: () => signals.abort(),
     ...reporting,
     logger,
+    onAcknowledged: (bytes) => record.acknowledge(bytes),
     ...(now === undefined ? {} : { now }),
     ...(sleep === undefined ? {} : { sleep }),
     ...(giveUpSignal === undefined ? {} : { signal: giveUpSignal }),
@@ -47,18 +51,23 @@ export async function unlessGivenUp<Answer>(
 }
 
 /**
- * Reports the result.
+ * What the coordinator is told of the end of a job.
  *
  * @param supported - reasons that the coordinator knows; undefined sends the reason as it is
- * @returns whether the coordinator took it
  */
-export async function reportResult(
-  reporter: JobReporter,
+export function resultOf(
   failure: FailureReport | undefined,
   supported: readonly string[] | undefined,
-): Promise<boolean> {
-  if (failure === undefined) return (await reporter.succeed()).delivered;
-  const reason = supported === undefined ? failure.reason : mapFailureReason(failure.reason, supported);
+): UnfinishedJobResult {
+  if (failure === undefined) return { state: "success" };
+  const failureReason = supported === undefined ? failure.reason : mapFailureReason(failure.reason, supported);
   const { exitCode } = failure;
-  return (await reporter.fail(exitCode === undefined ? { reason } : { reason, exitCode })).delivered;
+  return exitCode === undefined ? { state: "failed", failureReason } : { state: "failed", failureReason, exitCode };
+}
+
+/** Sends the rest of the log and the result. */
+export function reportResult(reporter: JobReporter, result: UnfinishedJobResult): Promise<ReportResult> {
+  if (result.state === "success") return reporter.succeed();
+  const { failureReason: reason, exitCode } = result;
+  return reporter.fail(exitCode === undefined ? { reason } : { reason, exitCode });
 }

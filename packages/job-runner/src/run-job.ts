@@ -10,6 +10,8 @@ import { createEnvironmentHolder } from "./environment-holder.ts";
 import { JobInterrupted } from "./interruption.ts";
 import type { JobContext } from "./job-context.ts";
 import { createRunnerLog } from "./job-log.ts";
+import { beginRecord } from "./job-record.ts";
+import type { JobRecord } from "./job-record.ts";
 import { createJobSignals } from "./job-signals.ts";
 import type { JobSignals } from "./job-signals.ts";
 import { openTrace } from "./open-trace.ts";
@@ -19,7 +21,7 @@ import type { FailureReport } from "./outcome.ts";
 import { planJob } from "./plan.ts";
 import type { JobPlan } from "./plan.ts";
 import { releaseEnvironment } from "./release-environment.ts";
-import { reportResult, startReporting, unlessGivenUp } from "./reporting.ts";
+import { reportResult, resultOf, startReporting, unlessGivenUp } from "./reporting.ts";
 import { runStages } from "./run-stages.ts";
 import { withinWindDown } from "./wind-down.ts";
 
@@ -37,9 +39,11 @@ export async function runJob(options: RunJobOptions): Promise<JobResult> {
   const startedAtMs = now();
   const credentials = { id: job.id, token: new Secret(job.token) };
   const plan = planJob(options);
+  // From the announcement on the coordinator counts on this runner, also if it is killed.
+  const record = await beginRecord(options, credentials, plan);
   const [answer, opened] = await Promise.all([
     announceJob(options, credentials),
-    openTrace(options, plan).then(
+    openTrace(options, plan, record).then(
       (trace) => ({ trace }),
       (error: unknown) => ({ error }),
     ),
@@ -48,33 +52,47 @@ export async function runJob(options: RunJobOptions): Promise<JobResult> {
   try {
     if (answer.outcome === "abort") end = DROPPED;
     else if ("trace" in opened)
-      end = await runAnnounced(options, credentials, plan, opened.trace, answer.cancelRequested);
-    else end = await failWithoutLog(options, credentials, opened.error);
+      end = await runAnnounced(options, credentials, plan, opened.trace, answer.cancelRequested, record);
+    else end = await failWithoutLog(options, credentials, opened.error, record);
   } finally {
     if ("trace" in opened) await opened.trace[Symbol.asyncDispose]();
   }
-  const result = { ...end, durationMs: now() - startedAtMs };
+  await record.end(end.isSettled);
+  const result = { ...end.result, durationMs: now() - startedAtMs };
   options.events?.({ type: "finished", result });
   return result;
 }
 
-type JobEnd = Omit<JobResult, "durationMs">;
+interface JobEnd {
+  readonly result: Omit<JobResult, "durationMs">;
+  /** Whether the coordinator knows the end of the job, or does not want to. */
+  readonly isSettled: boolean;
+}
 
 const NO_LOG = { bytes: 0, checksum: "crc32:00000000" };
 
 const DROPPED: JobEnd = {
-  outcome: "dropped",
-  message: "the coordinator did not want the job any longer",
-  delivered: false,
-  trace: NO_LOG,
+  result: {
+    outcome: "dropped",
+    message: "the coordinator did not want the job any longer",
+    delivered: false,
+    trace: NO_LOG,
+  },
+  isSettled: true,
 };
 
 /** Without a log there is nothing to show, but the coordinator must not wait for the job for ever. */
-async function failWithoutLog(options: RunJobOptions, credentials: JobCredentials, error: unknown): Promise<JobEnd> {
+async function failWithoutLog(
+  options: RunJobOptions,
+  credentials: JobCredentials,
+  error: unknown,
+  record: JobRecord,
+): Promise<JobEnd> {
   const { client, logger = noopLogger } = options;
   const message = `the job's log cannot be kept: ${String(error)}`;
   logger.error(message, { job: credentials.id });
   const failureReason = "runner_system_failure";
+  await record.conclude({ state: "failed", failureReason });
   const delivered = await unlessGivenUp(
     options,
     async (call) => {
@@ -83,7 +101,7 @@ async function failWithoutLog(options: RunJobOptions, credentials: JobCredential
     },
     false,
   );
-  return { outcome: "failed", failureReason, message, delivered, trace: NO_LOG };
+  return { result: { outcome: "failed", failureReason, message, delivered, trace: NO_LOG }, isSettled: delivered };
 }
 
 async function runAnnounced(
@@ -92,11 +110,12 @@ async function runAnnounced(
   plan: JobPlan,
   trace: JobTrace,
   canceled: boolean,
+  record: JobRecord,
 ): Promise<JobEnd> {
   const { job, logger = noopLogger, sleep = realSleep } = options;
   using signals = createJobSignals(options.signal, plan.jobTimeoutMs, sleep);
   const context = contextOf(options, credentials, plan, trace, signals);
-  const reporter = startReporting(options, credentials, trace, plan.settings.debugTrace, signals);
+  const reporter = startReporting(options, credentials, trace, plan.settings.debugTrace, signals, record);
   const holder = createEnvironmentHolder((environment) => releaseEnvironment(environment, logger, sleep));
   if (canceled) signals.cancel();
 
@@ -107,20 +126,24 @@ async function runAnnounced(
 
   // A job that was canceled at the door is reported by its own reason. @see coordinator-protocol 6.3
   const supported = canceled ? undefined : (job.features.failure_reasons ?? []);
+  const result = resultOf(failure, supported);
+  await record.conclude(result);
   // The result need not wait until the place is gone.
-  const [delivered] = await Promise.all([
-    unlessGivenUp(options, () => reportResult(reporter, failure, supported), false),
+  const [report] = await Promise.all([
+    unlessGivenUp(options, () => reportResult(reporter, result), undefined),
     holder.release(),
   ]);
-  const outcome = failure === undefined ? "success" : "failed";
   const { size: bytes, checksum } = trace;
   return {
-    outcome,
-    message: failure?.message ?? "Job succeeded",
-    delivered,
-    trace: { bytes, checksum },
-    ...(failure === undefined ? {} : { failureReason: failure.reason }),
-    ...(failure?.exitCode === undefined ? {} : { exitCode: failure.exitCode }),
+    result: {
+      outcome: result.state,
+      message: failure?.message ?? "Job succeeded",
+      delivered: report?.delivered ?? false,
+      trace: { bytes, checksum },
+      ...(failure === undefined ? {} : { failureReason: failure.reason }),
+      ...(failure?.exitCode === undefined ? {} : { exitCode: failure.exitCode }),
+    },
+    isSettled: report !== undefined && report.outcome !== "undeliverable",
   };
 }
 
