@@ -1,6 +1,7 @@
 import { link, mkdir, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
+import { processStatus } from "./process-table.ts";
 
 /** Ownership of something that only one process may use at a time. */
 export interface Lock {
@@ -31,7 +32,7 @@ export class LockedError extends Error {
 export async function acquireLock(path: string): Promise<Lock> {
   await mkdir(dirname(path), { recursive: true });
   const own = `${path}.${randomUUID()}`;
-  await writeFile(own, `${process.pid} ${(await startTimeOf(process.pid)) ?? UNKNOWN_TIME}\n`);
+  await writeFile(own, `${process.pid} ${(await processStatus(process.pid))?.startTime ?? UNKNOWN_TIME}\n`);
   const lock: Lock = { release: () => unlink(path) };
   try {
     for (;;) {
@@ -75,23 +76,9 @@ async function refuseIfHeld(path: string, text: string): Promise<void> {
   if (match === null) return;
   const processId = Number(match[1]);
   if (!isRunning(processId)) return;
-  const startTime = await startTimeOf(processId);
+  const startTime = (await processStatus(processId))?.startTime;
   if (startTime === undefined || match[2] === UNKNOWN_TIME || startTime === match[2])
     throw new LockedError(path, processId);
-}
-
-/**
- * When a process was started, in ticks since the machine was; undefined where the system does not say.
- *
- * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
- */
-async function startTimeOf(processId: number): Promise<string | undefined> {
-  const text = await readIfThere(`/proc/${processId}/stat`);
-  // The name of the program, in parentheses, may hold spaces and parentheses itself. The third field is the first after it.
-  return text
-    ?.slice(text.lastIndexOf(")") + 2)
-    .split(" ")
-    .at(22 - 3);
 }
 
 function isRunning(processId: number): boolean {
@@ -118,8 +105,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    // A process may also end between opening and reading what the system says of it.
-    if (hasCode(error, "ENOENT") || hasCode(error, "ESRCH")) return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

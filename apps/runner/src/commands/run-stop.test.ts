@@ -1,14 +1,7 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import type { LocalCoordinator, NewJob } from "@fleetfoot/local-coordinator";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { describe, expect, it, vi } from "vitest";
-import { startChild, type ChildRunner } from "../testing/process.ts";
-import { testEnvironment } from "../testing/project.ts";
-import { runnerWorld, type RunnerWorld } from "../testing/running-runner.ts";
-
-function shellJob(...script: readonly string[]): NewJob {
-  return { variables: [{ key: "GIT_STRATEGY", value: "none" }], steps: [{ name: "script", script }] };
-}
+import { expectGone, shellJob, startRun, traceMatch } from "../testing/run-helpers.ts";
+import { runnerWorld } from "../testing/running-runner.ts";
 
 const SHORT_UPDATES = { traceUpdateIntervalSeconds: 1 };
 
@@ -19,23 +12,33 @@ describe("fleetfoot run that is stopped", () => {
       what: "asks for an hour of patience",
       fault: { do: "answer", status: 429, headers: { "retry-after": "3600" } } as const,
     },
-  ])("ends with 1 when the time is up and the coordinator $what", async ({ fault }) => {
-    await using world = await runnerWorld(SHORT_UPDATES);
-    await world.configure({ top: "concurrent = 2\nshutdown_timeout = 1" });
-    const runner = world.start();
-    const { id } = world.coordinator.addJob(shellJob("echo $$-is-here", "sleep 600"));
-    const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
-    const arrived = Promise.withResolvers<void>();
-    world.server.faults.add({ kinds: ["update-job", "patch-trace"], when: () => (arrived.resolve(), true), fault });
-    const exitCode = runner.terminate();
-    await arrived.promise;
-    expect(await exitCode).toBe(1);
-    expect(runner.context.complained()).toContain("the time is up");
-    // The job itself has come to its end, too.
-    expect(runner.context.complained()).toContain("The coordinator did not confirm how the job ended");
-    await expectGone(Number(shell));
-    expect(await readdir(world.folder)).not.toContain("config.toml.state");
-  });
+  ])(
+    "ends with 1 when the time is up and the coordinator $what, which the next process tells how the job ended",
+    async ({ fault }) => {
+      await using world = await runnerWorld(SHORT_UPDATES);
+      await world.configure({ top: "concurrent = 2\nshutdown_timeout = 1" });
+      const runner = world.start();
+      const { id, finished } = world.coordinator.addJob(shellJob("echo $$-is-here", "sleep 600"));
+      const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
+      const arrived = Promise.withResolvers<void>();
+      world.server.faults.add({ kinds: ["update-job", "patch-trace"], when: () => (arrived.resolve(), true), fault });
+      const exitCode = runner.terminate();
+      await arrived.promise;
+      expect(await exitCode).toBe(1);
+      expect(runner.context.complained()).toContain("the time is up");
+      // The job itself has come to its end, too.
+      expect(runner.context.complained()).toContain("The coordinator did not confirm how the job ended");
+      await expectGone(Number(shell));
+
+      world.server.faults.clear();
+      const next = world.start();
+      const view = await finished;
+      expect(view.status).toBe("failed");
+      expect(view.finalUpdate).toMatchObject({ failureReason: "runner_interrupted", traceMatches: true });
+      expect(await next.finish()).toBe(0);
+      expect(await readdir(world.folder)).not.toContain("config.toml.state");
+    },
+  );
 
   it("ends its process when the time is up, also while the coordinator does not answer anything", async () => {
     await using world = await runnerWorld(SHORT_UPDATES);
@@ -63,17 +66,11 @@ describe("fleetfoot run that is stopped", () => {
     await expectGone(Number(shell));
   });
 
-  it("does away with what a killed one left in its folder, and leaves nothing there itself", async () => {
+  it("leaves nothing behind when all its jobs are reported", async () => {
     await using world = await runnerWorld();
     await world.configure();
-    const folder = `${world.configPath}.state`;
-    await mkdir(folder);
-    await writeFile(join(folder, "trace-of-a-killed-job"), "x");
     const runner = world.start();
-    const { id } = world.coordinator.addJob(shellJob('ls "$CI_BUILDS_DIR/../config.toml.state"'));
-    const [listing] = await traceMatch(world.coordinator, id, /Job succeeded/);
-    expect(listing).toBeDefined();
-    expect(new TextDecoder().decode(await world.coordinator.readTrace(id))).not.toContain("trace-of-a-killed-job");
+    expect((await world.coordinator.addJob(shellJob("echo hi")).finished).status).toBe("success");
     expect(await runner.finish()).toBe(0);
     expect(await readdir(world.folder)).not.toContain("config.toml.state");
   });
@@ -109,34 +106,3 @@ describe("fleetfoot run whose configuration changes", () => {
     expect(await runner.finish()).toBe(0);
   });
 });
-
-function startRun({ configPath, folder }: RunnerWorld): ChildRunner {
-  return startChild(["run", "--config", configPath, "--working-directory", folder], {
-    directory: folder,
-    environment: testEnvironment(folder),
-  });
-}
-
-/** Resolves when the log of a job matches. */
-async function traceMatch(coordinator: LocalCoordinator, id: number, pattern: RegExp): Promise<RegExpExecArray> {
-  const found = Promise.withResolvers<RegExpExecArray>();
-  const look = async (): Promise<void> => {
-    const match = pattern.exec(new TextDecoder().decode(await coordinator.readTrace(id)));
-    if (match !== null) found.resolve(match);
-  };
-  const end = coordinator.subscribe(() => void look());
-  try {
-    return await found.promise;
-  } finally {
-    end();
-  }
-}
-
-/** Resolves when a process has ended; a zombie has. */
-async function expectGone(processId: number): Promise<void> {
-  expect(processId).toBeGreaterThan(0);
-  await vi.waitFor(async () => {
-    const stat = await readFile(`/proc/${processId}/stat`, "utf8").catch(() => ") Z ");
-    expect(stat).toContain(") Z ");
-  });
-}

@@ -1,5 +1,4 @@
 import { unwatchFile, watchFile } from "node:fs";
-import { rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Logger } from "@fleetfoot/coordinator-client";
 import { sleep } from "@fleetfoot/coordinator-client/retry";
@@ -7,12 +6,13 @@ import type { RunnerConfig } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
 import { type ConfigFile, configPath, loadConfig, tlsPlaces } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
-import { makeEmptyFolder } from "../empty-folder.ts";
 import { UsageError } from "../errors.ts";
 import { acquireLock, type Lock, LockedError } from "../lock.ts";
 import { createProcessLog } from "../process-log.ts";
 import { startTokenRotation } from "../run/rotate-tokens.ts";
 import { startRunnerProcess } from "../run/runner-process.ts";
+import { openStateDirectory, type StateDirectory } from "../run/state-directory.ts";
+import { takeOver } from "../run/take-over.ts";
 import { loadSystemId } from "../system-id.ts";
 
 const RELOAD_CHECK_MS = 3000;
@@ -28,17 +28,18 @@ export const run: CommandAction = async (invocation, context) => {
     now: Date.now,
   });
   const lock = await lockConfig(path);
-  // Beside the file, as the lock is: so it is this process's alone, and what a killed one left in it goes.
-  const stateDirectory = `${path}.state`;
+  let state: StateDirectory | undefined;
   try {
-    await makeEmptyFolder(stateDirectory);
+    // Beside the file, as the lock is: so it is this process's alone, and what a killed one left in it is for this one to finish.
+    state = await openStateDirectory(`${path}.state`);
     tellProblems(file, logger);
     const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
     const runnerProcess = startRunnerProcess({
       config: file.config,
       systemId,
       workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
-      stateDirectory,
+      stateDirectory: state.logs,
+      ...(await takeOver({ state, systemId, logger, sleep })),
       environment: context.environment,
       tlsPlaces: tlsPlaces(context),
       logger,
@@ -67,7 +68,7 @@ export const run: CommandAction = async (invocation, context) => {
       rotation.stop();
     }
   } finally {
-    await rm(stateDirectory, { recursive: true, force: true });
+    await state?.close();
     await lock.release();
   }
 };

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
+import type { GroupRecords } from "./group-records.ts";
 
 /** Starts processes, and knows which of them run. */
 export interface ChildGroups {
@@ -7,7 +8,8 @@ export interface ChildGroups {
   killAll(): void;
 }
 
-export function trackChildGroups(): ChildGroups {
+/** @param records - told of every group that is started, and of its end; without, nobody is */
+export function trackChildGroups(records?: Pick<GroupRecords, "add">): ChildGroups {
   const running = new Set<ChildProcess>();
   return {
     spawn(command, args, options) {
@@ -15,6 +17,11 @@ export function trackChildGroups(): ChildGroups {
       if (child.pid !== undefined) {
         running.add(child);
         child.once("exit", () => running.delete(child));
+        if (options.detached === true && records !== undefined) {
+          const remove = records.add(child.pid);
+          // Not before whoever holds its output has ended, too.
+          child.once("close", remove);
+        }
       }
       return child;
     },

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { noopLogger, Secret } from "@fleetfoot/coordinator-client";
 import { parseRunnerConfig, type RunnerEntry } from "@fleetfoot/runner-config";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { trackChildGroups } from "./child-groups.ts";
 import { openConnections } from "./connections.ts";
 
 const SHARED = { connectionMaxAgeMs: 900_000 };
@@ -18,6 +19,7 @@ describe("openConnections", () => {
   const connections = openConnections({
     environment: {},
     tlsPlaces: { certificatesDirectory: "/nonexistent", currentDirectory: "/nonexistent" },
+    spawn: trackChildGroups().spawn,
     logger: noopLogger,
   });
   beforeEach(async () => {

@@ -1,5 +1,6 @@
 import type { CoordinatorClient, Logger } from "@fleetfoot/coordinator-client";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
+import type { ChildGroups } from "./child-groups.ts";
 import { connect, type TlsPlaces } from "./connect.ts";
 import { createExecutor, type JobExecutor } from "./executors.ts";
 
@@ -34,13 +35,15 @@ interface OpenConnection extends Connection {
 export function openConnections(options: {
   readonly environment: Readonly<Record<string, string>>;
   readonly tlsPlaces: TlsPlaces;
+  /** Starts the processes of jobs. */
+  readonly spawn: ChildGroups["spawn"];
   readonly logger: Logger;
 }): Connections {
-  const { environment, tlsPlaces, logger } = options;
+  const { environment, tlsPlaces, spawn, logger } = options;
   const open = new Map<string, OpenConnection>();
 
   function connectionOf(entry: RunnerEntry, shared: SharedSettings): OpenConnection | undefined {
-    const executor = createExecutor(entry, environment);
+    const executor = createExecutor(entry, environment, spawn);
     if (executor === undefined) return undefined;
     const connection: OpenConnection = {
       client: connect(entry, tlsPlaces, logger, shared.connectionMaxAgeMs),

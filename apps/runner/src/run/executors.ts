@@ -1,5 +1,6 @@
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 import type { Executor } from "@fleetfoot/job-runner";
+import type { ChildGroups } from "./child-groups.ts";
 
 /** An executor that can be ended in a hurry. */
 export interface JobExecutor extends Executor {
@@ -14,8 +15,9 @@ export const SUPPORTED_EXECUTORS: readonly string[] = ["shell"];
 export function createExecutor(
   runner: { readonly executor: string; readonly shell: string },
   environment: Readonly<Record<string, string>>,
+  spawn: ChildGroups["spawn"],
 ): JobExecutor | undefined {
   return runner.executor === "shell"
-    ? createShellExecutor({ shell: runner.shell === "sh" ? "sh" : "bash", environment })
+    ? createShellExecutor({ shell: runner.shell === "sh" ? "sh" : "bash", environment, spawn })
     : undefined;
 }

@@ -1,17 +1,22 @@
 import {
+  CoordinatorError,
   type JobAssignment,
   type JobPayload,
   type Logger,
+  normaliseInstanceUrl,
   Secret,
   shortToken,
   startPolling,
 } from "@fleetfoot/coordinator-client";
-import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
+import { sleep } from "@fleetfoot/coordinator-client/retry";
+import { JobInterrupted, runJob, type UnfinishedJob, type UnfinishedJobs } from "@fleetfoot/job-runner";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import { type StopSignals, StopReason } from "../context.ts";
 import { trackChildGroups } from "./child-groups.ts";
-import type { TlsPlaces } from "./connect.ts";
+import { connect, type TlsPlaces } from "./connect.ts";
 import { type Connection, openConnections } from "./connections.ts";
+import { finishLeftovers, type LeftoverAccess } from "./finish-leftovers.ts";
+import type { GroupRecords } from "./group-records.ts";
 import { toRunnerSettings } from "./job-settings.ts";
 
 export interface RunnerProcessOptions {
@@ -21,6 +26,12 @@ export interface RunnerProcessOptions {
   readonly workingDirectory: string;
   /** Absolute; exists, and belongs to this process only. Files of running jobs lie in it. */
   readonly stateDirectory: string;
+  /** Keeps records of jobs until the coordinator knows their end. @default nothing is kept */
+  readonly unfinishedJobs?: UnfinishedJobs | undefined;
+  /** Jobs of earlier processes, taken over from these records. @default none */
+  readonly leftovers?: readonly UnfinishedJob[];
+  /** Told of every process group that jobs start. @default nobody is told */
+  readonly groupRecords?: GroupRecords | undefined;
   /** What jobs and git inherit. */
   readonly environment: Readonly<Record<string, string>>;
   readonly tlsPlaces: TlsPlaces;
@@ -63,9 +74,9 @@ const GIVE_UP_MS = 1000;
 
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
-  const { logger, stop, environment, tlsPlaces } = options;
-  const connections = openConnections({ environment, tlsPlaces, logger });
-  const ownProcesses = trackChildGroups();
+  const { logger, stop, environment, tlsPlaces, unfinishedJobs, leftovers = [] } = options;
+  const ownProcesses = trackChildGroups(options.groupRecords);
+  const connections = openConnections({ environment, tlsPlaces, spawn: ownProcesses.spawn, logger });
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
   let config = options.config;
@@ -79,6 +90,10 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       connection.client.requestJob({ token, systemId: options.systemId }, { signal }),
     dispatch: runOne,
   });
+  const finisher =
+    unfinishedJobs === undefined
+      ? undefined
+      : finishLeftovers({ unfinishedJobs, leftovers, reach: reachInstance, logger, sleep });
   return {
     update(next) {
       poller.update(pollingConfig(next));
@@ -136,6 +151,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       client: runner.connection.client,
       executor: runner.connection.executor,
       stateDirectory: options.stateDirectory,
+      ...(unfinishedJobs === undefined ? {} : { unfinishedJobs }),
       environment,
       signal: stopJobs.signal,
       giveUpSignal: giveUp.signal,
@@ -154,15 +170,32 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     options.onJobEnded?.();
   }
 
+  /** By the runner of the same instance, whose certificates it may need; by an ordinary connection when there is none any longer. */
+  function reachInstance(url: string): LeftoverAccess {
+    const entry = config.runners.find((runner) => isSameInstance(runner.url, url));
+    const connection = entry === undefined ? undefined : connections.of(entry, config);
+    const maxFinalRounds = entry?.jobStatusFinalUpdateRetryLimit;
+    const reporting = maxFinalRounds === undefined ? {} : { maxFinalRounds };
+    if (connection !== undefined) {
+      const { release } = connection.hold();
+      return { client: connection.client, reporting, release };
+    }
+    const client = connect({ url, executor: "shell", shell: "bash" }, tlsPlaces, logger, config.connectionMaxAgeMs);
+    return { client, reporting, release: () => void client.close() };
+  }
+
   async function untilStopped(): Promise<boolean> {
     const endAbandon = stop.onAbandon(killAll);
     try {
       await abortOf(stop.graceful);
       logger.info("Stopping: no new jobs are taken", { running: poller.runningJobs });
+      // What it has not told yet is kept for the next process.
+      void finisher?.end();
       const finished = poller.stop();
       return await Promise.race([finished.then(() => !giveUp.signal.aborted), interruptJobs(finished)]);
     } finally {
       endAbandon();
+      await finisher?.end();
       // Whatever is still open, nobody waits for its answer any longer.
       await connections.close();
     }
@@ -188,6 +221,15 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   function killAll(): void {
     connections.killAll();
     ownProcesses.killAll();
+  }
+}
+
+function isSameInstance(one: string, other: string): boolean {
+  try {
+    return normaliseInstanceUrl(one) === normaliseInstanceUrl(other);
+  } catch (error) {
+    if (CoordinatorError.isInstance(error)) return one === other;
+    throw error;
   }
 }
 
