@@ -49,8 +49,8 @@ export async function beginRecord(
   return {
     traceFile: record.traceFile,
     acknowledge: (bytes) => record.acknowledge(bytes),
-    conclude: async (result) => void (await attempt("completed", () => record.conclude(result))),
-    end: async (settled) => void (await attempt("removed", () => (settled ? record.forget() : record.release()))),
+    conclude: (result) => attempt("completed", () => record.conclude(result)),
+    end: (settled) => attempt("removed", () => (settled ? record.forget() : record.release())),
   };
 }
 
