@@ -7,12 +7,12 @@ describe("fleetfoot list", () => {
     await using world = await runnerWorld();
     await writeFile(
       world.configPath,
-      'concurrnt = 2\n[[runners]]\nname = "box"\nurl = "https://gitlab.example.com"\ntoken = "glrt-a"\nexecutor = "shell"\ntls-ca-file = "/ca"\n',
+      'concurrnt = 2\n[[runners]]\nname = "box"\nurl = "https://gitlab.example.com"\ntoken = "glrt-a"\nexecutor = "shell"\nstep_runner_image = "x"\n',
     );
     const result = await world.command(["list", "-c", world.configPath]);
     expect(result.code).toBe(0);
     expect(result.printed()).toContain("box  shell");
     expect(result.complained()).toContain(`${world.configPath}: concurrnt: `);
-    expect(result.complained()).toContain("runners[0].tls-ca-file: tls-ca-file is not supported");
+    expect(result.complained()).toContain("runners[0].step_runner_image: step_runner_image is not supported");
   });
 });
