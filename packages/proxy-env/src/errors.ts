@@ -83,7 +83,8 @@ export class ProxyRefusedError extends ProxyEnvError {
   constructor({ proxy, target }: ProxyFacts, statusCode: number, authenticationSchemes: readonly string[]) {
     const status = `${statusCode} ${STATUS_CODES[statusCode] ?? ""}`.trimEnd();
     const wanted = authenticationSchemes.length > 0 ? `; it wants ${authenticationSchemes.join(" or ")}` : "";
-    const cure = statusCode === 407 ? ". Check user and password in the proxy's URL" : "";
+    // tinyproxy says 401 for wrong credentials.
+    const cure = statusCode === 407 || statusCode === 401 ? ". Check user and password in the proxy's URL" : "";
     super(`The proxy ${proxy} refused the way to ${target}: ${status}${wanted}${cure}.`);
     this.proxy = proxy;
     this.target = target;

@@ -1,7 +1,12 @@
+import { runProgram, startSquid, systemEnvironment } from "@fleetfoot-tooling/systems";
+import { describeWithProgram, describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { describe, expect, it } from "vitest";
 
+import { proxyEnvironment } from "./environment.ts";
 import { parseProxyUrl } from "./parse-proxy-url.ts";
 import { proxySecretForms, redactProxySecrets } from "./redact.ts";
+import { readProxyEnvironment } from "./settings.ts";
+import { startTarget } from "./test-support/target.ts";
 
 const server = parseProxyUrl(`http://runner:${encodeURIComponent('s/cr"t@é')}@proxy.corp:3128`).server;
 
@@ -31,8 +36,41 @@ describe("redactProxySecrets", () => {
 
   it("knows no form of a password that is shorter than 4 characters, except with its user", () => {
     const short = parseProxyUrl("http://user:abc@h:1").server;
-    expect(short && proxySecretForms(short)).toEqual([Buffer.from("user:abc").toString("base64")]);
+    expect(short && proxySecretForms(short)).toEqual([Buffer.from("user:abc").toString("base64"), "user:abc"]);
     const none = parseProxyUrl("http://h:1").server;
     expect(none && proxySecretForms(none)).toEqual([]);
   });
+});
+
+const authentication = { user: "runner", password: "p@ss:w/rd" };
+
+describeWithProgram("curl", (curl) => {
+  describeWithSystem(
+    "squid",
+    (squid) => {
+      it("PE A52: masks user info, password and Basic value in what curl -v prints, and keeps the host", async () => {
+        await using target = await startTarget();
+        const settings = readProxyEnvironment({ HTTP_PROXY: `runner:p%40ss%3Aw%2Frd@${squid().authority}` });
+        const { http } = settings;
+        if (http === undefined) throw new Error("not a proxy");
+        const environment = { ...systemEnvironment("/nonexistent"), ...proxyEnvironment(settings) };
+        const log = await runProgram("sh", ["-c", 'exec "$@" 2>&1', "sh", curl().path, "--verbose", target.origin], {
+          environment,
+        });
+        expect(log).toContain("200 OK");
+        const shown = proxySecretForms(http).filter((form) => log.includes(form));
+        expect(shown.length).toBeGreaterThanOrEqual(2);
+
+        const redacted = redactProxySecrets(log, [http]);
+        for (const form of proxySecretForms(http)) expect(redacted).not.toContain(form);
+        expect(redacted).toContain(`http://***:***@${squid().authority}`);
+        expect(redacted).toContain("Proxy-Authorization: Basic ***");
+        // What a masker for exact texts is given must be enough without knowing what a URL or a header looks like.
+        const masked = proxySecretForms(http).reduce((text, form) => text.replaceAll(form, "[MASKED]"), log);
+        expect(masked).toContain(`[MASKED]@${squid().authority}`);
+        expect(masked).not.toMatch(/runner:|p%40ss|p@ss/);
+      });
+    },
+    () => startSquid({ authentication }),
+  );
 });

@@ -2,22 +2,23 @@ import { percentEncode } from "./proxy-server.ts";
 import type { ProxyServer } from "./proxy-server.ts";
 
 /**
- * Every text that gives a proxy's password away, for a log's masker: raw, percent-encoded in both cases, as JSON has it, and
- * the Base64 of user and password. Texts under 4 characters are left out: they occur everywhere.
+ * Every text that gives a proxy's password away, for a log's masker: raw, percent-encoded in both cases, as JSON has it, each
+ * also behind the user, and the Base64 of both. The longest come first. Texts under 4 characters are left out: they occur
+ * everywhere.
  */
 export function proxySecretForms(server: ProxyServer): readonly string[] {
   const credentials = server.credentials();
   if (credentials === undefined) return [];
   const { username, password = "" } = credentials;
-  const encoded = percentEncode(password);
+  const pair = { raw: `${username}:${password}`, encoded: `${percentEncode(username)}:${percentEncode(password)}` };
   const forms = [
-    password,
-    encoded,
-    encoded.replaceAll(/%[0-9A-F]{2}/g, (sequence) => sequence.toLowerCase()),
-    JSON.stringify(password).slice(1, -1),
-    Buffer.from(`${username}:${password}`).toString("base64"),
+    ...[pair.raw, password].flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]),
+    ...[pair.encoded, percentEncode(password)].flatMap((text) => [text, lowerCaseEncoding(text)]),
+    Buffer.from(pair.raw).toString("base64"),
   ];
-  return [...new Set(forms)].filter((form) => form.length >= SHORTEST_SECRET);
+  return [...new Set(forms)]
+    .filter((form) => form.length >= SHORTEST_SECRET && password !== "")
+    .sort((one, other) => other.length - one.length);
 }
 
 /**
@@ -43,3 +44,7 @@ export function redactProxySecrets(text: string, servers: readonly ProxyServer[]
 
 const SHORTEST_SECRET = 4;
 const REDACTED_USER_INFO = "***:***@";
+
+function lowerCaseEncoding(text: string): string {
+  return text.replaceAll(/%[0-9A-F]{2}/g, (sequence) => sequence.toLowerCase());
+}

@@ -2,6 +2,8 @@ export { startAzurite } from "./azurite.ts";
 export type { Azurite, BlobRequest } from "./azurite.ts";
 export { systemStarters } from "./catalog.ts";
 export type { SystemName, SystemOf } from "./catalog.ts";
+export { startCntlm } from "./cntlm.ts";
+export type { Cntlm, CntlmOptions } from "./cntlm.ts";
 export { startDockerEngine } from "./docker-engine.ts";
 export type { DockerEngine, DockerEngineOptions } from "./docker-engine.ts";
 export { importImage } from "./docker-image.ts";

@@ -6,7 +6,7 @@ import { minioProgram } from "./minio.ts";
 import { requirePrograms } from "./programs.ts";
 
 const why = "the tests";
-const plainPrograms = ["curl", "git", "openssl", "rsync", "squid", "tinyproxy", "unzip", "zip"] as const;
+const plainPrograms = ["cntlm", "curl", "git", "openssl", "rsync", "squid", "tinyproxy", "unzip", "zip"] as const;
 const enginePrograms = ["busybox", "containerd", "docker-registry", "dockerd", "ip", "iptables", "runc"] as const;
 
 await requirePrograms([...plainPrograms, ...enginePrograms], why);

@@ -8,6 +8,7 @@ import { runProgram } from "./run-program.ts";
 /** Programs that tests may ask for, and the Debian package each comes from. */
 const packageOf = {
   busybox: "busybox-static",
+  cntlm: "cntlm",
   containerd: "containerd",
   curl: "curl",
   "docker-registry": "docker-registry",

@@ -1,4 +1,7 @@
-import { startSquid } from "@fleetfoot-tooling/systems";
+import { createHash, randomBytes } from "node:crypto";
+import type { RequestListener } from "node:http";
+
+import { startCntlm, startSquid, startTinyproxy } from "@fleetfoot-tooling/systems";
 import type { Squid } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { Agent, interceptors } from "undici";
@@ -23,26 +26,26 @@ beforeAll(async () => {
   certificates = await createCertificates();
 });
 
-it("PE A36: reaches an https target by CONNECT with Basic auth, and uses the tunnel again", async () => {
-  await using target = await startTarget({ tls: certificates });
-  await using squid = await startSquid({ authentication, tunnelPorts: [target.port] });
-  const dispatcher = through(
-    { https_proxy: `http://${userInfo}${squid.authority}` },
-    { createAgent: (connect) => new Agent({ connect, connections: 1 }) },
-  );
-
-  for (let count = 0; count < 3; count += 1) expect(await get(dispatcher, target)).toEqual([200, "ok"]);
-  expect(target.connections()).toBe(1);
-  await dispatcher.close();
-  await expect
-    .poll(() => squid.finishedRequests())
-    .toEqual([{ method: "CONNECT", url: `localhost:${target.port}`, status: 200, user: "user" }]);
-  await expect.poll(() => target.openConnections()).toBe(0);
-});
-
 describeWithSystem(
   "squid",
   (squid) => {
+    it("PE A36: reaches an https target by CONNECT with Basic auth, and uses the tunnel again", async () => {
+      await using target = await startTarget({ tls: certificates });
+      await using own = await startSquid({ authentication, tunnelPorts: [target.port] });
+      const dispatcher = through(
+        { https_proxy: `http://${userInfo}${own.authority}` },
+        { createAgent: (connect) => new Agent({ connect, connections: 1 }) },
+      );
+
+      for (let count = 0; count < 3; count += 1) expect(await get(dispatcher, target)).toEqual([200, "ok"]);
+      expect(target.connections()).toBe(1);
+      await dispatcher.close();
+      await expect
+        .poll(() => own.finishedRequests())
+        .toEqual([{ method: "CONNECT", url: `localhost:${target.port}`, status: 200, user: "user" }]);
+      await expect.poll(() => target.openConnections()).toBe(0);
+    });
+
     it("PE A37: forwards a plain request to a port that the proxy permits no tunnel to", async () => {
       await using target = await startTarget();
       const dispatcher = through({ http_proxy: `http://${userInfo}${squid().authority}` });
@@ -98,6 +101,61 @@ describeWithSystem(
   () => startSquid({ authentication }),
 );
 
+describeWithSystem(
+  "squid",
+  (squid) => {
+    it("PE A40: uploads 3 MB over https through cntlm and a proxy that wants NTLM", async () => {
+      await using target = await startTarget({ tls: certificates, answer: answerDigest });
+      await using ntlm = await startSquid({ authentication: "ntlm", tunnelPorts: [target.port] });
+      await using cntlm = await startCntlm({ parent: ntlm.authority });
+      const dispatcher = through({ https_proxy: cntlm.authority });
+      const body = randomBytes(3_000_000);
+      for (let count = 0; count < 2; count += 1) {
+        const response = await dispatcher.request({ origin: target.origin, path: "/", method: "PUT", body });
+        expect([response.statusCode, await response.body.text()]).toEqual([200, sha256(body)]);
+      }
+      await dispatcher.close();
+      await expect
+        .poll(async () => (await requestsOf(ntlm, `localhost:${target.port}`)).filter(({ status }) => status === 200))
+        .toContainEqual(expect.objectContaining({ method: "CONNECT", user: expect.stringMatching(/testuser/i) }));
+    });
+
+    it("forwards plain requests through cntlm", async () => {
+      await using target = await startTarget();
+      await using cntlm = await startCntlm({ parent: squid().authority });
+      const dispatcher = through({ http_proxy: cntlm.authority });
+      expect(await get(dispatcher, target)).toEqual([200, "ok"]);
+      await dispatcher.close();
+      await expect
+        .poll(() => requestsOf(squid(), `${target.origin}/`))
+        .toContainEqual(expect.objectContaining({ status: 200, user: expect.stringMatching(/testuser/i) }));
+    });
+  },
+  () => startSquid({ authentication: "ntlm" }),
+);
+
+describeWithSystem(
+  "tinyproxy",
+  (tinyproxy) => {
+    it("forwards and tunnels through another proxy, too", async () => {
+      await using plain = await startTarget();
+      await using secure = await startTarget({ tls: certificates });
+      const dispatcher = through({ all_proxy: `http://user:p4ss@${tinyproxy().authority}` });
+      expect(await get(dispatcher, plain)).toEqual([200, "ok"]);
+      expect(await get(dispatcher, secure)).toEqual([200, "ok"]);
+      await dispatcher.close();
+    });
+
+    it.each(["http", "https"] as const)("tells of missing credentials (%s)", async (scheme) => {
+      const dispatcher = through({ all_proxy: tinyproxy().authority });
+      const request = dispatcher.request({ origin: `${scheme}://localhost:1`, path: "/", method: "GET" });
+      await expect(request).rejects.toMatchObject({ code: "proxy-refused", statusCode: 407 });
+      await dispatcher.close();
+    });
+  },
+  () => startTinyproxy({ basicAuth: { user: "user", password: "p4ss" } }),
+);
+
 /** All targets are on this machine, so the loopback bypass is off. */
 function through(environment: Environment, options: Partial<ProxyDispatcherOptions> = {}) {
   const settings = readProxyEnvironment(environment, { loopbackBypass: false });
@@ -106,6 +164,16 @@ function through(environment: Environment, options: Partial<ProxyDispatcherOptio
     targetTls: { ca: certificates.ca },
     ...options,
   });
+}
+
+const answerDigest: RequestListener = (request, response) => {
+  const hash = createHash("sha256");
+  request.on("data", (chunk: Buffer) => hash.update(chunk));
+  request.once("end", () => response.end(hash.digest("hex")));
+};
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 async function requestsOf(squid: Squid, url: string) {
