@@ -6,8 +6,8 @@ import type { S3StoreOptions } from "./options.ts";
 import { createS3Store } from "./s3-store.ts";
 import type { S3Store } from "./s3-store.ts";
 import { scopedPolicy } from "./scoped-policy.ts";
-import { startRecordingServer } from "./test-support/recording-server.ts";
-import type { Recorded, RecordingServer } from "./test-support/recording-server.ts";
+import { startRecordingServer } from "@fleetfoot-tooling/systems/recording";
+import type { Recorded, RecordingServer } from "@fleetfoot-tooling/systems/recording";
 
 // What leaves this host for services that cannot run on it: every request is recorded by a server on loopback.
 

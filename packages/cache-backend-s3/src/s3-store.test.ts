@@ -16,7 +16,7 @@ describeWithSystem("minio", (minio) => {
     // MinIO keeps each segment as a directory, of a file system with 255 bytes for a name.
     unkeepable: (name) => name.split("/").some((segment) => Buffer.byteLength(segment) > 255),
     // It lists nothing below a name that is an object itself.
-    listsBelowObjects: false,
+    unlistable: (name, all) => all.some((other) => other.startsWith(`${name}/`)),
     async open() {
       return { store: await openStore(minio(), { partBytes: 5 * mebibyte }), close: async () => {} };
     },

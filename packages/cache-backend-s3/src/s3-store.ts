@@ -3,6 +3,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  NoSuchBucket,
   PutObjectCommand,
   paginateListObjectsV2,
 } from "@aws-sdk/client-s3";
@@ -129,7 +130,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
       return { output, object: { facts: toFacts(output), body } };
     } catch (error) {
       const status = statusOf(error);
-      if (status === 404 || status === 412) return undefined;
+      if (status === 412 || (status === 404 && !(error instanceof NoSuchBucket))) return undefined;
       throw error;
     }
   }

@@ -44,6 +44,8 @@ export function undiciHandler(dispatcher: Dispatcher): SdkRequestHandler {
         body: (order.body ?? null) as Dispatcher.DispatchOptions["body"] & {},
         signal,
       });
+      // The SDK may destroy a body that nobody wants without listening to what the body says to that.
+      body.on("error", () => {});
       return { response: { statusCode, headers: flatten(headers), body } };
     },
     updateHttpClientConfig() {},

@@ -15,7 +15,7 @@ const examples = publishedPackages().flatMap(({ directory }) => {
 });
 
 /** Examples that talk to a service get a real one, and learn by their environment where it is. */
-const served = ["packages/cache-backend-s3/"];
+const served = ["packages/cache-backend-s3/", "packages/cache-backend-gcs/", "packages/cache-backend-azure/"];
 
 function examplesOf(directory: string): readonly string[] {
   return examples.filter((example) => example.startsWith(`${directory}/`));
@@ -46,6 +46,25 @@ describeWithSystem("minio", (minio) => {
       CACHE_S3_SERVER_ADDRESS: new URL(endpoint).host,
       CACHE_S3_ACCESS_KEY: accessKeyId,
       CACHE_S3_SECRET_KEY: secretAccessKey,
+    });
+  });
+});
+
+describeWithSystem("fake-gcs-server", (gcs) => {
+  it.each(examplesOf("packages/cache-backend-gcs"))("%s runs and prints something", async (example) => {
+    await gcs().createBucket("caches");
+    await expectOutput(example, { CACHE_GCS_ENDPOINT: gcs().endpoint });
+  });
+});
+
+describeWithSystem("azurite", (azurite) => {
+  it.each(examplesOf("packages/cache-backend-azure"))("%s runs and prints something", async (example) => {
+    const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
+    await createContainer("caches");
+    await expectOutput(example, {
+      CACHE_AZURE_ACCOUNT_NAME: accountName,
+      CACHE_AZURE_ACCOUNT_KEY: accountKey,
+      CACHE_AZURE_ENDPOINT: blobEndpoint,
     });
   });
 });

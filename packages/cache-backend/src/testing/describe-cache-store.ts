@@ -23,10 +23,14 @@ export interface StoreUnderTest<Store extends CacheStore = CacheStore> {
 export interface DescribeCacheStoreOptions {
   /** Exactly what the store can do; what it cannot do is not tested. */
   readonly abilities: readonly StoreAbility[];
+  /** Abilities that this very service cannot show, though its vendor's can; test them by what is sent. @default [] */
+  readonly untested?: readonly StoreAbility[];
+  /** Whether this very service refuses what a presigned URL was not made for. @default true */
+  readonly checksSignatures?: boolean;
   /** Names that this very service cannot keep though its vendor's can; they are left out. @default none */
   readonly unkeepable?: (name: string) => boolean;
-  /** Whether this very service lists what lies below a name that is an object itself. @default true */
-  readonly listsBelowObjects?: boolean;
+  /** Names that this very service cannot list, or not where they belong, among others; they are left out. @default none */
+  readonly unlistable?: (name: string, all: readonly string[]) => boolean;
   /** Opens an empty store; called before each test. */
   open(): Promise<StoreUnderTest>;
 }
@@ -54,12 +58,14 @@ export function describeCacheStore(name: string, options: DescribeCacheStoreOpti
     describeObjects(store);
     describeNames(store, options.unkeepable);
     describeAborts(store);
-    if (options.abilities.includes("delete")) describeDeletes(store);
-    if (options.abilities.includes("list")) describeLists(store, options);
-    if (options.abilities.includes("ranges")) describeRanges(store);
-    if (options.abilities.includes("conditional")) describeConditionalPuts(store);
-    if (options.abilities.includes("presign")) describePresigning(store);
-    if (options.abilities.includes("parts")) describePresignedParts(store);
+    const shows = (ability: StoreAbility): boolean =>
+      options.abilities.includes(ability) && options.untested?.includes(ability) !== true;
+    if (shows("delete")) describeDeletes(store);
+    if (shows("list")) describeLists(store, options);
+    if (shows("ranges")) describeRanges(store);
+    if (shows("conditional")) describeConditionalPuts(store);
+    if (shows("presign")) describePresigning(store, options.checksSignatures);
+    if (shows("parts")) describePresignedParts(store);
     describeTransfers(store);
   });
 }

@@ -5,16 +5,14 @@ import { bodyOf } from "./bodies.ts";
 
 interface ServiceLimits {
   readonly unkeepable?: (name: string) => boolean;
-  readonly listsBelowObjects?: boolean;
+  readonly unlistable?: (name: string, all: readonly string[]) => boolean;
 }
 
 export function describeLists(
   open: () => CacheStore,
-  { unkeepable = () => false, listsBelowObjects = true }: ServiceLimits = {},
+  { unkeepable = () => false, unlistable = () => false }: ServiceLimits = {},
 ): void {
-  /** Leaves out the names that the service would hide others behind. */
-  const listable = (all: readonly string[]): string[] =>
-    all.filter((name) => listsBelowObjects || !all.some((other) => other.startsWith(`${name}/`)));
+  const listable = (all: readonly string[]): string[] => all.filter((name) => !unlistable(name, all));
   const store = (): CacheStore & ListsObjects => {
     const opened = open();
     if (!canList(opened)) throw new Error("the store cannot list");

@@ -3,7 +3,7 @@ import { canPresign } from "../abilities.ts";
 import type { CacheStore, PresignsObjects } from "../store.ts";
 import { bodyOf, readText } from "./bodies.ts";
 
-export function describePresigning(open: () => CacheStore): void {
+export function describePresigning(open: () => CacheStore, checksSignatures = true): void {
   const store = (): CacheStore & PresignsObjects => {
     const opened = open();
     if (!canPresign(opened)) throw new Error("the store cannot presign");
@@ -35,17 +35,19 @@ export function describePresigning(open: () => CacheStore): void {
     expect((await store().head(name))?.metadata).toEqual(metadata);
   });
 
-  it("hands out a URL for one direction and one object only", async () => {
-    await store().put(name, bodyOf("content"));
-    await store().put("other", bodyOf("secret"));
-    const { url, headers } = await store().presign({ method: "GET", name, lifetimeMs });
-    const write = await fetch(url, { method: "PUT", headers: { ...headers, ...blockBlob }, body: new Uint8Array(1) });
-    expect(write.ok).toBe(false);
-    const other = url.replace(encodeURIComponent("dir") + "/", "").replace(/a%20b[^?]*/, "other");
-    expect(other).not.toBe(url);
-    expect((await fetch(other, { headers })).ok).toBe(false);
-    expect(await readText(await store().get(name))).toBe("content");
-  });
+  if (checksSignatures) {
+    it("hands out a URL for one direction and one object only", async () => {
+      await store().put(name, bodyOf("content"));
+      await store().put("other", bodyOf("secret"));
+      const { url, headers } = await store().presign({ method: "GET", name, lifetimeMs });
+      const write = await fetch(url, { method: "PUT", headers: { ...headers, ...blockBlob }, body: new Uint8Array(1) });
+      expect(write.ok).toBe(false);
+      const other = url.replace(encodeURIComponent("dir") + "/", "").replace(/a%20b[^?]*/, "other");
+      expect(other).not.toBe(url);
+      expect((await fetch(other, { headers })).ok).toBe(false);
+      expect(await readText(await store().get(name))).toBe("content");
+    });
+  }
 
   it("refuses a name that leads elsewhere", async () => {
     const request = { method: "GET", name: "../a", lifetimeMs } as const;

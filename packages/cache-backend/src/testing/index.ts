@@ -1,4 +1,4 @@
-export { bodyOf, readBytes, readText, streamOf } from "./bodies.ts";
+export { bodyOf, counted, readBytes, readText, streamOf } from "./bodies.ts";
 export { describeCacheStore } from "./describe-cache-store.ts";
 export type { DescribeCacheStoreOptions, StoreAbility, StoreUnderTest } from "./describe-cache-store.ts";
 export { createHttpStore } from "./http-store.ts";

@@ -33,7 +33,7 @@ export async function startRecordingServer(
       method: incoming.method ?? "",
       url: new URL(incoming.url ?? "", origin?.toString()),
       headers,
-      body: Buffer.concat(chunks).toString(),
+      body: Buffer.concat(chunks).toString("latin1"),
     };
     requests.push(request);
     answer(request, response);

@@ -1,0 +1,244 @@
+import { Readable } from "node:stream";
+import type { BlobDownloadResponseParsed, BlobRequestConditions } from "@azure/storage-blob";
+import {
+  CacheStoreError,
+  bodyFromAnswer,
+  checkListPrefix,
+  checkMetadata,
+  checkObjectName,
+  uploadParts,
+} from "@fleetfoot/cache-backend";
+import type {
+  CacheStore,
+  DeletesObjects,
+  ListedObject,
+  ListsObjects,
+  ObjectFacts,
+  OperationOptions,
+  PresignsObjects,
+  PresignsParts,
+  PutBody,
+  PutCondition,
+  PutOptions,
+  PutsConditionally,
+  ReadsRanges,
+  StoredObject,
+} from "@fleetfoot/cache-backend";
+import { openAccount } from "./account.ts";
+import { blockLength, putInBlocks } from "./blocks.ts";
+import { kind, serviceCodeOf, statusOf, withStoreErrors } from "./failures.ts";
+import type { AzureCall } from "./failures.ts";
+import { fromAzureMetadata, toAzureMetadata } from "./metadata.ts";
+import type { AzureStoreOptions } from "./options.ts";
+import { presignBlob, presignBlocks } from "./presign.ts";
+
+/** What a store in Azure can do. */
+export type AzureStore = CacheStore &
+  DeletesObjects &
+  ListsObjects &
+  ReadsRanges &
+  PutsConditionally &
+  PresignsObjects &
+  PresignsParts;
+
+/**
+ * Creates a store whose objects are block blobs of one container. Nothing is asked of the service before the first operation.
+ *
+ * @throws {TypeError} the options name no account or no container
+ */
+export function createAzureStore(options: AzureStoreOptions): AzureStore {
+  const account = openAccount(options);
+  const { container, containerOnce } = account;
+
+  /** Checks the name, then acts; the only way from a name to a request. */
+  function onObject<Result>(
+    operation: string,
+    name: string,
+    { signal }: OperationOptions,
+    action: (call: AzureCall) => Promise<Result>,
+  ): Promise<Result> {
+    const call = { store: kind, operation, object: name, signal };
+    return withStoreErrors(call, async () => {
+      checkObjectName(name, call);
+      return action(call);
+    });
+  }
+
+  async function factsOf(call: AzureCall): Promise<ObjectFacts | undefined> {
+    try {
+      return toFacts(await container.getBlobClient(call.object).getProperties(withSignal(call)));
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async function opened(
+    call: AzureCall,
+    range: { readonly start: number; readonly end?: number; readonly version?: string | undefined },
+  ): Promise<{ readonly answer: BlobDownloadResponseParsed; readonly object: StoredObject } | undefined> {
+    const { start, end, version } = range;
+    const conditions = version === undefined ? {} : { ifMatch: version };
+    try {
+      const count = end === undefined ? undefined : end - start;
+      // Going on in a further request is the caller's business, who knows how often.
+      const wanted = { ...withSignal(call), conditions, maxRetryRequests: 0 };
+      const answer = await container.getBlobClient(call.object).download(start, count, wanted);
+      const stream = answer.readableStreamBody as Readable;
+      const body = bodyFromAnswer(stream, answer.contentLength ?? 0, call, call.signal);
+      return { answer, object: { facts: toFacts(answer), body } };
+    } catch (error) {
+      if (isAbsent(error) || statusOf(error) === 412) return undefined;
+      throw error;
+    }
+  }
+
+  async function putWhen(
+    call: AzureCall,
+    body: PutBody,
+    condition: PutCondition | undefined,
+    putOptions: PutOptions,
+  ): Promise<ObjectFacts | undefined> {
+    const { metadata = {}, onProgress } = putOptions;
+    checkMetadata(metadata, call.object, call);
+    const conditions = condition === undefined ? {} : toConditions(condition);
+    try {
+      if (body.bytes > blockLength(options, body.bytes)) {
+        return await putInBlocks(account, call, body, conditions, putOptions, options);
+      }
+      const { maxAttempts, retryDelayMs, sleep } = options;
+      const [facts] = await uploadParts(
+        body,
+        call,
+        (part, signal) =>
+          withStoreErrors({ ...call, signal }, async () => {
+            const content = part.bytes === 0 ? await emptied(part.chunks(signal)) : undefined;
+            const { etag: version = "", lastModified } = await containerOnce
+              .getBlockBlobClient(call.object)
+              .upload(content ?? (() => Readable.from(part.chunks(signal))), part.bytes, {
+                abortSignal: signal,
+                conditions,
+                metadata: toAzureMetadata(metadata),
+                blobHTTPHeaders: { blobContentType: "application/octet-stream" },
+              });
+            const modifiedAtMs = lastModified?.getTime() ?? 0;
+            return { bytes: body.bytes, modifiedAtMs, version, metadata: { ...metadata } };
+          }),
+        { partBytes: Math.max(1, body.bytes), maxAttempts, retryDelayMs, sleep, signal: call.signal, onProgress },
+      );
+      return facts;
+    } catch (error) {
+      if (condition !== undefined && isUnmet(error)) return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    kind,
+    head(name, operation = {}) {
+      return onObject("head", name, operation, factsOf);
+    },
+    get(name, operation = {}) {
+      return onObject("get", name, operation, async (call) => (await opened(call, { start: 0 }))?.object);
+    },
+    getRange(name, range, operation = {}) {
+      return onObject("getRange", name, operation, async (call) => {
+        const { start, version } = range;
+        try {
+          const found = await opened(call, range);
+          if (found === undefined) return undefined;
+          const { facts, body } = found.object;
+          const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(found.answer.contentRange ?? "") ?? [];
+          // An emulator answers so when an object is empty; the service itself refuses the range.
+          if (first === undefined && facts.bytes === 0) return found.object;
+          if (first === undefined) {
+            await body.cancel();
+            throw new CacheStoreError({ code: "ranges-ignored", ...call, reason: "the whole object came" });
+          }
+          if (Number(first) !== start || (version ?? facts.version) !== facts.version) {
+            await body.cancel();
+            return undefined;
+          }
+          return { facts: { ...facts, bytes: Number(total) }, body };
+        } catch (error) {
+          if (statusOf(error) !== 416) throw error;
+          // The object ends before the range begins, which is no failure: there is nothing of it.
+          const facts = await factsOf(call);
+          if (facts === undefined || (version ?? facts.version) !== facts.version) return undefined;
+          return { facts, body: new Blob([]).stream() };
+        }
+      });
+    },
+    put(name, body, putOptions = {}) {
+      return onObject("put", name, putOptions, async (call) => {
+        const facts = await putWhen(call, body, undefined, putOptions);
+        if (facts === undefined) throw new Error("unreachable: an unconditional put was refused");
+        return facts;
+      });
+    },
+    putIf(name, body, condition, putOptions = {}) {
+      return onObject("putIf", name, putOptions, (call) => putWhen(call, body, condition, putOptions));
+    },
+    delete(name, operation = {}) {
+      return onObject("delete", name, operation, async (call) => {
+        const { succeeded } = await container.getBlobClient(name).deleteIfExists(withSignal(call));
+        return succeeded;
+      });
+    },
+    async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {
+      const call = { store: kind, operation: "list", object: prefix, signal };
+      checkListPrefix(prefix, call);
+      const blobs = container.listBlobsFlat({ prefix, ...withSignal(call) });
+      while (true) {
+        const next = await withStoreErrors(call, () => blobs.next());
+        if (next.done === true) return;
+        const { name, properties } = next.value;
+        yield { name, bytes: properties.contentLength ?? 0, modifiedAtMs: properties.lastModified.getTime() };
+      }
+    },
+    presign(request, operation = {}) {
+      return onObject("presign", request.name, operation, (call) => presignBlob(account, call, request, options));
+    },
+    presignParts(request, operation = {}) {
+      return onObject("presignParts", request.name, operation, (call) =>
+        presignBlocks(account, call, request, options),
+      );
+    },
+  };
+}
+
+function toConditions(condition: PutCondition): BlobRequestConditions {
+  return "absent" in condition ? { ifNoneMatch: "*" } : { ifMatch: condition.version };
+}
+
+/** A container that is absent is no blob that is. */
+function isAbsent(error: unknown): boolean {
+  return statusOf(error) === 404 && serviceCodeOf(error) !== "ContainerNotFound";
+}
+
+/** Nothing there to be replaced is as good a reason as something else there. */
+function isUnmet(error: unknown): boolean {
+  if (!CacheStoreError.isInstance(error)) return false;
+  const { status, serviceCode } = error;
+  return status === 412 || (status === 409 && serviceCode === "BlobAlreadyExists") || serviceCode === "BlobNotFound";
+}
+
+function toFacts(answer: {
+  readonly contentLength?: number;
+  readonly lastModified?: Date;
+  readonly etag?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}): ObjectFacts {
+  const { contentLength: bytes = 0, lastModified, etag: version = "", metadata } = answer;
+  return { bytes, modifiedAtMs: lastModified?.getTime() ?? 0, version, metadata: fromAzureMetadata(metadata) };
+}
+
+function withSignal({ signal }: AzureCall): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal };
+}
+
+/** An empty body has no stream to send, but it must be seen to be empty. */
+async function emptied(chunks: AsyncGenerator<Uint8Array, void, void>): Promise<string> {
+  for await (const _ of chunks);
+  return "";
+}

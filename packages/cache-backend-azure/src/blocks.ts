@@ -1,0 +1,102 @@
+import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
+import type { BlobRequestConditions } from "@azure/storage-blob";
+import { CacheStoreError, uploadParts } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, PutBody, PutOptions } from "@fleetfoot/cache-backend";
+import type { AzureAccount } from "./account.ts";
+import { withStoreErrors } from "./failures.ts";
+import type { AzureCall } from "./failures.ts";
+import { toAzureMetadata } from "./metadata.ts";
+import type { AzureStoreOptions } from "./options.ts";
+
+/** Length of the blocks of a blob. @see https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
+export function blockLength({ partBytes = 16 * mebibyte }: AzureStoreOptions, bytes: number): number {
+  return Math.max(partBytes, Math.ceil(bytes / mostBlocks / mebibyte) * mebibyte);
+}
+
+/** Names for the blocks of one upload, all of one length as the service wants it, and unlike those of another upload. */
+export function blockNames(): (index: number) => string {
+  const upload = randomUUID();
+  return (index) => Buffer.from(`${upload}-${String(index).padStart(6, "0")}`).toString("base64");
+}
+
+/**
+ * Stores a body as blocks and then says which blocks are the blob; before that nothing is visible.
+ *
+ * @see https://learn.microsoft.com/rest/api/storageservices/put-block-list
+ */
+export async function putInBlocks(
+  account: AzureAccount,
+  call: AzureCall,
+  body: PutBody,
+  conditions: BlobRequestConditions,
+  putOptions: PutOptions,
+  options: AzureStoreOptions,
+): Promise<ObjectFacts> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await putBlocksOnce(account, call, body, conditions, putOptions, options);
+    } catch (error) {
+      // Who puts the same name together first makes the service forget the blocks of all others: they send them again.
+      const lost = CacheStoreError.isInstance(error) && error.serviceCode === "InvalidBlockList";
+      if (!lost || tries >= mostTries) throw error;
+    }
+  }
+}
+
+async function putBlocksOnce(
+  { container, containerOnce }: AzureAccount,
+  call: AzureCall,
+  body: PutBody,
+  conditions: BlobRequestConditions,
+  { metadata = {}, onProgress }: PutOptions,
+  options: AzureStoreOptions,
+): Promise<ObjectFacts> {
+  const { maxAttempts, retryDelayMs, sleep, uploadConcurrency } = options;
+  const once = containerOnce.getBlockBlobClient(call.object);
+  const nameOf = blockNames();
+  const names = await uploadParts(
+    body,
+    call,
+    (part, signal) =>
+      withStoreErrors({ ...call, signal }, async () => {
+        const name = nameOf(part.index);
+        await once.stageBlock(name, () => Readable.from(part.chunks(signal)), part.bytes, { abortSignal: signal });
+        return name;
+      }),
+    {
+      partBytes: blockLength(options, body.bytes),
+      concurrency: uploadConcurrency,
+      maxAttempts,
+      retryDelayMs,
+      sleep,
+      signal: call.signal,
+      onProgress,
+    },
+  );
+  const blob = container.getBlockBlobClient(call.object);
+  return commitBlocks(blob, call, names, { bytes: body.bytes, metadata }, conditions);
+}
+
+/** Makes a blob of blocks that were sent. */
+export async function commitBlocks(
+  blob: ReturnType<AzureAccount["container"]["getBlockBlobClient"]>,
+  call: AzureCall,
+  names: readonly string[],
+  { bytes, metadata }: Pick<ObjectFacts, "bytes" | "metadata">,
+  conditions: BlobRequestConditions = {},
+): Promise<ObjectFacts> {
+  return withStoreErrors(call, async () => {
+    const { etag: version = "", lastModified } = await blob.commitBlockList([...names], {
+      ...(call.signal === undefined ? {} : { abortSignal: call.signal }),
+      conditions,
+      metadata: toAzureMetadata(metadata),
+      blobHTTPHeaders: { blobContentType: "application/octet-stream" },
+    });
+    return { bytes, modifiedAtMs: lastModified?.getTime() ?? 0, version, metadata: { ...metadata } };
+  });
+}
+
+const mebibyte = 1024 * 1024;
+const mostBlocks = 50_000;
+const mostTries = 5;

@@ -1,0 +1,83 @@
+import type { Readable } from "node:stream";
+import { createHttpHeaders } from "@azure/core-rest-pipeline";
+import type { HttpClient, PipelineResponse } from "@azure/core-rest-pipeline";
+import type { IHttpClient } from "@azure/storage-blob";
+import { request } from "undici";
+import type { Dispatcher } from "undici";
+
+/** Clients for the two generations of the SDK's plumbing: credentials use the newer, storage the older. */
+export interface UndiciClients {
+  readonly forCredentials: HttpClient;
+  readonly forStorage: IHttpClient;
+}
+
+/**
+ * Sends the requests of the Azure SDK through a dispatcher, so that whoever made the dispatcher decides about proxies, and no
+ * variable of the environment does.
+ */
+export function undiciClients(dispatcher: Dispatcher): UndiciClients {
+  const send = async (order: Order): Promise<Answer> => {
+    const { method, url, rawHeaders, body, abortSignal, streamResponseStatusCodes } = order;
+    const answer = await request(url, {
+      dispatcher,
+      method,
+      headers: withoutFraming(rawHeaders),
+      body: (typeof body === "function" ? (body as () => unknown)() : body) as Dispatcher.DispatchOptions["body"] & {},
+      signal: abortSignal instanceof AbortSignal ? abortSignal : null,
+    });
+    // The SDK destroys a body that nobody wants without listening to what the body says to that.
+    answer.body.on("error", () => {});
+    const headers = Object.entries(answer.headers).map(([name, value]) => [name, value?.toString() ?? ""] as const);
+    const status = answer.statusCode;
+    const streams =
+      streamResponseStatusCodes?.has(Infinity) === true || streamResponseStatusCodes?.has(status) === true;
+    return {
+      status,
+      headers: Object.fromEntries(headers),
+      ...(streams ? { readableStreamBody: answer.body } : { bodyAsText: await answer.body.text() }),
+    };
+  };
+  return {
+    forCredentials: {
+      async sendRequest(order) {
+        const answer = await send({ ...orderOf(order), rawHeaders: order.headers.toJSON() });
+        const response: PipelineResponse = { ...answer, request: order, headers: createHttpHeaders(answer.headers) };
+        return response;
+      },
+    },
+    forStorage: {
+      async sendRequest(order) {
+        const { headers, ...answer } = await send({ ...orderOf(order), rawHeaders: order.headers.rawHeaders() });
+        // Nothing else of the old headers is looked at on the way to the new ones.
+        const old = { toJson: () => headers };
+        return { ...answer, request: order, headers: old } as unknown as ReturnType<IHttpClient["sendRequest"]>;
+      },
+    },
+  };
+}
+
+interface Order {
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly abortSignal?: unknown;
+  readonly streamResponseStatusCodes?: ReadonlySet<number> | undefined;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly bodyAsText?: string;
+  readonly readableStreamBody?: Readable;
+}
+
+function orderOf({ method, url, body, abortSignal, streamResponseStatusCodes }: Omit<Order, "rawHeaders">) {
+  return { method, url, body, abortSignal, streamResponseStatusCodes };
+}
+
+/** How the body is framed, and what of it is packed, is the connection's business. */
+function withoutFraming(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const own = new Set(["transfer-encoding", "connection", "accept-encoding", "expect"]);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !own.has(name.toLowerCase())));
+}

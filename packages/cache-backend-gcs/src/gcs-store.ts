@@ -1,0 +1,228 @@
+import {
+  CacheStoreError,
+  bodyFromAnswer,
+  checkListPrefix,
+  checkMetadata,
+  checkObjectName,
+  decodeHeaderText,
+} from "@fleetfoot/cache-backend";
+import type {
+  CacheStore,
+  DeletesObjects,
+  ListedObject,
+  ListsObjects,
+  ObjectFacts,
+  OperationOptions,
+  PresignsObjects,
+  PresignsParts,
+  PutBody,
+  PutCondition,
+  PutOptions,
+  PutsConditionally,
+  ReadsRanges,
+  StoredObject,
+} from "@fleetfoot/cache-backend";
+import { kind } from "./failures.ts";
+import type { GcsCall } from "./failures.ts";
+import type { GcsStoreOptions } from "./options.ts";
+import { presignObject, presignUpload } from "./presign.ts";
+import type { GcsObject } from "./presign.ts";
+import { openService } from "./service.ts";
+import type { Answer } from "./service.ts";
+import { escape } from "./signed-url.ts";
+import { upload } from "./upload.ts";
+
+/** What a store in Google Cloud Storage can do. */
+export type GcsStore = CacheStore &
+  DeletesObjects &
+  ListsObjects &
+  ReadsRanges &
+  PutsConditionally &
+  PresignsObjects &
+  PresignsParts;
+
+/**
+ * Creates a store whose objects lie in a bucket of Google Cloud Storage. Nothing is asked of the service before the first
+ * operation.
+ *
+ * @throws {TypeError} there is no bucket, or only one of `accessId` and `privateKey`
+ */
+export function createGcsStore(options: GcsStoreOptions): GcsStore {
+  const { bucket, credentialsFile = "", accessId = "", privateKey = "" } = options;
+  if (bucket === "") throw new TypeError("a store in Google Cloud Storage needs the name of a bucket");
+  if (credentialsFile === "" && (accessId === "") !== (privateKey === "")) {
+    throw new TypeError("accessId and privateKey belong together");
+  }
+  const service = openService(options);
+  const jsonUrl = `${service.endpoint}/storage/v1/b/${escape(bucket)}/o`;
+
+  function objectAt(name: string): GcsObject {
+    const path = name.split("/").map(escape).join("/");
+    return { service, options, url: `${service.endpoint}/${escape(bucket)}/${path}` };
+  }
+
+  /** Checks the name, then acts; the only way from a name to a request. */
+  async function onObject<Result>(
+    operation: string,
+    name: string,
+    { signal }: OperationOptions,
+    action: (call: GcsCall) => Promise<Result>,
+  ): Promise<Result> {
+    const call = { store: kind, operation, object: name, signal };
+    checkObjectName(name, call);
+    signal?.throwIfAborted();
+    return action(call);
+  }
+
+  /** @see https://cloud.google.com/storage/docs/xml-api/head-object */
+  async function factsOf(call: GcsCall): Promise<ObjectFacts | undefined> {
+    const answer = await service.send(call, { method: "HEAD", url: objectAt(call.object).url, accepts: [404] });
+    await answer.body.dump();
+    return answer.status === 404 ? undefined : toFacts(answer);
+  }
+
+  /** @see https://cloud.google.com/storage/docs/xml-api/get-object-download */
+  async function opened(call: GcsCall, generation?: string, range?: string): Promise<Opened | undefined> {
+    // A number is all that a generation can be, and another text would be a bad request.
+    if (generation !== undefined && !/^\d+$/.test(generation)) return undefined;
+    const query = generation === undefined ? "" : `?generation=${generation}`;
+    const answer = await service.send(call, {
+      method: "GET",
+      url: objectAt(call.object).url + query,
+      headers: range === undefined ? {} : { range },
+      accepts: [404, 416],
+    });
+    if (answer.status === 404) {
+      const text = await answer.body.text();
+      if (!text.includes("NoSuchBucket")) return undefined;
+      throw new CacheStoreError({ code: "rejected", ...call, reason: `there is no bucket ${bucket}`, status: 404 });
+    }
+    return { answer, facts: toFacts(answer) };
+  }
+
+  async function putWhen(
+    call: GcsCall,
+    body: PutBody,
+    condition: PutCondition | undefined,
+    putOptions: PutOptions,
+  ): Promise<ObjectFacts | undefined> {
+    const { metadata = {} } = putOptions;
+    checkMetadata(metadata, call.object, call);
+    try {
+      const { generation, updated } = await upload({ service, call, body, condition, putOptions, options });
+      const modifiedAtMs = Math.floor(Date.parse(updated) / 1000) * 1000;
+      return { bytes: body.bytes, modifiedAtMs, version: generation, metadata: { ...metadata } };
+    } catch (error) {
+      if (condition !== undefined && CacheStoreError.isInstance(error) && error.status === 412) return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    kind,
+    head(name, operation = {}) {
+      return onObject("head", name, operation, factsOf);
+    },
+    get(name, operation = {}) {
+      return onObject("get", name, operation, async (call) => {
+        const found = await opened(call);
+        return found && toObject(call, found, found.facts.bytes);
+      });
+    },
+    getRange(name, { start, end, version }, operation = {}) {
+      return onObject("getRange", name, operation, async (call) => {
+        const found = await opened(call, version, `bytes=${start}-${end - 1}`);
+        if (found === undefined) return undefined;
+        const { answer, facts } = found;
+        if (answer.status === 416) {
+          await answer.body.dump();
+          const whole = await factsOf(call);
+          const same = whole !== undefined && (version ?? whole.version) === whole.version;
+          return same ? { facts: whole, body: new Blob([]).stream() } : undefined;
+        }
+        const [, first, last] = /^bytes (\d+)-(\d+)\/\d+$/.exec(answer.headers["content-range"] ?? "") ?? [];
+        if (first === undefined || last === undefined) {
+          if (facts.bytes === 0) return toObject(call, found, 0);
+          answer.body.destroy();
+          throw new CacheStoreError({ code: "ranges-ignored", ...call, reason: "the whole object came" });
+        }
+        if (Number(first) !== start || (version ?? facts.version) !== facts.version) {
+          answer.body.destroy();
+          return undefined;
+        }
+        return toObject(call, found, Number(last) + 1 - start);
+      });
+    },
+    put(name, body, putOptions = {}) {
+      return onObject("put", name, putOptions, async (call) => {
+        const facts = await putWhen(call, body, undefined, putOptions);
+        if (facts === undefined) throw new Error("unreachable: an unconditional put was refused");
+        return facts;
+      });
+    },
+    putIf(name, body, condition, putOptions = {}) {
+      return onObject("putIf", name, putOptions, (call) => putWhen(call, body, condition, putOptions));
+    },
+    delete(name, operation = {}) {
+      return onObject("delete", name, operation, async (call) => {
+        const url = `${jsonUrl}/${escape(name)}`;
+        const answer = await service.send(call, { method: "DELETE", url, accepts: [404] });
+        await answer.body.dump();
+        return answer.status !== 404;
+      });
+    },
+    async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {
+      const call = { store: kind, operation: "list", object: prefix, signal };
+      checkListPrefix(prefix, call);
+      for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
+        const query = new URLSearchParams({ prefix, ...(pageToken === "" ? {} : { pageToken }) });
+        const answer = await service.send(call, { method: "GET", url: `${jsonUrl}?${query}` });
+        const page = (await answer.body.json()) as ListPage;
+        for (const { name, size, updated } of page.items ?? []) {
+          signal?.throwIfAborted();
+          yield { name, bytes: Number(size), modifiedAtMs: Math.floor(Date.parse(updated) / 1000) * 1000 };
+        }
+        pageToken = page.nextPageToken;
+      }
+    },
+    presign(request, operation = {}) {
+      return onObject("presign", request.name, operation, (call) =>
+        presignObject(objectAt(request.name), call, request),
+      );
+    },
+    presignParts(request, operation = {}) {
+      return onObject("presignParts", request.name, operation, (call) =>
+        presignUpload(objectAt(request.name), call, request, factsOf),
+      );
+    },
+  };
+}
+
+interface Opened {
+  readonly answer: Answer;
+  readonly facts: ObjectFacts;
+}
+
+/** @see https://cloud.google.com/storage/docs/json_api/v1/objects/list */
+interface ListPage {
+  readonly items?: readonly { readonly name: string; readonly size: string; readonly updated: string }[];
+  readonly nextPageToken?: string;
+}
+
+function toObject(call: GcsCall, { answer, facts }: Opened, bytes: number): StoredObject {
+  return { facts, body: bodyFromAnswer(answer.body, bytes, call, call.signal) };
+}
+
+/** @see https://cloud.google.com/storage/docs/xml-api/reference-headers */
+function toFacts({ headers }: Answer): ObjectFacts {
+  const total = /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1];
+  const metadata = Object.entries(headers)
+    .filter(([name]) => name.startsWith("x-goog-meta-"))
+    .map(([name, value]) => [name.slice("x-goog-meta-".length), decodeHeaderText(value ?? "")]);
+  return {
+    bytes: Number(total ?? headers["x-goog-stored-content-length"] ?? headers["content-length"] ?? 0),
+    modifiedAtMs: Date.parse(headers["last-modified"] ?? ""),
+    version: headers["x-goog-generation"] ?? "",
+    metadata: Object.fromEntries(metadata) as Record<string, string>,
+  };
+}

@@ -1,0 +1,99 @@
+import type { Readable } from "node:stream";
+import { Agent, request } from "undici";
+import type { Dispatcher } from "undici";
+import { asStoreError, noCredentials, refusal } from "./failures.ts";
+import type { GcsCall } from "./failures.ts";
+import { openIdentity } from "./identity.ts";
+import type { GcsStoreOptions } from "./options.ts";
+
+/** What a request is. */
+interface Order {
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array | Readable;
+  /** Statuses beside 2xx that the caller understands. @default none */
+  readonly accepts?: readonly number[];
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: Dispatcher.ResponseData["body"];
+}
+
+/** The service: requests with this identity's rights, and signatures of it. */
+export interface GcsService {
+  /** URL without a slash at its end. */
+  readonly endpoint: string;
+  /** @throws {CacheStoreError} no answer, or one with a status that is not accepted */
+  send(call: GcsCall, order: Order): Promise<Answer>;
+  /** Sends a request whose URL is all the right that it needs. */
+  sendPresigned(call: GcsCall, order: Order): Promise<Answer>;
+  /** Signs a text as this identity. @returns the signature in hexadecimal */
+  sign(call: GcsCall, text: string): Promise<string>;
+  /** E-mail address of the identity that signs. */
+  signer(call: GcsCall): Promise<string>;
+}
+
+/**
+ * Opens the service. Credentials and signatures are those of Google's own library; its way of sending requests takes proxies
+ * from the environment and cannot be told otherwise, so the requests themselves go through the dispatcher.
+ */
+export function openService(options: GcsStoreOptions): GcsService {
+  const { universeDomain = "" } = options;
+  const dispatcher = options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } });
+  const identity = openIdentity(options, dispatcher);
+  const endpoint = (options.endpoint ?? `https://storage.${universeDomain || "googleapis.com"}`).replace(/\/+$/, "");
+
+  async function sendAs(call: GcsCall, order: Order, authorization: Record<string, string>): Promise<Answer> {
+    const { method, url, headers = {}, body = null, accepts = [] } = order;
+    let answer: Dispatcher.ResponseData;
+    try {
+      call.signal?.throwIfAborted();
+      answer = await request(url, {
+        dispatcher,
+        method,
+        headers: { ...headers, ...authorization },
+        body,
+        signal: call.signal ?? null,
+      });
+    } catch (error) {
+      throw asStoreError(call, error);
+    }
+    const { statusCode: status } = answer;
+    if ((status < 200 || status > 299) && !accepts.includes(status)) {
+      throw refusal(call, status, await answer.body.text().catch(() => ""));
+    }
+    return { status, headers: answer.headers as Answer["headers"], body: answer.body };
+  }
+
+  async function authorize(call: GcsCall, url: string): Promise<Record<string, string>> {
+    if (options.endpoint !== undefined) return {};
+    try {
+      return await identity.headers(url);
+    } catch (error) {
+      throw noCredentials(call, error);
+    }
+  }
+
+  async function withCredentials<Result>(call: GcsCall, action: () => Promise<Result>): Promise<Result> {
+    try {
+      return await action();
+    } catch (error) {
+      throw noCredentials(call, error);
+    }
+  }
+
+  return {
+    endpoint,
+    async send(call, order) {
+      return sendAs(call, order, await authorize(call, order.url));
+    },
+    sendPresigned: (call, order) => sendAs(call, order, {}),
+    signer: (call) => withCredentials(call, () => identity.signer()),
+    sign: (call, text) => withCredentials(call, () => identity.sign(text)),
+  };
+}
+
+const connectTimeoutMs = 30_000;
