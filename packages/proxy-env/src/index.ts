@@ -7,6 +7,7 @@ export type { ProxySettingProblem } from "./errors.ts";
 export type { AddressBytes, AddressRange } from "./no-proxy/ip-address.ts";
 export { parseNoProxy } from "./no-proxy/parse-no-proxy.ts";
 export type { NoProxyEntry, ParseNoProxyOptions } from "./no-proxy/parse-no-proxy.ts";
+export { exposedMetadataAddresses } from "./node-proxy.ts";
 export { parseProxyUrl } from "./parse-proxy-url.ts";
 export type { ParsedProxyUrl, ParseProxyUrlOptions } from "./parse-proxy-url.ts";
 export { portableNoProxy } from "./portable-no-proxy.ts";

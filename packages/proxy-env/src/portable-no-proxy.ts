@@ -47,14 +47,20 @@ export function portableNoProxy(items: readonly string[], options: PortableNoPro
   return { value: [...written].join(","), entries: [...written], warnings };
 }
 
-/** @see https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html */
+/**
+ * Where a cloud's machine and its containers ask for their credentials.
+ *
+ * @see https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+ * @see https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+ */
+export const METADATA_ADDRESSES: readonly string[] = ["169.254.169.254", "169.254.170.2"];
+
 const always: readonly string[] = [
   "localhost",
   "127.0.0.1",
   "::1",
   "[::1]",
-  "169.254.169.254",
-  "169.254.170.2",
+  ...METADATA_ADDRESSES,
   "metadata.google.internal",
   "host.docker.internal",
 ];
