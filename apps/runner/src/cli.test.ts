@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { cacheCommands } from "./cache-commands.ts";
 import { runCli } from "./cli.ts";
 import { commands } from "./commands.ts";
+import { mainCommands } from "./help.ts";
 import { testContext } from "./testing/context.ts";
 
 describe("fleetfoot", () => {
@@ -8,14 +10,22 @@ describe("fleetfoot", () => {
     const context = testContext();
     expect(await runCli(["--help"], context)).toBe(0);
     expect(context.printed()).toContain("fleetfoot exec");
-    for (const command of commands) expect(context.printed()).toContain(command.summary);
+    for (const command of mainCommands(commands)) expect(context.printed()).toContain(command.summary);
+  });
+
+  it("lists the commands of a group where the group is explained", async () => {
+    const context = testContext();
+    expect(await runCli(["cache", "--help"], context)).toBe(0);
+    for (const { name, summary } of cacheCommands) expect(context.printed()).toMatch(new RegExp(`${name} +${summary}`));
+    expect(await runCli(["cache", "remove"], context)).toBe(1);
+    expect(context.complained()).toContain('fleetfoot cache has no "remove"');
   });
 
   it.each(commands.map((command) => [command.name, command] as const))(
     "explains %s with every option",
     async (name, command) => {
       const context = testContext();
-      expect(await runCli([name, "--help"], context)).toBe(0);
+      expect(await runCli([...name.split(" "), "--help"], context)).toBe(0);
       for (const [option, { help }] of Object.entries(command.options)) {
         expect(context.printed()).toContain(`--${option}`);
         expect(context.printed()).toContain(help);

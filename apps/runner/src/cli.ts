@@ -4,7 +4,7 @@ import { commands } from "./commands.ts";
 import { StopReason, type CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import { explainError } from "./explain-error.ts";
-import { commandHelp, overview } from "./help.ts";
+import { commandHelp, mainCommands, overview } from "./help.ts";
 import { version } from "./version.ts";
 
 /**
@@ -23,14 +23,22 @@ export async function runCli(words: readonly string[], context: CliContext): Pro
     context.stdout.write(`fleetfoot ${version}\n`);
     return 0;
   }
-  const wanted = name === "help" ? rest[0] : name;
-  const command = commands.find((candidate) => candidate.name === wanted);
-  if (command === undefined) return explain(context, unknownCommand(wanted ?? ""));
+  const meant = name === "help" ? rest : words;
+  const command = findCommand(meant);
+  if (command === undefined) return explain(context, unknownCommand(meant[0] ?? ""));
   if (name === "help" || asksForHelp(rest)) {
     context.stdout.write(commandHelp(command));
     return 0;
   }
-  return runCommand(command, rest, context);
+  return runCommand(command, words.slice(command.name.split(" ").length), context);
+}
+
+/** The command of a group has two words, and goes before the group itself. */
+function findCommand([first = "", second = ""]: readonly string[]): Command | undefined {
+  return (
+    commands.find((candidate) => candidate.name === `${first} ${second}`) ??
+    commands.find((candidate) => candidate.name === first)
+  );
 }
 
 async function runCommand(command: Command, words: readonly string[], context: CliContext): Promise<number> {
@@ -57,6 +65,8 @@ function explain(context: CliContext, error: unknown): number {
 
 function unknownCommand(name: string): UsageError {
   return new UsageError(`fleetfoot has no command "${name}".`, {
-    cure: `It has: ${commands.map((command) => command.name).join(", ")}. fleetfoot --help explains them.`,
+    cure: `It has: ${mainCommands(commands)
+      .map((command) => command.name)
+      .join(", ")}. fleetfoot --help explains them.`,
   });
 }

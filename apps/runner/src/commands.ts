@@ -1,3 +1,4 @@
+import { cacheCommands } from "./cache-commands.ts";
 import type { Command, OptionTable } from "./command.ts";
 
 const configOption = {
@@ -253,4 +254,18 @@ export const commands: readonly Command[] = [
     examples: ["fleetfoot list"],
     load: async () => (await import("./commands/list.ts")).list,
   },
+  {
+    name: "cache",
+    summary: "create, restore, list, inspect and remove caches",
+    operands: "COMMAND",
+    description: [
+      "Looks after caches. Its commands:",
+      "",
+      ...cacheCommands.map(({ name, summary }) => `  ${name.padEnd(14)}  ${summary}`),
+    ].join("\n"),
+    options: {},
+    examples: ["fleetfoot cache ls", "fleetfoot cache prune --older-than 14d", "fleetfoot cache create --help"],
+    load: async () => (await import("./commands/cache/group.ts")).cacheGroup,
+  },
+  ...cacheCommands,
 ];

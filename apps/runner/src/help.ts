@@ -8,7 +8,7 @@ export function overview(commands: readonly Command[]): string {
     "Usage: fleetfoot <command> [options]",
     "",
     "Commands:",
-    ...columns(commands.map((command) => [command.name, command.summary])),
+    ...columns(mainCommands(commands).map((command) => [command.name, command.summary])),
     "",
     "Start here:",
     "  fleetfoot exec                run the pipeline of .gitlab-ci.yml in this folder",
@@ -31,6 +31,11 @@ export function commandHelp(command: Command): string {
     ...(command.examples.length > 0 ? ["", "Examples:", ...command.examples.map((line) => `  ${line}`)] : []),
     "",
   ].join("\n");
+}
+
+/** Without the commands of groups, which the groups list themselves. */
+export function mainCommands(commands: readonly Command[]): readonly Command[] {
+  return commands.filter((command) => !command.name.includes(" "));
 }
 
 function optionLines(options: OptionTable): readonly string[] {

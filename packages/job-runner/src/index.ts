@@ -1,7 +1,16 @@
 export { ArtifactError } from "./artifacts/index.ts";
 export type { ArtifactErrorCode } from "./artifacts/index.ts";
-export { openRemoteCache } from "./cache/index.ts";
-export type { CacheEvent, OpenRemoteCacheOptions, RemoteCache } from "./cache/index.ts";
+export { listHostArchives, openRemoteCache, removeHostArchive, restoreCaches, saveCaches } from "./cache/index.ts";
+export type {
+  CacheArchiver,
+  CacheEvent,
+  CacheStageOptions,
+  CacheTransfer,
+  HostArchive,
+  OpenRemoteCacheOptions,
+  RemoteCache,
+  SaveCachesOptions,
+} from "./cache/index.ts";
 export {
   GitFailedError,
   GitNotFoundError,
@@ -45,3 +54,4 @@ export type {
   UnfinishedJobResult,
   UnfinishedJobs,
 } from "./unfinished/index.ts";
+export { goArchitecture, goPlatform } from "./variables/collect-variables.ts";

@@ -1,14 +1,12 @@
 import type { CommandAction } from "../command.ts";
-import { LockedError, acquireLock } from "../lock.ts";
-import { UsageError } from "../errors.ts";
 import { createGit, withoutRepositoryVariables } from "../exec/git.ts";
 import { printJobs, printJobsAsJson } from "../exec/list.ts";
+import { lockState } from "../exec/lock-state.ts";
 import { readExecOptions } from "../exec/options.ts";
 import { readProject } from "../exec/project.ts";
 import { checkProjectDirectory } from "../exec/project-directory.ts";
 import { secretWarnings } from "../exec/secret-warnings.ts";
 import { makeStateDirectory } from "../exec/state-directory.ts";
-import { join } from "node:path";
 
 /** Runs, or lists, the pipeline of a project on this machine. */
 export const exec: CommandAction = async (invocation, given) => {
@@ -42,15 +40,3 @@ export const exec: CommandAction = async (invocation, given) => {
     await lock.release();
   }
 };
-
-async function lockState(stateDirectory: string): ReturnType<typeof acquireLock> {
-  try {
-    return await acquireLock(join(stateDirectory, "lock"));
-  } catch (error) {
-    if (!(error instanceof LockedError)) throw error;
-    throw new UsageError(`Process ${error.processId} runs a pipeline in ${stateDirectory} already.`, {
-      cure: "Wait for it, or give this run a folder of its own with --state-dir.",
-      cause: error,
-    });
-  }
-}

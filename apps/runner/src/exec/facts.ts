@@ -10,7 +10,8 @@ export interface PipelineFacts {
   readonly mergeRequest?: MergeRequestFacts;
 }
 
-const PROJECT_ID = 1;
+/** Of every project that runs locally: each has a coordinator of its own. */
+export const LOCAL_PROJECT_ID = 1;
 const NO_COMMIT = { sha1: "0".repeat(40), sha256: "0".repeat(64) };
 
 /**
@@ -24,7 +25,7 @@ export function pipelineFacts(project: Project, options: ExecOptions, sha?: stri
   const ref = tag ?? branch ?? "HEAD-snapshot";
   const isMergeRequest = options.source === "merge_request_event";
   return {
-    project: { id: PROJECT_ID, fullPath: project.path, defaultBranch, configPath: options.file },
+    project: { id: LOCAL_PROJECT_ID, fullPath: project.path, defaultBranch, configPath: options.file },
     commit: {
       sha: sha ?? head?.sha ?? noCommit,
       ref,

@@ -3,5 +3,14 @@ export { openRemoteCache } from "./open-remote-cache.ts";
 export type { OpenRemoteCacheOptions } from "./open-remote-cache.ts";
 export { restoreCaches } from "./restore.ts";
 export { saveCaches } from "./save.ts";
-export type { CacheArchiver, CacheEvent, CacheStageOptions, RemoteCache, SaveCachesOptions } from "./types.ts";
+export type {
+  CacheArchiver,
+  CacheEvent,
+  CacheStageOptions,
+  CacheTransfer,
+  RemoteCache,
+  SaveCachesOptions,
+} from "./types.ts";
 export { KeptTrees } from "./kept-trees.ts";
+export { listHostArchives, removeHostArchive } from "./host-archives.ts";
+export type { HostArchive } from "./host-archives.ts";

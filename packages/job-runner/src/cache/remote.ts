@@ -4,7 +4,7 @@ import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 
 import { CacheStoreError, CONTENT_DIGEST, canDelete, downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
-import type { CacheStore, DownloadResult, ObjectFacts } from "@fleetfoot/cache-backend";
+import type { CacheStore, DownloadResult, ObjectFacts, TransferProgress } from "@fleetfoot/cache-backend";
 
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
@@ -63,7 +63,9 @@ async function fetchNewer(
   await removeLeftovers(options, localPath);
   const stored = local && (await recallStored(localPath, local));
   const unlessVersion = stored?.objectName === name ? stored.version : undefined;
-  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion };
+  const onProgress = (progress: TransferProgress): void =>
+    options.onTransfer?.({ ...progress, direction: "download", key: location.name.readable });
+  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion, onProgress };
   const result = await downloadToFile(store, name, localPath, wanted).catch((error: unknown) =>
     withoutDamaged(options, store, name, error),
   );
@@ -133,16 +135,20 @@ export async function uploadArchive(
   options: CacheStageOptions,
   { store }: RemoteCache,
   { objectName: object }: RemoteLocation,
-  archive: { readonly path: string; readonly metadata: CacheMetadata },
+  archive: { readonly key: string; readonly path: string; readonly metadata: CacheMetadata },
 ): Promise<void> {
   const file = await open(archive.path, "r");
   try {
     const { size } = await file.stat();
-    const body = {
-      bytes: size,
-      open: () =>
-        Readable.toWeb(file.createReadStream({ start: 0, autoClose: false, highWaterMark: uploadChunkBytes })),
-    };
+    const openRange = (start: number, end: number): ReadableStream<Uint8Array> =>
+      end > start
+        ? Readable.toWeb(
+            file.createReadStream({ start, end: end - 1, autoClose: false, highWaterMark: uploadChunkBytes }),
+          )
+        : new Blob([]).stream();
+    const onProgress = (progress: TransferProgress): void =>
+      options.onTransfer?.({ ...progress, direction: "upload", key: archive.key });
+    const body = { bytes: size, open: () => openRange(0, size), openRange, onProgress };
     const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
     const put = (signal: AbortSignal): Promise<ObjectFacts> => store.put(object, body, { metadata, signal });
     const what = { store: store.kind, operation: "put", object };

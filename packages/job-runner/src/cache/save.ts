@@ -181,6 +181,6 @@ async function upload(
     log.warning(`Cache ${key} stays on this host: ${bytes} bytes are more than the ${limit} that may be uploaded`);
     return;
   }
-  await uploadArchive(options, store, location.remote, { path: location.localPath, metadata });
+  await uploadArchive(options, store, location.remote, { key, path: location.localPath, metadata });
   log.plain(`Uploaded cache ${key} to ${store.store.kind}: ${formatBytes(bytes)}`);
 }

@@ -1,5 +1,5 @@
 import type { createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
-import type { CacheStore } from "@fleetfoot/cache-backend";
+import type { CacheStore, TransferProgress } from "@fleetfoot/cache-backend";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import type { KeptTrees } from "./kept-trees.ts";
@@ -34,6 +34,8 @@ export interface CacheStageOptions {
   readonly log: JobLog;
   /** Told what became of each entry. Must not throw. @default nobody listens */
   readonly events?: ((event: CacheEvent) => void) | undefined;
+  /** Told how far the transfers with the store are. Must not throw. @default nobody listens */
+  readonly onTransfer?: ((transfer: CacheTransfer) => void) | undefined;
   readonly signal: AbortSignal;
   /** Pauses between the tries of a transfer. @default a timer */
   readonly sleep?: ((milliseconds: number, signal?: AbortSignal) => Promise<void>) | undefined;
@@ -56,6 +58,13 @@ export interface RemoteCache {
   readonly runnerShortToken: string;
   /** A longer archive stays on this host; 0 is no limit. */
   readonly maxUploadedArchiveBytes: number;
+}
+
+/** How far an archive is on its way from or to the store. */
+export interface CacheTransfer extends TransferProgress {
+  readonly direction: "download" | "upload";
+  /** As people know it, expanded. */
+  readonly key: string;
 }
 
 /** What became of a cache entry. */

@@ -1,0 +1,108 @@
+import type { Command, OptionTable } from "./command.ts";
+
+const placeOptions = {
+  directory: { type: "string", short: "C", value: "DIR", help: "the project; default: the current folder" },
+  "state-dir": { type: "string", value: "DIR", help: "state of local runs; default: .fleetfoot in the project" },
+  "cache-dir": { type: "string", value: "DIR", help: "cache_dir of a runner, instead of the caches of local runs" },
+} as const satisfies OptionTable;
+
+const entryOptions = {
+  ...placeOptions,
+  project: {
+    type: "string",
+    value: "PATH",
+    help: "with --cache-dir: the project's folder in it, for example group/app",
+  },
+  key: { type: "string", short: "k", value: "KEY", help: "key of the cache" },
+  path: { type: "string", short: "p", value: "PATTERN", multiple: true, help: "files and folders of the project" },
+  untracked: { type: "boolean", help: "files that git does not track, too" },
+} as const satisfies OptionTable;
+
+const jsonOption = { json: { type: "boolean", help: "print JSON" } } as const satisfies OptionTable;
+
+/** Everything about caches, in the order in which the help lists it. */
+export const cacheCommands: readonly Command[] = [
+  {
+    name: "cache create",
+    summary: "save files of a project",
+    operands: "",
+    description:
+      "Saves files of a project under a key, as a job does. Nothing is written when they are what was saved last.",
+    options: {
+      ...entryOptions,
+      exclude: { type: "string", value: "PATTERN", multiple: true, help: "what is left out" },
+      "if-absent": { type: "boolean", help: "leave a cache that is there as it is" },
+    },
+    examples: ["fleetfoot cache create --key modules --path node_modules"],
+    load: async () => (await import("./commands/cache/create.ts")).cacheCreate,
+  },
+  {
+    name: "cache restore",
+    summary: "restore files of a project",
+    operands: "",
+    description:
+      "Restores files of a project from the first key that has a cache. A restore that fails leaves nothing half done.",
+    options: {
+      ...entryOptions,
+      "fallback-key": { type: "string", value: "KEY", multiple: true, help: "tried in turn when the key has no cache" },
+      "fail-on-miss": { type: "boolean", help: "end with 1 when no key has a cache" },
+    },
+    examples: ["fleetfoot cache restore --key modules --fallback-key modules-main --path node_modules"],
+    load: async () => (await import("./commands/cache/restore.ts")).cacheRestore,
+  },
+  {
+    name: "cache inspect",
+    summary: "show what is known of one cache",
+    operands: "NAME|FILE",
+    description:
+      "Prints format, size, time and what was stored with a cache: its key, the platform that made it, the digest of its content.",
+    options: { ...placeOptions, ...jsonOption },
+    examples: ["fleetfoot cache inspect project-1/modules", "fleetfoot cache inspect ./cache.zip"],
+    load: async () => (await import("./commands/cache/inspect.ts")).cacheInspect,
+  },
+  {
+    name: "cache ls",
+    summary: "list caches",
+    operands: "[PREFIX]",
+    description:
+      "Lists the caches of local runs, or of a runner's cache_dir, with their sizes and when they were used last.",
+    options: { ...placeOptions, ...jsonOption },
+    examples: ["fleetfoot cache ls", "fleetfoot cache ls --cache-dir /home/gitlab-runner/cache group/app"],
+    load: async () => (await import("./commands/cache/ls.ts")).cacheLs,
+  },
+  {
+    name: "cache rm",
+    summary: "remove caches by name",
+    operands: "NAME...",
+    description: "Removes caches. When one of the names does not exist, nothing is removed.",
+    options: placeOptions,
+    examples: ["fleetfoot cache rm project-1/modules"],
+    load: async () => (await import("./commands/cache/rm.ts")).cacheRm,
+  },
+  {
+    name: "cache prune",
+    summary: "remove caches that nobody used for long, or that are too much",
+    operands: "",
+    description:
+      "Removes caches, the one that was not used for the longest time first, until what is left fits the limits.",
+    options: {
+      ...placeOptions,
+      "older-than": { type: "string", value: "AGE", help: "remove what was not used for so long, for example 14d" },
+      "max-size": { type: "string", value: "SIZE", help: "keep at most so much, for example 10GB" },
+      "dry-run": { type: "boolean", short: "n", help: "only say what would be removed" },
+    },
+    examples: ["fleetfoot cache prune --older-than 14d --max-size 10GB"],
+    load: async () => (await import("./commands/cache/prune.ts")).cachePrune,
+  },
+  {
+    name: "cache clear",
+    summary: "let the next local run begin without caches",
+    operands: "",
+    description:
+      "Raises the number at the end of all keys of local runs, so that nobody finds the old caches. Nothing is removed; for jobs of an instance,\n" +
+      "use the button of the project there.",
+    options: { directory: placeOptions.directory, "state-dir": placeOptions["state-dir"] },
+    examples: ["fleetfoot cache clear"],
+    load: async () => (await import("./commands/cache/clear.ts")).cacheClear,
+  },
+];

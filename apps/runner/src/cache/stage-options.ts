@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type CacheEvent, type CacheStageOptions, goArchitecture, goPlatform } from "@fleetfoot/job-runner";
+import type { Invocation } from "../command.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { cachePlace } from "./place.ts";
+import { transferLine } from "./transfer-line.ts";
+
+/** What `create` and `restore` share: one entry, described on the command line, and the stage of a job that handles it. */
+export interface CacheStage {
+  readonly options: CacheStageOptions;
+  /** What became of the entry, once the stage has ended. */
+  event(): CacheEvent | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * Reads the entry and prepares the stage.
+ *
+ * @throws {UsageError} no key, or no paths
+ */
+export async function openCacheStage(invocation: Invocation, context: CliContext): Promise<CacheStage> {
+  const key = invocation.text("key");
+  const paths = invocation.texts("path");
+  if (key === undefined) throw new UsageError("A cache needs a key.", { cure: "Give one with --key NAME." });
+  if (paths.length === 0 && !invocation.flag("untracked")) {
+    throw new UsageError("A cache needs files.", { cure: "Name them with --path, which may be repeated." });
+  }
+  const place = cachePlace(invocation, context);
+  const temporaryDirectory = await mkdtemp(join(place.projectDirectory, ".fleetfoot-cache-"));
+  const { stdout, stderr } = context;
+  const transfer = transferLine(stderr);
+  const variables: Readonly<Record<string, string>> = {
+    ...context.environment,
+    CACHE_EXCLUDE: invocation.texts("exclude").join("\n"),
+  };
+  const lookup = (name: string): string | undefined => variables[name];
+  let last: CacheEvent | undefined;
+  return {
+    options: {
+      entries: [
+        {
+          key,
+          paths,
+          untracked: invocation.flag("untracked"),
+          fallback_keys: invocation.texts("fallback-key"),
+          policy: invocation.flag("if-absent") ? "pull-push-if-absent" : "pull-push",
+        },
+      ],
+      job: { name: "cache", ref: "", projectId: place.projectId },
+      lookup,
+      lookupContent: lookup,
+      environment: context.environment,
+      projectDirectory: place.projectDirectory,
+      temporaryDirectory,
+      cacheDirectory: place.projectCacheDirectory,
+      hashKeys: false,
+      platform: { os: goPlatform(), arch: goArchitecture() },
+      log: {
+        plain: (text) => stdout.write(`${text}\n`),
+        info: (text) => stdout.write(`${text}\n`),
+        notice: (text) => stdout.write(`${text}\n`),
+        warning: (text) => stderr.write(`WARNING: ${text}\n`),
+        error: (text) => stderr.write(`ERROR: ${text}\n`),
+      },
+      events: (event) => {
+        last = event;
+      },
+      onTransfer: transfer.show,
+      signal: context.stop.forced,
+    },
+    event: () => last,
+    async close() {
+      transfer.close();
+      await rm(temporaryDirectory, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { runCli } from "../../cli.ts";
+import { testContext } from "../../testing/context.ts";
+
+let project: string;
+beforeEach(async () => {
+  project = await mkdtemp(join(tmpdir(), "cache-commands-"));
+  await mkdir(join(project, "deps"));
+  await writeFile(join(project, "deps/lib"), "lib");
+  await writeFile(join(project, "deps/notes.log"), "log");
+});
+afterEach(() => rm(project, { recursive: true }));
+
+async function cache(...words: string[]): Promise<{ code: number; printed: string; complained: string }> {
+  const context = testContext({ workingDirectory: project });
+  const code = await runCli(["cache", ...words], context);
+  return { code, printed: context.printed(), complained: context.complained() };
+}
+
+const deps = ["--key", "deps", "--path", "deps"];
+
+describe("fleetfoot cache", () => {
+  it("creates a cache once, and restores it", async () => {
+    expect((await cache("create", ...deps, "--exclude", "**/*.log")).printed).toMatch(/Saved cache deps: 2 entries/);
+    expect((await cache("create", ...deps, "--exclude", "**/*.log")).printed).toContain("Cache deps is unchanged");
+    await rm(join(project, "deps"), { recursive: true });
+    const restored = await cache("restore", ...deps, "--fail-on-miss");
+    expect([restored.code, restored.complained]).toEqual([0, ""]);
+    expect(await readFile(join(project, "deps/lib"), "utf8")).toBe("lib");
+    expect((await readdir(project)).toSorted()).toEqual([".fleetfoot", "deps"]);
+  });
+
+  it("restores from a fallback key, and says that there is nothing", async () => {
+    await cache("create", ...deps);
+    const fallback = await cache("restore", "--key", "new", "--fallback-key", "deps", "--path", "deps");
+    expect(fallback.printed).toContain("Restored cache deps");
+    expect(await cache("restore", "--key", "new", "--path", "deps")).toMatchObject({ code: 0 });
+    const missed = await cache("restore", "--key", "new", "--path", "deps", "--fail-on-miss");
+    expect(missed).toMatchObject({ code: 1, printed: expect.stringContaining("No cache for new") });
+  });
+
+  it("leaves a cache that is there as it is when asked to", async () => {
+    await cache("create", ...deps);
+    await writeFile(join(project, "deps/lib"), "other");
+    expect((await cache("create", ...deps, "--if-absent")).printed).toContain("Not saving cache deps");
+  });
+
+  it("finds the caches of local runs, and of a runner's directory", async () => {
+    await cache("create", ...deps);
+    await cache("create", ...deps, "--cache-dir", "host", "--project", "group/app");
+    expect((await cache("ls")).printed).toMatch(/^project-1\/deps +\d+ B +used .* ago\n$/);
+    expect(JSON.parse((await cache("ls", "--json", "--cache-dir", "host", "group/")).printed)).toMatchObject([
+      { name: "group/app/deps", bytes: expect.any(Number) },
+    ]);
+    expect((await cache("ls", "--cache-dir", "host", "other/")).complained).toContain("0 caches, 0 B, in");
+  });
+
+  it("shows what is known of a cache or of any archive", async () => {
+    await cache("create", ...deps);
+    const { printed } = await cache("inspect", "project-1/deps", "--json");
+    const facts = JSON.parse(printed);
+    expect(facts).toMatchObject({ format: "zip", metadata: { cachekey: "deps" } });
+    expect((await cache("inspect", facts.path)).printed).toContain("format:      zip");
+    expect((await cache("inspect", "nothing")).complained).toContain("neither a cache nothing in");
+  });
+
+  it("removes by name all or nothing, and leaves no empty folder", async () => {
+    await cache("create", ...deps);
+    await cache("create", "--key", "a/b", "--path", "deps");
+    const refused = await cache("rm", "project-1/deps", "project-1/absent");
+    expect([refused.code, refused.complained]).toEqual([1, expect.stringContaining("project-1/absent")]);
+    expect((await cache("rm", "project-1/deps", "project-1/a/b")).code).toBe(0);
+    expect(await readdir(join(project, ".fleetfoot/caches"))).toEqual([]);
+  });
+
+  it("prunes what was not used for long, after saying so", async () => {
+    await cache("create", ...deps);
+    await cache("create", "--key", "big", "--path", "deps");
+    const all = ["--max-size", "1B"];
+    expect((await cache("prune", ...all, "--dry-run")).printed).toContain("would remove project-1/deps");
+    expect((await cache("prune", "--older-than", "1h")).complained).toContain("0 of 2 caches");
+    expect((await cache("prune", ...all)).printed.match(/^removed /gm)).toHaveLength(2);
+    expect((await cache("ls")).complained).toContain("0 caches");
+  });
+
+  it("counts a restore as use", async () => {
+    await cache("create", ...deps);
+    const path = join(project, ".fleetfoot/caches/project-1/deps/cache.zip");
+    await utimes(path, 0, 0);
+    await cache("restore", ...deps);
+    expect((await stat(path)).atimeMs).toBeGreaterThan(0);
+  });
+
+  it("lets the next local run begin without caches", async () => {
+    expect((await cache("clear")).printed).toContain("end in -1 from now on");
+    expect((await cache("clear")).printed).toContain("end in -2 from now on");
+  });
+
+  it.each([
+    { words: ["create"], says: "needs a key" },
+    { words: ["create", "--key", "k"], says: "needs files" },
+    { words: ["prune"], says: "needs a limit" },
+    { words: ["prune", "--older-than", "soon"], says: "--older-than soon cannot be understood" },
+    { words: ["prune", "--max-size", "10"], says: "--max-size 10 cannot be understood" },
+    { words: ["rm"], says: "needs a name" },
+    { words: ["inspect"], says: "needs one name" },
+    { words: [], says: "needs a command" },
+  ])("says what is missing in $words", async ({ words, says }) => {
+    const { code, complained } = await cache(...words);
+    expect([code, complained]).toEqual([1, expect.stringContaining(says)]);
+  });
+});

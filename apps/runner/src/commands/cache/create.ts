@@ -1,0 +1,14 @@
+import { saveCaches } from "@fleetfoot/job-runner";
+import { openCacheStage } from "../../cache/stage-options.ts";
+import type { CommandAction } from "../../command.ts";
+
+/** Saves files of a project as a job's cache stage does. */
+export const cacheCreate: CommandAction = async (invocation, context) => {
+  const stage = await openCacheStage(invocation, context);
+  try {
+    await saveCaches({ ...stage.options, succeeded: true });
+  } finally {
+    await stage.close();
+  }
+  return stage.event()?.kind === "failed" ? 1 : 0;
+};

@@ -1,0 +1,40 @@
+import { readAge, readSize } from "../../cache/amounts.ts";
+import { openShelf } from "../../cache/open-shelf.ts";
+import { choosePruned } from "../../cache/shelf.ts";
+import type { CommandAction } from "../../command.ts";
+import { UsageError } from "../../errors.ts";
+import { formatBytes } from "../../exec/format.ts";
+
+/** Removes what was not used for long, or what is too much. */
+export const cachePrune: CommandAction = async (invocation, context) => {
+  const age = invocation.text("older-than");
+  const size = invocation.text("max-size");
+  if (age === undefined && size === undefined) {
+    throw new UsageError("fleetfoot cache prune needs a limit; nothing was removed.", {
+      cure: "Give --older-than 14d, --max-size 10GB, or both.",
+    });
+  }
+  const limits = {
+    maxAgeMs: age === undefined ? undefined : readAge("older-than", age),
+    maxBytes: size === undefined ? undefined : readSize("max-size", size),
+  };
+  const isDryRun = invocation.flag("dry-run");
+  const { forced } = context.stop;
+  const { shelf, close } = await openShelf(invocation, context);
+  try {
+    const caches = await Array.fromAsync(shelf.list("", forced));
+    const pruned = choosePruned(caches, limits, Date.now());
+    for (const cache of pruned) {
+      if (!isDryRun) await shelf.remove(cache, forced);
+      context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${cache.name} (${formatBytes(cache.bytes)})\n`);
+    }
+    const bytes = pruned.reduce((sum, cache) => sum + cache.bytes, 0);
+    const said = isDryRun ? "would be removed from" : "removed from";
+    context.stderr.write(
+      `${pruned.length} of ${caches.length} caches, ${formatBytes(bytes)}, ${said} ${shelf.place}\n`,
+    );
+    return 0;
+  } finally {
+    await close();
+  }
+};
