@@ -1,0 +1,303 @@
+import { readFile, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { createServer, get } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { blobName } from "./storage/layout.ts";
+import { pushImage, randomContent } from "./testing/images.ts";
+import type { Content, PushedImage } from "./testing/images.ts";
+import { createManualClock } from "./testing/manual-clock.ts";
+import type { ManualClock } from "./testing/manual-clock.ts";
+import { serveMirror } from "./testing/serve.ts";
+import type { ServedMirror } from "./testing/serve.ts";
+import { startTap } from "./testing/tap.ts";
+import type { Tap } from "./testing/tap.ts";
+
+const layerBytes = 20_000_000;
+
+describeWithSystem("docker-registry", (registry) => {
+  let tap: Tap;
+  let clock: ManualClock;
+  let mirror: ServedMirror;
+  let image: PushedImage;
+  let layer: Content;
+
+  beforeEach(async () => {
+    tap = await startTap(registry().endpoint);
+    clock = createManualClock();
+    mirror = await serveMirror({ upstreams: { hub: { url: tap.url, hosts: ["docker.io"] } }, clock });
+    layer = randomContent(layerBytes);
+    image = await pushImage(registry().endpoint, "library/app", "v1", { layers: [layer] });
+  });
+
+  afterEach(async () => {
+    await mirror[Symbol.asyncDispose]();
+    await tap[Symbol.asyncDispose]();
+  });
+
+  const layerPath = (): string => `/v2/library/app/blobs/${layer.digest}`;
+  const storedFile = (): string => join(mirror.directory, blobName(layer.digest));
+  const isBlob = ({ target }: { readonly target: string }): boolean => target === layerPath();
+
+  async function stored(): Promise<void> {
+    while (mirror.metric("fills_running") > 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  it("RM B1: fetches a blob once for eight clients that come at once", async () => {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => mirror.send(layerPath())));
+    for (const { body, status } of answers) expect([status, body.equals(layer.bytes)]).toEqual([200, true]);
+    expect(tap.take()).toEqual([`GET ${layerPath()}`]);
+    expect(tap.bytes).toBe(layerBytes);
+    expect(mirror.metric("fill_readers")).toBe(0);
+  });
+
+  it("RM B2: asks for everything once when fifty engines pull at once", async () => {
+    const engine = async (): Promise<void> => {
+      await mirror.send("/v2/");
+      const { headers } = await mirror.send("/v2/library/app/manifests/v1", { method: "HEAD" });
+      expect((await mirror.send(`/v2/library/app/manifests/${headers["docker-content-digest"]}`)).status).toBe(200);
+      const config = await mirror.send(`/v2/library/app/blobs/${image.config.digest}`);
+      expect(config.body.equals(image.config.bytes)).toBe(true);
+    };
+    await Promise.all(Array.from({ length: 50 }, engine));
+    expect([...tap.take()].sort()).toEqual([
+      `GET /v2/library/app/blobs/${image.config.digest}`,
+      `GET /v2/library/app/manifests/${image.manifest.digest}`,
+      "HEAD /v2/library/app/manifests/v1",
+    ]);
+  });
+
+  it("sends the first bytes while the upstream has not sent the last ones, and never the last one before", async () => {
+    const gate = Promise.withResolvers<void>();
+    tap.fault = (request) =>
+      isBlob(request) ? { kind: "gate", afterBytes: layerBytes - 1, opened: gate.promise } : undefined;
+    const received: Buffer[] = [];
+    const ended = new Promise<void>((resolve, reject) => {
+      get(`${mirror.url}${layerPath()}`, (response) => {
+        response.on("data", (chunk: Buffer) => {
+          received.push(chunk);
+          // All but the byte that is held back, of those that the upstream has sent.
+          if (Buffer.concat(received).byteLength === layerBytes - 2) gate.resolve();
+        });
+        response.on("end", resolve);
+      }).on("error", reject);
+    });
+    await ended;
+    expect(Buffer.concat(received).equals(layer.bytes)).toBe(true);
+  });
+
+  it("RM B3: goes on where the upstream broke off, in one response to the client", async () => {
+    let cuts = 0;
+    tap.fault = (request) => (isBlob(request) && cuts++ < 2 ? { kind: "cut", afterBytes: 5_000_000 } : undefined);
+    const pulled = mirror.send(layerPath());
+    for (const pauseMs of [500, 1000]) {
+      await clock.waitsFor(pauseMs);
+      await clock.advance(pauseMs);
+    }
+    const { body, isCut, status } = await pulled;
+    expect([status, isCut, body.equals(layer.bytes)]).toEqual([200, false, true]);
+    const ranges = tap.requests.map(({ headers }) => headers.range);
+    expect(ranges).toHaveLength(3);
+    expect(ranges[0]).toBeUndefined();
+    for (const range of ranges.slice(1)) expect(range).toMatch(/^bytes=[1-9]\d*-$/);
+    await stored();
+    expect((await readFile(storedFile())).equals(layer.bytes)).toBe(true);
+  });
+
+  it("RM B8: gets the right bytes from an upstream that begins anew", async () => {
+    let cuts = 0;
+    tap.fault = (request) => {
+      if (!isBlob(request)) return undefined;
+      return cuts++ < 1 ? { kind: "cut", afterBytes: 5_000_000 } : { kind: "without", headers: ["range"] };
+    };
+    const pulled = mirror.send(layerPath());
+    await clock.waitsFor(500);
+    await clock.advance(500);
+    expect((await pulled).body.equals(layer.bytes)).toBe(true);
+    expect(tap.requests.at(-1)?.headers.range).toBeDefined();
+  });
+
+  it("RM B4: cuts the client off when the upstream always breaks off, with nothing but its bytes", async () => {
+    tap.fault = (request) => (isBlob(request) ? { kind: "cut", afterBytes: 1_000_000 } : undefined);
+    const pulled = mirror.send(layerPath());
+    for (const pauseMs of [500, 1000, 2000]) {
+      await clock.waitsFor(pauseMs);
+      await clock.advance(pauseMs);
+    }
+    const { body, isCut } = await pulled;
+    expect(isCut).toBe(true);
+    expect(body.byteLength).toBeGreaterThan(0);
+    expect(body.equals(layer.bytes.subarray(0, body.byteLength))).toBe(true);
+    await expect(stat(storedFile())).rejects.toThrow("ENOENT");
+    tap.fault = () => undefined;
+    tap.requests.length = 0;
+    expect((await mirror.send(layerPath())).body.equals(layer.bytes)).toBe(true);
+    expect(tap.requests[0]?.headers.range).toMatch(/^bytes=[1-9]\d*-$/);
+  });
+
+  it("RM B5: never completes wrong bytes, and asks again the next time", async () => {
+    tap.fault = (request) => (isBlob(request) ? { kind: "flip", atByte: 12_345_678 } : undefined);
+    const wrong = await mirror.send(layerPath());
+    expect(wrong.isCut).toBe(true);
+    expect(wrong.body.byteLength).toBeLessThan(layerBytes);
+    await expect(stat(storedFile())).rejects.toThrow("ENOENT");
+    while ((await readdir(join(mirror.directory, "tmp"))).length > 0)
+      await new Promise((resolve) => setImmediate(resolve));
+    expect(mirror.metric("verification_failures_total", { origin: "upstream" })).toBe(1);
+    tap.fault = () => undefined;
+    expect((await mirror.send(layerPath())).body.equals(layer.bytes)).toBe(true);
+  });
+
+  it("RM B6: sends no byte of a manifest that does not fit its digest", async () => {
+    tap.fault = ({ method }) => (method === "GET" ? { kind: "flip", atByte: 20 } : undefined);
+    const answer = await mirror.send(`/v2/library/app/manifests/${image.manifest.digest}`);
+    expect([answer.status, answer.code]).toEqual([502, "UNAVAILABLE"]);
+  });
+
+  it("RM B7: manages without a length from the upstream", async () => {
+    tap.fault = () => ({ kind: "headers", change: (headers) => delete headers["content-length"] });
+    const chunked = await mirror.send(layerPath());
+    expect([chunked.headers["content-length"], chunked.body.equals(layer.bytes)]).toEqual([undefined, true]);
+    await mirror.send(`/v2/library/app/manifests/${image.manifest.digest}`);
+    const config = await mirror.send(`/v2/library/app/blobs/${image.config.digest}`);
+    expect(config.headers["content-length"]).toBe(String(image.config.bytes.byteLength));
+    await stored();
+    expect((await readFile(storedFile())).equals(layer.bytes)).toBe(true);
+  });
+
+  it("RM B9, RM A7: follows a redirect without the login, and starts anew once when its URL has expired", async () => {
+    const seen: (string | undefined)[] = [];
+    const storage = createServer((request, response) => {
+      seen.push(request.headers.authorization);
+      if (seen.length === 1) response.writeHead(403).end();
+      else response.writeHead(200, { "content-length": String(layerBytes) }).end(layer.bytes);
+    }).listen(0, "127.0.0.1");
+    await once(storage, "listening");
+    const location = `http://127.0.0.1:${(storage.address() as AddressInfo).port}/signed?secret=1`;
+    tap.fault = (request) => (isBlob(request) ? { kind: "answer", status: 307, headers: { location } } : undefined);
+    const { body, headers, status } = await mirror.send(layerPath());
+    expect([status, headers["location"], body.equals(layer.bytes)]).toEqual([200, undefined, true]);
+    expect(seen).toEqual([undefined, undefined]);
+    expect(tap.take()).toHaveLength(2);
+    expect(mirror.log.join("\n")).not.toContain("secret");
+    storage.close();
+  });
+
+  it("RM B10: completes no stored blob that was damaged, and repairs it", async () => {
+    await mirror.send(layerPath());
+    await stored();
+    const bytes = await readFile(storedFile());
+    bytes.writeUInt8(bytes.readUInt8(7_000_000) ^ 1, 7_000_000);
+    await writeFile(storedFile(), bytes);
+    const damaged = await mirror.send(layerPath());
+    expect([damaged.isCut, damaged.body.byteLength < layerBytes]).toEqual([true, true]);
+    expect(mirror.metric("verification_failures_total", { origin: "disk" })).toBe(1);
+    expect((await mirror.send(layerPath())).body.equals(layer.bytes)).toBe(true);
+    await stored();
+    await writeFile(storedFile(), bytes);
+    const part = await mirror.send(layerPath(), { headers: { range: "bytes=7000000-7000000" } });
+    expect([part.status, part.body.equals(layer.bytes.subarray(7_000_000, 7_000_001))]).toEqual([206, true]);
+  });
+
+  it("RM B11: fetches again what was truncated or deleted", async () => {
+    for (const damage of [() => truncate(storedFile(), 0), () => rm(storedFile())]) {
+      await mirror.send(layerPath());
+      await stored();
+      await damage();
+      const answer = await mirror.send(layerPath());
+      expect([answer.status, answer.headers["content-length"], answer.body.equals(layer.bytes)]).toEqual([
+        200,
+        String(layerBytes),
+        true,
+      ]);
+      await stored();
+    }
+  });
+
+  it("knows the true empty blob", async () => {
+    const empty = randomContent(0);
+    await pushImage(registry().endpoint, "library/empty", "v1", { layers: [empty] });
+    for (let round = 0; round < 2; round += 1) {
+      const answer = await mirror.send(`/v2/library/empty/blobs/${empty.digest}`);
+      expect([answer.status, answer.headers["content-length"], answer.body.byteLength]).toEqual([200, "0", 0]);
+    }
+  });
+
+  it("RM B12: finishes what is nearly done when the client leaves, and keeps a part of what is not", async () => {
+    const gate = Promise.withResolvers<void>();
+    tap.fault = (request) =>
+      isBlob(request) ? { kind: "gate", afterBytes: 12_000_000, opened: gate.promise } : undefined;
+    await leaveAfter(`${mirror.url}${layerPath()}`, 10_000_000);
+    gate.resolve();
+    await stored();
+    expect((await mirror.send(layerPath())).headers["x-cache"]).toBe("hit");
+    expect(tap.take()).toHaveLength(1);
+
+    const large = randomContent(70_000_000);
+    await pushImage(registry().endpoint, "library/large", "v1", { layers: [large] });
+    const largePath = `/v2/library/large/blobs/${large.digest}`;
+    tap.fault = ({ target }) => (target === largePath ? { kind: "stall", afterBytes: 700_000 } : undefined);
+    await leaveAfter(`${mirror.url}${largePath}`, 600_000);
+    while (mirror.metric("fill_readers") > 0) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(30_000);
+    await stored();
+    tap.fault = () => undefined;
+    expect((await mirror.send(largePath)).body.equals(large.bytes)).toBe(true);
+    expect(tap.requests.at(-1)?.headers.range).toMatch(/^bytes=[1-9]\d*-$/);
+  });
+
+  it("treats a silent body like one that broke off", async () => {
+    let stalls = 0;
+    tap.fault = (request) => (isBlob(request) && stalls++ === 0 ? { kind: "stall", afterBytes: 3_000_000 } : undefined);
+    const pulled = mirror.send(layerPath());
+    while ((mirror.mirror.status().fills[0]?.receivedBytes ?? 0) < 3_000_000)
+      await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(30_000);
+    await clock.waitsFor(500);
+    await clock.advance(500);
+    expect((await pulled).body.equals(layer.bytes)).toBe(true);
+  });
+
+  it("gives a blob only under a name that was seen to hold it", async () => {
+    await mirror.send(layerPath());
+    await pushImage(registry().endpoint, "library/public", "v1");
+    tap.take();
+    const other = await mirror.send(`/v2/library/public/blobs/${layer.digest}`);
+    expect([other.status, other.code]).toEqual([404, "BLOB_UNKNOWN"]);
+    expect(tap.take()).toEqual([`HEAD /v2/library/public/blobs/${layer.digest}`]);
+  });
+
+  it("RM B16: still has a layer of one image when another one that shares it is purged", async () => {
+    const sharing = await pushImage(registry().endpoint, "library/sharing", "v1", { layers: [layer] });
+    await mirror.send("/v2/library/app/manifests/v1");
+    await mirror.send("/v2/library/sharing/manifests/v1");
+    await mirror.send(layerPath());
+    await stored();
+    await mirror.mirror.purge({ name: "library/app" });
+    tap.take();
+    const answer = await mirror.send(`/v2/library/sharing/blobs/${layer.digest}`);
+    expect([answer.headers["x-cache"], answer.body.equals(layer.bytes), tap.take()]).toEqual(["hit", true, []]);
+    expect((await mirror.send(`/v2/library/sharing/manifests/${sharing.manifest.digest}`)).headers["x-cache"]).toBe(
+      "hit",
+    );
+    expect(mirror.mirror.entries({ name: "library/app" })).toEqual([]);
+  });
+});
+
+/** Reads so many bytes and then closes the connection; resolves when the other side must have noticed. */
+async function leaveAfter(url: string, bytes: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let received = 0;
+    const request = get(url, (response) => {
+      response.on("data", (chunk: Buffer) => {
+        received += chunk.byteLength;
+        if (received >= bytes) request.destroy();
+      });
+      response.on("close", resolve);
+      response.on("error", () => {});
+    });
+    request.on("error", reject);
+  });
+}

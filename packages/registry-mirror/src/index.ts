@@ -1,0 +1,25 @@
+export { systemClock } from "./clock.ts";
+export type { Clock } from "./clock.ts";
+export { MirrorOptionsError, RegistryMirrorError, UpstreamError } from "./errors.ts";
+export type { UpstreamErrorCode, UpstreamFailure } from "./errors.ts";
+export { noopLogger } from "./logger.ts";
+export type { LogFields, Logger } from "./logger.ts";
+export { metricDescriptions } from "./metrics.ts";
+export type { MetricName, Sample } from "./metrics.ts";
+export { createMirror } from "./mirror.ts";
+export type { CachedEntry, EntryFilter, MirrorStatus, RegistryMirror } from "./mirror.ts";
+export { createNodeListener } from "./node-listener.ts";
+export type { NodeListenerOptions } from "./node-listener.ts";
+export type {
+  MirrorOptions,
+  RedirectOptions,
+  TagLifetime,
+  TimeLimits,
+  UpstreamCredentials,
+  UpstreamOptions,
+  VirtualRegistryOptions,
+} from "./options.ts";
+export type { Digest } from "./reference/grammar.ts";
+export { Secret } from "./secret.ts";
+export type { CacheResult, MirrorRequest, MirrorResponse } from "./serving/messages.ts";
+export type { Body } from "./storage/body.ts";

@@ -1,0 +1,407 @@
+import { isAbsolute } from "node:path";
+import { canPresign } from "@fleetfoot/cache-backend";
+import { systemClock } from "./clock.ts";
+import { MirrorOptionsError } from "./errors.ts";
+import { noopLogger } from "./logger.ts";
+import { metricDescriptions, Metrics } from "./metrics.ts";
+import type { Sample } from "./metrics.ts";
+import { defaultLimits } from "./options.ts";
+import type { MirrorOptions } from "./options.ts";
+import type { Digest } from "./reference/grammar.ts";
+import { freshUntil, tagLifetime } from "./routing/freshness.ts";
+import { readRegistries } from "./routing/registries.ts";
+import type { Registries, Upstream } from "./routing/registries.ts";
+import type { UpstreamImage } from "./routing/select.ts";
+import { Access } from "./serving/access.ts";
+import { Blobs } from "./serving/blobs.ts";
+import { Handler } from "./serving/handler.ts";
+import { Images } from "./serving/images.ts";
+import { Lists } from "./serving/lists.ts";
+import { ManifestStore } from "./serving/manifest-store.ts";
+import type { MirrorRequest, MirrorResponse } from "./serving/messages.ts";
+import { Walk } from "./serving/walk.ts";
+import { Slots } from "./slots.ts";
+import { Disk } from "./storage/disk.ts";
+import { Fills } from "./storage/fills.ts";
+import { Records } from "./storage/records.ts";
+import { createSharedStore, noSharedStore } from "./storage/shared-store.ts";
+import type { SharedStore } from "./storage/shared-store.ts";
+import { parseRanges } from "./upstream/address.ts";
+import { UpstreamClient } from "./upstream/client.ts";
+
+/** One thing that is cached. */
+export interface CachedEntry {
+  readonly upstream: string;
+  readonly name: string;
+  /** Tag or digest. */
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly mediaType: string | undefined;
+  readonly bytes: number;
+  /** Epoch milliseconds; undefined for a digest, which never changes. */
+  readonly fetchedAtMs: number | undefined;
+  readonly checkedAtMs: number | undefined;
+  /** Epoch milliseconds until which a tag is believed; undefined for ever. */
+  readonly freshUntilMs: number | undefined;
+  /** Epoch milliseconds; undefined when its bytes are not on this disk. */
+  readonly lastUsedAtMs: number | undefined;
+  /** Virtual registries in which this upstream is asked first for the name. */
+  readonly winnerOf: readonly string[];
+}
+
+/** What is meant by a list or a purge. */
+export interface EntryFilter {
+  /** Id of an upstream. @default all */
+  readonly upstream?: string;
+  /** The whole name. @default all */
+  readonly name?: string;
+  /** A tag or a digest. @default all */
+  readonly reference?: string;
+  /** A part of the name. @default all */
+  readonly search?: string;
+}
+
+/** How a mirror is doing. */
+export interface MirrorStatus {
+  readonly storedBytes: number;
+  readonly storedBlobs: number;
+  readonly maxBytes: number | undefined;
+  readonly repositories: number;
+  readonly sharedStore: "failing" | "none" | "ok";
+  readonly upstreams: readonly {
+    readonly id: string;
+    readonly url: string;
+    readonly state: "credentials rejected" | "down" | "up";
+  }[];
+  readonly fills: readonly {
+    readonly digest: Digest;
+    readonly receivedBytes: number;
+    readonly totalBytes: number | undefined;
+    readonly readers: number;
+  }[];
+}
+
+/** A pull-through cache of container registries. */
+export interface RegistryMirror {
+  /** What works, but probably not as meant. */
+  readonly warnings: readonly string[];
+  /** Answers one request, given as it came over the wire. Rejects only when the request's signal is aborted. */
+  answer(request: MirrorRequest): Promise<MirrorResponse>;
+  /** The same for servers that speak in terms of `fetch`. */
+  handle(request: Request): Promise<Response>;
+  status(): MirrorStatus;
+  metrics(): readonly Sample[];
+  /** Everything that is cached, sorted by name. */
+  entries(filter?: EntryFilter): readonly CachedEntry[];
+  /** Forgets what fits the filter; blobs that something else refers to stay. Resolves to the number of entries. */
+  purge(filter: EntryFilter): Promise<number>;
+  /** Removes what is too old or belongs to nothing, again and again until the signal is aborted. */
+  maintain(signal: AbortSignal): Promise<void>;
+  /** Does what {@link RegistryMirror.maintain} does, once. */
+  tidy(): Promise<void>;
+  /** Ends every fill, and waits until everything is on the disk. */
+  close(): Promise<void>;
+}
+
+/**
+ * Creates a mirror. No upstream is asked before a client wants something, so that it starts while they are away.
+ *
+ * @throws {MirrorOptionsError} with everything that is wrong with the options
+ */
+export async function createMirror(options: MirrorOptions): Promise<RegistryMirror> {
+  const { clock = systemClock, directory, logger = noopLogger } = options;
+  const problems: string[] = [];
+  const allowed = parseRanges(options.allowPrivate ?? [], "allowPrivate", problems);
+  if (!isAbsolute(directory)) problems.push(`directory: ${JSON.stringify(directory)} is no absolute path`);
+  if (options.redirect !== undefined && (options.store === undefined || !canPresign(options.store))) {
+    problems.push("redirect: needs a store that can sign URLs");
+  }
+  if (options.maxBytes !== undefined && !(options.maxBytes > 0)) problems.push("maxBytes: must be more than 0");
+  let registries: Registries | undefined;
+  try {
+    registries = readRegistries(options);
+  } catch (error) {
+    if (!(error instanceof MirrorOptionsError)) throw error;
+    problems.push(...error.problems);
+  }
+  if (registries === undefined || problems.length > 0) throw new MirrorOptionsError(problems);
+  for (const warning of registries.warnings) logger.warn(warning);
+  return new Mirror(
+    { ...options, clock, logger },
+    registries,
+    await openStorage({ ...options, clock, logger }),
+    allowed,
+  );
+}
+
+type ResolvedOptions = MirrorOptions & Required<Pick<MirrorOptions, "clock" | "logger">>;
+
+interface Storage {
+  readonly disk: Disk;
+  readonly records: Records;
+  readonly shared: SharedStore;
+  readonly metrics: Metrics;
+}
+
+async function openStorage(options: ResolvedOptions): Promise<Storage> {
+  const { clock, directory, logger, store } = options;
+  const metrics = new Metrics();
+  const now = (): number => clock.now();
+  const late: { records?: Records; shared: SharedStore } = { shared: noSharedStore };
+  const disk = await Disk.open({
+    directory,
+    maxBytes: options.maxBytes,
+    reserveBytes: options.reserveBytes ?? 256 * 1024 * 1024,
+    clock,
+    metrics,
+    parentsOf: (digest) => late.records?.parentsOf(digest) ?? [],
+  });
+  const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
+  const records = await Records.open({ directory, logger, now, onChange });
+  late.records = records;
+  if (store !== undefined) {
+    late.shared = createSharedStore({
+      store,
+      redirect: options.redirect,
+      disk,
+      records: () => records,
+      logger,
+      metrics,
+      now,
+    });
+  }
+  return { disk, records, shared: late.shared, metrics };
+}
+
+class Mirror implements RegistryMirror {
+  readonly warnings: readonly string[];
+  readonly #options: ResolvedOptions;
+  readonly #registries: Registries;
+  readonly #storage: Storage;
+  readonly #clients = new Map<string, UpstreamClient>();
+  readonly #slots = new Map<string, Slots>();
+  readonly #manifests: ManifestStore;
+  readonly #images: Images;
+  readonly #fills: Fills;
+  readonly #walk: Walk;
+  readonly #handler: Handler;
+
+  constructor(
+    options: ResolvedOptions,
+    registries: Registries,
+    storage: Storage,
+    allowed: ReturnType<typeof parseRanges>,
+  ) {
+    const { clock, logger } = options;
+    const { disk, metrics, records, shared } = storage;
+    const limits = { ...defaultLimits, ...options.limits };
+    const now = (): number => clock.now();
+    this.warnings = registries.warnings;
+    this.#options = options;
+    this.#registries = registries;
+    this.#storage = storage;
+    for (const [id, upstream] of registries.upstreams) {
+      const { dispatcher } = options;
+      this.#clients.set(id, new UpstreamClient({ upstream, clock, logger, metrics, limits, allowed, dispatcher }));
+      this.#slots.set(id, new Slots(upstream.options.maxFills ?? 16));
+    }
+    const clientOf = (image: UpstreamImage): UpstreamClient => this.#of(this.#clients, image.upstream);
+    const slotsOf = (image: UpstreamImage): Slots => this.#of(this.#slots, image.upstream);
+    const access = new Access(clientOf, now);
+    this.#manifests = new ManifestStore(disk);
+    const { staleIfErrorMs = 7 * 24 * 60 * 60_000, keepDeletedTags = false, catalog = true } = options;
+    const common = { records, disk, shared, access, clientOf, clock, metrics, limits };
+    const { idleMs, abandonedFillMs } = limits;
+    const onStored = (digest: Digest): void => shared.upload(digest);
+    this.#fills = new Fills({ disk, clock, metrics, logger, idleMs, abandonedFillMs, onStored });
+    const hasBlob = (digest: Digest): boolean => disk.has(digest) || this.#fills.find(digest)?.isVerified === true;
+    this.#images = new Images({ ...common, hasBlob, manifests: this.#manifests, staleIfErrorMs, keepDeletedTags });
+    const onUpstreamBytes = (image: UpstreamImage, bytes: number): void =>
+      metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
+    const blobs = new Blobs({ ...common, fills: this.#fills, slotsOf, now, onUpstreamBytes });
+    const lists = new Lists({ clientOf, records, clock, totalMs: limits.manifestTotalMs });
+    this.#walk = new Walk({ images: this.#images, records, metrics, limits, now });
+    this.#handler = new Handler({
+      ...common,
+      registries,
+      images: this.#images,
+      blobs,
+      lists,
+      walk: this.#walk,
+      logger,
+      catalog,
+    });
+  }
+
+  answer(request: MirrorRequest): Promise<MirrorResponse> {
+    return this.#handler.answer(request);
+  }
+
+  async handle(request: Request): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    const { method, signal } = request;
+    const headers = Object.fromEntries(request.headers);
+    const response = await this.answer({ method, target: `${pathname}${search}`, headers, signal });
+    const { body } = response;
+    const init = { status: response.status, headers: response.headers };
+    if (body === undefined) return new Response(null, init);
+    if (body instanceof Uint8Array) return new Response(Uint8Array.from(body), init);
+    const stream = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { value } = await body.next();
+          if (value === undefined) controller.close();
+          else controller.enqueue(value);
+        },
+        cancel: () => void body.return(),
+      },
+      { highWaterMark: 0 },
+    );
+    return new Response(stream, init);
+  }
+
+  status(): MirrorStatus {
+    const { disk, records, shared } = this.#storage;
+    return {
+      storedBytes: disk.storedBytes,
+      storedBlobs: disk.blobs().length,
+      maxBytes: this.#options.maxBytes,
+      repositories: [...records.repositories()].length,
+      sharedStore: this.#options.store === undefined ? "none" : shared.isHealthy ? "ok" : "failing",
+      upstreams: [...this.#registries.upstreams.values()].map((upstream) => {
+        const client = this.#of(this.#clients, upstream);
+        const state = client.credentialsRejected ? "credentials rejected" : client.isDown ? "down" : "up";
+        return { id: upstream.id, url: upstream.url.origin, state };
+      }),
+      fills: this.#fills.running.map(({ digest, readers, receivedBytes, totalBytes }) => ({
+        digest,
+        receivedBytes,
+        totalBytes,
+        readers,
+      })),
+    };
+  }
+
+  metrics(): readonly Sample[] {
+    return this.#storage.metrics.samples().filter(({ name }) => name in metricDescriptions);
+  }
+
+  entries(filter: EntryFilter = {}): readonly CachedEntry[] {
+    const { disk, records } = this.#storage;
+    const found: CachedEntry[] = [];
+    for (const { digests, name, tags, upstream: id } of records.repositories()) {
+      const upstream = this.#registries.upstreams.get(id);
+      if (upstream === undefined || !fits(filter, id, name)) continue;
+      const winnerOf = this.#walk.registriesWonBy({ upstream, name }, this.#registries.virtual.values());
+      const isVirtual = winnerOf.length > 0;
+      for (const [tag, record] of tags) {
+        const until = freshUntil(record, tagLifetime(upstream, tag, isVirtual));
+        found.push({
+          upstream: id,
+          name,
+          reference: tag,
+          digest: record.digest,
+          mediaType: record.mediaType,
+          bytes: record.bytes,
+          fetchedAtMs: record.fetchedAtMs,
+          checkedAtMs: record.checkedAtMs,
+          freshUntilMs: Number.isFinite(until) ? until : undefined,
+          lastUsedAtMs: disk.lastUsedAtMs(record.digest),
+          winnerOf,
+        });
+      }
+      for (const [digest, { bytes, manifest }] of digests) {
+        found.push({
+          upstream: id,
+          name,
+          reference: digest,
+          digest,
+          mediaType: manifest?.mediaType,
+          bytes,
+          fetchedAtMs: undefined,
+          checkedAtMs: undefined,
+          freshUntilMs: undefined,
+          lastUsedAtMs: disk.lastUsedAtMs(digest),
+          winnerOf,
+        });
+      }
+    }
+    const wanted = found.filter(({ reference }) => filter.reference === undefined || reference === filter.reference);
+    return wanted.sort((one, other) => compare(keyOf(one), keyOf(other)));
+  }
+
+  async purge(filter: EntryFilter): Promise<number> {
+    const { disk, records } = this.#storage;
+    const entries = this.entries(filter);
+    const suspects = new Set<Digest>();
+    for (const { digest, name, reference, upstream: id } of entries) {
+      const upstream = this.#registries.upstreams.get(id);
+      if (upstream === undefined) continue;
+      const image = { upstream, name };
+      suspects.add(digest);
+      for (const child of records.digest(image, digest)?.manifest?.children ?? []) suspects.add(child.digest);
+      if (reference === digest) records.forget(image, { digest });
+      else records.forget(image, { tag: reference });
+      this.#images.forgetNegative(image);
+    }
+    for (const digest of suspects) {
+      if (records.isReferredTo(digest)) continue;
+      await this.#manifests.remove(digest);
+      await disk.remove(digest);
+    }
+    return entries.length;
+  }
+
+  async maintain(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#options.clock.sleep(tidyEveryMs, signal);
+        await this.tidy();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.logger.error("the directory could not be tidied", { error });
+      }
+    }
+  }
+
+  async tidy(): Promise<void> {
+    const { clock, maxUnusedMs } = this.#options;
+    const { disk, records } = this.#storage;
+    if (maxUnusedMs !== undefined) await disk.removeUnusedSince(clock.now() - maxUnusedMs);
+    for (const { digest, lastUsedAtMs } of disk.blobs()) {
+      if (lastUsedAtMs < clock.now() - dayMs && !records.isReferredTo(digest)) await disk.remove(digest);
+    }
+    await disk.makeRoom(0);
+    await this.#fills.removeOldPartials();
+  }
+
+  async close(): Promise<void> {
+    await this.#fills.close(new Error("the mirror is closed"));
+    await this.#storage.shared.flush();
+    await this.#storage.records.flush();
+    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+
+  #of<Part>(parts: ReadonlyMap<string, Part>, upstream: Upstream): Part {
+    const part = parts.get(upstream.id);
+    if (part === undefined) throw new TypeError(`there is no upstream ${upstream.id}`);
+    return part;
+  }
+}
+
+const dayMs = 24 * 60 * 60_000;
+const tidyEveryMs = 10 * 60_000;
+
+function fits({ name, search, upstream }: EntryFilter, actualUpstream: string, actualName: string): boolean {
+  if (upstream !== undefined && upstream !== actualUpstream) return false;
+  if (name !== undefined && name !== actualName) return false;
+  return search === undefined || actualName.includes(search);
+}
+
+function keyOf({ name, reference, upstream }: CachedEntry): string {
+  return `${name}\n${reference}\n${upstream}`;
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}

@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { RegistryMirror } from "./mirror.ts";
+import { errorResponse } from "./serving/messages.ts";
+import type { MirrorResponse } from "./serving/messages.ts";
+import type { Body } from "./storage/body.ts";
+
+export interface NodeListenerOptions {
+  /** Id of the registry that names without a host belong to on this address. @default that of the mirror */
+  readonly entry?: string;
+  /** How long a client may take nothing of a body. @default 300000 */
+  readonly clientIdleMs?: number;
+}
+
+/**
+ * Makes a listener for a server of `node:http` or `node:https`. The request target goes to the mirror as it came, and a
+ * body that cannot be finished ends in a reset connection.
+ *
+ * The server's `keepAliveTimeout` should be above 65 seconds: clients and load balancers use connections for that long.
+ */
+export function createNodeListener(
+  mirror: Pick<RegistryMirror, "answer">,
+  options: NodeListenerOptions = {},
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const { clientIdleMs = 300_000, entry } = options;
+  return (request, response) => {
+    void respond(mirror, request, response, clientIdleMs, entry);
+  };
+}
+
+async function respond(
+  mirror: Pick<RegistryMirror, "answer">,
+  request: IncomingMessage,
+  response: ServerResponse,
+  clientIdleMs: number,
+  entry: string | undefined,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort(clientGone));
+  // A client that leaves in the middle is nobody's failure.
+  response.on("error", () => {});
+  let answer: MirrorResponse;
+  try {
+    answer = await mirror.answer({
+      method: request.method ?? "GET",
+      target: request.url ?? "/",
+      headers: headersOf(request),
+      signal: gone.signal,
+      ...(entry === undefined ? {} : { entry }),
+    });
+  } catch {
+    if (gone.signal.aborted) return;
+    answer = errorResponse(500, "UNKNOWN", "the mirror cannot answer this request");
+  }
+  const { body, headers, status } = answer;
+  if (gone.signal.aborted) {
+    if (body !== undefined && !(body instanceof Uint8Array)) await body.return();
+    return;
+  }
+  // What a refused client still sends is not read.
+  const isUnread = request.method !== "GET" && request.method !== "HEAD";
+  response.writeHead(status, isUnread ? { ...headers, connection: "close" } : headers);
+  if (body === undefined || body instanceof Uint8Array) {
+    response.end(body);
+    return;
+  }
+  response.setTimeout(clientIdleMs, () => response.destroy());
+  await sendBody(body, response);
+}
+
+async function sendBody(body: Body, response: ServerResponse): Promise<void> {
+  // Also while a piece is awaited that does not come.
+  response.once("close", () => void body.return());
+  try {
+    for await (const chunk of body) {
+      if (response.destroyed) return;
+      if (!response.write(chunk)) await drained(response);
+    }
+    response.end();
+  } catch {
+    // The client must not take what it has for everything.
+    response.destroy();
+  }
+}
+
+/** Until more can be written, or nobody reads any more. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.once("drain", done);
+    response.once("close", done);
+    if (response.destroyed) done();
+  });
+}
+
+function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string | undefined>> {
+  const joined: Record<string, string | undefined> = {};
+  for (const name of usedHeaders) {
+    const value = headers[name];
+    if (value !== undefined) joined[name] = typeof value === "string" ? value : value.join(", ");
+  }
+  return joined;
+}
+
+const usedHeaders = ["accept", "authorization", "if-none-match", "if-range", "range"] as const;
+const clientGone = new Error("the client is gone");

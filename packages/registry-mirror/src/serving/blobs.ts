@@ -1,0 +1,405 @@
+import { createHash } from "node:crypto";
+import { UpstreamError } from "../errors.ts";
+import { ExpiringMap } from "../expiring-map.ts";
+import type { Digest } from "../reference/grammar.ts";
+import { totalOfContentRange } from "../reference/range.ts";
+import type { ByteSpan } from "../reference/range.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import { orAbort, SingleFlight } from "../single-flight.ts";
+import type { Slots } from "../slots.ts";
+import { bodyOf } from "../storage/body.ts";
+import type { Body } from "../storage/body.ts";
+import type { Disk, OpenedBlob } from "../storage/disk.ts";
+import type { BlobSource, Fill, FillSeat, OpenedSource } from "../storage/fill.ts";
+import type { Fills } from "../storage/fills.ts";
+import type { Records } from "../storage/records.ts";
+import type { SharedStore } from "../storage/shared-store.ts";
+import type { Asker, UpstreamClient } from "../upstream/client.ts";
+import { askerKey } from "./access.ts";
+import type { Access } from "./access.ts";
+import { WalkFailure } from "./failures.ts";
+import type { StepFailure } from "./failures.ts";
+import type { CacheResult } from "./messages.ts";
+
+export interface BlobsOptions {
+  readonly records: Records;
+  readonly disk: Disk;
+  readonly fills: Fills;
+  readonly shared: SharedStore;
+  readonly access: Access;
+  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly slotsOf: (image: UpstreamImage) => Slots;
+  readonly now: () => number;
+  readonly onUpstreamBytes: (image: UpstreamImage, bytes: number) => void;
+}
+
+/** Who may be asked for a blob, in order, and in whose name. */
+export interface BlobInquiry {
+  readonly digest: Digest;
+  readonly candidates: readonly UpstreamImage[];
+  readonly askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>;
+  readonly signal: AbortSignal;
+}
+
+/** A blob whose length may still be unknown. */
+export interface FoundBlob {
+  /** The upstream whose consent counts. */
+  readonly image: UpstreamImage;
+  readonly bytes: number | undefined;
+  readonly result: CacheResult;
+  /** Where a client may get it by itself. */
+  readonly location: string | undefined;
+  /** Opens a part, or everything. Called at most once; otherwise `release` is. */
+  read(span?: ByteSpan): Promise<Body>;
+  release(): void;
+}
+
+/** Blobs from the disk, from a fill that goes on, from the shared store, or from an upstream. */
+export class Blobs {
+  readonly #options: BlobsOptions;
+  readonly #negative: ExpiringMap<UpstreamError>;
+  readonly #confirmations = new SingleFlight<void>();
+
+  constructor(options: BlobsOptions) {
+    this.#options = options;
+    this.#negative = new ExpiringMap(10_000, options.now);
+  }
+
+  /**
+   * Length of a blob, without fetching it.
+   *
+   * @throws {UpstreamError | WalkFailure}
+   */
+  async head(
+    inquiry: BlobInquiry,
+  ): Promise<{ readonly image: UpstreamImage; readonly bytes: number; readonly result: CacheResult }> {
+    const { digest } = inquiry;
+    const { disk } = this.#options;
+    const opened = await disk.openBlob(digest);
+    if (opened !== undefined) {
+      await opened.handle.close();
+      return { image: await this.#consenting(inquiry), bytes: opened.bytes, result: "hit" };
+    }
+    return this.#firstOf(inquiry, async (image) => {
+      const asker = await inquiry.askerFor(image, inquiry.signal);
+      const bytes = await this.#askLength(image, digest, asker, inquiry.signal);
+      return { image, bytes, result: "miss" as const };
+    });
+  }
+
+  /**
+   * Opens a blob.
+   *
+   * @throws {UpstreamError | WalkFailure}
+   */
+  async open(inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
+    const { digest, signal } = inquiry;
+    const { disk, fills } = this.#options;
+    if (disk.has(digest)) {
+      const image = await this.#consenting(inquiry);
+      const found = await this.#fromDisk(image, digest, isWhole);
+      if (found !== undefined) return found;
+    }
+    const running = fills.find(digest);
+    if (running !== undefined) {
+      const image = this.#ownerOf(running, inquiry) ?? (await this.#consenting(inquiry));
+      // A failure reaches everybody who waits; who got nothing yet may try once by himself.
+      const found = await this.#joined(image, running, signal);
+      if (found !== undefined) return found;
+    }
+    return this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
+  }
+
+  async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
+    const { digest, signal } = inquiry;
+    const { fills, records, shared } = this.#options;
+    const asker = await inquiry.askerFor(image, signal);
+    const isKnown = this.#knows(image, digest) || (await shared.adoptDigest(image, digest));
+    if (isKnown && isWhole && !this.#options.access.isPerClient(image)) {
+      const location = await shared.redirectFor(digest);
+      if (location !== undefined) return redirected(image, location);
+    }
+    if (await shared.has(digest)) {
+      // It comes from elsewhere then, so this upstream has not yet said that it is under this name.
+      if (!isKnown || this.#options.access.isPerClient(image)) await this.#confirm(image, digest, asker, signal);
+    } else {
+      this.#throwNegative(image, digest, asker);
+    }
+    const source = this.#source(image, digest, asker);
+    const { fill, joined } = fills.join({
+      digest,
+      origin: originOf(image),
+      source,
+      expectedBytes: records.bytesOf(image, digest),
+    });
+    const seat = fill.attach();
+    try {
+      await orAbort(fill.started, signal);
+    } catch (error) {
+      seat.release();
+      signal.throwIfAborted();
+      if (!joined) this.#remember(image, digest, asker, error);
+      throw error;
+    }
+    if (!joined && !isKnown) records.setDigest(image, digest, { bytes: fill.totalBytes ?? 0, manifest: undefined });
+    return fromFill(image, fill, seat, joined ? "join" : "miss");
+  }
+
+  async #joined(image: UpstreamImage, fill: Fill, signal: AbortSignal): Promise<FoundBlob | undefined> {
+    if (!fill.canBeJoined) return undefined;
+    const seat = fill.attach();
+    try {
+      await orAbort(fill.started, signal);
+    } catch {
+      seat.release();
+      signal.throwIfAborted();
+      return undefined;
+    }
+    return fromFill(image, fill, seat, "join");
+  }
+
+  /** The candidate under whose name a fill goes on, unless each client needs a consent of his own. */
+  #ownerOf(fill: Fill, { candidates }: BlobInquiry): UpstreamImage | undefined {
+    const { access } = this.#options;
+    return candidates.find((image) => originOf(image) === fill.origin && !access.isPerClient(image));
+  }
+
+  /** The first candidate that may be asked and lets us have it. */
+  async #consenting(inquiry: BlobInquiry): Promise<UpstreamImage> {
+    const { digest, signal } = inquiry;
+    const { access } = this.#options;
+    for (const image of inquiry.candidates) if (this.#knows(image, digest) && !access.isPerClient(image)) return image;
+    return this.#firstOf(inquiry, async (image) => {
+      await this.#confirm(image, digest, await inquiry.askerFor(image, signal), signal);
+      return image;
+    });
+  }
+
+  async #firstOf<Result>(
+    { candidates, digest, signal }: BlobInquiry,
+    action: (image: UpstreamImage) => Promise<Result>,
+  ): Promise<Result> {
+    const steps: StepFailure[] = [];
+    // Whoever gave the manifest comes first.
+    const known = candidates.filter((image) => this.#knows(image, digest));
+    const ordered = [...known, ...candidates.filter((image) => !known.includes(image))];
+    for (const image of ordered) {
+      try {
+        return await action(image);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof UpstreamError)) throw error;
+        steps.push({ upstream: image.upstream.id, error });
+      }
+    }
+    const [only] = steps;
+    throw steps.length === 1 && only !== undefined ? only.error : new WalkFailure(steps);
+  }
+
+  #knows(image: UpstreamImage, digest: Digest): boolean {
+    return this.#options.records.knows(image, digest);
+  }
+
+  async #confirm(image: UpstreamImage, digest: Digest, asker: Asker, signal: AbortSignal): Promise<void> {
+    const { access, records } = this.#options;
+    if (access.isPerClient(image)) await access.confirm(image, `blobs/${digest}`, asker, signal);
+    if (this.#knows(image, digest)) return;
+    const { result } = this.#confirmations.run(
+      `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`,
+      async () => {
+        // Waited for by others, too, so it does not end with this client.
+        const bytes = await this.#askLength(image, digest, asker, new AbortController().signal);
+        records.setDigest(image, digest, { bytes, manifest: undefined });
+      },
+    );
+    await orAbort(result, signal);
+  }
+
+  async #askLength(image: UpstreamImage, digest: Digest, asker: Asker, signal: AbortSignal): Promise<number> {
+    this.#throwNegative(image, digest, asker);
+    try {
+      const answer = await this.#options.clientOf(image).send({
+        method: "HEAD",
+        resource: `blobs/${digest}`,
+        name: image.name,
+        kind: "blob",
+        asker,
+        signal,
+      });
+      answer.discard();
+      const bytes = lengthOf(answer.headers["content-length"]) ?? this.#options.records.bytesOf(image, digest);
+      if (bytes !== undefined) return bytes;
+      throw new UpstreamError({
+        code: "failing",
+        upstream: image.upstream.id,
+        reason: "it does not tell the blob's length",
+      });
+    } catch (error) {
+      this.#remember(image, digest, asker, error);
+      throw error;
+    }
+  }
+
+  #source(image: UpstreamImage, digest: Digest, asker: Asker): BlobSource {
+    const { clientOf, onUpstreamBytes, shared, slotsOf } = this.#options;
+    return {
+      id: image.upstream.id,
+      open: async (offset, signal): Promise<OpenedSource> => {
+        const stored = await shared.open(digest, offset, signal);
+        if (stored !== undefined) return stored;
+        const giveBack = await slotsOf(image).take(signal);
+        try {
+          const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
+          const answer = await clientOf(image).send({
+            method: "GET",
+            resource: `blobs/${digest}`,
+            name: image.name,
+            kind: "blob",
+            asker,
+            headers: range,
+            signal,
+          });
+          const isPart = answer.status === 206;
+          const total = isPart
+            ? totalOfContentRange(answer.headers["content-range"], offset)
+            : lengthOf(answer.headers["content-length"]);
+          if (isPart && total === undefined) {
+            answer.discard();
+            throw new UpstreamError({
+              code: "failing",
+              upstream: image.upstream.id,
+              reason: "it sends another part than asked for",
+            });
+          }
+          const chunks = counted(answer.body, (bytes) => onUpstreamBytes(image, bytes));
+          const discard = (): void => {
+            answer.discard();
+            giveBack();
+          };
+          return { offset: isPart ? offset : 0, totalBytes: total, chunks, discard };
+        } catch (error) {
+          giveBack();
+          throw error;
+        }
+      },
+    };
+  }
+
+  async #fromDisk(image: UpstreamImage, digest: Digest, isWhole: boolean): Promise<FoundBlob | undefined> {
+    const { disk, shared } = this.#options;
+    const location = isWhole ? await shared.redirectFor(digest) : undefined;
+    if (location !== undefined) return redirected(image, location);
+    const opened = await disk.openBlob(digest);
+    if (opened === undefined) return undefined;
+    const close = (): void => void opened.handle.close();
+    // A part cannot be checked by itself, so everything is, once.
+    if (!opened.isVerified && !isWhole && !(await this.#isRight(digest, opened))) {
+      close();
+      await disk.discardDamaged(digest);
+      return undefined;
+    }
+    const read = async (span: ByteSpan = { start: 0, end: opened.bytes }): Promise<Body> =>
+      opened.isVerified || !isWhole ? plainBody(opened, span, close) : this.#checkedBody(digest, opened, close);
+    return { image, bytes: opened.bytes, result: "hit", location: undefined, read, release: close };
+  }
+
+  async #isRight(digest: Digest, opened: OpenedBlob): Promise<boolean> {
+    const hash = createHash(digest.slice(0, digest.indexOf(":")));
+    for (let position = 0; position < opened.bytes;) {
+      const chunk = await readAt(opened, position, opened.bytes);
+      if (chunk.byteLength === 0) return false;
+      hash.update(chunk);
+      position += chunk.byteLength;
+    }
+    if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) return false;
+    opened.markVerified();
+    return true;
+  }
+
+  /** Checks while it is read, and holds the last piece back until everything was found to be right. */
+  #checkedBody(digest: Digest, opened: OpenedBlob, close: () => void): Body {
+    const { disk } = this.#options;
+    const hash = createHash(digest.slice(0, digest.indexOf(":")));
+    let position = 0;
+    let isDone = false;
+    const pull = async (): Promise<Uint8Array | undefined> => {
+      if (isDone) return undefined;
+      const chunk = await readAt(opened, position, opened.bytes);
+      position += chunk.byteLength;
+      hash.update(chunk);
+      if (position < opened.bytes && chunk.byteLength > 0) return chunk;
+      isDone = true;
+      if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) {
+        await disk.discardDamaged(digest);
+        throw new Error("a stored blob is damaged");
+      }
+      opened.markVerified();
+      return chunk;
+    };
+    return bodyOf(pull, close);
+  }
+
+  #throwNegative(image: UpstreamImage, digest: Digest, asker: Asker): void {
+    const error = this.#negative.get(negativeKey(image, digest, asker));
+    if (error !== undefined) throw error;
+  }
+
+  #remember(image: UpstreamImage, digest: Digest, asker: Asker, error: unknown): void {
+    if (!(error instanceof UpstreamError)) return;
+    const lifetimeMs =
+      { absent: 5 * 60_000, denied: 30_000, failing: 2000, throttled: 5000 }[error.code as string] ?? 0;
+    if (lifetimeMs > 0) this.#negative.set(negativeKey(image, digest, asker), error, lifetimeMs);
+  }
+}
+
+function fromFill(image: UpstreamImage, fill: Fill, seat: FillSeat, result: CacheResult): FoundBlob {
+  const read = async (span?: ByteSpan): Promise<Body> => seat.read(span);
+  return { image, bytes: fill.totalBytes, result, location: undefined, read, release: () => seat.release() };
+}
+
+function originOf({ name, upstream }: UpstreamImage): string {
+  return `${upstream.id} ${name}`;
+}
+
+function redirected(image: UpstreamImage, location: string): FoundBlob {
+  const read = (): Promise<Body> => Promise.reject(new Error("a redirected blob is not read here"));
+  return { image, bytes: undefined, result: "hit", location, read, release: () => {} };
+}
+
+function plainBody(opened: OpenedBlob, span: ByteSpan, close: () => void): Body {
+  let position = span.start;
+  return bodyOf(async () => {
+    if (position >= span.end) return undefined;
+    const chunk = await readAt(opened, position, span.end);
+    if (chunk.byteLength === 0) throw new Error("a stored blob ends early");
+    position += chunk.byteLength;
+    return chunk;
+  }, close);
+}
+
+async function readAt(opened: OpenedBlob, position: number, end: number): Promise<Uint8Array> {
+  const length = Math.min(readBytes, end - position);
+  const buffer = Buffer.allocUnsafeSlow(length);
+  const { bytesRead } = await opened.handle.read(buffer, 0, length, position);
+  return buffer.subarray(0, bytesRead);
+}
+
+async function* counted(
+  body: AsyncIterable<Uint8Array>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, void> {
+  for await (const chunk of body) {
+    count(chunk.byteLength);
+    yield chunk;
+  }
+}
+
+function lengthOf(header: string | undefined): number | undefined {
+  return /^\d{1,15}$/.test(header ?? "") ? Number(header) : undefined;
+}
+
+function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string {
+  return `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`;
+}
+
+const readBytes = 512 * 1024;

@@ -1,0 +1,385 @@
+import type { Clock } from "../clock.ts";
+import { UpstreamError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type { Metrics } from "../metrics.ts";
+import { acceptsMediaType, matchesEntityTag } from "../reference/conditions.ts";
+import type { Digest, Reference } from "../reference/grammar.ts";
+import { manifestTypes } from "../reference/manifest.ts";
+import { parseTarget } from "../reference/path.ts";
+import type { Route } from "../reference/path.ts";
+import { parseRange } from "../reference/range.ts";
+import type { Registries, VirtualRegistry } from "../routing/registries.ts";
+import { selectRegistry } from "../routing/select.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import { bodyOf } from "../storage/body.ts";
+import type { Body } from "../storage/body.ts";
+import type { Records } from "../storage/records.ts";
+import type { Asker } from "../upstream/client.ts";
+import type { Access } from "./access.ts";
+import type { Blobs, FoundBlob } from "./blobs.ts";
+import { failureResponse, WalkFailure } from "./failures.ts";
+import type { StepFailure } from "./failures.ts";
+import type { Images } from "./images.ts";
+import { pageOf, referrersIndex, sorted } from "./lists.ts";
+import type { Lists } from "./lists.ts";
+import { apiVersion, errorResponse, jsonResponse } from "./messages.ts";
+import type { CacheResult, MirrorRequest, MirrorResponse } from "./messages.ts";
+import type { Walk } from "./walk.ts";
+
+export interface HandlerOptions {
+  readonly registries: Registries;
+  readonly records: Records;
+  readonly images: Images;
+  readonly blobs: Blobs;
+  readonly lists: Lists;
+  readonly walk: Walk;
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly catalog: boolean;
+}
+
+/** What an image path means, and who may be asked. */
+interface Target {
+  readonly candidates: readonly UpstreamImage[];
+  /** Set when the candidates are the ordered list of a virtual registry. */
+  readonly virtual: { readonly registry: VirtualRegistry; readonly name: string } | undefined;
+  readonly hasSecondChoice: boolean;
+  readonly namespace: string | undefined;
+}
+
+/** Answers the requests of container engines. */
+export class Handler {
+  readonly #options: HandlerOptions;
+
+  constructor(options: HandlerOptions) {
+    this.#options = options;
+  }
+
+  async answer(request: MirrorRequest): Promise<MirrorResponse> {
+    const response = await this.#answer(request);
+    if (request.method !== "HEAD" || response.body === undefined) return this.#counted(response);
+    if (!(response.body instanceof Uint8Array)) await response.body.return();
+    return { ...response, body: undefined };
+  }
+
+  async #answer(request: MirrorRequest): Promise<MirrorResponse> {
+    const isReading = request.method === "GET" || request.method === "HEAD";
+    if (!isReading && (request.target === "/v2" || request.target.startsWith("/v2/"))) {
+      const message = "this registry is a read-only mirror; push to the registry itself";
+      return errorResponse(405, "UNSUPPORTED", message, { allow: "GET, HEAD" });
+    }
+    const { query, route } = parseTarget(request.target);
+    if (!isReading) return errorResponse(405, "UNSUPPORTED", "there is nothing to write here", { allow: "GET, HEAD" });
+    if (route.kind === "ping") return jsonResponse(200, Buffer.from("{}"));
+    if (route.kind === "refused") return errorResponse(route.status, route.code, route.message);
+    if (route.kind === "catalog") return this.#catalog(query);
+    try {
+      return await this.#route(request, route, query);
+    } catch (error) {
+      request.signal?.throwIfAborted();
+      this.#options.logger.error("a request failed", { error });
+      return errorResponse(500, "UNKNOWN", "the mirror cannot answer this request");
+    }
+  }
+
+  async #route(
+    request: MirrorRequest,
+    route: Exclude<Route, { readonly kind: "catalog" | "ping" | "refused" }>,
+    query: URLSearchParams,
+  ): Promise<MirrorResponse> {
+    const { registries } = this.#options;
+    const hints = { namespace: query.get("ns") ?? undefined, entry: request.entry };
+    const selection = selectRegistry(route.image, hints, registries);
+    if (selection.kind === "refused") return errorResponse(selection.status, selection.code, selection.message);
+    const target = this.#target(selection);
+    const kind = route.kind === "blob" ? "blob" : "manifest";
+    const labels = {
+      kind: route.kind,
+      upstream: target.virtual?.registry.id ?? target.candidates[0]?.upstream.id ?? "",
+    };
+    try {
+      if (target.candidates.length === 0) throw new WalkFailure([]);
+      const response = await this.#dispatch(request, route, query, target);
+      const result = response.headers["x-cache"] ?? (response.status < 400 ? "miss" : "error");
+      this.#options.metrics.add("requests_total", { ...labels, result });
+      if (target.namespace === undefined) return response;
+      return { ...response, headers: { ...response.headers, "oci-namespace": target.namespace } };
+    } catch (error) {
+      const response = failureResponse(error, { kind, hasSecondChoice: target.hasSecondChoice });
+      if (response === undefined) throw error;
+      this.#options.metrics.add("requests_total", { ...labels, result: "error" });
+      return response;
+    }
+  }
+
+  #target(selection: Exclude<ReturnType<typeof selectRegistry>, { readonly kind: "refused" }>): Target {
+    if (selection.kind === "virtual") {
+      const candidates = this.#options.walk.candidates(selection.registry, selection.name);
+      return { candidates, virtual: selection, hasSecondChoice: false, namespace: undefined };
+    }
+    const { hasSecondChoice, image, namespace } = selection;
+    return { candidates: [image], virtual: undefined, hasSecondChoice, namespace };
+  }
+
+  #dispatch(
+    request: MirrorRequest,
+    route: Exclude<Route, { readonly kind: "catalog" | "ping" | "refused" }>,
+    query: URLSearchParams,
+    target: Target,
+  ): Promise<MirrorResponse> {
+    switch (route.kind) {
+      case "manifest":
+        return this.#manifest(request, target, route.reference);
+      case "blob":
+        return this.#blob(request, target, route.digest);
+      case "tags":
+        return this.#tags(request, target, query);
+      default:
+        return this.#referrers(request, target, route.digest, query);
+    }
+  }
+
+  async #manifest(request: MirrorRequest, target: Target, reference: Reference): Promise<MirrorResponse> {
+    const signal = request.signal ?? neverAborted;
+    const wantsBody = request.method === "GET";
+    const { images } = this.#options;
+    if ("digest" in reference) {
+      return this.#firstOf(target, signal, async (image) => {
+        const asker = await this.#asker(request, image, `manifests/${reference.digest}`, signal);
+        const inquiry = { asker, wantsBody, isInVirtualRegistry: target.virtual !== undefined, signal };
+        if (!wantsBody) return this.#manifestResponse(request, await images.head(image, reference.digest, inquiry));
+        const { bytes, result } = await images.manifest(image, reference.digest, inquiry);
+        const mediaType = images.mediaTypeOf(image, reference.digest, bytes);
+        return this.#manifestResponse(
+          request,
+          { digest: reference.digest, mediaType, bytes: bytes.byteLength, result },
+          bytes,
+        );
+      });
+    }
+    const { tag } = reference;
+    const askerFor = (image: UpstreamImage): Promise<Asker> => this.#asker(request, image, `manifests/${tag}`, signal);
+    const { image, record, result, warning } = await this.#resolve(target, tag, wantsBody, askerFor, signal);
+    const age = Math.max(0, Math.floor((this.#options.clock.now() - record.checkedAtMs) / 1000));
+    const headers = { age: String(age), ...(warning === undefined ? {} : { warning: warningHeader(warning) }) };
+    const head = { digest: record.digest, mediaType: record.mediaType, bytes: record.bytes, result };
+    if (!wantsBody) return this.#manifestResponse(request, head, undefined, headers);
+    const asker = await askerFor(image);
+    const inquiry = { asker, wantsBody, isInVirtualRegistry: target.virtual !== undefined, signal };
+    const { bytes } = await images.manifest(image, record.digest, inquiry);
+    return this.#manifestResponse(request, { ...head, bytes: bytes.byteLength }, bytes, headers);
+  }
+
+  async #resolve(
+    { candidates, virtual }: Target,
+    tag: string,
+    wantsBody: boolean,
+    askerFor: (image: UpstreamImage) => Promise<Asker>,
+    signal: AbortSignal,
+  ): Promise<Awaited<ReturnType<Walk["resolve"]>>> {
+    const { images, walk } = this.#options;
+    if (virtual !== undefined) return walk.resolve({ ...virtual, tag, wantsBody, askerFor, signal });
+    const [image] = candidates;
+    if (image === undefined) throw new WalkFailure([]);
+    const asker = await askerFor(image);
+    return {
+      ...(await images.resolveTag(image, tag, { asker, wantsBody, isInVirtualRegistry: false, signal })),
+      image,
+    };
+  }
+
+  #manifestResponse(
+    request: MirrorRequest,
+    head: { readonly digest: Digest; readonly mediaType: string; readonly bytes: number; readonly result: CacheResult },
+    body?: Uint8Array,
+    more: Readonly<Record<string, string>> = {},
+  ): MirrorResponse {
+    const { bytes, digest, mediaType, result } = head;
+    if (!acceptsMediaType(request.headers["accept"], mediaType)) {
+      return errorResponse(404, "MANIFEST_UNKNOWN", `the manifest is of type ${mediaType}, which was not asked for`);
+    }
+    const headers = {
+      ...apiVersion,
+      ...more,
+      "content-type": mediaType,
+      "content-length": String(bytes),
+      "docker-content-digest": digest,
+      etag: `"${digest}"`,
+      "x-cache": result,
+    };
+    if (matchesEntityTag(request.headers["if-none-match"], digest)) {
+      const { "content-length": _length, "content-type": _type, ...rest } = headers;
+      return { status: 304, headers: rest, body: undefined };
+    }
+    return { status: 200, headers, body };
+  }
+
+  async #blob(request: MirrorRequest, { candidates }: Target, digest: Digest): Promise<MirrorResponse> {
+    const signal = request.signal ?? neverAborted;
+    const askerFor = (image: UpstreamImage): Promise<Asker> => this.#asker(request, image, `blobs/${digest}`, signal);
+    const inquiry = { digest, candidates, askerFor, signal };
+    if (request.method === "HEAD") {
+      const { bytes, result } = await this.#options.blobs.head(inquiry);
+      return { status: 200, headers: blobHeaders(digest, bytes, result), body: undefined };
+    }
+    const range =
+      request.headers["if-range"] === undefined || matchesEntityTag(request.headers["if-range"], digest)
+        ? request.headers["range"]
+        : undefined;
+    const found = await this.#options.blobs.open(inquiry, range === undefined);
+    try {
+      return await blobResponse(found, digest, range, request.headers["if-none-match"]);
+    } catch (error) {
+      found.release();
+      throw error;
+    }
+  }
+
+  async #tags(request: MirrorRequest, target: Target, query: URLSearchParams): Promise<MirrorResponse> {
+    const signal = request.signal ?? neverAborted;
+    return this.#firstOf(target, signal, async (image) => {
+      const asker = await this.#asker(request, image, "tags/list", signal);
+      const tags = await this.#options.lists.tags(image, asker, signal);
+      const { entries, next } = pageOf(tags, query, Number.POSITIVE_INFINITY);
+      const path = request.target.split("?")[0] ?? "";
+      const name = path.slice("/v2/".length, -"/tags/list".length);
+      const namespace = query.get("ns");
+      const more = namespace === null ? "" : `&ns=${encodeURIComponent(namespace)}`;
+      const link = next === undefined ? {} : { link: `<${path}?${next}${more}>; rel="next"` };
+      return jsonResponse(200, Buffer.from(JSON.stringify({ name, tags: entries })), link);
+    });
+  }
+
+  async #referrers(
+    request: MirrorRequest,
+    target: Target,
+    digest: Digest,
+    query: URLSearchParams,
+  ): Promise<MirrorResponse> {
+    const signal = request.signal ?? neverAborted;
+    const artifactType = query.get("artifactType");
+    return this.#firstOf(target, signal, async (image) => {
+      const asker = await this.#asker(request, image, `referrers/${digest}`, signal);
+      const manifests = await this.#options.lists.referrers(image, digest, asker, signal);
+      return jsonResponse(200, referrersIndex(manifests, artifactType), {
+        "content-type": manifestTypes.ociIndex,
+        ...(artifactType === null ? {} : { "oci-filters-applied": "artifactType" }),
+      });
+    });
+  }
+
+  #catalog(query: URLSearchParams): MirrorResponse {
+    const { catalog, records, registries } = this.#options;
+    if (!catalog) return errorResponse(404, "UNSUPPORTED", "the list of repositories is switched off");
+    const names = [...records.repositories()].map(({ name, upstream }) => {
+      const known = registries.upstreams.get(upstream);
+      return known === undefined || known === registries.defaultRegistry ? name : `${known.hosts[0]}/${name}`;
+    });
+    const { entries, next } = pageOf(sorted(names), query, catalogPage);
+    const link = next === undefined ? {} : { link: `</v2/_catalog?${next}>; rel="next"` };
+    return jsonResponse(200, Buffer.from(JSON.stringify({ repositories: entries })), link);
+  }
+
+  /** The first candidate that gives an answer; what is known under a name comes first. */
+  async #firstOf<Result>(
+    { candidates, virtual }: Target,
+    signal: AbortSignal,
+    action: (image: UpstreamImage) => Promise<Result>,
+  ): Promise<Result> {
+    const [only] = candidates;
+    if (virtual === undefined && only !== undefined) return action(only);
+    const steps: StepFailure[] = [];
+    for (const image of candidates) {
+      try {
+        return await action(image);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof UpstreamError)) throw error;
+        steps.push({ upstream: image.upstream.id, error });
+      }
+    }
+    throw new WalkFailure(steps);
+  }
+
+  #asker(request: MirrorRequest, image: UpstreamImage, resource: string, signal: AbortSignal): Promise<Asker> {
+    return this.#options.access.askerFor(image, resource, request.headers["authorization"], signal);
+  }
+
+  #counted(response: MirrorResponse): MirrorResponse {
+    const { metrics } = this.#options;
+    const { body } = response;
+    if (body === undefined) return response;
+    if (body instanceof Uint8Array) {
+      metrics.add("client_bytes_total", {}, body.byteLength);
+      return response;
+    }
+    return { ...response, body: countedBody(body, (bytes) => metrics.add("client_bytes_total", {}, bytes)) };
+  }
+}
+
+const catalogPage = 100;
+const neverAborted: AbortSignal = new AbortController().signal;
+
+async function blobResponse(
+  found: FoundBlob,
+  digest: Digest,
+  range: string | undefined,
+  ifNoneMatch: string | undefined,
+): Promise<MirrorResponse> {
+  const { bytes, location, result } = found;
+  if (location !== undefined) {
+    return {
+      status: 307,
+      headers: { ...apiVersion, "docker-content-digest": digest, "content-length": "0", location },
+      body: undefined,
+    };
+  }
+  if (matchesEntityTag(ifNoneMatch, digest)) {
+    found.release();
+    return {
+      status: 304,
+      headers: { ...apiVersion, "docker-content-digest": digest, etag: `"${digest}"` },
+      body: undefined,
+    };
+  }
+  // Of a length that nobody knows yet no part can be named.
+  const span = bytes === undefined ? undefined : parseRange(range, bytes);
+  if (span === "unsatisfiable") {
+    found.release();
+    return errorResponse(416, "SIZE_INVALID", "the blob has no such part", { "content-range": `bytes */${bytes}` });
+  }
+  const headers = blobHeaders(digest, span === undefined ? bytes : span.end - span.start, result);
+  if (span === undefined) return { status: 200, headers, body: await found.read() };
+  const part = { ...headers, "content-range": `bytes ${span.start}-${span.end - 1}/${bytes}` };
+  return { status: 206, headers: part, body: await found.read(span) };
+}
+
+function blobHeaders(digest: Digest, bytes: number | undefined, result: CacheResult): Record<string, string> {
+  return {
+    ...apiVersion,
+    "content-type": "application/octet-stream",
+    ...(bytes === undefined ? {} : { "content-length": String(bytes) }),
+    "docker-content-digest": digest,
+    etag: `"${digest}"`,
+    "accept-ranges": "bytes",
+    "cache-control": "max-age=31536000",
+    "x-cache": result,
+  };
+}
+
+function countedBody(body: Body, count: (bytes: number) => void): Body {
+  const pull = async (): Promise<Uint8Array | undefined> => {
+    const { value } = await body.next();
+    if (value === undefined) return undefined;
+    count(value.byteLength);
+    return value;
+  };
+  return bodyOf(pull, () => void body.return());
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc7234#section-5.5 */
+function warningHeader(text: string): string {
+  return `299 - "${text.replaceAll(/[^\x20-\x7e]|["\\]/g, " ").slice(0, 1000)}"`;
+}

@@ -1,0 +1,426 @@
+import { withDeadline } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import { UpstreamError } from "../errors.ts";
+import { ExpiringMap } from "../expiring-map.ts";
+import type { Metrics } from "../metrics.ts";
+import type { TimeLimits } from "../options.ts";
+import { isDigest } from "../reference/grammar.ts";
+import type { Digest } from "../reference/grammar.ts";
+import { manifestAccept, mediaTypeOf, readManifest } from "../reference/manifest.ts";
+import { isFresh, mayBeStale, tagLifetime } from "../routing/freshness.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import { orAbort, SingleFlight } from "../single-flight.ts";
+import type { DigestRecord, Records, TagRecord } from "../storage/records.ts";
+import type { SharedStore } from "../storage/shared-store.ts";
+import type { Asker, UpstreamAnswer, UpstreamClient } from "../upstream/client.ts";
+import { askerKey } from "./access.ts";
+import type { Access } from "./access.ts";
+import { digestOf, maxManifestBytes } from "./manifest-store.ts";
+import type { ManifestStore } from "./manifest-store.ts";
+import type { CacheResult } from "./messages.ts";
+
+export interface ImagesOptions {
+  readonly records: Records;
+  readonly manifests: ManifestStore;
+  /** Whether a blob can be given without asking anybody. */
+  readonly hasBlob: (digest: Digest) => boolean;
+  readonly shared: SharedStore;
+  readonly access: Access;
+  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly limits: Required<TimeLimits>;
+  readonly staleIfErrorMs: number;
+  readonly keepDeletedTags: boolean;
+}
+
+/** How something is asked for. */
+export interface Inquiry {
+  readonly asker: Asker;
+  /** Whether the bytes will be wanted, too. */
+  readonly wantsBody: boolean;
+  readonly isInVirtualRegistry: boolean;
+  /** Less time than usual for one answer of the upstream. */
+  readonly withinMs?: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What a tag leads to, and how that is known. */
+export interface ResolvedTag {
+  readonly record: TagRecord;
+  readonly result: CacheResult;
+  /** Why the upstream was not asked although it should have been. */
+  readonly warning: string | undefined;
+}
+
+/** A manifest's length and type. */
+export interface ManifestHead {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: number;
+  readonly result: CacheResult;
+}
+
+/** Tags and manifests of single upstreams, kept and renewed. */
+export class Images {
+  readonly #options: ImagesOptions;
+  readonly #negative: ExpiringMap<UpstreamError>;
+  readonly #checks = new SingleFlight<TagRecord>();
+  readonly #fetches = new SingleFlight<Uint8Array>();
+  readonly #heads = new SingleFlight<Omit<ManifestHead, "result"> | undefined>();
+
+  constructor(options: ImagesOptions) {
+    this.#options = options;
+    this.#negative = new ExpiringMap(10_000, () => options.clock.now());
+  }
+
+  /**
+   * Finds out what a tag leads to; asks the upstream when the cache is too old to say.
+   *
+   * @throws {UpstreamError}
+   */
+  async resolveTag(image: UpstreamImage, tag: string, inquiry: Inquiry): Promise<ResolvedTag> {
+    const { access, clock, records, shared } = this.#options;
+    const lifetime = tagLifetime(image.upstream, tag, inquiry.isInVirtualRegistry);
+    if (access.isPerClient(image)) {
+      await this.#inTotal(image, inquiry.signal, (signal) =>
+        access.confirm(image, `manifests/${tag}`, inquiry.asker, signal),
+      );
+    }
+    let known = records.tag(image, tag);
+    if (known === undefined || !isFresh(known, lifetime, clock.now())) {
+      await shared.adoptTag(image, tag);
+      known = records.tag(image, tag);
+    }
+    if (known !== undefined && isFresh(known, lifetime, clock.now())) {
+      const isDown = this.#options.clientOf(image).isDown;
+      if (isDown && !(await this.isComplete(image, known.digest))) throw this.#incomplete(image);
+      return { record: known, result: "hit", warning: undefined };
+    }
+    try {
+      const record = await this.#check(image, tag, inquiry, known);
+      const result = known === undefined ? "miss" : "revalidated";
+      return { record, result, warning: undefined };
+    } catch (error) {
+      if (known === undefined || !(error instanceof UpstreamError)) throw error;
+      return this.#stale(image, tag, inquiry, known, error);
+    }
+  }
+
+  /**
+   * Bytes of a manifest, from the cache or from the upstream.
+   *
+   * @throws {UpstreamError}
+   */
+  async manifest(
+    image: UpstreamImage,
+    digest: Digest,
+    inquiry: Inquiry,
+  ): Promise<{ readonly bytes: Uint8Array; readonly result: CacheResult }> {
+    const cached = await this.#cached(image, digest, inquiry);
+    if (cached !== undefined) return { bytes: cached, result: "hit" };
+    this.#throwNegative(image, digest, inquiry.asker);
+    const key = `${image.upstream.id} ${image.name} ${digest} ${askerKey(inquiry.asker)}`;
+    const { result, joined } = this.#fetches.run(key, () => this.#fetchDigest(image, digest, inquiry));
+    return { bytes: await orAbort(result, inquiry.signal), result: joined ? "join" : "miss" };
+  }
+
+  /** Length and type of a manifest, without fetching it. */
+  async head(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<ManifestHead> {
+    const record = this.#options.records.digest(image, digest);
+    const cached = await this.#cached(image, digest, inquiry);
+    if (cached !== undefined) return { ...headOf(digest, cached, record), result: "hit" };
+    this.#throwNegative(image, digest, inquiry.asker);
+    const key = `${image.upstream.id} ${image.name} ${digest} ${askerKey(inquiry.asker)}`;
+    const { result } = this.#heads.run(key, () =>
+      this.#remembering(image, digest, inquiry.asker, () =>
+        this.#inTotal(image, undefined, (signal) => this.#askHead(image, digest, { ...inquiry, signal })),
+      ),
+    );
+    const head = await orAbort(result, inquiry.signal);
+    if (head !== undefined) return { ...head, digest, result: "miss" };
+    const fetched = await this.manifest(image, digest, inquiry);
+    return { ...headOf(digest, fetched.bytes, this.#options.records.digest(image, digest)), result: fetched.result };
+  }
+
+  /** Media type of a manifest that was seen under a name. */
+  mediaTypeOf(image: UpstreamImage, digest: Digest, bytes: Uint8Array): string {
+    return headOf(digest, bytes, this.#options.records.digest(image, digest)).mediaType;
+  }
+
+  /** Whether everything that a manifest leads to directly can be given without the upstream. */
+  async isComplete(image: UpstreamImage, digest: Digest): Promise<boolean> {
+    const { hasBlob, manifests, shared } = this.#options;
+    const bytes = await manifests.get(digest);
+    if (bytes === undefined) return false;
+    const { children } = readManifest(bytes, undefined);
+    const blobs = children.filter(({ kind }) => kind === "blob");
+    for (const child of blobs) if (!hasBlob(child.digest) && !(await shared.has(child.digest))) return false;
+    const inner = children.filter(({ kind }) => kind === "manifest");
+    for (const child of inner)
+      if (manifests.has(child.digest) && (await this.isComplete(image, child.digest))) return true;
+    return inner.length === 0;
+  }
+
+  /** Forgets refusals of a repository, so that it is asked again at once. */
+  forgetNegative(image: UpstreamImage): void {
+    this.#negative.deleteWhere((key) => key.startsWith(`${image.upstream.id} ${image.name} `));
+  }
+
+  #check(image: UpstreamImage, tag: string, inquiry: Inquiry, known: TagRecord | undefined): Promise<TagRecord> {
+    const { asker, wantsBody } = inquiry;
+    this.#throwNegative(image, tag, asker);
+    // A GET needs more than a HEAD leaves behind when nothing is known yet.
+    const isFetch = wantsBody && known === undefined;
+    const key = `${image.upstream.id} ${image.name} ${tag} ${askerKey(asker)} ${isFetch ? "fetch" : "check"}`;
+    const { result } = this.#checks.run(key, () =>
+      this.#remembering(image, tag, asker, () =>
+        this.#inTotal(image, undefined, (signal) => this.#ask(image, tag, { ...inquiry, signal }, known, isFetch)),
+      ),
+    );
+    return orAbort(result, inquiry.signal);
+  }
+
+  async #ask(
+    image: UpstreamImage,
+    tag: string,
+    inquiry: Inquiry & { readonly signal: AbortSignal },
+    known: TagRecord | undefined,
+    isFetch: boolean,
+  ): Promise<TagRecord> {
+    const { clock, records } = this.#options;
+    const head = isFetch ? undefined : await this.#askHead(image, tag, inquiry);
+    const found = head ?? (await this.#fetchTag(image, tag, inquiry));
+    const now = clock.now();
+    const fetchedAtMs = known?.digest === found.digest ? known.fetchedAtMs : now;
+    const record: TagRecord = {
+      digest: found.digest,
+      mediaType: found.mediaType,
+      bytes: found.bytes,
+      checkedAtMs: now,
+      fetchedAtMs,
+    };
+    records.setTag(image, tag, record);
+    return record;
+  }
+
+  /** @returns undefined when the answer does not say enough */
+  async #askHead(
+    image: UpstreamImage,
+    reference: string,
+    inquiry: Inquiry & { readonly signal: AbortSignal },
+  ): Promise<Omit<ManifestHead, "result"> | undefined> {
+    const answer = await this.#send("HEAD", image, reference, inquiry);
+    answer.discard();
+    const digest = answer.headers["docker-content-digest"] ?? "";
+    const mediaType = mediaTypeOf(answer.headers["content-type"]);
+    const length = answer.headers["content-length"] ?? "";
+    if (!isDigest(digest) || mediaType === undefined || !/^\d{1,10}$/.test(length)) return undefined;
+    return { digest, mediaType, bytes: Number(length) };
+  }
+
+  async #fetchTag(
+    image: UpstreamImage,
+    tag: string,
+    inquiry: Inquiry & { readonly signal: AbortSignal },
+  ): Promise<Omit<ManifestHead, "result">> {
+    const answer = await this.#send("GET", image, tag, inquiry);
+    const bytes = await this.#readBody(image, answer, inquiry.signal);
+    const told = answer.headers["docker-content-digest"] ?? "";
+    // Only a hint: the bytes decide, by the algorithm that the upstream prefers.
+    const digest = digestOf(bytes, isDigest(told) ? told : "sha256:");
+    if (isDigest(told) && told !== digest) throw this.#wrongBytes(image);
+    const { mediaType } = await this.#keep(image, digest, bytes, answer.headers["content-type"]);
+    return { digest, mediaType, bytes: bytes.byteLength };
+  }
+
+  #fetchDigest(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<Uint8Array> {
+    return this.#remembering(image, digest, inquiry.asker, () =>
+      this.#inTotal(image, undefined, async (signal) => {
+        const answer = await this.#send("GET", image, digest, { ...inquiry, signal });
+        const bytes = await this.#readBody(image, answer, signal);
+        if (digestOf(bytes, digest) !== digest) throw this.#wrongBytes(image);
+        await this.#keep(image, digest, bytes, answer.headers["content-type"]);
+        return bytes;
+      }),
+    );
+  }
+
+  async #keep(
+    image: UpstreamImage,
+    digest: Digest,
+    bytes: Uint8Array,
+    contentType: string | undefined,
+  ): Promise<{ readonly mediaType: string }> {
+    const { manifests, records, shared } = this.#options;
+    const manifest = readManifest(bytes, contentType);
+    await manifests.put(digest, bytes);
+    shared.upload(digest);
+    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest });
+    return manifest;
+  }
+
+  /** What is cached, if this client may have it under this name. */
+  async #cached(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<Uint8Array | undefined> {
+    const { access, manifests, records, shared } = this.#options;
+    const isKnown = records.knows(image, digest) || (await shared.adoptDigest(image, digest));
+    if (!isKnown) return undefined;
+    const bytes = manifests.peek(digest) ?? (await manifests.get(digest)) ?? (await this.#fromShared(digest));
+    if (bytes === undefined) return undefined;
+    if (access.isPerClient(image)) {
+      await this.#inTotal(image, inquiry.signal, (signal) =>
+        access.confirm(image, `manifests/${digest}`, inquiry.asker, signal),
+      );
+    }
+    if (records.digest(image, digest)?.manifest === undefined) {
+      records.setDigest(image, digest, { bytes: bytes.byteLength, manifest: readManifest(bytes, undefined) });
+    }
+    return bytes;
+  }
+
+  async #fromShared(digest: Digest): Promise<Uint8Array | undefined> {
+    const { manifests, shared } = this.#options;
+    const bytes = await shared.read(digest, maxManifestBytes);
+    if (bytes === undefined || digestOf(bytes, digest) !== digest) return undefined;
+    await manifests.put(digest, bytes);
+    return bytes;
+  }
+
+  async #stale(
+    image: UpstreamImage,
+    tag: string,
+    { asker }: Inquiry,
+    known: TagRecord,
+    error: UpstreamError,
+  ): Promise<ResolvedTag> {
+    const { clock, keepDeletedTags, metrics, records, staleIfErrorMs } = this.#options;
+    if (error.code === "absent" && !keepDeletedTags) {
+      records.deleteTag(image, tag);
+      throw error;
+    }
+    // With a login a refusal means that it was withdrawn; anonymous ones are refused for deleted repositories, too.
+    if (error.code === "denied" && asker !== "anonymous") throw error;
+    if (!mayBeStale(known, staleIfErrorMs, clock.now())) throw error;
+    if (!(await this.isComplete(image, known.digest))) throw this.#incomplete(image, error);
+    metrics.add("stale_answers_total", { upstream: image.upstream.id });
+    return { record: known, result: "stale", warning: `${image.upstream.id} could not be asked: ${error.reason}` };
+  }
+
+  #throwNegative(image: UpstreamImage, reference: string, asker: Asker): void {
+    const error = this.#negative.get(`${image.upstream.id} ${image.name} ${reference} ${askerKey(asker)}`);
+    if (error === undefined) return;
+    this.#options.metrics.add("requests_total", { kind: "manifest", result: "negative", upstream: image.upstream.id });
+    throw error;
+  }
+
+  async #remembering<Result>(
+    image: UpstreamImage,
+    reference: string,
+    asker: Asker,
+    action: () => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await action();
+    } catch (error) {
+      if (error instanceof UpstreamError) {
+        const lifetimeMs = negativeLifetime(error, isDigest(reference));
+        const key = `${image.upstream.id} ${image.name} ${reference} ${askerKey(asker)}`;
+        if (lifetimeMs > 0) this.#negative.set(key, error, lifetimeMs);
+      }
+      throw error;
+    }
+  }
+
+  #send(
+    method: "GET" | "HEAD",
+    image: UpstreamImage,
+    reference: string,
+    { asker, signal, withinMs }: Inquiry & { readonly signal: AbortSignal },
+  ): Promise<UpstreamAnswer> {
+    const resource = `manifests/${reference}`;
+    const headers = { accept: manifestAccept };
+    return this.#options
+      .clientOf(image)
+      .send({ method, resource, name: image.name, kind: "manifest", asker, headers, withinMs, signal });
+  }
+
+  async #readBody(image: UpstreamImage, answer: UpstreamAnswer, signal: AbortSignal): Promise<Uint8Array> {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const onAbort = (): void => answer.discard();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      for await (const chunk of answer.body) {
+        bytes += chunk.byteLength;
+        if (bytes > maxManifestBytes) {
+          throw new UpstreamError({
+            code: "failing",
+            upstream: image.upstream.id,
+            reason: "the manifest is too large",
+          });
+        }
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof UpstreamError) throw error;
+      throw new UpstreamError(
+        { code: "unreachable", upstream: image.upstream.id, reason: "the body broke off" },
+        { cause: error },
+      );
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      answer.discard();
+    }
+    this.#options.metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
+    return Buffer.concat(chunks);
+  }
+
+  #inTotal<Result>(
+    image: UpstreamImage,
+    signal: AbortSignal | undefined,
+    action: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const { clock, limits } = this.#options;
+    const late = (): Error =>
+      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    return withDeadline(clock, limits.manifestTotalMs, late, action, signal);
+  }
+
+  #wrongBytes(image: UpstreamImage): UpstreamError {
+    this.#options.metrics.add("verification_failures_total", { origin: "upstream" });
+    return new UpstreamError({
+      code: "wrong-bytes",
+      upstream: image.upstream.id,
+      reason: "the manifest does not fit its digest",
+    });
+  }
+
+  #incomplete(image: UpstreamImage, cause?: unknown): UpstreamError {
+    const reason = "it could not be asked, and the image is not complete here";
+    return new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason }, { cause });
+  }
+}
+
+function headOf(digest: Digest, bytes: Uint8Array, record: DigestRecord | undefined): Omit<ManifestHead, "result"> {
+  const mediaType = record?.manifest?.mediaType ?? readManifest(bytes, undefined).mediaType;
+  return { digest, mediaType, bytes: bytes.byteLength };
+}
+
+function negativeLifetime({ code, retryAfterMs }: UpstreamError, isForDigest: boolean): number {
+  switch (code) {
+    case "absent":
+      return isForDigest ? 5 * 60_000 : 30_000;
+    case "denied":
+    case "credentials-rejected":
+    case "forbidden-address":
+      return 30_000;
+    case "throttled":
+      return Math.min(retryAfterMs ?? 10_000, 10_000);
+    case "failing":
+      return 2000;
+    default:
+      // Who does not answer at all is not asked for a while, whatever it is for.
+      return 0;
+  }
+}

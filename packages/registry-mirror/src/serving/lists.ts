@@ -1,0 +1,202 @@
+import type { Clock } from "../clock.ts";
+import { withDeadline } from "../clock.ts";
+import { UpstreamError } from "../errors.ts";
+import { ExpiringMap } from "../expiring-map.ts";
+import type { Digest } from "../reference/grammar.ts";
+import { isTag } from "../reference/grammar.ts";
+import { manifestAccept, manifestTypes } from "../reference/manifest.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import { orAbort, SingleFlight } from "../single-flight.ts";
+import type { Records } from "../storage/records.ts";
+import type { Asker, UpstreamClient } from "../upstream/client.ts";
+import { askerKey } from "./access.ts";
+
+export interface ListsOptions {
+  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly records: Records;
+  readonly clock: Clock;
+  readonly totalMs: number;
+}
+
+/** A list that changes upstream, such as the tags of a name; believed for a minute. */
+export class Lists {
+  readonly #options: ListsOptions;
+  readonly #known: ExpiringMap<readonly unknown[]>;
+  readonly #fetches = new SingleFlight<readonly unknown[]>();
+
+  constructor(options: ListsOptions) {
+    this.#options = options;
+    this.#known = new ExpiringMap(1000, () => options.clock.now());
+  }
+
+  /**
+   * Every tag of a name, sorted by bytes; those that are cached when the upstream cannot be asked.
+   *
+   * @throws {UpstreamError} it says that there is no such name, or nothing is known of it either
+   */
+  async tags(image: UpstreamImage, asker: Asker, signal: AbortSignal): Promise<readonly string[]> {
+    try {
+      const tags = await this.#list(image, "tags/list?n=1000", "tags", asker, signal);
+      return sorted(tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag)));
+    } catch (error) {
+      const known = this.#options.records.tags(image);
+      if (!(error instanceof UpstreamError) || error.isDefinite || known.length === 0) throw error;
+      return sorted(known);
+    }
+  }
+
+  /**
+   * What refers to a digest, as descriptors: by the API, or by the tag that clients use where there is none.
+   *
+   * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+   */
+  async referrers(
+    image: UpstreamImage,
+    digest: Digest,
+    asker: Asker,
+    signal: AbortSignal,
+  ): Promise<readonly unknown[]> {
+    for (const resource of [`referrers/${digest}`, `manifests/${fallbackTag(digest)}`]) {
+      try {
+        return await this.#list(image, resource, "manifests", asker, signal);
+      } catch (error) {
+        if (!(error instanceof UpstreamError) || error.code !== "absent") throw error;
+      }
+    }
+    return [];
+  }
+
+  #list(
+    image: UpstreamImage,
+    resource: string,
+    field: string,
+    asker: Asker,
+    signal: AbortSignal,
+  ): Promise<readonly unknown[]> {
+    const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return Promise.resolve(known);
+    const { clock, totalMs } = this.#options;
+    const late = (): Error => failure(image, "it did not answer in time");
+    const { result } = this.#fetches.run(key, async () => {
+      const list = await withDeadline(clock, totalMs, late, (inTime) =>
+        this.#pages(image, resource, field, asker, inTime),
+      );
+      this.#known.set(key, list, knownMs);
+      return list;
+    });
+    return orAbort(result, signal);
+  }
+
+  async #pages(
+    image: UpstreamImage,
+    first: string,
+    field: string,
+    asker: Asker,
+    signal: AbortSignal,
+  ): Promise<readonly unknown[]> {
+    const list: unknown[] = [];
+    let resource: string | undefined = first;
+    for (let page = 0; resource !== undefined && page < maxPages; page += 1) {
+      const headers = { accept: first.startsWith("tags/") ? "application/json" : manifestAccept };
+      const kind = first.startsWith("manifests/") ? "manifest" : "list";
+      const client = this.#options.clientOf(image);
+      const answer = await client.send({ method: "GET", resource, name: image.name, kind, asker, headers, signal });
+      try {
+        list.push(...entriesOf(await readJson(image, answer.body), field));
+      } finally {
+        answer.discard();
+      }
+      resource = nextResource(answer.headers["link"], image.name);
+    }
+    return list;
+  }
+}
+
+/** One page of a sorted list. */
+export interface Page {
+  readonly entries: readonly string[];
+  /** Query of the next page. */
+  readonly next: string | undefined;
+}
+
+/**
+ * Cuts a page out of a list.
+ *
+ * @param query - `n` limits, `last` is the entry after which the page begins
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags
+ */
+export function pageOf(list: readonly string[], query: URLSearchParams, defaultCount: number): Page {
+  const last = query.get("last");
+  const after = last === null ? list : list.filter((entry) => compareBytes(entry, last) > 0);
+  const wanted = query.get("n");
+  const count = wanted !== null && /^\d{1,9}$/.test(wanted) ? Number(wanted) : defaultCount;
+  const entries = after.slice(0, count);
+  const lastEntry = entries.at(-1);
+  if (lastEntry === undefined || entries.length === after.length) return { entries, next: undefined };
+  return { entries, next: String(new URLSearchParams({ n: String(count), last: lastEntry })) };
+}
+
+/** Sorts by bytes, without duplicates. */
+export function sorted(list: readonly string[]): readonly string[] {
+  return [...new Set(list)].sort(compareBytes);
+}
+
+/** The document that answers a question for referrers. */
+export function referrersIndex(manifests: readonly unknown[], artifactType: string | null): Uint8Array {
+  const wanted =
+    artifactType === null ? manifests : manifests.filter((entry) => fieldOf(entry, "artifactType") === artifactType);
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: manifestTypes.ociIndex, manifests: wanted }));
+}
+
+const knownMs = 60_000;
+const maxPages = 200;
+const maxPageBytes = 4 * 1024 * 1024;
+
+function compareBytes(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
+}
+
+function fallbackTag(digest: Digest): string {
+  const [algorithm = "", hex = ""] = digest.split(":");
+  return `${algorithm}-${hex.slice(0, 64)}`;
+}
+
+/** The upstream's own link, reduced to what may follow the name: it leads nowhere else. */
+function nextResource(link: string | undefined, name: string): string | undefined {
+  const target = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(link ?? "")?.[1];
+  if (target === undefined || !URL.canParse(target, "http://upstream")) return undefined;
+  const { pathname, search } = new URL(target, "http://upstream");
+  const at = pathname.lastIndexOf(`/v2/${name}/`);
+  if (at === -1) return undefined;
+  const resource = pathname.slice(at + `/v2/${name}/`.length);
+  return /^(?:tags\/list|referrers\/[a-z0-9:]+)$/.test(resource) ? `${resource}${search}` : undefined;
+}
+
+async function readJson(image: UpstreamImage, body: AsyncIterable<Buffer>): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.byteLength;
+      if (bytes > maxPageBytes) throw new Error("the list is too long");
+      chunks.push(chunk);
+    }
+    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+  } catch (error) {
+    throw failure(image, "it sends a list that cannot be read", error);
+  }
+}
+
+function entriesOf(document: unknown, field: string): readonly unknown[] {
+  const value = fieldOf(document, field);
+  return Array.isArray(value) ? value : [];
+}
+
+function fieldOf(value: unknown, field: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
+}
+
+function failure(image: UpstreamImage, reason: string, cause?: unknown): UpstreamError {
+  return new UpstreamError({ code: "failing", upstream: image.upstream.id, reason }, { cause });
+}

@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
+import type { Digest } from "../reference/grammar.ts";
+import type { Disk } from "../storage/disk.ts";
+
+/** Bytes of manifests, checked whenever they come from the disk; those in use stay in memory. */
+export class ManifestStore {
+  readonly #disk: Disk;
+  readonly #memory = new Map<Digest, Uint8Array>();
+  #memoryBytes = 0;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  /** Those in memory, without waiting. */
+  peek(digest: Digest): Uint8Array | undefined {
+    const bytes = this.#memory.get(digest);
+    if (bytes === undefined) return undefined;
+    this.#memory.delete(digest);
+    this.#memory.set(digest, bytes);
+    return bytes;
+  }
+
+  has(digest: Digest): boolean {
+    return this.#memory.has(digest) || this.#disk.has(digest);
+  }
+
+  async get(digest: Digest): Promise<Uint8Array | undefined> {
+    const known = this.peek(digest);
+    if (known !== undefined) return known;
+    const opened = await this.#disk.openBlob(digest);
+    if (opened === undefined) return undefined;
+    try {
+      if (opened.bytes > maxManifestBytes) return undefined;
+      const bytes = await opened.handle.readFile();
+      if (digestOf(bytes, digest) === digest) {
+        opened.markVerified();
+        this.#remember(digest, bytes);
+        return bytes;
+      }
+    } finally {
+      await opened.handle.close();
+    }
+    await this.#disk.discardDamaged(digest);
+    return undefined;
+  }
+
+  /** Keeps a manifest; on a full disk in memory only. */
+  async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    this.#remember(digest, bytes);
+    if (this.#disk.has(digest)) return;
+    if (!(await this.#disk.makeRoom(bytes.byteLength))) return;
+    const file = await this.#disk.createTemporary().catch(() => undefined);
+    if (file === undefined) return;
+    try {
+      await file.handle.writeFile(bytes);
+      await this.#disk.adopt(file, digest);
+    } catch {
+      // Memory has it, and the upstream has it; a full disk is no reason not to answer.
+      await rm(file.path, { force: true });
+    } finally {
+      await file.handle.close();
+    }
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    this.#forget(digest);
+    await this.#disk.remove(digest);
+  }
+
+  #remember(digest: Digest, bytes: Uint8Array): void {
+    this.#forget(digest);
+    this.#memory.set(digest, bytes);
+    this.#memoryBytes += bytes.byteLength;
+    for (const oldest of this.#memory.keys()) {
+      if (this.#memoryBytes <= maxMemoryBytes) return;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(digest: Digest): void {
+    const bytes = this.#memory.get(digest);
+    if (bytes === undefined) return;
+    this.#memory.delete(digest);
+    this.#memoryBytes -= bytes.byteLength;
+  }
+}
+
+/** The largest manifest that is taken. @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests */
+export const maxManifestBytes: number = 4 * 1024 * 1024;
+const maxMemoryBytes = 32 * 1024 * 1024;
+
+/** Digest of some bytes, by the algorithm of another digest. */
+export function digestOf(bytes: Uint8Array, like: Digest): Digest {
+  const algorithm = like.startsWith("sha512:") ? "sha512" : "sha256";
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+}

@@ -1,0 +1,60 @@
+import type { Body } from "../storage/body.ts";
+
+/** A request of a client, as it came over the wire. */
+export interface MirrorRequest {
+  readonly method: string;
+  /** Path and query, not decoded and not normalised. */
+  readonly target: string;
+  /** Names in lower case; several lines of one header joined by commas. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Id of the registry that names without a host belong to on this address. @default that of the options */
+  readonly entry?: string;
+  /** Aborted when the client is gone. */
+  readonly signal?: AbortSignal;
+}
+
+/** An answer of which nothing was sent yet. */
+export interface MirrorResponse {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Whoever does not read a {@link Body} to its end calls its `return`. One that fails must end in a reset connection,
+   * never in a clean end.
+   */
+  readonly body: Body | Uint8Array | undefined;
+}
+
+/** Where an answer came from. */
+export type CacheResult = "hit" | "join" | "miss" | "negative" | "revalidated" | "stale";
+
+/** The answer to a failed request. @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
+export function errorResponse(
+  status: number,
+  code: string,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): MirrorResponse {
+  const body = Buffer.from(JSON.stringify({ errors: [{ code, message, detail: null }] }));
+  return jsonResponse(status, body, headers);
+}
+
+export function jsonResponse(
+  status: number,
+  body: Uint8Array,
+  headers: Readonly<Record<string, string>> = {},
+): MirrorResponse {
+  return {
+    status,
+    headers: {
+      "content-type": "application/json",
+      "content-length": String(body.byteLength),
+      ...apiVersion,
+      ...headers,
+    },
+    body,
+  };
+}
+
+/** @see https://distribution.github.io/distribution/spec/api/#api-version-check */
+export const apiVersion: Readonly<Record<string, string>> = { "docker-distribution-api-version": "registry/2.0" };

@@ -1,0 +1,118 @@
+import { rm } from "node:fs/promises";
+import type { Clock } from "../clock.ts";
+import { ExpiringMap } from "../expiring-map.ts";
+import { OncePerMinute } from "../logger.ts";
+import type { Logger } from "../logger.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Digest } from "../reference/grammar.ts";
+import type { Disk } from "./disk.ts";
+import { Fill } from "./fill.ts";
+import type { BlobSource, PartialBlob } from "./fill.ts";
+
+export interface FillsOptions {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly idleMs: number;
+  readonly abandonedFillMs: number;
+  /** Called with every blob that came from outside and lies on the disk now. */
+  readonly onStored: (digest: Digest) => void;
+}
+
+/** What is to be fetched. */
+export interface FillRequest {
+  readonly digest: Digest;
+  readonly origin: string;
+  readonly source: BlobSource;
+  readonly expectedBytes: number | undefined;
+}
+
+/** One fill per blob at a time, whoever asks. */
+export class Fills {
+  readonly #options: FillsOptions;
+  readonly #running = new Map<Digest, Fill>();
+  readonly #all = new Set<Fill>();
+  readonly #partials = new Map<Digest, PartialBlob>();
+  readonly #partialAges: ExpiringMap<true>;
+  readonly #seldom: OncePerMinute;
+
+  constructor(options: FillsOptions) {
+    this.#options = options;
+    this.#partialAges = new ExpiringMap(10_000, () => options.clock.now());
+    this.#seldom = new OncePerMinute(() => options.clock.now());
+  }
+
+  /** Every fill that goes on now. */
+  get running(): readonly Fill[] {
+    return [...this.#all];
+  }
+
+  /** The fill of a blob that can be joined. */
+  find(digest: Digest): Fill | undefined {
+    const fill = this.#running.get(digest);
+    return fill?.canBeJoined === true ? fill : undefined;
+  }
+
+  /** Joins a fill, or begins one. */
+  join(request: FillRequest): { readonly fill: Fill; readonly joined: boolean } {
+    const running = this.find(request.digest);
+    if (running !== undefined) return { fill: running, joined: true };
+    return { fill: this.#begin(request), joined: false };
+  }
+
+  /** Removes what given-up fills left more than an hour ago. */
+  async removeOldPartials(): Promise<void> {
+    for (const digest of this.#partials.keys()) {
+      if (this.#partialAges.get(digest) === undefined) await this.#dropPartial(digest);
+    }
+  }
+
+  /** Ends every fill. */
+  async close(reason: unknown): Promise<void> {
+    const fills = [...this.#all];
+    for (const fill of fills) fill.abort(reason);
+    await Promise.all(fills.map((fill) => fill.ended));
+    for (const digest of this.#partials.keys()) await this.#dropPartial(digest);
+  }
+
+  #begin({ digest, expectedBytes, origin, source }: FillRequest): Fill {
+    const { logger, metrics, onStored } = this.#options;
+    const partial = this.#partials.get(digest);
+    this.#partials.delete(digest);
+    const fill = new Fill({
+      ...this.#options,
+      digest,
+      origin,
+      source,
+      expectedBytes,
+      partial,
+      onPartial: (left) => {
+        this.#partials.set(digest, left);
+        this.#partialAges.set(digest, true, partialTtlMs);
+      },
+      onPassThrough: (reason) => {
+        metrics.add("pass_through_total");
+        const why = reason instanceof Error ? reason.message : String(reason);
+        this.#seldom.run("pass-through", () => logger.warn("blobs are served without being stored", { why }));
+      },
+      onStored: () => onStored(digest),
+    });
+    this.#running.set(digest, fill);
+    this.#all.add(fill);
+    void fill.ended.then(() => {
+      this.#all.delete(fill);
+      if (this.#running.get(digest) === fill) this.#running.delete(digest);
+    });
+    return fill;
+  }
+
+  async #dropPartial(digest: Digest): Promise<void> {
+    const partial = this.#partials.get(digest);
+    this.#partials.delete(digest);
+    await partial?.file.handle.close();
+    if (partial !== undefined) await rm(partial.file.path, { force: true });
+  }
+}
+
+const partialTtlMs = 60 * 60_000;

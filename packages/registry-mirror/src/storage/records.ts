@@ -1,0 +1,323 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { OncePerMinute } from "../logger.ts";
+import type { Logger } from "../logger.ts";
+import { isDigest, isRepositoryName, isTag } from "../reference/grammar.ts";
+import type { Digest } from "../reference/grammar.ts";
+import type { Descriptor, ManifestFacts } from "../reference/manifest.ts";
+import type { TagTimes } from "../routing/freshness.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import { digestName, tagName } from "./layout.ts";
+import { systemCodeOf } from "./system-error.ts";
+
+/** What a tag led to when it was last asked for. */
+export interface TagRecord extends TagTimes {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: number;
+  /** Epoch milliseconds at which the tag got this digest. */
+  readonly fetchedAtMs: number;
+}
+
+/** A digest that was seen under a name. */
+export interface DigestRecord {
+  readonly bytes: number;
+  /** Of a manifest; undefined for a blob that no known manifest lists. */
+  readonly manifest: ManifestFacts | undefined;
+}
+
+export interface RecordsOptions {
+  readonly directory: string;
+  readonly logger: Logger;
+  readonly now: () => number;
+  /** Told of every change, with the path of its record and its text; `undefined` removes it. */
+  readonly onChange: (name: string, text: string | undefined) => void;
+}
+
+/** One repository of one upstream. */
+interface Repository {
+  readonly tags: Map<string, TagRecord>;
+  readonly digests: Map<Digest, DigestRecord>;
+  /** Lengths of everything that the manifests list. */
+  readonly children: Map<Digest, number>;
+}
+
+/**
+ * What is known of names: which tag leads where, and which digests were seen under which name. Kept in memory; each record
+ * is a small file of its own, so that a crash loses at most what was written last. All of it can be lost: tags are asked
+ * for again, and manifests are fetched again.
+ */
+export class Records {
+  readonly #options: RecordsOptions;
+  readonly #repositories = new Map<string, Repository>();
+  readonly #parents = new Map<Digest, Set<Digest>>();
+  readonly #unwritten = new Map<string, string | undefined>();
+  readonly #seldom: OncePerMinute;
+  #writing: Promise<void> | undefined;
+
+  private constructor(options: RecordsOptions) {
+    this.#options = options;
+    this.#seldom = new OncePerMinute(options.now);
+  }
+
+  static async open(options: RecordsOptions): Promise<Records> {
+    const records = new Records(options);
+    const top = join(options.directory, "meta");
+    for (const id of await entriesOf(top)) await records.#load(id.name, "", join(top, id.name));
+    return records;
+  }
+
+  tag(image: UpstreamImage, tag: string): TagRecord | undefined {
+    return this.#find(image)?.tags.get(tag);
+  }
+
+  setTag(image: UpstreamImage, tag: string, record: TagRecord): void {
+    this.#repository(image.upstream.id, image.name).tags.set(tag, record);
+    this.#save(tagName(image, tag), JSON.stringify(record));
+  }
+
+  deleteTag(image: UpstreamImage, tag: string): void {
+    if (this.#find(image)?.tags.delete(tag) === true) this.#save(tagName(image, tag), undefined);
+  }
+
+  digest(image: UpstreamImage, digest: Digest): DigestRecord | undefined {
+    return this.#find(image)?.digests.get(digest);
+  }
+
+  setDigest(image: UpstreamImage, digest: Digest, record: DigestRecord): void {
+    this.#addDigest(this.#repository(image.upstream.id, image.name), digest, record);
+    this.#save(digestName(image, digest), JSON.stringify(record));
+  }
+
+  /** Whether a digest was seen under a name: by itself, or listed in a manifest of that name. */
+  knows(image: UpstreamImage, digest: Digest): boolean {
+    const repository = this.#find(image);
+    return repository !== undefined && (repository.digests.has(digest) || repository.children.has(digest));
+  }
+
+  /** Length of a digest, as the name's manifests tell it. */
+  bytesOf(image: UpstreamImage, digest: Digest): number | undefined {
+    const repository = this.#find(image);
+    const bytes = repository?.digests.get(digest)?.bytes ?? repository?.children.get(digest);
+    return bytes === 0 ? undefined : bytes;
+  }
+
+  /** Manifests that list a digest. */
+  parentsOf(digest: Digest): Iterable<Digest> {
+    return this.#parents.get(digest) ?? [];
+  }
+
+  /** Whether anything leads to a digest. */
+  isReferredTo(digest: Digest): boolean {
+    return (this.#parents.get(digest)?.size ?? 0) > 0 || this.#isRecorded(digest);
+  }
+
+  /** Every repository of which anything is known. */
+  *repositories(): Generator<RepositoryView> {
+    for (const [key, { tags, digests }] of this.#repositories) {
+      const slash = key.indexOf("/");
+      if (tags.size + digests.size > 0)
+        yield { upstream: key.slice(0, slash), name: key.slice(slash + 1), tags, digests };
+    }
+  }
+
+  tags(image: UpstreamImage): readonly string[] {
+    return [...(this.#find(image)?.tags.keys() ?? [])];
+  }
+
+  /** Forgets a repository, or one digest or tag of it. */
+  forget(image: UpstreamImage, what: { readonly tag?: string; readonly digest?: Digest } = {}): void {
+    const repository = this.#find(image);
+    if (repository === undefined) return;
+    const all = what.tag === undefined && what.digest === undefined;
+    for (const tag of repository.tags.keys()) {
+      if (all || tag === what.tag || repository.tags.get(tag)?.digest === what.digest) this.deleteTag(image, tag);
+    }
+    for (const digest of repository.digests.keys()) {
+      if (!all && digest !== what.digest) continue;
+      const children = repository.digests.get(digest)?.manifest?.children ?? [];
+      repository.digests.delete(digest);
+      this.#save(digestName(image, digest), undefined);
+      if (this.#isRecorded(digest)) continue;
+      for (const child of children) this.#parents.get(child.digest)?.delete(digest);
+    }
+    repository.children.clear();
+    for (const { manifest } of repository.digests.values()) {
+      for (const child of manifest?.children ?? []) repository.children.set(child.digest, child.bytes);
+    }
+  }
+
+  /** Takes over a record that another mirror has written. */
+  adopt(image: UpstreamImage, what: { readonly tag: string } | { readonly digest: Digest }, text: string): void {
+    const repository = this.#repository(image.upstream.id, image.name);
+    if ("tag" in what) {
+      const record = readTag(text);
+      const known = repository.tags.get(what.tag);
+      if (record === undefined || (known !== undefined && known.checkedAtMs >= record.checkedAtMs)) return;
+      repository.tags.set(what.tag, record);
+    } else {
+      const record = readDigest(text);
+      if (record !== undefined) this.#addDigest(repository, what.digest, record);
+    }
+  }
+
+  /** Waits until everything is on the disk. */
+  async flush(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+  }
+
+  #isRecorded(digest: Digest): boolean {
+    for (const repository of this.#repositories.values()) if (repository.digests.has(digest)) return true;
+    return false;
+  }
+
+  #find({ upstream, name }: UpstreamImage): Repository | undefined {
+    return this.#repositories.get(`${upstream.id}/${name}`);
+  }
+
+  #repository(upstreamId: string, name: string): Repository {
+    const key = `${upstreamId}/${name}`;
+    let repository = this.#repositories.get(key);
+    if (repository === undefined) {
+      repository = { tags: new Map(), digests: new Map(), children: new Map() };
+      this.#repositories.set(key, repository);
+    }
+    return repository;
+  }
+
+  #addDigest(repository: Repository, digest: Digest, record: DigestRecord): void {
+    repository.digests.set(digest, record);
+    for (const child of record.manifest?.children ?? []) {
+      repository.children.set(child.digest, child.bytes);
+      const parents = this.#parents.get(child.digest) ?? new Set();
+      this.#parents.set(child.digest, parents.add(digest));
+    }
+  }
+
+  #save(name: string, text: string | undefined): void {
+    this.#options.onChange(name, text);
+    this.#unwritten.set(name, text);
+    this.#writing ??= this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    const { directory, logger } = this.#options;
+    for (const [name, text] of this.#unwritten) {
+      this.#unwritten.delete(name);
+      try {
+        if (text === undefined) await rm(join(directory, name), { force: true });
+        else await writeWhole(directory, name, text);
+      } catch (error) {
+        const why = systemCodeOf(error) ?? String(error);
+        this.#seldom.run("write", () => logger.warn("what is known of images cannot be written down", { why }));
+      }
+    }
+    this.#writing = undefined;
+    // What came in while the last one was written.
+    if (this.#unwritten.size > 0) this.#writing = this.#writeAll();
+  }
+
+  async #load(upstreamId: string, name: string, directory: string): Promise<void> {
+    for (const entry of await entriesOf(directory)) {
+      const path = join(directory, entry.name);
+      if (entry.name === "_tags" || entry.name === "_digests") {
+        if (isRepositoryName(name)) await this.#loadRecords(upstreamId, name, path, entry.name);
+      } else if (entry.isDirectory) {
+        await this.#load(upstreamId, name === "" ? entry.name : `${name}/${entry.name}`, path);
+      }
+    }
+  }
+
+  async #loadRecords(upstreamId: string, name: string, directory: string, kind: "_digests" | "_tags"): Promise<void> {
+    const repository = this.#repository(upstreamId, name);
+    for (const entry of await entriesOf(directory)) {
+      const text = await readFile(join(directory, entry.name), "utf8");
+      if (kind === "_tags") {
+        const record = readTag(text);
+        if (record !== undefined && isTag(entry.name)) repository.tags.set(entry.name, record);
+      } else {
+        const record = readDigest(text);
+        const digest = entry.name.replace("-", ":");
+        if (record !== undefined && isDigest(digest)) this.#addDigest(repository, digest, record);
+      }
+    }
+  }
+}
+
+export interface RepositoryView {
+  readonly upstream: string;
+  readonly name: string;
+  readonly tags: ReadonlyMap<string, TagRecord>;
+  readonly digests: ReadonlyMap<Digest, DigestRecord>;
+}
+
+/** Readers see the old record or the new one, also after a crash. */
+async function writeWhole(directory: string, name: string, text: string): Promise<void> {
+  const path = join(directory, name);
+  const temporary = join(directory, "tmp", randomUUID());
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const handle = await open(temporary, "wx", 0o600);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } catch (error) {
+    await handle.close();
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await handle.close();
+  await rename(temporary, path);
+}
+
+function readTag(text: string): TagRecord | undefined {
+  const { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, validForMs } = parsed(text);
+  if (typeof digest !== "string" || !isDigest(digest) || typeof mediaType !== "string") return undefined;
+  if (typeof bytes !== "number" || typeof checkedAtMs !== "number" || typeof fetchedAtMs !== "number") return undefined;
+  const record = { digest, mediaType, bytes, checkedAtMs, fetchedAtMs };
+  return typeof validForMs === "number" ? { ...record, validForMs } : record;
+}
+
+function readDigest(text: string): DigestRecord | undefined {
+  const { bytes, manifest } = parsed(text);
+  if (typeof bytes !== "number") return undefined;
+  if (manifest === undefined) return { bytes, manifest: undefined };
+  if (typeof manifest !== "object" || manifest === null) return undefined;
+  const { mediaType, children } = manifest as Readonly<Record<string, unknown>>;
+  if (typeof mediaType !== "string" || !Array.isArray(children) || !children.every(isDescriptor)) return undefined;
+  return { bytes, manifest: { mediaType, children } };
+}
+
+function isDescriptor(value: unknown): value is Descriptor {
+  if (typeof value !== "object" || value === null) return false;
+  const { digest, bytes, kind } = value as Readonly<Record<string, unknown>>;
+  return (
+    typeof digest === "string" &&
+    isDigest(digest) &&
+    typeof bytes === "number" &&
+    (kind === "blob" || kind === "manifest")
+  );
+}
+
+function parsed(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+  } catch {
+    // A file system that lost blocks in a crash; the record can be had again.
+    return {};
+  }
+}
+
+async function entriesOf(
+  directory: string,
+): Promise<readonly { readonly name: string; readonly isDirectory: boolean }[]> {
+  try {
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return [];
+    throw error;
+  }
+}

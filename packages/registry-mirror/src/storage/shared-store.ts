@@ -1,0 +1,224 @@
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
+import { bodyFrom, canPresign, canPutConditionally, canReadRanges, readChunks } from "@fleetfoot/cache-backend";
+import type { CacheStore, PutBody } from "@fleetfoot/cache-backend";
+import { ExpiringMap } from "../expiring-map.ts";
+import { OncePerMinute } from "../logger.ts";
+import type { Logger } from "../logger.ts";
+import type { Metrics } from "../metrics.ts";
+import type { RedirectOptions } from "../options.ts";
+import type { Digest } from "../reference/grammar.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import { SingleFlight } from "../single-flight.ts";
+import type { Disk } from "./disk.ts";
+import type { OpenedSource } from "./fill.ts";
+import { blobName, digestName, tagName } from "./layout.ts";
+import type { Records } from "./records.ts";
+
+/** What several mirrors have in common. A failure of it is nobody's problem but its own: the upstream has everything. */
+export interface SharedStore {
+  /** Whether the last operation worked. */
+  readonly isHealthy: boolean;
+  has(digest: Digest): Promise<boolean>;
+  /** A small blob as a whole; undefined when there is none, it is longer, or the store fails. */
+  read(digest: Digest, maxBytes: number): Promise<Uint8Array | undefined>;
+  /** Opens a blob from an offset on; undefined when there is none or the store fails. */
+  open(digest: Digest, offset: number, signal: AbortSignal): Promise<OpenedSource | undefined>;
+  /** A URL at which a client gets the blob by itself; undefined when it is to be relayed. */
+  redirectFor(digest: Digest): Promise<string | undefined>;
+  /** Puts a blob that lies on the disk there, in the background. */
+  upload(digest: Digest): void;
+  /** Writes a record, in the background; `undefined` changes nothing there. */
+  save(name: string, text: string | undefined): void;
+  /** Takes over what another mirror knows of a tag. */
+  adoptTag(image: UpstreamImage, tag: string): Promise<void>;
+  /** Takes over what another mirror knows of a digest under a name; whether it knows it. */
+  adoptDigest(image: UpstreamImage, digest: Digest): Promise<boolean>;
+  /** Waits for what goes on in the background. */
+  flush(): Promise<void>;
+}
+
+/** For a mirror that stands alone. */
+export const noSharedStore: SharedStore = {
+  isHealthy: true,
+  has: async () => false,
+  read: async () => undefined,
+  open: async () => undefined,
+  redirectFor: async () => undefined,
+  upload: () => {},
+  save: () => {},
+  adoptTag: async () => {},
+  adoptDigest: async () => false,
+  flush: async () => {},
+};
+
+export interface SharedStoreOptions {
+  readonly store: CacheStore;
+  readonly redirect: RedirectOptions | undefined;
+  readonly disk: Disk;
+  readonly records: () => Records;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+}
+
+/**
+ * Keeps blobs and records in a cache store. A blob's name is the hash of its content, so several mirrors may write it
+ * without any agreement; a tag's record only ever gives way to one that was checked later.
+ */
+export function createSharedStore(options: SharedStoreOptions): SharedStore {
+  const { disk, logger, metrics, now, records, redirect, store } = options;
+  const present = new ExpiringMap<number>(100_000, now);
+  const absent = new ExpiringMap<true>(10_000, now);
+  const heads = new SingleFlight<number | undefined>();
+  const seldom = new OncePerMinute(now);
+  const background = new Set<Promise<void>>();
+  const latest = new Map<string, string>();
+  let isHealthy = true;
+
+  /** Runs an operation; what fails is counted and told, never thrown. */
+  async function attempt<Result>(action: () => Promise<Result>): Promise<Result | undefined> {
+    try {
+      const result = await action();
+      isHealthy = true;
+      return result;
+    } catch (error) {
+      isHealthy = false;
+      metrics.add("shared_store_failures_total");
+      const why = error instanceof Error ? error.message : String(error);
+      seldom.run("failure", () => logger.warn("the shared store fails", { store: store.kind, why }));
+      return undefined;
+    }
+  }
+
+  function run(action: () => Promise<void>): void {
+    const task = attempt(action).then(() => void background.delete(task));
+    background.add(task);
+  }
+
+  async function bytesOf(digest: Digest): Promise<number | undefined> {
+    const known = present.get(digest);
+    if (known !== undefined || absent.get(digest) === true) return known;
+    return heads.run(digest, async () => {
+      const facts = await attempt(() => store.head(blobName(digest)));
+      if (facts === undefined) absent.set(digest, true, absentMs);
+      else present.set(digest, facts.bytes, presentMs);
+      return facts?.bytes;
+    }).result;
+  }
+
+  async function readAll(name: string, maxBytes: number): Promise<Uint8Array | undefined> {
+    return attempt(async () => {
+      const object = await store.get(name);
+      if (object === undefined || object.facts.bytes > maxBytes) {
+        await object?.body.cancel();
+        return undefined;
+      }
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of readChunks(object.body)) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    });
+  }
+
+  async function put(name: string, body: PutBody): Promise<void> {
+    // That somebody else was faster is as good.
+    if (canPutConditionally(store)) await store.putIf(name, body, { absent: true });
+    else await store.put(name, body);
+  }
+
+  async function uploadBlob(digest: Digest): Promise<void> {
+    if ((await bytesOf(digest)) !== undefined) return;
+    const opened = await disk.openBlob(digest);
+    if (opened === undefined) return;
+    try {
+      const { bytes, handle } = opened;
+      await put(blobName(digest), { bytes, open: () => streamOf(handle) });
+      present.set(digest, bytes, presentMs);
+      absent.delete(digest);
+    } finally {
+      await opened.handle.close();
+    }
+  }
+
+  async function saveRecord(name: string): Promise<void> {
+    const text = latest.get(name);
+    if (text === undefined) return;
+    latest.delete(name);
+    const content = new TextEncoder().encode(text);
+    await store.put(name, { bytes: content.byteLength, open: () => bodyFrom(single(content)) });
+  }
+
+  return {
+    get isHealthy() {
+      return isHealthy;
+    },
+    has: async (digest) => (await bytesOf(digest)) !== undefined,
+    read: async (digest, maxBytes) => {
+      const bytes = await bytesOf(digest);
+      return bytes === undefined || bytes > maxBytes ? undefined : readAll(blobName(digest), maxBytes);
+    },
+    async open(digest, offset, signal) {
+      const bytes = await bytesOf(digest);
+      if (bytes === undefined) return undefined;
+      const start = canReadRanges(store) && offset > 0 && offset < bytes ? offset : 0;
+      const object = await attempt(() =>
+        start > 0 && canReadRanges(store)
+          ? store.getRange(blobName(digest), { start, end: bytes }, { signal })
+          : store.get(blobName(digest), { signal }),
+      );
+      // Gone since it was last looked for.
+      if (object === undefined) present.delete(digest);
+      if (object === undefined) return undefined;
+      const chunks = readChunks(object.body, signal);
+      return {
+        offset: start,
+        totalBytes: object.facts.bytes,
+        chunks,
+        discard: () => void object.body.cancel().catch(() => {}),
+      };
+    },
+    async redirectFor(digest) {
+      if (redirect === undefined || !canPresign(store)) return undefined;
+      const { minBytes = 1024 * 1024, lifetimeMs = 20 * 60_000 } = redirect;
+      const bytes = await bytesOf(digest);
+      if (bytes === undefined || bytes < minBytes) return undefined;
+      const signed = await attempt(() => store.presign({ method: "GET", name: blobName(digest), lifetimeMs }));
+      // A client sends no headers of our choice.
+      return signed === undefined || Object.keys(signed.headers).length > 0 ? undefined : signed.url;
+    },
+    upload: (digest) => run(() => uploadBlob(digest)),
+    save(name, text) {
+      if (text === undefined) return;
+      const isWaiting = latest.has(name);
+      latest.set(name, text);
+      if (!isWaiting) run(() => saveRecord(name));
+    },
+    async adoptTag(image, tag) {
+      const bytes = await readAll(tagName(image, tag), maxRecordBytes);
+      if (bytes !== undefined) records().adopt(image, { tag }, new TextDecoder().decode(bytes));
+    },
+    async adoptDigest(image, digest) {
+      const bytes = await readAll(digestName(image, digest), maxRecordBytes);
+      if (bytes === undefined) return false;
+      records().adopt(image, { digest }, new TextDecoder().decode(bytes));
+      return records().knows(image, digest);
+    },
+    async flush() {
+      while (background.size > 0) await Promise.all(background);
+    },
+  };
+}
+
+const presentMs = 60 * 60_000;
+/** Another mirror may be writing it just now. */
+const absentMs = 1000;
+const maxRecordBytes = 8 * 1024 * 1024;
+
+function streamOf(handle: { readonly fd: number }): ReadableStream<Uint8Array> {
+  const stream = createReadStream("", { fd: handle.fd, start: 0, autoClose: false, highWaterMark: 512 * 1024 });
+  return Readable.toWeb(stream) as ReadableStream<Uint8Array>;
+}
+
+async function* single(content: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  yield content;
+}

@@ -1,0 +1,4 @@
+/** The code of an error of the operating system, for example `ENOENT`. */
+export function systemCodeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,0 +1,288 @@
+import { withDeadline } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import { UpstreamError } from "../errors.ts";
+import type { UpstreamErrorCode } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type { Metrics } from "../metrics.ts";
+import type { TimeLimits } from "../options.ts";
+import type { Upstream } from "../routing/registries.ts";
+import { Slots } from "../slots.ts";
+import type { AllowedRanges } from "./address.ts";
+import { Authorizer } from "./authorizer.ts";
+import type { Identity } from "./authorizer.ts";
+import { CircuitBreaker } from "./breaker.ts";
+import { Connections, discard, ForbiddenAddressError } from "./connections.ts";
+import type { RawAnswer } from "./connections.ts";
+import { parseRateLimit } from "./rate-limit.ts";
+import { parseRetryAfter } from "./retry-after.ts";
+import type { Dispatcher } from "undici";
+
+/** Who asks: the mirror itself, or a client with its own login, whose header is passed on as it came. */
+export type Asker = Identity | { readonly authorization: string };
+
+/** One question to an upstream. */
+export interface UpstreamRequest {
+  readonly method: "GET" | "HEAD";
+  /** `manifests`, `blobs`, ...: what follows the name, with its own slash-separated rest. */
+  readonly resource: string;
+  readonly name: string;
+  readonly kind: "blob" | "list" | "manifest";
+  readonly asker: Asker;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Less time than usual for the head of the answer. */
+  readonly withinMs?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** An answer of status 200 or 206. The body must be read to its end, or thrown away by {@link UpstreamAnswer.discard}. */
+export interface UpstreamAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: AsyncIterable<Buffer>;
+  discard(): void;
+}
+
+export interface UpstreamClientOptions {
+  readonly upstream: Upstream;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly limits: Required<TimeLimits>;
+  readonly allowed: AllowedRanges;
+  readonly dispatcher: Dispatcher | undefined;
+}
+
+/**
+ * Asks one upstream: with the login it wants, following its redirects, never longer than the limits, and not at all while
+ * it is known not to answer or has asked to be left alone.
+ */
+export class UpstreamClient {
+  readonly #options: UpstreamClientOptions;
+  readonly #connections: Connections;
+  readonly #authorizer: Authorizer;
+  readonly #breaker: CircuitBreaker;
+  readonly #requests: Slots;
+  /** By asker: epoch milliseconds before which no manifest is fetched. */
+  readonly #blockedUntilMs = new Map<string, number>();
+
+  constructor(options: UpstreamClientOptions) {
+    const { upstream, clock, limits } = options;
+    this.#options = options;
+    this.#connections = new Connections({
+      registry: upstream.url,
+      ca: upstream.options.ca,
+      connectMs: limits.connectMs,
+      allowed: options.allowed,
+      dispatcher: options.dispatcher,
+    });
+    this.#authorizer = new Authorizer({ ...options, connections: this.#connections, tokenMs: limits.tokenMs });
+    this.#breaker = new CircuitBreaker(() => clock.now());
+    this.#requests = new Slots(upstream.options.maxRequests ?? 64);
+  }
+
+  /** Whether it is known not to answer. */
+  get isDown(): boolean {
+    return this.#breaker.isOpen;
+  }
+
+  /** Whether the token server refused our credentials the last time. */
+  get credentialsRejected(): boolean {
+    return this.#authorizer.credentialsRejected;
+  }
+
+  /**
+   * Sends one question.
+   *
+   * @throws {UpstreamError} every answer but 200 and 206, and no answer at all
+   */
+  async send(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const { metrics, upstream } = this.#options;
+    request.signal.throwIfAborted();
+    this.#refuseWhileBlocked(request);
+    const giveBack = await this.#requests.take(request.signal);
+    try {
+      if (!this.#breaker.tryToEnter()) throw this.#failure("unreachable", "it did not answer a moment ago");
+      try {
+        const answer = await this.#exchange(request);
+        this.#breaker.succeed();
+        this.#noteRateLimit(answer);
+        return this.#accept(answer, request);
+      } catch (error) {
+        if (request.signal.aborted || !(error instanceof UpstreamError)) this.#breaker.leave();
+        else if (outages.has(error.code)) this.#breaker.fail();
+        else this.#breaker.succeed();
+        if (error instanceof UpstreamError && error.status === undefined) {
+          metrics.add("upstream_requests_total", { upstream: upstream.id, kind: request.kind, status: "0" });
+        }
+        throw error;
+      }
+    } finally {
+      metrics.set("breaker_open", { upstream: upstream.id }, this.#breaker.isOpen ? 1 : 0);
+      giveBack();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.close();
+  }
+
+  #refuseWhileBlocked({ kind, method, asker }: UpstreamRequest): void {
+    if (kind !== "manifest" || method !== "GET") return;
+    const waitMs = (this.#blockedUntilMs.get(keyOf(asker)) ?? 0) - this.#options.clock.now();
+    if (waitMs <= 0) return;
+    throw this.#failure("throttled", "it asked to be left alone", { status: 429, retryAfterMs: waitMs });
+  }
+
+  /** Sends a request until it is let in, or it is clear that it will not be. */
+  async #exchange(request: UpstreamRequest): Promise<RawAnswer> {
+    const { asker, name } = request;
+    const own = typeof asker === "object";
+    const identity: Identity = own ? "anonymous" : asker;
+    let authorization = own
+      ? asker.authorization
+      : await this.#inTime(request, (signal) => this.#authorizer.header(name, identity, signal));
+    // Who sent nothing learns what is wanted; who then gets a token that opens nothing may try one more.
+    let tries = authorization === undefined ? 2 : 1;
+    for (;;) {
+      const answer = await this.#follow(request, authorization);
+      if (answer.statusCode !== 401 || own) return answer;
+      const mayTry = this.#authorizer.refused(answer.headers["www-authenticate"], name, identity, authorization);
+      if (tries === 0 || !mayTry) return answer;
+      discard(answer);
+      tries -= 1;
+      authorization = await this.#inTime(request, (signal) => this.#authorizer.header(name, identity, signal));
+    }
+  }
+
+  /** Follows redirects to other hosts, which never see the login; starts anew once when a signed URL has expired. */
+  async #follow(request: UpstreamRequest, authorization: string | undefined): Promise<RawAnswer> {
+    const { upstream } = this.#options;
+    const start = new URL(upstream.url);
+    const [resource = "", query = ""] = request.resource.split("?");
+    start.pathname = `${start.pathname.replace(/\/$/, "")}/v2/${request.name}/${resource}`;
+    start.search = query;
+    for (let startsLeft = 2; ;) {
+      startsLeft -= 1;
+      let url = start;
+      for (let hops = 0; ; hops += 1) {
+        const answer = await this.#sendOnce(url, request, url.host === start.host ? authorization : undefined);
+        const location = answer.headers["location"];
+        if (!redirects.has(answer.statusCode) || typeof location !== "string") {
+          const isExpired = url.host !== start.host && (answer.statusCode === 401 || answer.statusCode === 403);
+          if (!isExpired) return answer;
+          discard(answer);
+          if (startsLeft > 0) break;
+          throw this.#failure("failing", `its storage answers ${answer.statusCode}`, { status: answer.statusCode });
+        }
+        discard(answer);
+        if (hops === maxHops || !URL.canParse(location, url.href))
+          throw this.#failure("failing", "its redirects lead nowhere");
+        url = new URL(location, url.href);
+        if (!/^https?:$/.test(url.protocol)) throw this.#failure("failing", "its redirects lead nowhere");
+        url.username = "";
+        url.password = "";
+      }
+    }
+  }
+
+  async #sendOnce(url: URL, request: UpstreamRequest, authorization: string | undefined): Promise<RawAnswer> {
+    const headers: Record<string, string> = {
+      ...request.headers,
+      // The digest is over the bytes as they are.
+      "accept-encoding": "identity",
+      "user-agent": "fleetfoot-mirror",
+      ...(authorization === undefined ? {} : { authorization }),
+    };
+    return this.#inTime(request, async (signal) => {
+      const answer = await this.#connections.send(url, { method: request.method, headers, signal });
+      const labels = { upstream: this.#options.upstream.id, kind: request.kind, status: String(answer.statusCode) };
+      this.#options.metrics.add("upstream_requests_total", labels);
+      return answer;
+    });
+  }
+
+  async #inTime<Result>(request: UpstreamRequest, action: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    const { clock, limits } = this.#options;
+    const late = (): Error => this.#failure("timeout", "it did not answer in time");
+    const usual = request.kind === "blob" ? limits.blobMs : limits.manifestMs;
+    const most = Math.min(usual, request.withinMs ?? usual);
+    try {
+      return await withDeadline(clock, most, late, action, request.signal);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      if (error instanceof UpstreamError) throw error;
+      if (causes(error).some((cause) => cause instanceof ForbiddenAddressError)) {
+        throw this.#failure("forbidden-address", "it leads to an address that is not connected to", {}, error);
+      }
+      const isSlow = causes(error).some((cause) => cause instanceof Error && cause.name === "ConnectTimeoutError");
+      throw this.#failure(isSlow ? "timeout" : "unreachable", "it cannot be reached", {}, error);
+    }
+  }
+
+  #accept(answer: RawAnswer, request: UpstreamRequest): UpstreamAnswer {
+    const { statusCode: status } = answer;
+    const header = (name: string): string | undefined => {
+      const value = answer.headers[name];
+      return typeof value === "string" ? value : value?.[0];
+    };
+    if (status === 200 || status === 206) {
+      const encoding = header("content-encoding") ?? "identity";
+      if (encoding === "identity") {
+        const headers = Object.fromEntries(Object.keys(answer.headers).map((name) => [name, header(name)]));
+        return { status, headers, body: answer.body, discard: () => discard(answer) };
+      }
+      discard(answer);
+      throw this.#failure("failing", "it compresses what must not be compressed");
+    }
+    discard(answer);
+    if (status === 404) throw this.#failure("absent", "it has no such thing", { status });
+    if (status === 401 || status === 403) throw this.#failure("denied", "it refuses", { status });
+    if (status !== 429) throw this.#failure("failing", `it answers ${status}`, { status });
+    const retryAfterMs = parseRetryAfter(header("retry-after"), this.#options.clock.now());
+    this.#blockedUntilMs.set(keyOf(request.asker), this.#options.clock.now() + retryAfterMs);
+    throw this.#failure("throttled", "it wants fewer requests", { status, retryAfterMs });
+  }
+
+  #noteRateLimit({ headers }: RawAnswer): void {
+    const labels = { upstream: this.#options.upstream.id };
+    const { metrics } = this.#options;
+    const limit = parseRateLimit(single(headers["ratelimit-limit"]));
+    const remaining = parseRateLimit(single(headers["ratelimit-remaining"]));
+    if (limit !== undefined) metrics.set("rate_limit", labels, limit.pulls);
+    if (remaining !== undefined) metrics.set("rate_limit_remaining", labels, remaining.pulls);
+    const windowSeconds = remaining?.windowSeconds ?? limit?.windowSeconds;
+    if (windowSeconds !== undefined) metrics.set("rate_limit_window_seconds", labels, windowSeconds);
+  }
+
+  #failure(
+    code: UpstreamErrorCode,
+    reason: string,
+    facts: { readonly status?: number; readonly retryAfterMs?: number } = {},
+    cause?: unknown,
+  ): UpstreamError {
+    const failure = { code, upstream: this.#options.upstream.id, reason, ...facts };
+    return new UpstreamError(failure, cause === undefined ? undefined : { cause });
+  }
+}
+
+const maxHops = 8;
+const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** Failures after which it is not asked for a while; the others are answers. */
+const outages: ReadonlySet<UpstreamErrorCode> = new Set(["timeout", "unreachable"]);
+
+function keyOf(asker: Asker): string {
+  return typeof asker === "object" ? "client" : asker;
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return typeof value === "string" ? value : value?.[0];
+}
+
+function causes(error: unknown): readonly unknown[] {
+  const chain: unknown[] = [];
+  for (let current = error; current !== undefined && chain.length < 8;) {
+    chain.push(current);
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  return chain;
+}
