@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { lintRunnerConfig, parseRunnerConfig, type ConfigProblem, type RunnerConfig } from "@fleetfoot/runner-config";
 import type { Invocation } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
-import type { TlsPlaces } from "./run/connect.ts";
+import type { NetworkSettings } from "./run/connect.ts";
 
 /** The `config.toml` of this process. */
 export interface ConfigFile {
@@ -30,13 +31,19 @@ export function configPath(invocation: Invocation, context: CliContext): string 
 }
 
 /**
- * Where files for TLS lie: beside the default configuration, whichever one is used.
+ * How this process reaches its instances: by the proxies of its environment, and with files for TLS that lie beside the default
+ * configuration, whichever one is used.
  *
- * @see coordinator-protocol 1.4
+ * @throws {InvalidProxySettingsError} a proxy variable cannot be understood
+ * @see coordinator-protocol 1.4, 1.5
  */
-export function tlsPlaces(context: CliContext): TlsPlaces {
+export function networkSettings(context: CliContext): NetworkSettings {
   const folder = context.isRoot ? "/etc/gitlab-runner" : join(context.homeDirectory, ".gitlab-runner");
-  return { certificatesDirectory: join(folder, "certs"), currentDirectory: context.workingDirectory };
+  return {
+    proxies: readProxyEnvironment(context.environment),
+    certificatesDirectory: join(folder, "certs"),
+    currentDirectory: context.workingDirectory,
+  };
 }
 
 /**

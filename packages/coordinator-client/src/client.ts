@@ -1,3 +1,4 @@
+import type { ProxySettings } from "@fleetfoot/proxy-env";
 import type { Dispatcher } from "undici";
 
 import type { Logger } from "./logger.ts";
@@ -23,6 +24,11 @@ export interface CoordinatorClientOptions {
    * without a restart. @default the authorities that Node and the operating system trust
    */
   readonly tls?: TlsFiles;
+  /**
+   * Which proxy the client's own pool takes for which target, as `readProxyEnvironment` of `@fleetfoot/proxy-env` reads it from an
+   * environment. Each request is decided anew, a redirected one as well. @default no proxies
+   */
+  readonly proxies?: ProxySettings;
   /**
    * Age at which the connections of the client's own pool are made anew, so that load balancers can spread them again; 0 or less means
    * never. Whatever is under way is not disturbed. @default 900_000

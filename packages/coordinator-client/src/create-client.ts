@@ -68,6 +68,7 @@ function createContext(options: CoordinatorClientOptions): CallContext {
     requestId = newRequestId,
     connectionMaxAgeMs = CONNECTION_MAX_AGE_MS,
     tls = {},
+    proxies,
     onAttempt = ignore,
     onCall = ignore,
     now = Date.now,
@@ -82,7 +83,7 @@ function createContext(options: CoordinatorClientOptions): CallContext {
     base: apiBase(options.url),
     transport:
       fetch === undefined
-        ? createSocketTransport({ dispatcher, tlsFiles: tls, maxAgeMs: connectionMaxAgeMs, logger, now })
+        ? createSocketTransport({ dispatcher, tlsFiles: tls, proxies, maxAgeMs: connectionMaxAgeMs, logger, now })
         : createFetchTransport(fetch),
     retry: createRetrier(options),
     logger,

@@ -29,7 +29,7 @@ export function describeError(error: unknown): string {
   }
   const nested = error instanceof AggregateError ? error.errors[0] : error.cause;
   const inner = nested === undefined ? "" : describeError(nested);
-  if (error.message === "" || inner === "" || inner === error.message) {
+  if (error.message === "" || inner === "" || error.message.endsWith(inner)) {
     return error.message || inner || error.name;
   }
   return `${error.message}: ${inner}`;

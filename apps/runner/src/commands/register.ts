@@ -8,7 +8,7 @@ import {
 } from "@fleetfoot/coordinator-client";
 import { addRunner } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
-import { configPath, loadConfig, saveConfig, tlsPlaces } from "../config-file.ts";
+import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { defined } from "../defined.ts";
 import { UsageError } from "../errors.ts";
@@ -31,7 +31,7 @@ export const register: CommandAction = async (invocation, context) => {
     tlsCertificateFile: invocation.text("tls-cert-file"),
     tlsKeyFile: invocation.text("tls-key-file"),
   };
-  const client = connect({ ...answers, ...tls }, tlsPlaces(context), logger);
+  const client = connect({ ...answers, ...tls }, networkSettings(context), logger);
   try {
     const result = await introduce(client, answers, systemId, context.stop.forced);
     if (result.runner === undefined) {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { type RunnerConfig, type RunnerEntry, parseRunnerConfig, addRunner } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
-import { configPath, loadConfig, tlsPlaces } from "../config-file.ts";
+import { configPath, loadConfig, networkSettings } from "../config-file.ts";
 import { type CliContext, StopReason } from "../context.ts";
 import { defined } from "../defined.ts";
 import { UsageError } from "../errors.ts";
@@ -23,6 +23,8 @@ export const runSingle: CommandAction = async (invocation, context) => {
     ...defined({ level: invocation.text("log-level"), format: invocation.text("log-format") }),
     now: Date.now,
   });
+  const network = networkSettings(context);
+  for (const { message } of network.proxies.warnings) logger.warn(message);
   const enough = new AbortController();
   const countedOut = (): void => enough.abort(new StopReason("SIGQUIT"));
   let jobsLeft = maxJobs === 0 ? Number.POSITIVE_INFINITY : maxJobs;
@@ -35,7 +37,7 @@ export const runSingle: CommandAction = async (invocation, context) => {
     workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
     stateDirectory,
     environment: context.environment,
-    tlsPlaces: tlsPlaces(context),
+    network,
     logger,
     stop: { ...context.stop, graceful: AbortSignal.any([context.stop.graceful, enough.signal]) },
     maxJobs: jobsLeft,

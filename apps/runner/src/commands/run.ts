@@ -4,7 +4,7 @@ import type { Logger } from "@fleetfoot/coordinator-client";
 import { sleep } from "@fleetfoot/coordinator-client/retry";
 import type { RunnerConfig } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
-import { type ConfigFile, configPath, loadConfig, tlsPlaces } from "../config-file.ts";
+import { type ConfigFile, configPath, loadConfig, networkSettings } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { acquireLock, type Lock, LockedError } from "../lock.ts";
@@ -27,6 +27,8 @@ export const run: CommandAction = async (invocation, context) => {
     format: invocation.text("log-format") ?? file.config.logFormat,
     now: Date.now,
   });
+  const network = networkSettings(context);
+  for (const { message } of network.proxies.warnings) logger.warn(message);
   const lock = await lockConfig(path);
   let state: StateDirectory | undefined;
   try {
@@ -41,7 +43,7 @@ export const run: CommandAction = async (invocation, context) => {
       stateDirectory: state.logs,
       ...(await takeOver({ state, systemId, logger, sleep })),
       environment: context.environment,
-      tlsPlaces: tlsPlaces(context),
+      network,
       logger,
       stop: context.stop,
     });
@@ -54,7 +56,7 @@ export const run: CommandAction = async (invocation, context) => {
       path,
       environment: context.environment,
       systemId,
-      tlsPlaces: tlsPlaces(context),
+      network,
       logger,
       onRotated: () => reloading.now(),
       now: Date.now,

@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { Secret } from "@fleetfoot/coordinator-client";
 import { removeRunners, type RunnerEntry } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
-import { configPath, loadConfig, saveConfig, tlsPlaces } from "../config-file.ts";
+import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
 import { connect } from "../run/connect.ts";
@@ -24,7 +24,7 @@ export const unregister: CommandAction = async (invocation, context) => {
   const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
   let failed = 0;
   for (const runner of fitting) {
-    const client = connect(runner, tlsPlaces(context), logger);
+    const client = connect(runner, networkSettings(context), logger);
     try {
       const result = await client.unregisterRunner(
         { token: new Secret(runner.token), systemId },

@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { Secret } from "@fleetfoot/coordinator-client";
 import { removeRunners } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
-import { configPath, loadConfig, saveConfig, tlsPlaces } from "../config-file.ts";
+import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import { createProcessLog } from "../process-log.ts";
 import { connect } from "../run/connect.ts";
 import { nothingSelected, selectsRunner } from "../run/selection.ts";
@@ -20,7 +20,7 @@ export const verify: CommandAction = async (invocation, context) => {
   const refused = new Set<string>();
   const unknown: string[] = [];
   for (const runner of selected) {
-    const client = connect(runner, tlsPlaces(context), logger);
+    const client = connect(runner, networkSettings(context), logger);
     try {
       const result = await client.verifyRunner(
         { token: new Secret(runner.token), systemId },

@@ -5,6 +5,7 @@ import {
   type Logger,
   type TlsFiles,
 } from "@fleetfoot/coordinator-client";
+import type { ProxySettings } from "@fleetfoot/proxy-env";
 import { defined } from "../defined.ts";
 import { runnerInfo } from "../runner-info.ts";
 
@@ -19,11 +20,13 @@ export interface InstanceAccess {
   readonly tlsKeyFile?: string | undefined;
 }
 
-/** Where files for TLS are looked for; both absolute. */
-export interface TlsPlaces {
-  /** Holds `<host>.crt`, `<host>.auth.crt` and `<host>.auth.key`. */
+/** What all connections of the process have in common. */
+export interface NetworkSettings {
+  /** Which proxy leads where. */
+  readonly proxies: ProxySettings;
+  /** Absolute; holds `<host>.crt`, `<host>.auth.crt` and `<host>.auth.key`. */
   readonly certificatesDirectory: string;
-  /** Relative names start here. */
+  /** Absolute; relative names of files for TLS start here. */
   readonly currentDirectory: string;
 }
 
@@ -34,21 +37,22 @@ export interface TlsPlaces {
  */
 export function connect(
   runner: InstanceAccess,
-  places: TlsPlaces,
+  network: NetworkSettings,
   logger: Logger,
   connectionMaxAgeMs?: number,
 ): CoordinatorClient {
   return createCoordinatorClient({
     url: runner.url,
     info: runnerInfo(runner.executor, runner.shell),
-    tls: tlsFiles(runner, places),
+    tls: tlsFiles(runner, network),
+    proxies: network.proxies,
     logger,
     ...defined({ connectionMaxAgeMs }),
   });
 }
 
 /** @see coordinator-protocol 1.4 */
-export function tlsFiles(runner: InstanceAccess, places: TlsPlaces): TlsFiles {
+export function tlsFiles(runner: InstanceAccess, places: Omit<NetworkSettings, "proxies">): TlsFiles {
   if (!URL.canParse(runner.url)) return {};
   const { hostname } = new URL(runner.url);
   const find = (written: string | undefined, ending: string): string =>

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { noopLogger, Secret } from "@fleetfoot/coordinator-client";
+import { readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { parseRunnerConfig, type RunnerEntry } from "@fleetfoot/runner-config";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { trackChildGroups } from "./child-groups.ts";
@@ -18,7 +19,11 @@ describe("openConnections", () => {
   server.keepAliveTimeout = 0;
   const connections = openConnections({
     environment: {},
-    tlsPlaces: { certificatesDirectory: "/nonexistent", currentDirectory: "/nonexistent" },
+    network: {
+      proxies: readProxyEnvironment({}),
+      certificatesDirectory: "/nonexistent",
+      currentDirectory: "/nonexistent",
+    },
     spawn: trackChildGroups().spawn,
     logger: noopLogger,
   });

@@ -1,7 +1,7 @@
 import type { CoordinatorClient, Logger } from "@fleetfoot/coordinator-client";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "./child-groups.ts";
-import { connect, type TlsPlaces } from "./connect.ts";
+import { connect, type NetworkSettings } from "./connect.ts";
 import { createExecutor, type JobExecutor } from "./executors.ts";
 
 /** What requests and jobs of one runner need. */
@@ -34,19 +34,19 @@ interface OpenConnection extends Connection {
 
 export function openConnections(options: {
   readonly environment: Readonly<Record<string, string>>;
-  readonly tlsPlaces: TlsPlaces;
+  readonly network: NetworkSettings;
   /** Starts the processes of jobs. */
   readonly spawn: ChildGroups["spawn"];
   readonly logger: Logger;
 }): Connections {
-  const { environment, tlsPlaces, spawn, logger } = options;
+  const { environment, network, spawn, logger } = options;
   const open = new Map<string, OpenConnection>();
 
   function connectionOf(entry: RunnerEntry, shared: SharedSettings): OpenConnection | undefined {
     const executor = createExecutor(entry, environment, spawn);
     if (executor === undefined) return undefined;
     const connection: OpenConnection = {
-      client: connect(entry, tlsPlaces, logger, shared.connectionMaxAgeMs),
+      client: connect(entry, network, logger, shared.connectionMaxAgeMs),
       executor,
       holders: 0,
       isWanted: true,

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { noopLogger } from "@fleetfoot/coordinator-client";
+import { readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../config-file.ts";
 import { runnerWorld, type RunnerWorld } from "../testing/running-runner.ts";
@@ -44,7 +45,11 @@ async function rotation(
       path: world.configPath,
       environment: {},
       systemId: "s_0a1b2c3d4e5f",
-      tlsPlaces: { certificatesDirectory: world.folder, currentDirectory: world.folder },
+      network: {
+        proxies: readProxyEnvironment({}),
+        certificatesDirectory: world.folder,
+        currentDirectory: world.folder,
+      },
       logger: noopLogger,
       onRotated: () => stopped.abort(),
       signal: stopped.signal,

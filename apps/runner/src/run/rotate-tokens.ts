@@ -7,7 +7,7 @@ import {
 } from "@fleetfoot/coordinator-client";
 import { type RunnerConfig, type RunnerEntry, updateRunners } from "@fleetfoot/runner-config";
 import { loadConfig, saveConfig } from "../config-file.ts";
-import { connect, type TlsPlaces } from "./connect.ts";
+import { connect, type NetworkSettings } from "./connect.ts";
 
 const neverAborted = new AbortController().signal;
 
@@ -19,7 +19,7 @@ export interface TokenRotationOptions {
   readonly path: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly systemId: string;
-  readonly tlsPlaces: TlsPlaces;
+  readonly network: NetworkSettings;
   readonly logger: Logger;
   /** Told when a new token is in the file. */
   readonly onRotated: () => void;
@@ -78,8 +78,8 @@ export function startTokenRotation(config: RunnerConfig, options: Omit<TokenRota
 }
 
 async function rotate(runner: RunnerEntry, options: TokenRotationOptions): Promise<boolean> {
-  const { systemId, tlsPlaces, logger, onRotated } = options;
-  const client = connect(runner, tlsPlaces, logger);
+  const { systemId, network, logger, onRotated } = options;
+  const client = connect(runner, network, logger);
   try {
     const { runner: renewed } = await client.resetRunnerToken({ token: new Secret(runner.token), systemId });
     if (renewed === undefined) return false;

@@ -13,7 +13,7 @@ import { JobInterrupted, runJob, type UnfinishedJob, type UnfinishedJobs } from 
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import { type StopSignals, StopReason } from "../context.ts";
 import { trackChildGroups } from "./child-groups.ts";
-import { connect, type TlsPlaces } from "./connect.ts";
+import { connect, type NetworkSettings } from "./connect.ts";
 import { type Connection, openConnections } from "./connections.ts";
 import { finishLeftovers, type LeftoverAccess } from "./finish-leftovers.ts";
 import type { GroupRecords } from "./group-records.ts";
@@ -34,7 +34,7 @@ export interface RunnerProcessOptions {
   readonly groupRecords?: GroupRecords | undefined;
   /** What jobs and git inherit. */
   readonly environment: Readonly<Record<string, string>>;
-  readonly tlsPlaces: TlsPlaces;
+  readonly network: NetworkSettings;
   readonly logger: Logger;
   readonly stop: Pick<StopSignals, "graceful" | "forced" | "onAbandon">;
   /** Takes no further job after so many. @default no limit */
@@ -74,9 +74,9 @@ const GIVE_UP_MS = 1000;
 
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
-  const { logger, stop, environment, tlsPlaces, unfinishedJobs, leftovers = [] } = options;
+  const { logger, stop, environment, network, unfinishedJobs, leftovers = [] } = options;
   const ownProcesses = trackChildGroups(options.groupRecords);
-  const connections = openConnections({ environment, tlsPlaces, spawn: ownProcesses.spawn, logger });
+  const connections = openConnections({ environment, network, spawn: ownProcesses.spawn, logger });
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
   let config = options.config;
@@ -180,7 +180,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       const { release } = connection.hold();
       return { client: connection.client, reporting, release };
     }
-    const client = connect({ url, executor: "shell", shell: "bash" }, tlsPlaces, logger, config.connectionMaxAgeMs);
+    const client = connect({ url, executor: "shell", shell: "bash" }, network, logger, config.connectionMaxAgeMs);
     return { client, reporting, release: () => void client.close() };
   }
 

@@ -311,6 +311,20 @@ describe("the age of connections", () => {
     expect(await poll).toMatchObject({ status: 204, attempts: 1 });
   });
 
+  it("does not keep a forced end from breaking what is under way on an old connection", async () => {
+    const arrived = Promise.withResolvers<void>();
+    await using server = await startServer(() => arrived.resolve(), { status: 202 });
+    await using test = createTestClient({ url: server.url, connectionMaxAgeMs: 15 * MINUTE });
+
+    const poll = test.client.requestJob(runner);
+    await arrived.promise;
+    await test.time.sleep(16 * MINUTE);
+    await test.client.patchTrace(job, CHUNK);
+    await test.client.close({ force: true });
+
+    expect(await poll).toMatchObject({ status: -1, attempts: 1 });
+  });
+
   it.each([0, -1])("has no limit when it is %i", async (connectionMaxAgeMs) => {
     await using server = await startServer({ status: 204 });
     await using test = createTestClient({ url: server.url, connectionMaxAgeMs });

@@ -1,8 +1,9 @@
-import type { Agent, Dispatcher } from "undici";
+import type { ProxySettings } from "@fleetfoot/proxy-env";
+import type { Dispatcher } from "undici";
 
 import { TransportError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { createAgent } from "./agent.ts";
+import { createDispatcher } from "./dispatcher.ts";
 import { peerChain } from "./peer-chain.ts";
 import type { TlsFiles, TlsMaterial } from "./tls-files.ts";
 import { fingerprintOf, readTlsMaterial } from "./tls-files.ts";
@@ -10,6 +11,8 @@ import type { ServerCertificates } from "./transport.ts";
 
 export interface ConnectionPoolOptions {
   readonly tlsFiles: TlsFiles;
+  /** Undefined: everything is reached directly. */
+  readonly proxies: ProxySettings | undefined;
   /** Age at which connections are made anew; 0 or less means never. */
   readonly maxAgeMs: number;
   readonly logger: Logger;
@@ -34,14 +37,15 @@ export interface ConnectionPool {
 
 /** @see coordinator-protocol 1.3, 1.4 */
 export function createConnectionPool(options: ConnectionPoolOptions): ConnectionPool {
-  const { tlsFiles, maxAgeMs, logger, now } = options;
-  const retiring = new Set<Agent>();
+  const { tlsFiles, proxies, maxAgeMs, logger, now } = options;
+  const retiring = new Set<Dispatcher>();
   const chains = new Map<string, string>();
-  let agent: Agent | undefined;
+  let current: Dispatcher | undefined;
   let material: TlsMaterial | undefined;
   let reading: Promise<TlsMaterial> | undefined;
   let sweptAt = now();
   let closed = false;
+  let closing: Promise<unknown> | undefined;
 
   async function currentMaterial(): Promise<TlsMaterial> {
     if (reading !== undefined) return await reading;
@@ -53,18 +57,19 @@ export function createConnectionPool(options: ConnectionPoolOptions): Connection
     return await reading;
   }
 
-  function makeAgent(): Agent {
-    return createAgent({
+  function makeDispatcher(): Dispatcher {
+    return createDispatcher({
       secureContext: material?.context,
+      proxies,
       onSecureConnection: (origin, socket) => chains.set(origin, peerChain(socket)),
     });
   }
 
   /** The connections in use end with the request that uses them; idle ones close at once. */
   function retire(): void {
-    if (agent === undefined) return;
-    const old = agent;
-    agent = undefined;
+    if (current === undefined) return;
+    const old = current;
+    current = undefined;
     retiring.add(old);
     const forget = (): void => void retiring.delete(old);
     old.close().then(forget, forget);
@@ -84,7 +89,7 @@ export function createConnectionPool(options: ConnectionPoolOptions): Connection
         sweptAt = now();
         retire();
       }
-      return (agent ??= makeAgent());
+      return (current ??= makeDispatcher());
     },
     certificatesOf(origin) {
       const authority = material?.authority ?? chains.get(origin);
@@ -94,8 +99,11 @@ export function createConnectionPool(options: ConnectionPoolOptions): Connection
     },
     async close({ force }) {
       closed = true;
-      const all = [...retiring, ...(agent === undefined ? [] : [agent])];
-      await Promise.all(all.map((each) => (force ? each.destroy() : each.close())));
+      const all = [...retiring, ...(current === undefined ? [] : [current])];
+      // Only once, since doing so again would be an error of undici's.
+      if (force) closing = Promise.all(all.map((each) => each.destroy()));
+      else closing ??= Promise.all(all.map((each) => each.close()));
+      await closing;
     },
   };
 }

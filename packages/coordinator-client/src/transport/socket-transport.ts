@@ -6,6 +6,7 @@ import { createGunzip, gunzip } from "node:zlib";
 import type { Dispatcher } from "undici";
 
 import type { ConnectionPool, ConnectionPoolOptions } from "./connection-pool.ts";
+import type { Deadline } from "./deadline.ts";
 import { startDeadline } from "./deadline.ts";
 import { readableFrom } from "./request-stream.ts";
 import { DISCARD_MAX_BYTES, DISCARD_MAX_MS } from "./transport.ts";
@@ -34,12 +35,19 @@ export function createSocketTransport(options: SocketTransportOptions): Transpor
     await own.refresh(origin);
     return () => own.dispatcher();
   };
+  /** What ends the requests that are under way. */
+  const underWay = new Set<Deadline>();
   return {
     async send(request) {
       const given = options.dispatcher;
       const dispatcher = given === undefined ? await ownDispatcher(request.origin) : () => given;
       const { method, origin, path, headers, body, headersTimeoutMs } = request;
       const deadline = startDeadline(request.requestTimeoutMs, request.signal);
+      underWay.add(deadline);
+      const release = (): void => {
+        underWay.delete(deadline);
+        deadline.release();
+      };
       try {
         const response = await dispatcher().request({
           method,
@@ -52,10 +60,10 @@ export function createSocketTransport(options: SocketTransportOptions): Transpor
           // The deadline bounds the body as a whole.
           bodyTimeout: 0,
         });
-        response.body.once("close", deadline.release);
+        response.body.once("close", release);
         return toWireResponse(response);
       } catch (error) {
-        deadline.release();
+        release();
         throw error;
       }
     },
@@ -64,6 +72,8 @@ export function createSocketTransport(options: SocketTransportOptions): Transpor
       if (options.dispatcher !== undefined) return;
       // Also when there was no request: one that comes now must be refused.
       const own = await open();
+      // A pool that is to close when its requests have ended cannot be made to break them any more.
+      if (force) for (const deadline of underWay) deadline.expire("the client was closed");
       await own.close({ force });
     },
   };

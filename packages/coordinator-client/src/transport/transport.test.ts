@@ -200,6 +200,22 @@ describe("sockets", () => {
     expect(dispatcher.agent.closed).toBe(false);
   });
 
+  it("may be closed more than once, and in the end by force", async () => {
+    const arrived = Promise.withResolvers<void>();
+    await using server = await startServer(() => arrived.resolve());
+    const test = createTestClient({ url: server.url });
+    const call = test.client.requestJob(runner);
+    await arrived.promise;
+
+    const closing = [test.client.close(), test.client.close()];
+    await test.client.close({ force: true });
+    await Promise.all(closing);
+    await test.client.close();
+
+    expect(await call).toMatchObject({ status: -1 });
+    expect(await test.client.requestJob(runner)).toMatchObject({ status: -1, attempts: 1 });
+  });
+
   it("break at once when the client is closed by force, and the call ends as without an answer", async () => {
     const arrived = Promise.withResolvers<void>();
     await using server = await startServer(() => arrived.resolve());
