@@ -1,11 +1,13 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { connect } from "node:net";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createServer } from "node:tls";
-import { makeCertificateFolder, runProgram, startSquid, systemEnvironment } from "@fleetfoot-tooling/systems";
-import type { Minio, Squid, CertificatePair } from "@fleetfoot-tooling/systems";
+import {
+  makeCertificateFolder,
+  runProgram,
+  startSquid,
+  startTlsFront,
+  systemEnvironment,
+} from "@fleetfoot-tooling/systems";
+import type { Minio, Squid } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { bodyOf, readText } from "@fleetfoot/cache-backend/testing";
 import { decideProxy, portableNoProxy, proxyEnvironment, readProxyEnvironment } from "@fleetfoot/proxy-env";
@@ -49,7 +51,7 @@ describeWithSystem("minio", (minio) => {
   it("PE A42: an https endpoint with a certificate of its own authority", async () => {
     await using folder = await makeCertificateFolder();
     const authority = await folder.makeAuthority("authority");
-    await using front = await startTlsFront(minio(), await authority.issue());
+    await using front = await startTlsFront(() => minio().endpoint, await authority.issue());
     await using squid = await startSquid({ authentication, tunnelPorts: [front.port] });
     const bucket = await newBucket(minio());
     const options = { ...access(minio(), bucket), serverAddress: `localhost:${front.port}` };
@@ -105,31 +107,6 @@ async function newBucket(minio: Minio): Promise<string> {
   const bucket = `bucket-${randomUUID()}`;
   await minio.createBucket(bucket);
   return bucket;
-}
-
-/** Takes TLS off, and hands on what is inside. */
-async function startTlsFront(minio: Minio, { certificate, key }: CertificatePair) {
-  const { hostname, port: onwardPort } = new URL(minio.endpoint);
-  const server = createServer({ cert: certificate, key }, (socket) => {
-    const onward = connect({ host: hostname, port: Number(onwardPort) });
-    socket.pipe(onward).pipe(socket);
-    for (const [one, other] of [
-      [socket, onward],
-      [onward, socket],
-    ] as const) {
-      one.on("error", () => other.destroy());
-      one.once("close", () => other.destroy());
-    }
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      await once(server, "close");
-    },
-  };
 }
 
 /** In a process that Node itself lets use the proxy: one request that anybody may see, then the chain of the SDK. */

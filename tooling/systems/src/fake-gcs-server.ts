@@ -20,8 +20,14 @@ export interface FakeGcsServer extends RunningSystem {
   createBucket(name: string): Promise<void>;
 }
 
+/** How to start a fake GCS server. */
+export interface FakeGcsServerOptions {
+  /** URL under which its clients know it, when something stands in front of it. @default its own */
+  readonly publicUrl?: string;
+}
+
 /** Starts a server with no bucket; objects are kept in memory. It accepts every caller. */
-export async function startFakeGcsServer(): Promise<FakeGcsServer> {
+export async function startFakeGcsServer(options: FakeGcsServerOptions = {}): Promise<FakeGcsServer> {
   const binary = await requireGoProgram(
     fakeGcsServerProgram,
     "the tests that need a service like Google Cloud Storage",
@@ -30,9 +36,9 @@ export async function startFakeGcsServer(): Promise<FakeGcsServer> {
     system: fakeGcsServerProgram.name,
     version: fakeGcsServerProgram.version,
     order: ({ folder, host, port }) => {
-      const url = `http://${host}:${port}`;
+      const url = options.publicUrl ?? `http://${host}:${port}`;
       // Upload and download links in its answers begin with these addresses.
-      const links = ["-external-url", url, "-public-host", `${host}:${port}`];
+      const links = ["-external-url", url, "-public-host", new URL(url).host];
       const place = ["-scheme", "http", "-host", host, "-port", `${port}`, "-backend", "memory"];
       return { command: [binary, ...place, ...links], environment: systemEnvironment(folder) };
     },
