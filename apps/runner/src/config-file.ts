@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { readProxyEnvironment } from "@fleetfoot/proxy-env";
+import { exposedMetadataAddresses, readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { lintRunnerConfig, parseRunnerConfig, type ConfigProblem, type RunnerConfig } from "@fleetfoot/runner-config";
 import type { Invocation } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -35,9 +35,16 @@ export function configPath(invocation: Invocation, context: CliContext): string 
  * configuration, whichever one is used.
  *
  * @throws {InvalidProxySettingsError} a proxy variable cannot be understood
+ * @throws {UsageError} Node itself would send requests for this machine's credentials through a proxy
  * @see coordinator-protocol 1.4, 1.5
  */
 export function networkSettings(context: CliContext): NetworkSettings {
+  const exposed = exposedMetadataAddresses(context.environment);
+  if (exposed.length > 0) {
+    const danger =
+      "Node's own proxy support would send requests for this machine's cloud credentials through the proxy";
+    throw new UsageError(`${danger}: add ${exposed.join(",")} to NO_PROXY, or leave NODE_USE_ENV_PROXY out`);
+  }
   const folder = context.isRoot ? "/etc/gitlab-runner" : join(context.homeDirectory, ".gitlab-runner");
   return {
     proxies: readProxyEnvironment(context.environment),

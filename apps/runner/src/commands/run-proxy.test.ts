@@ -44,4 +44,17 @@ describe("the proxies of the environment", () => {
     expect(context.complained()).toContain("HTTPS_PROXY");
     expect(context.complained()).not.toContain("secret");
   });
+
+  it("stop the command when Node itself would send requests for the machine's credentials to them", async () => {
+    await using world = await runnerWorld();
+    await world.configure();
+    const context = testContext({
+      environment: { HTTP_PROXY: "http://h:1", NODE_USE_ENV_PROXY: "1", NO_PROXY: "169.254.170.2" },
+      workingDirectory: world.folder,
+      homeDirectory: world.folder,
+    });
+
+    expect(await runCli(["run", "-c", join(world.folder, "config.toml")], context)).not.toBe(0);
+    expect(context.complained()).toContain("add 169.254.169.254 to NO_PROXY");
+  });
 });
