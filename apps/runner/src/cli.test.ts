@@ -37,7 +37,7 @@ describe("fleetfoot", () => {
     const context = testContext();
     expect(await runCli(["execute"], context)).toBe(1);
     expect(context.complained()).toContain('no command "execute"');
-    expect(context.complained()).toContain("exec, run");
+    expect(context.complained()).toContain("exec, coordinator, run");
   });
 
   it("names the option that is unknown and where they are listed", async () => {

@@ -80,6 +80,32 @@ const selectionOptions = {
   token: { type: "string", short: "t", value: "TOKEN", help: "the runner of this token" },
 } as const satisfies OptionTable;
 
+const pipelineOptions = {
+  directory: { type: "string", short: "C", value: "DIR", help: "the project; default: the current folder" },
+  needs: { type: "boolean", help: "run what the named jobs need, too" },
+  variable: { type: "string", short: "v", value: "KEY=VALUE", multiple: true, help: "a variable for all jobs" },
+  secret: {
+    type: "string",
+    short: "s",
+    value: "KEY[=VALUE]",
+    multiple: true,
+    help: "a masked variable; without a value, the one in the environment",
+  },
+  source: { type: "string", value: "SOURCE", help: "push (default), merge_request_event, schedule, web or api" },
+  committed: { type: "boolean", help: "leave uncommitted changes out" },
+  protected: {
+    type: "string",
+    value: "BRANCH",
+    multiple: true,
+    help: "a protected branch, for the separation of caches; default: the default branch",
+  },
+  "separate-caches": {
+    type: "boolean",
+    help: "keep the caches of protected branches apart; on unless --no-separate-caches",
+  },
+  quiet: { type: "boolean", short: "q", help: "leave out what the jobs print" },
+} as const satisfies OptionTable;
+
 /** Every command, in the order in which the help lists them. */
 export const commands: readonly Command[] = [
   {
@@ -96,19 +122,9 @@ export const commands: readonly Command[] = [
         value: "FILE",
         help: "configuration, relative to the project; default: .gitlab-ci.yml",
       },
-      directory: { type: "string", short: "C", value: "DIR", help: "the project; default: the current folder" },
       list: { type: "boolean", help: "print the jobs instead of running them" },
       json: { type: "boolean", help: "print JSON (with --list)" },
-      needs: { type: "boolean", help: "run what the named jobs need, too" },
-      variable: { type: "string", short: "v", value: "KEY=VALUE", multiple: true, help: "a variable for all jobs" },
-      secret: {
-        type: "string",
-        short: "s",
-        value: "KEY[=VALUE]",
-        multiple: true,
-        help: "a masked variable; without a value, the one in the environment",
-      },
-      source: { type: "string", value: "SOURCE", help: "push (default), merge_request_event, schedule, web or api" },
+      ...pipelineOptions,
       concurrency: {
         type: "string",
         short: "j",
@@ -120,19 +136,7 @@ export const commands: readonly Command[] = [
         value: "DIR",
         help: "where everything is kept; default: .fleetfoot in the project",
       },
-      committed: { type: "boolean", help: "leave uncommitted changes out" },
-      protected: {
-        type: "string",
-        value: "BRANCH",
-        multiple: true,
-        help: "a protected branch, for the separation of caches; default: the default branch",
-      },
-      "separate-caches": {
-        type: "boolean",
-        help: "keep the caches of protected branches apart; on unless --no-separate-caches",
-      },
       shell: { type: "string", value: "NAME", help: "bash (default) or sh" },
-      quiet: { type: "boolean", short: "q", help: "leave out what the jobs print" },
     },
     examples: [
       "fleetfoot exec",
@@ -141,6 +145,46 @@ export const commands: readonly Command[] = [
       "fleetfoot exec --secret DEPLOY_TOKEN --variable REGION=eu",
     ],
     load: async () => (await import("./commands/exec.ts")).exec,
+  },
+  {
+    name: "coordinator",
+    summary: "give the jobs of .gitlab-ci.yml to runners that register here",
+    operands: "[job...]",
+    description:
+      "Serves the pipeline of a project to any runner that speaks the GitLab Runner protocol, also on other machines: sources, variables,\n" +
+      "artifacts and logs. Prints how to register one, and ends with the pipeline. SIGINT keeps what there is: the same command goes on with it.\n" +
+      "SIGQUIT lets running jobs finish before. Uncommitted changes take part, as with fleetfoot exec.",
+    options: {
+      pipeline: {
+        type: "string",
+        short: "f",
+        value: "FILE",
+        help: "configuration, relative to the project; default: .gitlab-ci.yml",
+      },
+      listen: {
+        type: "string",
+        value: "HOST:PORT",
+        help: "where runners find it; default: 127.0.0.1:8080, reachable from this machine only",
+      },
+      url: { type: "string", short: "u", value: "URL", help: "address for runners and jobs, where it is another one" },
+      "tls-certificate": { type: "string", value: "FILE", help: "serves https with this certificate (PEM)" },
+      "tls-key": { type: "string", value: "FILE", help: "its key" },
+      keep: { type: "boolean", help: "stay when the pipeline has ended; SIGHUP runs it again" },
+      new: { type: "boolean", help: "start over: cancel the pipeline that an earlier process did not end" },
+      tags: { type: "string", value: "TAGS", help: "tags of the runner of the printed token, separated by commas" },
+      "match-tags": { type: "boolean", help: "give jobs to runners with their tags only; so it is with --tags" },
+      ...pipelineOptions,
+      "state-dir": {
+        type: "string",
+        value: "DIR",
+        help: "where everything is kept; default: .fleetfoot/served in the project",
+      },
+    },
+    examples: [
+      "fleetfoot coordinator",
+      "fleetfoot coordinator --pipeline .gitlab-ci.yml --listen 0.0.0.0:8080 --url http://build-host:8080 --keep",
+    ],
+    load: async () => (await import("./commands/coordinator.ts")).coordinator,
   },
   {
     name: "run",

@@ -118,6 +118,8 @@ export interface LocalCoordinator {
   whenOver(id: number): Promise<JobView> | undefined;
   /** Snapshot of a job; undefined when there is none of that id. */
   job(id: number): JobView | undefined;
+  /** The job that a runner was given with this token and that is not over; who serves its sources asks this. */
+  jobByToken(token: string): JobView | undefined;
   readonly jobs: readonly JobView[];
   /**
    * Bytes of a job's log, also while it runs.

@@ -7,6 +7,7 @@ import { rememberCore } from "./internals.ts";
 import { cancelRecord } from "./jobs/cancel.ts";
 import type { JobRecord } from "./jobs/job-record.ts";
 import { viewOf } from "./jobs/job-record.ts";
+import { isOver } from "./jobs/job-state.ts";
 import { createJobStore } from "./jobs/job-store.ts";
 import { addSingleJob } from "./jobs/single-job.ts";
 import type { PipelineRun } from "./pipeline/pipeline-run.ts";
@@ -89,16 +90,30 @@ function assemble(parts: {
     work.add(settled);
   };
   const keeper = parts.makeKeeper(track);
-  const runners = createRunnerRegistry(settings, keeper);
+  const runners = createRunnerRegistry(settings, keeper, emit);
   const queue = createJobQueue(runners);
   const jobs = createJobStore({ settings, state, queue, emit, keeper, closing: track });
   const core: Core = { settings, state, runners, queue, jobs, emit, keeper, closed: closed.signal, track };
   const groups = createResourceGroups((record) => jobs.apply(record, "enqueue"));
-  const handle = createHandler(core);
+  const answerRequest = createHandler(core);
+  const inFlight = new Set<Promise<Response>>();
+  const handle: CoordinatorHandler = (request, facts) => {
+    const answer = answerRequest(request, facts);
+    inFlight.add(answer);
+    const forget = (): void => void inFlight.delete(answer);
+    answer.then(forget, forget);
+    return answer;
+  };
 
   const close = async (): Promise<void> => {
     if (!closed.signal.aborted) {
       closed.abort(new LocalCoordinatorError("closed", "the coordinator is closed"));
+      if (!keeper.isLasting) for (const record of jobs.all) cancelRecord(jobs, record, true);
+      // What a runner has said already is to count; whoever takes too long says it again.
+      const grace = new AbortController();
+      const late = settings.sleep(closeGraceMs, grace.signal).catch(() => undefined);
+      await Promise.race([Promise.allSettled(inFlight), late]);
+      grace.abort();
       for (const record of jobs.all) leave(core, record);
     }
     await Promise.all(work);
@@ -137,6 +152,12 @@ function assemble(parts: {
       const record = jobs.get(id);
       return record === undefined ? undefined : viewOf(record);
     },
+    jobByToken: (token) => {
+      for (const record of jobs.all) {
+        if (record.token === token && !isOver(record.state)) return viewOf(record);
+      }
+      return undefined;
+    },
     get jobs() {
       return [...jobs.all].map(viewOf);
     },
@@ -164,12 +185,8 @@ function assemble(parts: {
   return { coordinator, core, groups, pipelines };
 }
 
-/** What becomes of a job when its coordinator closes. */
-function leave({ jobs, keeper, track }: Core, record: JobRecord): void {
-  if (!keeper.isLasting) {
-    cancelRecord(jobs, record, true);
-    return;
-  }
+/** Ends the waits for a job, and closes its log. */
+function leave({ track }: Core, record: JobRecord): void {
   record.confirmation?.abort();
   track(record.trace.close());
 }
@@ -186,3 +203,6 @@ export function fetchOf(handle: CoordinatorHandler): LocalCoordinator["fetch"] {
     }
   };
 }
+
+/** How long closing waits for requests that are being answered. */
+const closeGraceMs = 5000;

@@ -56,7 +56,11 @@ export async function startLocalCoordinator(options: StartLocalCoordinatorOption
   const server = createWebServer(tls);
   // Whoever is quick waits until everything is as it was.
   const { promise: handler, resolve: begin } = Promise.withResolvers<CoordinatorHandler>();
-  serve(server, async (request, facts) => (await handler)(request, facts), options.logger ?? silentLogger);
+  const answering = serve(
+    server,
+    async (request, facts) => (await handler)(request, facts),
+    options.logger ?? silentLogger,
+  );
   await listen(server, host, wantedPort);
   const { port } = server.address() as AddressInfo;
   const shownHost = host.includes(":") ? `[${host}]` : host;
@@ -72,12 +76,14 @@ export async function startLocalCoordinator(options: StartLocalCoordinatorOption
   const { coordinator } = opened;
   begin(wrap(coordinator.handle));
   const close = async (): Promise<void> => {
-    await coordinator.close();
     const { promise, resolve } = Promise.withResolvers<void>();
     server.close(() => resolve());
-    server.closeIdleConnections();
-    // Whoever keeps a connection busy now has been answered by a closed coordinator.
-    setImmediate(() => server.closeAllConnections());
+    await coordinator.close();
+    const late = setTimeout(() => server.closeAllConnections(), sendGraceMs);
+    // What has been answered is to arrive.
+    await Promise.race([Promise.all(answering), promise]);
+    server.closeAllConnections();
+    clearTimeout(late);
     await promise;
     await opened.remove();
   };
@@ -141,7 +147,9 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   server.off("error", reject);
 }
 
-function serve(server: Server, handler: CoordinatorHandler, logger: CoordinatorLogger): void {
+/** @returns what is being answered; each ends when its answer is sent or cannot be */
+function serve(server: Server, handler: CoordinatorHandler, logger: CoordinatorLogger): ReadonlySet<Promise<void>> {
+  const answering = new Set<Promise<void>>();
   const connectionIds = new WeakMap<object, string>();
   let connections = 0;
   server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
@@ -154,7 +162,11 @@ function serve(server: Server, handler: CoordinatorHandler, logger: CoordinatorL
       outgoing.writeHead(400, { Connection: "close" }).end();
       return;
     }
+    const { promise: over, resolve: end } = Promise.withResolvers<void>();
+    answering.add(over);
     outgoing.once("close", () => {
+      answering.delete(over);
+      end();
       if (!outgoing.writableFinished) gone.abort(new Error("the client went away"));
     });
     const answered = handler(request, { connectionId }).then((response) => send(response, outgoing));
@@ -170,6 +182,7 @@ function serve(server: Server, handler: CoordinatorHandler, logger: CoordinatorL
       },
     );
   });
+  return answering;
 }
 
 /** Undefined for what HTTP allows and a `Request` does not: a target that is no URL, or the method TRACE. */
@@ -235,6 +248,9 @@ async function send(response: Response, outgoing: ServerResponse): Promise<void>
     await pipeline(Readable.fromWeb(response.body), outgoing);
   }
 }
+
+/** How long closing waits for answers that are being sent. */
+const sendGraceMs = 500;
 
 /** Larger bodies, and those of unknown size, are streamed. */
 const atOnceBytes = 64 * 1024;

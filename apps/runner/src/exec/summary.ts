@@ -8,7 +8,8 @@ import { formatBytes, formatDuration } from "./format.ts";
 /** What a local run ends with: each job, its time and its artifacts, what the caches did, and where everything lies. */
 export function printSummary(summary: {
   readonly result: PipelineResult;
-  readonly caches: CacheCounts;
+  /** Undefined where other processes see to the caches. */
+  readonly caches?: CacheCounts;
   readonly hasUncommittedChanges: boolean;
   /** How many warnings about the configuration were shown before the first job. */
   readonly warningCount: number;
@@ -25,6 +26,13 @@ export function printSummary(summary: {
   line(
     `Pipeline ${verdict(result)} in ${formatDuration(result.finishedAtMs - result.startedAtMs)}${summary.hasUncommittedChanges ? ", with uncommitted changes" : ""}.`,
   );
+  if (caches !== undefined) line(describeCaches(caches));
+  const { warningCount } = summary;
+  if (warningCount > 0)
+    line(`${warningCount} warning${warningCount === 1 ? "" : "s"} about the configuration, see above.`);
+}
+
+function describeCaches(caches: CacheCounts): string {
   const parts = [
     `${caches.hits} hit${caches.hits === 1 ? "" : "s"} (${formatBytes(caches.hitBytes)})`,
     `${caches.misses} miss${caches.misses === 1 ? "" : "es"}`,
@@ -32,10 +40,7 @@ export function printSummary(summary: {
     `${caches.unchanged} unchanged`,
     ...(caches.failed > 0 ? [`${caches.failed} failed`] : []),
   ];
-  line(`Caches: ${parts.join(", ")}.`);
-  const { warningCount } = summary;
-  if (warningCount > 0)
-    line(`${warningCount} warning${warningCount === 1 ? "" : "s"} about the configuration, see above.`);
+  return `Caches: ${parts.join(", ")}.`;
 }
 
 /** Where the logs and artifacts of a run lie. */

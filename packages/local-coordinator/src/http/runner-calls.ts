@@ -28,7 +28,8 @@ export async function register(core: Core, request: Request): Promise<Response> 
     ...(description === undefined ? {} : { description }),
     tags,
     runUntagged,
-    paused: body["paused"] === true,
+    // Runners before 15 say it the other way round.
+    paused: body["paused"] === true || body["active"] === false,
   });
   return jsonAnswer(201, { id: runner.id, token: runner.token, token_expires_at: tokenExpiry(runner) });
 }

@@ -331,14 +331,16 @@ describe("the order of jobs", () => {
     ).toEqual([
       "- -> created",
       "created -> pending",
+      "runner",
       "pending -> running",
       "trace",
       "running -> success",
       "pipeline-finished",
     ]);
+    expect(events[2]).toMatchObject({ change: "machine-added", runner: { id: 1, systemIds: ["s_0a1b2c3d4e5f"] } });
     stop();
     start([{ name: "unheard" }]);
-    expect(events).toHaveLength(6);
+    expect(events).toHaveLength(7);
     const { path } = coordinator.job(job.id)?.trace ?? { path: "" };
     await coordinator.close();
     const summary: unknown = JSON.parse(

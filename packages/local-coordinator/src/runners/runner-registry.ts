@@ -1,3 +1,4 @@
+import type { CoordinatorListener } from "../events.ts";
 import type { Settings } from "../settings.ts";
 import type { Keeper } from "../storage/keeper.ts";
 import type { RunnerEntry } from "../storage/state-entry.ts";
@@ -45,7 +46,11 @@ export interface RunnerRegistry {
   readonly all: readonly Runner[];
 }
 
-export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex">, keeper: Keeper): RunnerRegistry {
+export function createRunnerRegistry(
+  settings: Pick<Settings, "now" | "randomHex">,
+  keeper: Keeper,
+  emit: CoordinatorListener,
+): RunnerRegistry {
   const byToken = new Map<string, Runner>();
   let lastId = 0;
   const newToken = (): string => `glrt-${settings.randomHex(10)}`;
@@ -74,7 +79,7 @@ export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex
         mark(existing);
         return Object.assign(existing, wanted);
       }
-      return add({
+      const runner = add({
         id,
         token: options.token ?? newToken(),
         givenToken: options.token,
@@ -84,6 +89,8 @@ export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex
         version: settings.randomHex(8),
         waiting: new Set(),
       });
+      emit({ kind: "runner", change: "added", runner: runnerView(runner) });
+      return runner;
     },
     restore: (entry) => {
       add({
@@ -109,6 +116,7 @@ export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex
     remove: (runner) => {
       byToken.delete(runner.token);
       markGone(runner.id);
+      emit({ kind: "runner", change: "removed", runner: runnerView(runner) });
       wake(runner);
     },
     renewToken: (runner) => {
@@ -123,10 +131,13 @@ export function createRunnerRegistry(settings: Pick<Settings, "now" | "randomHex
       runner.machines.set(systemId, features);
       // Machines say the same with every poll.
       if (known === undefined || JSON.stringify(known) !== JSON.stringify(features)) mark(runner);
+      if (known === undefined) emit({ kind: "runner", change: "machine-added", runner: runnerView(runner) });
     },
     forget: (runner, systemId) => {
+      if (!runner.machines.delete(systemId)) return false;
       mark(runner);
-      return runner.machines.delete(systemId);
+      emit({ kind: "runner", change: "removed", runner: runnerView(runner) });
+      return true;
     },
     announce: (concerns) => {
       for (const runner of byToken.values()) {

@@ -12,6 +12,7 @@ export type {
   WireAnswer,
   WireRequest,
 } from "./reference-calls.ts";
+export type { ReferenceGeneration } from "./reference-forms.ts";
 export type { RequestRecord } from "./request-record.ts";
 export { createTestCoordinator, startTestCoordinator, truncateStoredTrace } from "./test-coordinator.ts";
 export type { TestCoordinator, TestCoordinatorOptions } from "./test-coordinator.ts";

@@ -5,6 +5,8 @@ import { request as httpRequest } from "node:http";
 import type { JobPayload } from "@fleetfoot/coordinator-client";
 
 import type { CoordinatorHandler } from "../coordinator.ts";
+import type { ReferenceGeneration } from "./reference-forms.ts";
+import { featuresOf, referenceForms } from "./reference-forms.ts";
 
 /** An answer as it came over the wire. */
 export interface WireAnswer {
@@ -28,7 +30,9 @@ export type SendRequest = (request: WireRequest) => Promise<WireAnswer>;
 export interface ReferenceCallsOptions {
   readonly send: SendRequest;
   readonly token: string;
-  /** @default "s_0a1b2c3d4e5f" */
+  /** Major version of the runner: the calls of older ones have fewer headers and fields. @default 19 */
+  readonly generation?: ReferenceGeneration;
+  /** Runners of 14 have none. @default "s_0a1b2c3d4e5f" */
   readonly systemId?: string;
   /** What it says it can do. @default what the reference runner says with its shell executor */
   readonly features?: Readonly<Record<string, boolean>>;
@@ -44,6 +48,12 @@ export type JobAccess = Pick<JobPayload, "id" | "token">;
  * @see coordinator-protocol 15
  */
 export interface ReferenceCalls {
+  /**
+   * Registers by a registration token; the answer's token is then used for all calls.
+   *
+   * @param settings - for example `tag_list` and `run_untagged`
+   */
+  register(registrationToken: string, settings?: Readonly<Record<string, unknown>>): Promise<WireAnswer>;
   verify(): Promise<WireAnswer>;
   /** The job is undefined unless the answer is 201. */
   requestJob(): Promise<WireAnswer & { readonly job: JobPayload | undefined }>;
@@ -51,6 +61,8 @@ export interface ReferenceCalls {
   patchTrace(job: JobAccess, start: number, bytes: Buffer | string, debugTrace?: boolean): Promise<WireAnswer>;
   uploadArtifacts(job: JobAccess, upload: ReferenceUpload): Promise<WireAnswer>;
   downloadArtifacts(dependency: JobAccess): Promise<WireAnswer>;
+  /** Removes the runner as a whole. */
+  unregister(): Promise<WireAnswer>;
   unregisterManager(): Promise<WireAnswer>;
 }
 
@@ -63,10 +75,13 @@ export interface ReferenceUpload {
 }
 
 export function createReferenceCalls(options: ReferenceCallsOptions): ReferenceCalls {
-  const { send, token, systemId = "s_0a1b2c3d4e5f", features = shellFeatures } = options;
+  const { send, generation = 19 } = options;
+  const form = referenceForms[generation];
+  const { systemId = "s_0a1b2c3d4e5f", features = featuresOf(form, form.shellFeatures) } = options;
+  const identity = form.hasSystemId ? { system_id: systemId } : {};
   const info = {
     name: "gitlab-runner",
-    version: "19.4.0",
+    version: form.version,
     revision: "1a2b3c4d",
     platform: "linux",
     architecture: "amd64",
@@ -75,6 +90,7 @@ export function createReferenceCalls(options: ReferenceCallsOptions): ReferenceC
     features,
     config: { gpus: "" },
   };
+  let { token } = options;
   let lastUpdate: string | undefined;
 
   const call = (
@@ -88,29 +104,52 @@ export function createReferenceCalls(options: ReferenceCallsOptions): ReferenceC
       path,
       body,
       headers: {
-        "User-Agent": "gitlab-runner 19.4.0 (19-4-stable; go1.26.5; linux/amd64)",
-        "X-Request-Id": randomUUID().replaceAll("-", ""),
-        "Accept-Encoding": "gzip",
+        "User-Agent": form.userAgent,
+        ...(form.hasRequestId ? { "X-Request-Id": randomUUID().replaceAll("-", "") } : {}),
         ...headers,
+        "Accept-Encoding": "gzip",
       },
     });
-  const callAsRunner = (method: string, path: string, body: unknown): Promise<WireAnswer> =>
+  const callAsRunner = (
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<WireAnswer> =>
     call(method, path, [Buffer.from(JSON.stringify(body))], {
       ...jsonBody,
-      ...(method === "DELETE" ? {} : { Accept: "application/json" }),
-      "RUNNER-TOKEN": token,
+      ...headers,
+      ...(form.hasRunnerTokenHeader ? { "RUNNER-TOKEN": token } : {}),
     });
+  const acceptJson = { Accept: "application/json" };
 
   return {
-    verify: () => callAsRunner("POST", "runners/verify", { info, token, system_id: systemId }),
-    requestJob: async () => {
+    register: async (registrationToken, settings = {}) => {
+      const { executor: _, shell: __, ...ofNoExecutor } = info;
       const body = {
-        info,
-        token,
-        system_id: systemId,
-        ...(lastUpdate === undefined ? {} : { last_update: lastUpdate }),
+        description: "reference runner",
+        run_untagged: true,
+        locked: true,
+        ...(form.hasPaused ? { paused: false } : { active: true }),
+        ...settings,
+        info: { ...ofNoExecutor, features: featuresOf(form, form.networkFeatures) },
+        token: registrationToken,
       };
-      const answer = await callAsRunner("POST", "jobs/request", body);
+      token = registrationToken;
+      const answer = await callAsRunner("POST", "runners", body, acceptJson);
+      if (answer.status === 201) ({ token } = JSON.parse(answer.body.toString("utf8")) as { token: string });
+      return answer;
+    },
+    verify: () =>
+      callAsRunner(
+        "POST",
+        "runners/verify",
+        { ...(form.verifiesWithInfo ? { info } : {}), token, ...identity },
+        form.hasSystemId ? acceptJson : {},
+      ),
+    requestJob: async () => {
+      const body = { info, token, ...identity, ...(lastUpdate === undefined ? {} : { last_update: lastUpdate }) };
+      const answer = await callAsRunner("POST", "jobs/request", body, acceptJson);
       lastUpdate = answer.headers["x-gitlab-last-update"] ?? lastUpdate;
       const job = answer.status === 201 ? (JSON.parse(answer.body.toString("utf8")) as JobPayload) : undefined;
       return { ...answer, job };
@@ -118,11 +157,12 @@ export function createReferenceCalls(options: ReferenceCallsOptions): ReferenceC
     updateJob: (job, update) =>
       call("PUT", `jobs/${job.id}`, [Buffer.from(JSON.stringify({ info, token: job.token, output: {}, ...update }))], {
         ...jsonBody,
-        "JOB-TOKEN": job.token,
+        ...(form.updatesWithJobTokenHeader ? { "JOB-TOKEN": job.token } : {}),
       }),
     patchTrace: (job, start, content, debugTrace = false) => {
       const bytes = Buffer.from(content);
-      return call("PATCH", `jobs/${job.id}/trace?debug_trace=${debugTrace}`, [bytes], {
+      const query = form.tellsDebugTrace ? `?debug_trace=${debugTrace}` : "";
+      return call("PATCH", `jobs/${job.id}/trace${query}`, [bytes], {
         "Content-Type": "text/plain",
         "Content-Range": `${start}-${start + bytes.length - 1}`,
         "JOB-TOKEN": job.token,
@@ -137,7 +177,8 @@ export function createReferenceCalls(options: ReferenceCallsOptions): ReferenceC
     },
     downloadArtifacts: (dependency) =>
       call("GET", `jobs/${dependency.id}/artifacts?direct_download=true`, [], { "JOB-TOKEN": dependency.token }),
-    unregisterManager: () => callAsRunner("DELETE", "runners/managers", { token, system_id: systemId }),
+    unregister: () => callAsRunner("DELETE", "runners", { token }),
+    unregisterManager: () => callAsRunner("DELETE", "runners/managers", { token, ...identity }),
   };
 }
 
@@ -218,29 +259,3 @@ function plain(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
     Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : (value ?? "")]),
   );
 }
-
-const shellFeatures: Readonly<Record<string, boolean>> = Object.fromEntries(
-  [
-    "trace_reset",
-    "trace_checksum",
-    "trace_size",
-    "cancelable",
-    "cancel_gracefully",
-    "two_phase_job_commit",
-    "job_inputs",
-    "artifacts",
-    "upload_multiple_artifacts",
-    "upload_raw_artifacts",
-    "cache",
-    "fallback_cache_keys",
-    "refspecs",
-    "masking",
-    "raw_variables",
-    "artifacts_exclude",
-    "multi_build_steps",
-    "vault_secrets",
-    "return_exit_code",
-    "variables",
-    "shared",
-  ].map((feature) => [feature, true]),
-);
