@@ -49,7 +49,7 @@ const runnerOptions = {
     variable: "RUNNER_NAME",
     help: "name of the runner in this file; default: the host's name",
   },
-  executor: { type: "string", value: "NAME", variable: "RUNNER_EXECUTOR", help: "what runs the jobs: shell" },
+  executor: { type: "string", value: "NAME", variable: "RUNNER_EXECUTOR", help: "what runs the jobs: shell or docker" },
   shell: { type: "string", value: "NAME", variable: "RUNNER_SHELL", help: "bash (default) or sh" },
   "builds-dir": { type: "string", value: "DIR", variable: "RUNNER_BUILDS_DIR", help: "where working copies are kept" },
   "cache-dir": { type: "string", value: "DIR", variable: "RUNNER_CACHE_DIR", help: "where caches are kept" },

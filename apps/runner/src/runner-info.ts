@@ -4,6 +4,15 @@ import { version } from "./version.ts";
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
 
+const CONTAINER_FEATURES = {
+  image: true,
+  services: true,
+  service_variables: true,
+  service_multiple_aliases: true,
+  image_executor_opts: true,
+  service_executor_opts: true,
+} as const;
+
 /** How this program introduces itself, with what it really does and nothing else. */
 export function runnerInfo(executor: string, shell: string): RunnerInfo {
   return {
@@ -28,6 +37,7 @@ export function runnerInfo(executor: string, shell: string): RunnerInfo {
       multi_build_steps: true,
       return_exit_code: true,
       job_inputs: false,
+      ...(executor === "docker" ? CONTAINER_FEATURES : {}),
     },
   };
 }

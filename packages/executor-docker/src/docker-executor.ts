@@ -25,7 +25,7 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
         .toString("hex")
         .slice(0, digits),
   } = options;
-  const running = new Set<number>();
+  const running = options.runningJobs ?? new Set<number>();
   let opening: Promise<Engine> | undefined;
   let sharing: Promise<boolean> | undefined;
 

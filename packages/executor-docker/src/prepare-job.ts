@@ -13,6 +13,7 @@ import { shellCommand } from "./container/shell-command.ts";
 import { isProtectedJob, planVolumes } from "./container/volumes.ts";
 import type { JobVolumes } from "./container/volumes.ts";
 import type { Engine } from "./engine/engine.ts";
+import { TextSink } from "./engine/text-sink.ts";
 import { createDockerEnvironment } from "./environment.ts";
 import { DockerConfigurationError } from "./errors.ts";
 import { checkAllowed, chooseUser } from "./image/allowed.ts";
@@ -187,10 +188,8 @@ async function prepare(
     return id;
   };
   const containerId = await create();
-  await transport.begin({ id: containerId, directories: openDirectories(directories, volumes), signal });
-  await openVolumes(engine, containerId, volumes, signal);
   const hasUntracked = wantsUntracked(payload);
-  return createDockerEnvironment({
+  const environment = createDockerEnvironment({
     context,
     request,
     belongings,
@@ -215,6 +214,25 @@ async function prepare(
       await Promise.all(host.removals.map((remove) => remove()));
     },
   });
+  if (volumes.coversBuilds) await removeOldFiles(environment, request);
+  await transport.begin({ id: containerId, directories: openDirectories(directories, volumes), signal });
+  await openVolumes(engine, containerId, volumes, signal);
+  return environment;
+}
+
+/** A volume of the configuration's own at the builds directory has the files of the job before, and only a script can remove them. */
+async function removeOldFiles(environment: DockerEnvironment, request: DockerPrepareRequest): Promise<void> {
+  const { project, temporary } = request.directories;
+  const quoted = [project, temporary].map((path) => `'${path.replaceAll("'", "'\\''")}'`).join(" ");
+  const output = new TextSink();
+  const exit = await environment.run({
+    script: `rm -rf ${quoted} </dev/null\nexit $?\n`,
+    stdout: output,
+    stderr: output,
+    signal: request.signal,
+  });
+  request.signal.throwIfAborted();
+  if (exit.code !== 0) request.warn(`The files of the job before could not be removed: ${output.text.trim()}`);
 }
 
 function chooseImage(

@@ -44,6 +44,13 @@ export interface DockerExecutorOptions {
   readonly reconnectMs?: number;
   /** Silence of a job after which the engine is asked whether it still runs; 0: never. @default 60_000 */
   readonly silenceCheckMs?: number;
+  /**
+   * Ids of the jobs that run now; grows and shrinks. Executors with the same runner and directory share one set, or a sweep of one
+   * would remove what belongs to the other's jobs.
+   *
+   * @default a set of its own
+   */
+  readonly runningJobs?: Set<number>;
   /** Waits; rejects with the signal's reason when it is aborted. @default a timer */
   readonly sleep?: Sleep;
   /** Epoch milliseconds. @default Date.now */

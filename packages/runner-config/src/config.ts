@@ -76,8 +76,103 @@ export interface RunnerEntry {
   readonly customBuildDirectory: boolean | undefined;
   /** `FF_*` flags; they win over job variables. */
   readonly featureFlags: Readonly<Record<string, boolean>>;
+  /** Undefined: no `[runners.docker]`. */
+  readonly docker: RunnerDocker | undefined;
   /** Undefined: no `[runners.cache]`. */
   readonly cache: RunnerCache | undefined;
+}
+
+/**
+ * `[runners.docker]`; what the file does not have is undefined. Sizes and numbers of processors are as written.
+ *
+ * @see https://docs.gitlab.com/runner/configuration/advanced-configuration/#the-runnersdocker-section
+ */
+export interface RunnerDocker {
+  readonly host: string | undefined;
+  readonly tlsCertificatePath: string | undefined;
+  readonly tlsVerify: boolean | undefined;
+  readonly image: string | undefined;
+  readonly pullPolicy: readonly string[] | undefined;
+  readonly allowedPullPolicies: readonly string[] | undefined;
+  readonly allowedImages: readonly string[] | undefined;
+  readonly allowedServices: readonly string[] | undefined;
+  readonly allowedPrivilegedImages: readonly string[] | undefined;
+  readonly allowedPrivilegedServices: readonly string[] | undefined;
+  readonly allowedUsers: readonly string[] | undefined;
+  readonly user: string | undefined;
+  readonly privileged: boolean | undefined;
+  readonly servicesPrivileged: boolean | undefined;
+  readonly volumes: readonly string[] | undefined;
+  readonly cacheDirectory: string | undefined;
+  readonly disableCache: boolean | undefined;
+  readonly volumeKeep: boolean | undefined;
+  readonly volumeDriver: string | undefined;
+  readonly volumeDriverOptions: Readonly<Record<string, string>> | undefined;
+  readonly volumesFrom: readonly string[] | undefined;
+  readonly networkMode: string | undefined;
+  readonly networkMtu: number | undefined;
+  readonly enableIpv6: boolean | undefined;
+  readonly extraHosts: readonly string[] | undefined;
+  readonly dns: readonly string[] | undefined;
+  readonly dnsSearch: readonly string[] | undefined;
+  readonly links: readonly string[] | undefined;
+  readonly macAddress: string | undefined;
+  readonly hostname: string | undefined;
+  readonly memory: string | undefined;
+  readonly memorySwap: string | undefined;
+  readonly memoryReservation: string | undefined;
+  readonly cpus: string | undefined;
+  readonly cpuShares: number | undefined;
+  readonly cpusetCpus: string | undefined;
+  readonly cpusetMems: string | undefined;
+  readonly cgroupParent: string | undefined;
+  readonly ulimit: Readonly<Record<string, string>> | undefined;
+  readonly pidsLimit: number | undefined;
+  readonly shmSizeBytes: number | undefined;
+  readonly tmpfs: Readonly<Record<string, string>> | undefined;
+  readonly servicesTmpfs: Readonly<Record<string, string>> | undefined;
+  readonly devices: readonly string[] | undefined;
+  readonly servicesDevices: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly deviceCgroupRules: readonly string[] | undefined;
+  readonly gpus: string | undefined;
+  readonly serviceGpus: string | undefined;
+  readonly capAdd: readonly string[] | undefined;
+  readonly capDrop: readonly string[] | undefined;
+  readonly groupAdd: readonly string[] | undefined;
+  readonly securityOpt: readonly string[] | undefined;
+  readonly servicesSecurityOpt: readonly string[] | undefined;
+  readonly sysctls: Readonly<Record<string, string>> | undefined;
+  readonly runtime: string | undefined;
+  readonly usernsMode: string | undefined;
+  readonly pidMode: string | undefined;
+  readonly ipcMode: string | undefined;
+  readonly isolation: string | undefined;
+  readonly oomKillDisable: boolean | undefined;
+  readonly oomScoreAdjust: number | undefined;
+  readonly disableEntrypointOverwrite: boolean | undefined;
+  /** Seconds; negative: do not wait. */
+  readonly waitForServicesTimeout: number | undefined;
+  readonly servicesLimit: number | undefined;
+  readonly serviceMemory: string | undefined;
+  readonly serviceMemorySwap: string | undefined;
+  readonly serviceMemoryReservation: string | undefined;
+  readonly serviceCpus: string | undefined;
+  readonly serviceCpuShares: number | undefined;
+  readonly serviceCpusetCpus: string | undefined;
+  readonly serviceCgroupParent: string | undefined;
+  readonly containerLabels: Readonly<Record<string, string>> | undefined;
+  readonly logOptions: Readonly<Record<string, string>> | undefined;
+  readonly services: readonly RunnerDockerService[];
+}
+
+/** One `[[runners.docker.services]]`. */
+export interface RunnerDockerService {
+  readonly name: string;
+  readonly alias: string | undefined;
+  readonly command: readonly string[] | undefined;
+  readonly entrypoint: readonly string[] | undefined;
+  /** `NAME=value` */
+  readonly environment: readonly string[] | undefined;
 }
 
 /** `[runners.cache]` without the sections of the stores. */

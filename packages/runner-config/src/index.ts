@@ -1,4 +1,12 @@
-export type { ConfigProblem, LogLevel, RunnerCache, RunnerConfig, RunnerEntry } from "./config.ts";
+export type {
+  ConfigProblem,
+  LogLevel,
+  RunnerCache,
+  RunnerConfig,
+  RunnerDocker,
+  RunnerDockerService,
+  RunnerEntry,
+} from "./config.ts";
 export { addRunner, removeRunners, updateRunners } from "./edit/edit.ts";
 export type { NewRunner } from "./edit/new-runner.ts";
 export { RunnerConfigError } from "./errors.ts";

@@ -295,16 +295,59 @@ describe("two sections with the same url and token", () => {
   });
 });
 
+describe("[runners.docker]", () => {
+  const docker = (
+    text: string,
+  ): NonNullable<ReturnType<typeof parseRunnerConfig>["config"]>["runners"][number]["docker"] =>
+    parseRunnerConfig(`${minimal}[runners.docker]\n${text}`).config?.runners[0]?.docker;
+
+  it("is read with its lists, tables and services", () => {
+    const text =
+      'host = "tcp://10.0.0.1:2376"\ntls_verify = true\ntls_cert_path = "/certs"\nimage = "ruby:3"\nprivileged = true\n' +
+      'volumes = ["/cache"]\nshm_size = 1024\nwait_for_services_timeout = -1\n[runners.docker.sysctls]\n"net.ipv4.ip_forward" = 1\n' +
+      '[runners.docker.services_devices]\n"redis:*" = ["/dev/null"]\n[[runners.docker.services]]\nname = "redis:7"\nalias = "cache"\n';
+    expect(docker(text)).toMatchObject({
+      host: "tcp://10.0.0.1:2376",
+      tlsVerify: true,
+      tlsCertificatePath: "/certs",
+      image: "ruby:3",
+      privileged: true,
+      volumes: ["/cache"],
+      shmSizeBytes: 1024,
+      waitForServicesTimeout: -1,
+      sysctls: { "net.ipv4.ip_forward": "1" },
+      servicesDevices: { "redis:*": ["/dev/null"] },
+      services: [{ name: "redis:7", alias: "cache" }],
+    });
+    expect(parseRunnerConfig(minimal).config?.runners[0]?.docker).toBeUndefined();
+  });
+
+  it("takes a pull policy as one string or as a list", () => {
+    expect(docker('pull_policy = "never"')?.pullPolicy).toEqual(["never"]);
+    expect(docker('pull_policy = ["always", "if-not-present"]')?.pullPolicy).toEqual(["always", "if-not-present"]);
+  });
+
+  it("names a value of the wrong kind and a service without a name", () => {
+    const text = `${minimal}[runners.docker]\npull_policy = 3\n[[runners.docker.services]]\nalias = "x"\n`;
+    expect(parseRunnerConfig(text).problems.map(({ path, code }) => `${code} ${path}`)).toEqual([
+      "wrong-type runners[0].docker.pull_policy",
+      "missing-name runners[0].docker.services[0].name",
+    ]);
+  });
+});
+
 describe("lintRunnerConfig", () => {
   it("names unknown keys and keys that have no effect, with their paths", () => {
-    const text = `concurrnt = 2\nsentry_dsn = "x"\n${minimal}tokn = "x"\n[runners.docker]\nimage = "x"\n[runners.cache]\nTyp = "s3"\n[runners.cache.s3]\nBucketName = "b"\n[runners.custom_build_dir]\nenabeld = true\n`;
+    const text = `concurrnt = 2\nsentry_dsn = "x"\n${minimal}tokn = "x"\n[runners.docker]\nimage = "x"\nimagee = "x"\nhelper_image = "x"\n[runners.ssh]\nhost = "x"\n[runners.cache]\nTyp = "s3"\n[runners.cache.s3]\nBucketName = "b"\n[runners.custom_build_dir]\nenabeld = true\n`;
     expect(parseRunnerConfig(text).problems).toEqual([]);
     expect(lintRunnerConfig(text).map(({ path, code, severity }) => `${severity} ${code} ${path}`)).toEqual([
       "warning unknown-key concurrnt",
       "warning unsupported sentry_dsn",
       "warning unknown-key runners[0].tokn",
-      "warning unsupported runners[0].docker",
+      "warning unsupported runners[0].ssh",
       "warning unknown-key runners[0].custom_build_dir.enabeld",
+      "warning unknown-key runners[0].docker.imagee",
+      "warning unsupported runners[0].docker.helper_image",
       "warning unknown-key runners[0].cache.Typ",
       "warning unsupported runners[0].cache.s3",
     ]);

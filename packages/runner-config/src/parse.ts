@@ -129,7 +129,6 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
     "monitoring",
     "referees",
     "experimental",
-    "docker",
     "kubernetes",
     "ssh",
     "parallels",
@@ -140,6 +139,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
     "system_id",
   ].map((key) => `runners.${key}`),
   ...["s3", "gcs", "azure", "s3v2"].map((key) => `runners.cache.${key}`),
+  ...["helper_image", "helper_image_flavor", "service_slot_cgroup_template"].map((key) => `runners.docker.${key}`),
 ]);
 
 /** Keys that this package reads although nothing makes use of them yet. */

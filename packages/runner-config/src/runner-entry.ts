@@ -1,4 +1,5 @@
 import type { RunnerCache, RunnerEntry } from "./config.ts";
+import { readDocker } from "./docker-section.ts";
 import { expandEnvironment } from "./expand-environment.ts";
 import type { TableReader } from "./table-reader.ts";
 
@@ -41,6 +42,7 @@ export function readRunnerEntry(
     cleanGitConfig: table.boolean("clean_git_config"),
     customBuildDirectory: table.table("custom_build_dir")?.boolean("enabled"),
     featureFlags: table.table("feature_flags")?.flags() ?? {},
+    docker: readDocker(table.table("docker")),
     cache: readCache(table.table("cache")),
   };
 }

@@ -43,8 +43,30 @@ export class TableReader {
   }
 
   strings(key: string): readonly string[] | undefined {
-    return this.#get(key, "a list of strings", (value) =>
-      Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined,
+    return this.#get(key, "a list of strings", (value) => (isStrings(value) ? value : undefined));
+  }
+
+  /** One string may be written without the brackets of a list. */
+  stringOrStrings(key: string): readonly string[] | undefined {
+    return this.#get(key, "a string or a list of strings", (value) =>
+      typeof value === "string" ? [value] : isStrings(value) ? value : undefined,
+    );
+  }
+
+  /** A table of texts; numbers and booleans are taken as they are written. */
+  texts(key: string): Readonly<Record<string, string>> | undefined {
+    return this.#get(key, "a table of strings", (value) => {
+      if (!isTable(value) || !Object.values(value).every(isScalar)) return undefined;
+      return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, String(text)]));
+    });
+  }
+
+  /** A table of lists of strings. */
+  lists(key: string): Readonly<Record<string, readonly string[]>> | undefined {
+    return this.#get(key, "a table of lists of strings", (value) =>
+      isTable(value) && Object.values(value).every(isStrings)
+        ? (value as Readonly<Record<string, readonly string[]>>)
+        : undefined,
     );
   }
 
@@ -136,6 +158,14 @@ export class TableReader {
     this.#children.push(child);
     return child;
   }
+}
+
+function isStrings(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value === "string" || typeof value === "bigint" || typeof value === "boolean";
 }
 
 function isTable(value: unknown): value is Table {

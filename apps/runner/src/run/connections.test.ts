@@ -24,6 +24,8 @@ describe("openConnections", () => {
       certificatesDirectory: "/nonexistent",
       currentDirectory: "/nonexistent",
     },
+    systemId: "s_0a1b2c3d4e5f",
+    workingDirectory: "/nonexistent",
     spawn: trackChildGroups().spawn,
     logger: noopLogger,
   });

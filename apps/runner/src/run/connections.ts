@@ -34,16 +34,19 @@ interface OpenConnection extends Connection {
 
 export function openConnections(options: {
   readonly environment: Readonly<Record<string, string>>;
+  readonly systemId: string;
+  readonly workingDirectory: string;
   readonly network: NetworkSettings;
   /** Starts the processes of jobs. */
   readonly spawn: ChildGroups["spawn"];
   readonly logger: Logger;
 }): Connections {
-  const { environment, network, spawn, logger } = options;
+  const { network, logger } = options;
+  const executorPlace = { ...options, runningJobs: new Set<number>() };
   const open = new Map<string, OpenConnection>();
 
   function connectionOf(entry: RunnerEntry, shared: SharedSettings): OpenConnection | undefined {
-    const executor = createExecutor(entry, environment, spawn);
+    const executor = createExecutor(entry, executorPlace);
     if (executor === undefined) return undefined;
     const connection: OpenConnection = {
       client: connect(entry, network, logger, shared.connectionMaxAgeMs),
@@ -64,10 +67,12 @@ export function openConnections(options: {
   }
 
   function closeUnused(): void {
-    for (const [key, { client, holders, isWanted }] of open) {
+    for (const [key, { client, executor, holders, isWanted }] of open) {
       if (isWanted || holders > 0) continue;
       open.delete(key);
-      client.close().catch((error: unknown) => logger.warn("The connections of a removed runner stay open", { error }));
+      Promise.all([client.close(), executor.close()]).catch((error: unknown) =>
+        logger.warn("The connections of a removed runner stay open", { error }),
+      );
     }
   }
 
@@ -89,12 +94,15 @@ export function openConnections(options: {
       for (const { executor } of open.values()) executor.killAll();
     },
     async close() {
-      await Promise.allSettled([...open.values()].map(({ client }) => client.close({ force: true })));
+      await Promise.allSettled(
+        [...open.values()].flatMap(({ client, executor }) => [client.close({ force: true }), executor.close()]),
+      );
     },
   };
 }
 
 function keyOf(entry: RunnerEntry, { connectionMaxAgeMs }: SharedSettings): string {
-  const { url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile } = entry;
-  return JSON.stringify([url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile, connectionMaxAgeMs]);
+  const { url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile, docker } = entry;
+  const tls = [tlsCaFile, tlsCertificateFile, tlsKeyFile];
+  return JSON.stringify([url, token, executor, shell, ...tls, connectionMaxAgeMs, docker]);
 }

@@ -1,23 +1,48 @@
+import type { Logger } from "@fleetfoot/coordinator-client";
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 import type { Executor } from "@fleetfoot/job-runner";
+import type { RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "./child-groups.ts";
+import { createDockerJobExecutor } from "./docker-executor.ts";
 
 /** An executor that can be ended in a hurry. */
 export interface JobExecutor extends Executor {
   /** Kills everything that jobs have started, before it returns. */
   killAll(): void;
+  /** Lets go of what it holds open; no job runs any longer. */
+  close(): Promise<void>;
 }
 
 /** Names that `executor` in `config.toml` may have. */
-export const SUPPORTED_EXECUTORS: readonly string[] = ["shell"];
+export const SUPPORTED_EXECUTORS: readonly string[] = ["shell", "docker"];
+
+/** Where an executor does its work. */
+export interface ExecutorPlace {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly systemId: string;
+  /** Absolute. */
+  readonly workingDirectory: string;
+  /** Jobs that run in containers now. */
+  readonly runningJobs: Set<number>;
+  /** Starts the processes of jobs on this host. */
+  readonly spawn: ChildGroups["spawn"];
+  readonly logger: Logger;
+}
 
 /** Makes the executor of a runner; undefined when its name is not supported. */
 export function createExecutor(
-  runner: { readonly executor: string; readonly shell: string },
-  environment: Readonly<Record<string, string>>,
-  spawn: ChildGroups["spawn"],
+  runner: Pick<RunnerEntry, "docker" | "executor" | "shell" | "token">,
+  place: ExecutorPlace,
 ): JobExecutor | undefined {
-  return runner.executor === "shell"
-    ? createShellExecutor({ shell: runner.shell === "sh" ? "sh" : "bash", environment, spawn })
-    : undefined;
+  switch (runner.executor) {
+    case "shell": {
+      const { environment, spawn } = place;
+      const shell = createShellExecutor({ shell: runner.shell === "sh" ? "sh" : "bash", environment, spawn });
+      return { ...shell, close: async () => undefined };
+    }
+    case "docker":
+      return createDockerJobExecutor({ ...place, token: runner.token, docker: runner.docker });
+    default:
+      return undefined;
+  }
 }

@@ -11,25 +11,26 @@ export function toRunnerSettings(
   process: { readonly systemId: string; readonly workingDirectory: string },
   certificates: JobCertificates | undefined,
 ): RunnerSettings {
+  const containers = entry.executor === "docker";
   return {
     name: entry.name,
     token: new Secret(entry.token),
     systemId: process.systemId,
     url: entry.url,
     version,
-    buildsDirectory: resolve(process.workingDirectory, entry.buildsDirectory ?? "builds"),
-    cacheDirectory: resolve(process.workingDirectory, entry.cacheDirectory ?? "cache"),
+    ...(containers ? containerDirectories(entry) : hostDirectories(entry, process.workingDirectory)),
     environment: entry.environment,
     featureFlags: entry.featureFlags,
-    shell: entry.shell === "sh" ? "sh" : "bash",
+    // What suits every image; where there is a bash, it runs the same text.
+    shell: containers || entry.shell === "sh" ? "sh" : "bash",
     outputLimitBytes: entry.outputLimitBytes,
     debugTraceDisabled: entry.debugTraceDisabled,
     prepareTimeoutMs: entry.prepareTimeoutMs,
     getSourcesTimeoutMs: entry.getSourcesTimeoutMs,
     ...defined({
       tls: certificates && tlsOf(certificates),
-      customBuildDirectory: entry.customBuildDirectory,
-      cleanGitConfig: entry.cleanGitConfig,
+      customBuildDirectory: entry.customBuildDirectory ?? (containers || undefined),
+      cleanGitConfig: entry.cleanGitConfig ?? (containers || undefined),
       cloneUrl: entry.cloneUrl,
       preGetSourcesScript: entry.preGetSourcesScript,
       postGetSourcesScript: entry.postGetSourcesScript,
@@ -37,6 +38,22 @@ export function toRunnerSettings(
       postBuildScript: entry.postBuildScript,
     }),
   };
+}
+
+type Directories = Pick<RunnerSettings, "buildsDirectory" | "cacheDirectory" | "sharedBuildsDirectory">;
+
+function hostDirectories(entry: RunnerEntry, workingDirectory: string): Directories {
+  return {
+    buildsDirectory: resolve(workingDirectory, entry.buildsDirectory ?? "builds"),
+    cacheDirectory: resolve(workingDirectory, entry.cacheDirectory ?? "cache"),
+  };
+}
+
+/** Paths in the containers. Jobs share the builds directory only where the operator mounts one of the engine's host. */
+function containerDirectories(entry: RunnerEntry): Directories {
+  const buildsDirectory = entry.buildsDirectory ?? "/builds";
+  const mounted = entry.docker?.volumes?.some((volume) => volume.split(":")[1] === buildsDirectory) ?? false;
+  return { buildsDirectory, cacheDirectory: entry.cacheDirectory ?? "/cache", sharedBuildsDirectory: mounted };
 }
 
 function tlsOf({ authority, certificate, key }: JobCertificates): NonNullable<RunnerSettings["tls"]> {

@@ -76,7 +76,14 @@ const GIVE_UP_MS = 1000;
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
   const { logger, stop, environment, network, unfinishedJobs, leftovers = [] } = options;
   const ownProcesses = trackChildGroups(options.groupRecords);
-  const connections = openConnections({ environment, network, spawn: ownProcesses.spawn, logger });
+  const connections = openConnections({
+    environment,
+    systemId: options.systemId,
+    workingDirectory: options.workingDirectory,
+    network,
+    spawn: ownProcesses.spawn,
+    logger,
+  });
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
   let config = options.config;

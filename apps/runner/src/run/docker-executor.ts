@@ -1,0 +1,85 @@
+import { join } from "node:path";
+import { type Logger, Secret, shortToken } from "@fleetfoot/coordinator-client";
+import type { DockerExecutor } from "@fleetfoot/executor-docker";
+import type { RunnerDocker } from "@fleetfoot/runner-config";
+import { defined } from "../defined.ts";
+import type { JobExecutor } from "./executors.ts";
+
+export interface DockerExecutorPlace {
+  readonly token: string;
+  readonly systemId: string;
+  /** Absolute; files of jobs lie in `docker/` below it. */
+  readonly workingDirectory: string;
+  readonly docker: RunnerDocker | undefined;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Jobs that run in this process. */
+  readonly runningJobs: Set<number>;
+  readonly logger: Logger;
+}
+
+/** How often is looked for what killed runners have left. */
+const SWEEP_INTERVAL_MS = 3_600_000;
+
+/** Makes the executor of a runner with containers. Its code is loaded at once, but only where there is such a runner. */
+export function createDockerJobExecutor(place: DockerExecutorPlace): JobExecutor {
+  const { logger } = place;
+  const loaded = load(place);
+  // Told by the first job, too.
+  loaded.catch(() => undefined);
+  const over = new AbortController();
+  const sweep = (): Promise<void> => sweepOnce(loaded, over.signal, logger);
+  const first = sweep();
+  const timer = setInterval(() => void sweep(), SWEEP_INTERVAL_MS);
+  timer.unref();
+  return {
+    name: "docker",
+    prepare: async (request) => {
+      // What an earlier process has left may have the names of this job's things.
+      await first;
+      return (await loaded).prepare(request);
+    },
+    // The engine ends nothing in no time; the next process sweeps.
+    killAll: () => undefined,
+    close: async () => {
+      clearInterval(timer);
+      over.abort(new Error("the runner ends"));
+      await (await loaded.catch(() => undefined))?.close();
+    },
+  };
+}
+
+async function load(place: DockerExecutorPlace): Promise<DockerExecutor> {
+  const { createDockerExecutor } = await import("@fleetfoot/executor-docker");
+  const { docker, environment, systemId } = place;
+  const token = new Secret(place.token);
+  const short = shortToken(place.token);
+  return createDockerExecutor({
+    engine: defined({
+      host: docker?.host ?? environment["DOCKER_HOST"],
+      tlsVerify: docker?.tlsVerify ?? isSet(environment["DOCKER_TLS_VERIFY"]),
+      tlsCertificatePath: docker?.tlsCertificatePath ?? environment["DOCKER_CERT_PATH"],
+    }),
+    runner: { token, shortToken: short, systemId },
+    hostDirectory: join(place.workingDirectory, "docker", short),
+    settings: docker ?? {},
+    environment,
+    runningJobs: place.runningJobs,
+    ...defined({ homeDirectory: environment["HOME"], keyLogFile: environment["FLEETFOOT_ENGINE_KEYLOG"] }),
+  });
+}
+
+/** @returns undefined for none, so that the default counts */
+function isSet(value: string | undefined): boolean | undefined {
+  return value === undefined || value === "" ? undefined : true;
+}
+
+async function sweepOnce(loaded: Promise<DockerExecutor>, signal: AbortSignal, logger: Logger): Promise<void> {
+  try {
+    const removed = await (await loaded).sweep({ signal });
+    if (removed.containers + removed.networks + removed.volumes > 0) {
+      logger.info("Removed what earlier jobs have left on the Docker engine", { ...removed });
+    }
+  } catch (error) {
+    if (!signal.aborted) logger.warn("The Docker engine could not be swept", { error: String(error) });
+  }
+}
