@@ -8,6 +8,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 600_000,
+    // What is waited for comes at once or never; a busy machine only makes it later.
+    expect: { poll: { timeout: 30_000 } },
     restoreMocks: true,
   },
 });
