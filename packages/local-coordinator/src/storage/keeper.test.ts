@@ -58,6 +58,17 @@ describe("a keeper", () => {
     await keeper.close();
   });
 
+  it("divides what replaces the file before, and nothing that comes later", async () => {
+    const keeper = createKeeper(path, (soon) => void soon.catch(() => undefined));
+    for (let round = 0; round < 2; round += 1) {
+      for (let id = 1; id <= 1200; id += 1) keeper.mark(...gone(id));
+      await keeper.flush();
+    }
+    const all = Array.from({ length: 1200 }, (_, index) => index + 1);
+    expect(await lines()).toEqual([all.slice(0, 500), all.slice(500, 1000), all.slice(1000), all]);
+    await keeper.close();
+  });
+
   it("tells a description whether it is the first that is written", async () => {
     const keeper = createKeeper(path, (soon) => void soon.catch(() => undefined));
     const seen: boolean[] = [];

@@ -57,8 +57,13 @@ export function createKeeper(path: string, soon: (work: Promise<void>) => void):
     if (batch.size === 0 && file !== undefined) return;
     marks = new Map();
     try {
-      const entries = [...batch].flatMap(([key, describe]) => describe(!written.has(key)));
-      await writeLine(`${JSON.stringify(entries)}\n`);
+      // A new file counts only as a whole, so that all there is need not be one text. Nothing may change in between.
+      const size = file === undefined ? marksPerLine : batch.size;
+      const lines = inGroups([...batch], size).map((group) => {
+        const entries = group.flatMap(([key, describe]) => describe(!written.has(key)));
+        return Buffer.from(`${JSON.stringify(entries)}\n`);
+      });
+      await writeLines(lines);
     } catch (error) {
       // What was marked meanwhile is described later and counts.
       marks = new Map([...batch, ...marks]);
@@ -66,12 +71,15 @@ export function createKeeper(path: string, soon: (work: Promise<void>) => void):
     }
     for (const key of batch.keys()) written.add(key);
   };
-  const writeLine = async (line: string): Promise<void> => {
-    const bytes = Buffer.from(line);
+  const writeLines = async (lines: readonly Buffer[]): Promise<void> => {
     const target = file ?? (await open(`${path}.new`, "w", 0o600));
+    let position = end;
     try {
-      for (let at = 0; at < bytes.length;) {
-        at += (await target.write(bytes, at, bytes.length - at, end + at)).bytesWritten;
+      for (const bytes of lines) {
+        for (let at = 0; at < bytes.length;) {
+          at += (await target.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+        }
+        position += bytes.length;
       }
       await target.datasync();
       if (file === undefined) await replace(`${path}.new`, path);
@@ -80,7 +88,7 @@ export function createKeeper(path: string, soon: (work: Promise<void>) => void):
       throw error;
     }
     file = target;
-    end += bytes.length;
+    end = position;
   };
   const flush = (): Promise<void> => {
     if (next !== undefined) return next;
@@ -137,3 +145,12 @@ async function replace(from: string, to: string): Promise<void> {
     await folder.close();
   }
 }
+
+function inGroups<Item>(items: readonly Item[], size: number): readonly (readonly Item[])[] {
+  const groups: (readonly Item[])[] = [];
+  for (let at = 0; at < items.length; at += size) groups.push(items.slice(at, at + size));
+  return groups;
+}
+
+/** Some hundred jobs take some milliseconds. */
+const marksPerLine = 500;
