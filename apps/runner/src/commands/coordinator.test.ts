@@ -91,6 +91,23 @@ describe("fleetfoot coordinator", () => {
     expect(served.process.output()).toContain('tagged | on ["linux", "x"]\n'.replace(", ", ","));
   }, 60_000);
 
+  it("serves all of it by https to a runner that knows its certificate", async () => {
+    await using project = await testProject({ ".gitlab-ci.yml": PIPELINE, "file.txt": "a\n", "new.txt": "b\n" });
+    await using elsewhere = await elsewhereRunner();
+    const [key, certificate] = [join(elsewhere.folder, "key.pem"), join(elsewhere.folder, "certificate.pem")];
+    const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=coordinator";
+    const name = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate];
+    await runFile("openssl", [...words.split(" "), ...name]);
+    const served = await serveProject(project, ["--tls-key", key, "--tls-certificate", certificate]);
+    expect(served.url).toMatch(/^https:/);
+    const access = ["--url", served.url, "--token", served.token];
+    expect(await elsewhere.register(access)).toContain("did not accept the runner");
+    expect(await elsewhere.register([...access, "--tls-ca-file", certificate])).toContain("was added");
+    elsewhere.run();
+    expect(await served.process.ended).toBe(0);
+    expect(served.process.output()).toContain("test 2/2 | number 42, node 2 of 2\n");
+  }, 60_000);
+
   it("ends with 1 when a job fails", async () => {
     await using project = await testProject({ ".gitlab-ci.yml": "broken: { script: [exit 7] }\n" });
     await using elsewhere = await elsewhereRunner();
