@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () =
   runner: () => import("./runner.ts"),
   exec: () => import("./exec.ts"),
   coordinator: () => import("./coordinator.ts"),
+  hostile: () => import("./hostile.ts"),
 };
 
 const name = process.argv[2];
