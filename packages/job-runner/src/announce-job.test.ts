@@ -11,7 +11,7 @@ function answerOf(status: number): UpdateJobResult {
   return {
     status,
     attempts: 1,
-    throttled: false,
+    throttled: status === 503,
     requestId: "",
     message: "",
     outcome: status === 200 ? "succeeded" : status === 403 ? "abort" : "failed",
@@ -23,12 +23,14 @@ function answerOf(status: number): UpdateJobResult {
 async function announce(
   statuses: readonly number[],
   signal = new AbortController().signal,
+  now = (): number => 0,
 ): Promise<{ readonly status: number; readonly waits: readonly number[]; readonly calls: number }> {
   const waits: number[] = [];
   let calls = 0;
   const answer = await announceJob(
     {
       signal,
+      now,
       sleep: async (ms: number) => void waits.push(ms),
       client: {
         updateJob: async (_job: unknown, update: unknown) => {
@@ -56,6 +58,20 @@ describe("announceJob", () => {
       waits: [250, 1000],
       calls: 3,
     });
+  });
+
+  it("repeats it when the coordinator could not take it, as often as the retry layer may try", async () => {
+    expect(await announce([503, NO_ANSWER_STATUS, 503, 200])).toEqual({
+      status: 200,
+      waits: [250, 1000, 4000],
+      calls: 4,
+    });
+  });
+
+  it("does not repeat it for a coordinator that has asked for much patience already", async () => {
+    let timeMs = 0;
+    const answer = await announce([503, 503], undefined, () => (timeMs += 20_000));
+    expect(answer).toEqual({ status: 503, waits: [], calls: 1 });
   });
 
   it("gives up after four tries and lets the job run", async () => {
