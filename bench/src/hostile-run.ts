@@ -91,12 +91,13 @@ async function startRunner(
   url: string,
   { concurrent, program }: HostileRunOptions,
 ): Promise<ChildProcess> {
-  const { token } = coordinator.createRunner();
   const config = join(folder, "config.toml");
-  await writeFile(
-    config,
-    `concurrent = ${concurrent}\ncheck_interval = 1\n\n[[runners]]\nname = "hostile"\nurl = "${url}"\ntoken = "${token}"\nexecutor = "shell"\nrequest_concurrency = ${concurrent}\n`,
-  );
+  // A runner whose requests are throttled asks one at a time; so that the jobs are what is slow, each place has a runner of its own.
+  const runners = Array.from({ length: concurrent }, (_, index) => {
+    const { token } = coordinator.createRunner();
+    return `[[runners]]\nname = "hostile-${index}"\nurl = "${url}"\ntoken = "${token}"\nexecutor = "shell"\nlimit = 1\n`;
+  });
+  await writeFile(config, [`concurrent = ${concurrent}\ncheck_interval = 1\n`, ...runners].join("\n"));
   const [command = "", ...words] = program;
   const runner = spawn(command, [...words, "run", "--config", config, "--working-directory", folder], {
     stdio: ["ignore", "ignore", "pipe"],
