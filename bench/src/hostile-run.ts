@@ -52,7 +52,7 @@ export async function hostileRun(options: HostileRunOptions): Promise<HostileRun
     stateDirectory: join(folder, "coordinator"),
     traceUpdateIntervalSeconds: 1,
     // A job whose answer was lost comes back after that; nothing that is confirmed at all takes so long.
-    confirmationTimeoutMs: 60_000,
+    confirmationTimeoutMs: 30_000,
   });
   const { coordinator } = server;
   const runner = await startRunner(folder, coordinator, server.url, options);
