@@ -193,7 +193,15 @@ export const commands: readonly Command[] = [
     description:
       "Polls every runner of config.toml and runs the jobs that it gets. SIGQUIT lets running jobs finish; SIGTERM and SIGINT stop them and\n" +
       "report them as interrupted; SIGHUP, or a change of the file, loads the configuration again.",
-    options: processOptions,
+    options: {
+      ...processOptions,
+      "listen-address": {
+        type: "string",
+        value: "ADDRESS",
+        variable: "LISTEN_ADDRESS",
+        help: "where metrics are served, for this machine alone: :9252; default: listen_address of the file, else nowhere",
+      },
+    },
     examples: ["fleetfoot run", "fleetfoot run --config ./config.toml --working-directory /var/lib/fleetfoot"],
     load: async () => (await import("./commands/run.ts")).run,
   },

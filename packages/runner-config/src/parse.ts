@@ -143,7 +143,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
 ]);
 
 /** Keys that this package reads although nothing makes use of them yet. */
-const UNUSED: ReadonlySet<string> = new Set(["listen_address", "runners.cache.type"]);
+const UNUSED: ReadonlySet<string> = new Set(["runners.cache.type"]);
 
 function describeUnread(path: string, key: string): ConfigProblem {
   if (UNSUPPORTED.has(generalPath(path))) return unsupported(path, key);

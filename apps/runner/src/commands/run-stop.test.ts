@@ -92,10 +92,10 @@ describe("fleetfoot run whose configuration changes", () => {
 
   it("warns of settings without effect and of a runner that is there twice, at the start and when it is loaded again", async () => {
     await using world = await runnerWorld();
-    await world.configure({ top: 'concurrent = 4\nlisten_address = ":9252"' });
+    await world.configure({ top: 'concurrent = 4\nsentry_dsn = "x"' });
     const runner = world.start();
     await vi.waitFor(() => expect(runner.context.complained()).toContain("Waiting for jobs"), { timeout: 20_000 });
-    expect(runner.context.complained()).toContain("listen_address is not supported");
+    expect(runner.context.complained()).toContain("sentry_dsn is not supported");
     const text = await readFile(world.configPath, "utf8");
     const section = text.slice(text.indexOf("[[runners]]"));
     await writeFile(world.configPath, `${text}tokn = "x"\n${section.replace('"test"', '"twin"')}`);

@@ -8,7 +8,9 @@ import { type ConfigFile, configPath, loadConfig, networkSettings } from "../con
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { acquireLock, type Lock, LockedError } from "../lock.ts";
+import type { ServedMetrics, StartMetricsOptions } from "../metrics/start-metrics.ts";
 import { createProcessLog } from "../process-log.ts";
+import { noopObserver, type RunnerObserver } from "../run/observer.ts";
 import { startTokenRotation } from "../run/rotate-tokens.ts";
 import { startRunnerProcess } from "../run/runner-process.ts";
 import { openStateDirectory, type StateDirectory } from "../run/state-directory.ts";
@@ -21,21 +23,25 @@ const RELOAD_CHECK_MS = 3000;
 export const run: CommandAction = async (invocation, context) => {
   const path = configPath(invocation, context);
   const file = await loadConfig(path, context.environment);
-  const logger = createProcessLog({
+  const processLog = createProcessLog({
     output: context.stderr,
     level: invocation.text("log-level") ?? file.config.logLevel,
     format: invocation.text("log-format") ?? file.config.logFormat,
     now: Date.now,
   });
   const network = networkSettings(context);
-  for (const { message } of network.proxies.warnings) logger.warn(message);
+  for (const { message } of network.proxies.warnings) processLog.warn(message);
   const lock = await lockConfig(path);
   let state: StateDirectory | undefined;
+  let metrics: ServedMetrics | undefined;
   try {
     // Beside the file, as the lock is: so it is this process's alone, and what a killed one left in it is for this one to finish.
     state = await openStateDirectory(`${path}.state`);
+    const systemId = await loadSystemId(dirname(path), { warn: (message) => processLog.warn(message) });
+    const address = invocation.text("listen-address") ?? file.config.listenAddress;
+    metrics = await serveMetrics({ address, systemId, logger: processLog, now: Date.now });
+    const { logger = processLog, observer = noopObserver } = metrics ?? {};
     tellProblems(file, logger);
-    const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
     const runnerProcess = startRunnerProcess({
       config: file.config,
       systemId,
@@ -45,6 +51,7 @@ export const run: CommandAction = async (invocation, context) => {
       environment: context.environment,
       network,
       logger,
+      observer,
       stop: context.stop,
     });
     logger.info("Waiting for jobs", {
@@ -62,7 +69,7 @@ export const run: CommandAction = async (invocation, context) => {
       now: Date.now,
       sleep,
     });
-    const reloading = reloadOnChange({ path, context, logger, users: [runnerProcess, rotation] });
+    const reloading = reloadOnChange({ path, context, logger, observer, users: [runnerProcess, rotation] });
     try {
       return (await runnerProcess.stopped) ? 0 : 1;
     } finally {
@@ -70,10 +77,21 @@ export const run: CommandAction = async (invocation, context) => {
       rotation.stop();
     }
   } finally {
+    await metrics?.close();
     await state?.close();
     await lock.release();
   }
 };
+
+/** Without an address nothing is counted, and nothing is loaded that could. */
+async function serveMetrics(
+  options: Omit<StartMetricsOptions, "address"> & { readonly address: string | undefined },
+): Promise<ServedMetrics | undefined> {
+  const { address } = options;
+  if (address === undefined || address === "") return undefined;
+  const { startMetrics } = await import("../metrics/start-metrics.ts");
+  return startMetrics({ ...options, address });
+}
 
 /** Two processes with one configuration would take each other's builds directories. */
 async function lockConfig(path: string): Promise<Lock> {
@@ -98,9 +116,10 @@ function reloadOnChange(watch: {
   readonly path: string;
   readonly context: CliContext;
   readonly logger: Logger;
+  readonly observer: Pick<RunnerObserver, "configurationFailed">;
   readonly users: readonly { update(config: RunnerConfig): void }[];
 }): { readonly now: () => void; readonly end: () => void } {
-  const { path, context, logger, users } = watch;
+  const { path, context, logger, observer, users } = watch;
   const load = async (): Promise<void> => {
     try {
       const file = await loadConfig(path, context.environment);
@@ -112,6 +131,7 @@ function reloadOnChange(watch: {
         concurrent: file.config.concurrent,
       });
     } catch (error) {
+      observer.configurationFailed();
       logger.error("Failed to load config; the old one stays in force", { error });
     }
   };

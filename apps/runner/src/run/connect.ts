@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import {
   createCoordinatorClient,
   type CoordinatorClient,
+  type CoordinatorClientOptions,
   type Logger,
   type TlsFiles,
 } from "@fleetfoot/coordinator-client";
@@ -40,6 +41,7 @@ export function connect(
   network: NetworkSettings,
   logger: Logger,
   connectionMaxAgeMs?: number,
+  observers: Pick<CoordinatorClientOptions, "onAttempt" | "onCall"> = {},
 ): CoordinatorClient {
   return createCoordinatorClient({
     url: runner.url,
@@ -47,6 +49,7 @@ export function connect(
     tls: tlsFiles(runner, network),
     proxies: network.proxies,
     logger,
+    ...observers,
     ...defined({ connectionMaxAgeMs }),
   });
 }

@@ -6,6 +6,7 @@ import { readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { parseRunnerConfig, type RunnerEntry } from "@fleetfoot/runner-config";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { trackChildGroups } from "./child-groups.ts";
+import { noopObserver } from "./observer.ts";
 import { openConnections } from "./connections.ts";
 
 const SHARED = { connectionMaxAgeMs: 900_000 };
@@ -28,6 +29,7 @@ describe("openConnections", () => {
     workingDirectory: "/nonexistent",
     spawn: trackChildGroups().spawn,
     logger: noopLogger,
+    observer: noopObserver,
   });
   beforeEach(async () => {
     server.listen(0, "127.0.0.1");

@@ -3,6 +3,7 @@ import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "./child-groups.ts";
 import { connect, type NetworkSettings } from "./connect.ts";
 import { createExecutor, type JobExecutor } from "./executors.ts";
+import type { RunnerObserver } from "./observer.ts";
 
 /** What requests and jobs of one runner need. */
 export interface Connection {
@@ -40,8 +41,9 @@ export function openConnections(options: {
   /** Starts the processes of jobs. */
   readonly spawn: ChildGroups["spawn"];
   readonly logger: Logger;
+  readonly observer: Pick<RunnerObserver, "clientOf">;
 }): Connections {
-  const { network, logger } = options;
+  const { network, logger, observer } = options;
   const executorPlace = { ...options, runningJobs: new Set<number>() };
   const open = new Map<string, OpenConnection>();
 
@@ -49,7 +51,7 @@ export function openConnections(options: {
     const executor = createExecutor(entry, executorPlace);
     if (executor === undefined) return undefined;
     const connection: OpenConnection = {
-      client: connect(entry, network, logger, shared.connectionMaxAgeMs),
+      client: connect(entry, network, logger, shared.connectionMaxAgeMs, observer.clientOf(entry)),
       executor,
       holders: 0,
       isWanted: true,

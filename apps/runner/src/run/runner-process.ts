@@ -18,6 +18,7 @@ import { type Connection, openConnections } from "./connections.ts";
 import { finishLeftovers, type LeftoverAccess } from "./finish-leftovers.ts";
 import type { GroupRecords } from "./group-records.ts";
 import { toRunnerSettings } from "./job-settings.ts";
+import { noopObserver, type RunnerObserver } from "./observer.ts";
 
 export interface RunnerProcessOptions {
   readonly config: RunnerConfig;
@@ -37,6 +38,8 @@ export interface RunnerProcessOptions {
   readonly network: NetworkSettings;
   readonly logger: Logger;
   readonly stop: Pick<StopSignals, "graceful" | "forced" | "onAbandon">;
+  /** Told what happens. @default nobody is told */
+  readonly observer?: RunnerObserver;
   /** Takes no further job after so many. @default no limit */
   readonly maxJobs?: number;
   /** Told when a job was received. @default nobody listens */
@@ -74,7 +77,7 @@ const GIVE_UP_MS = 1000;
 
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
-  const { logger, stop, environment, network, unfinishedJobs, leftovers = [] } = options;
+  const { logger, stop, environment, network, unfinishedJobs, leftovers = [], observer = noopObserver } = options;
   const ownProcesses = trackChildGroups(options.groupRecords);
   const connections = openConnections({
     environment,
@@ -83,6 +86,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     network,
     spawn: ownProcesses.spawn,
     logger,
+    observer,
   });
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
@@ -97,6 +101,8 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       connection.client.requestJob({ token, systemId: options.systemId }, { signal }),
     dispatch: runOne,
   });
+  observer.configured(config);
+  observer.stateChanged("running");
   const finisher =
     unfinishedJobs === undefined
       ? undefined
@@ -106,6 +112,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       poller.update(pollingConfig(next));
       connections.keepOnly(next);
       config = next;
+      observer.configured(next);
     },
     stopped: untilStopped(),
   };
@@ -143,6 +150,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       runner_name: runner.name,
     };
     logger.info("Job received", fields);
+    const observed = observer.jobReceived(runner.entry, job);
     jobsReceived += 1;
     // Stopping now, not after the job, keeps a further one from being asked for in the meantime.
     if (jobsReceived >= (options.maxJobs ?? Number.POSITIVE_INFINITY)) void poller.stop();
@@ -164,6 +172,10 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       giveUpSignal: giveUp.signal,
       spawn: ownProcesses.spawn,
       reporting: { maxFinalRounds: runner.entry.jobStatusFinalUpdateRetryLimit },
+      events: (event) => {
+        if (event.type === "stage-started") observed.stageStarted(event.stage);
+        if (event.type === "finished") observed.ended(event.result);
+      },
       logger,
     });
     logger.info(result.outcome === "success" ? "Job succeeded" : "Job failed", {
@@ -195,6 +207,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     const endAbandon = stop.onAbandon(killAll);
     try {
       await abortOf(stop.graceful);
+      observer.stateChanged("graceful-shutdown");
       logger.info("Stopping: no new jobs are taken", { running: poller.runningJobs });
       // What it has not told yet is kept for the next process.
       void finisher?.end();
@@ -211,6 +224,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   /** Stops all jobs when that is wanted, and gives them the configured time to be reported. */
   async function interruptJobs(finished: Promise<void>): Promise<boolean> {
     await abortOf(stop.forced);
+    observer.stateChanged("forceful-shutdown");
     const signalName = stop.forced.reason instanceof StopReason ? stop.forced.reason.signalName : "SIGTERM";
     logger.warn("Stopping: running jobs are interrupted", { running: poller.runningJobs });
     stopJobs.abort(JobInterrupted.processStopped(SIGNAL_WORDS[signalName] ?? signalName));
