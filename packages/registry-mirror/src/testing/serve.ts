@@ -39,20 +39,21 @@ export interface Answer {
 
 /** Serves a mirror; its directory is removed at the end unless it was given. */
 export async function serveMirror(
-  options: Omit<MirrorOptions, "directory"> & { readonly directory?: string },
+  options: Omit<MirrorOptions, "directory"> & { readonly directory?: string; readonly host?: string },
 ): Promise<ServedMirror> {
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "mirror-")));
   const log: string[] = [];
   const mirror = await createMirror({ reserveBytes: 0, logger: collectingLogger(log), ...options, directory });
-  const server = createServer(createNodeListener(mirror)).listen(0, "127.0.0.1");
+  const { host = "127.0.0.1" } = options;
+  const server = createServer(createNodeListener(mirror)).listen(0, host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     directory,
     mirror,
     log,
-    send: (target, sendOptions = {}) => send(port, target, sendOptions),
+    send: (target, sendOptions = {}) => send({ host, port }, target, sendOptions),
     metric: (name, labels = {}) =>
       mirror
         .metrics()
@@ -70,9 +71,13 @@ export async function serveMirror(
   };
 }
 
-function send(port: number, target: string, { headers = {}, method = "GET" }: SendOptions): Promise<Answer> {
+function send(
+  address: { readonly host: string; readonly port: number },
+  target: string,
+  { headers = {}, method = "GET" }: SendOptions,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = sendRequest({ host: "127.0.0.1", port, path: target, method, headers }, (response) => {
+    const request = sendRequest({ ...address, path: target, method, headers }, (response) => {
       const chunks: Buffer[] = [];
       const finish = (isCut: boolean): void => {
         const body = Buffer.concat(chunks);

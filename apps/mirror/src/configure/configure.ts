@@ -1,0 +1,139 @@
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import { dirname } from "node:path";
+import type { CommandAction, Invocation } from "../command.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { loadSettings } from "../settings/load-settings.ts";
+import { chooseAdvertised } from "./advertise.ts";
+import type { AdvertisedAddress } from "./advertise.ts";
+import { changeDaemonJson, unitSetsMirrors } from "./daemon-json.ts";
+import { isContainer, routeInterface } from "./machine.ts";
+import { clients, mirrorUrlProblem, snippetFor } from "./snippets.ts";
+import type { Client, Snippet } from "./snippets.ts";
+
+/** Prints what a client needs to use the mirror, or writes it where the client looks for it. */
+export const configure: CommandAction = async (invocation, context) => {
+  const client = clients.find((known) => known === invocation.operands[0]);
+  if (client === undefined || invocation.operands.length > 1)
+    throw new UsageError(`name one client: ${clients.join(", ")}`);
+  const { choice, url } = await mirrorUrl(invocation, context);
+  const problem = mirrorUrlProblem(url);
+  if (problem !== undefined) throw new UsageError(`${JSON.stringify(url)} cannot be a mirror: ${problem}`);
+  const snippet = snippetFor(client, url);
+  if (invocation.flag("json")) {
+    context.stdout.write(`${JSON.stringify({ client, ...choice, url, ...snippet }, null, 2)}\n`);
+    return 0;
+  }
+  for (const remark of choice.remarks) context.stderr.write(`${remark}\n`);
+  if (invocation.flag("verbose"))
+    context.stderr.write(`${choice.address}: ${choice.reason}; considered: ${choice.candidates.join(", ")}\n`);
+  if (!invocation.flag("write")) {
+    for (const remark of snippet.remarks) context.stderr.write(`${remark}\n`);
+    context.stderr.write(`# ${snippet.file}\n`);
+    context.stdout.write(snippet.text);
+    return 0;
+  }
+  await write(client, url, snippet, invocation, context);
+  return 0;
+};
+
+async function mirrorUrl(
+  invocation: Invocation,
+  context: CliContext,
+): Promise<{ readonly choice: AdvertisedAddress; readonly url: string }> {
+  const settings = await loadSettings(invocation, context);
+  const given = settings.advertise;
+  const isUrl = given !== undefined && /^[a-z]+:\/\//i.test(given);
+  const choice = chooseAdvertised({
+    advertise: given,
+    listeners: settings.listeners,
+    interfaces: networkInterfaces(),
+    routeInterface: await routeInterface(),
+    isContainer: await isContainer(),
+  });
+  const scheme = settings.tls !== undefined || invocation.flag("tls") ? "https" : "http";
+  return { choice, url: isUrl ? given : `${scheme}://${choice.address}` };
+}
+
+async function write(
+  client: Client,
+  url: string,
+  snippet: Snippet,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<void> {
+  const file = invocation.text("file") ?? snippet.file;
+  const isRemoval = invocation.flag("remove");
+  if (client === "dockerd") return writeDaemonJson(file, url, isRemoval, invocation, context);
+  if (client !== "containerd")
+    throw new UsageError(`--write knows dockerd and containerd; ${client} is configured by hand`);
+  if (isRemoval) await rm(file, { force: true });
+  else await replaceFile(file, snippet.text);
+  context.stdout.write(`${isRemoval ? "removed" : "written"}: ${file}\n`);
+}
+
+async function writeDaemonJson(
+  file: string,
+  url: string,
+  isRemoval: boolean,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<void> {
+  for (const unit of unitFiles(invocation)) {
+    if (!unitSetsMirrors((await readOrNothing(unit)) ?? "")) continue;
+    throw new UsageError(
+      `${unit} starts dockerd with --registry-mirror, and dockerd does not start with the same setting in ${file}. Change the unit instead; nothing was written.`,
+    );
+  }
+  const change = changeDaemonJson(await readOrNothing(file), url, isRemoval ? "remove" : "add");
+  if ("problem" in change) throw new UsageError(`${file}: ${change.problem}; nothing was written`);
+  if (!change.isChanged) {
+    context.stdout.write(`${file} is as it should be already\n`);
+    return;
+  }
+  await replaceFile(file, change.text);
+  context.stdout.write(`written: ${file}\n`);
+  const pidFile = invocation.text("pid-file") ?? "/var/run/docker.pid";
+  const processId = Number((await readOrNothing(pidFile)) ?? "");
+  if (!Number.isSafeInteger(processId) || processId <= 0) {
+    context.stdout.write("dockerd does not run; it reads the file when it starts\n");
+    return;
+  }
+  context.reload(processId);
+  context.stdout.write(`dockerd (${processId}) reads it again; containers keep running\n`);
+}
+
+function unitFiles(invocation: Invocation): readonly string[] {
+  const given = invocation.text("unit");
+  if (given !== undefined) return [given];
+  return [
+    "/etc/systemd/system/docker.service.d/10-machine.conf",
+    "/etc/systemd/system/docker.service",
+    "/lib/systemd/system/docker.service",
+    "/etc/default/docker",
+  ];
+}
+
+/** Readers see the old file or the new one; its mode stays. */
+async function replaceFile(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  const mode = await stat(file).then(
+    (facts) => facts.mode & 0o777,
+    () => 0o644,
+  );
+  const temporary = `${file}.fleetfoot-mirror`;
+  await writeFile(temporary, text, { mode });
+  await rename(temporary, file);
+}
+
+async function readOrNothing(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}

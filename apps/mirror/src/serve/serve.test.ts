@@ -1,0 +1,244 @@
+import { execFile } from "node:child_process";
+import { randomBytes, createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, get } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import { get as getTls } from "node:https";
+import { connect } from "node:net";
+import type { AddressInfo } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { runMirror, startMirror } from "../testing/process.ts";
+
+const layer = randomBytes(5_000_000);
+const digest = `sha256:${createHash("sha256").update(layer).digest("hex")}`;
+/** More than sockets hold. */
+const large = randomBytes(60_000_000);
+const largeDigest = `sha256:${createHash("sha256").update(large).digest("hex")}`;
+const run = promisify(execFile);
+
+describe("serve", () => {
+  let data: string;
+  let hub: Server;
+  let hubUrl: string;
+
+  beforeEach(async () => {
+    data = await mkdtemp(join(tmpdir(), "mirror-app-"));
+    hub = createServer(({ url = "" }, response) => {
+      const content = url.endsWith(largeDigest) ? large : layer;
+      response.writeHead(200, {
+        "content-length": String(content.byteLength),
+        "ratelimit-limit": "100;w=21600",
+        "ratelimit-remaining": "76;w=21600",
+      });
+      response.end(content);
+    }).listen(0, "127.0.0.1");
+    await once(hub, "listening");
+    hubUrl = `http://127.0.0.1:${(hub.address() as AddressInfo).port}`;
+  });
+
+  afterEach(async () => {
+    hub.closeAllConnections();
+    hub.close();
+    await rm(data, { recursive: true });
+  });
+
+  const blob = `/v2/library/app/blobs/${digest}`;
+
+  it("RM D1: listens on loopback only, with the operators' pages on another address", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    expect((await fetch(`${mirror.url}/v2/`)).status).toBe(200);
+    for (const path of ["/metrics", "/status.json", "/entries", "/upstreams/hub/entries", "/"]) {
+      expect((await fetch(`${mirror.url}${path}`)).status).toBe(404);
+    }
+    const others = Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).filter(({ family, internal }) => family === "IPv4" && !internal),
+    );
+    for (const { address } of others) await expect(reach(address, mirror.port)).resolves.toBe("ECONNREFUSED");
+    expect(mirror.output()).not.toContain("warning");
+  });
+
+  it("RM D6: says which address it cannot have and why, and takes no other one", async () => {
+    const taken = (hub.address() as AddressInfo).port;
+    const busy = await runMirror(["serve", "--data", data, "--listen", `127.0.0.1:${taken}`]);
+    expect([busy.code, busy.stderr]).toEqual([1, expect.stringMatching(new RegExp(`127\\.0\\.0\\.1:${taken}.*taken`))]);
+    const foreign = await runMirror(["serve", "--data", data, "--listen", "192.0.2.1:6000"]);
+    expect([foreign.code, foreign.stderr]).toEqual([
+      1,
+      expect.stringMatching(/192\.0\.2\.1:6000.*no address of this machine/),
+    ]);
+  });
+
+  it("RM D2: warns at every start on an address that others reach", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl], { REGISTRY_HTTP_ADDR: ":0" });
+    expect(mirror.output().match(/warning: .*private network/g)).toHaveLength(1);
+  });
+
+  it("RM C11: finishes a body that is on its way when it is told to stop, takes nothing new, and exits with 0", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    await (await fetch(`${mirror.url}/v2/library/app/blobs/${largeDigest}`)).arrayBuffer();
+    const response = await new Promise<IncomingMessage>((resolve) =>
+      get(`${mirror.url}/v2/library/app/blobs/${largeDigest}`, resolve),
+    );
+    let firstBytes = 0;
+    response.once("data", (chunk: Buffer) => {
+      firstBytes = chunk.byteLength;
+      response.pause();
+    });
+    await once(response, "pause");
+    mirror.kill("SIGTERM");
+    while ((await reach("127.0.0.1", mirror.port)) !== "ECONNREFUSED")
+      await new Promise((resolve) => setImmediate(resolve));
+    let received = firstBytes;
+    response.on("data", (chunk: Buffer) => {
+      received += chunk.byteLength;
+    });
+    response.resume();
+    await once(response, "end");
+    expect(received).toBe(large.byteLength);
+    expect(await mirror.ended).toBe(0);
+  });
+
+  it("RM V20: shows operators what is cached, page by page, and removes it by the same filter", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    for (let index = 0; index < 5; index += 1)
+      await (await fetch(`${mirror.url}/v2/org/app${index}/blobs/${digest}`)).arrayBuffer();
+    await (await fetch(`${mirror.url}/v2/org/other/blobs/${digest}`)).arrayBuffer();
+    const page = await fetch(`${mirror.operatorsUrl}/upstreams/hub/entries?search=app&n=2`);
+    const { entries } = (await page.json()) as { entries: { name: string }[] };
+    expect(entries.map(({ name }) => name)).toEqual(["org/app0", "org/app1"]);
+    const next = /<([^>]*)>/.exec(page.headers.get("link") ?? "")?.[1] ?? "";
+    const second = (await (await fetch(`${mirror.operatorsUrl}${next}`)).json()) as { entries: { name: string }[] };
+    expect(second.entries.map(({ name }) => name)).toEqual(["org/app2", "org/app3"]);
+    const operators = new URL(mirror.operatorsUrl).host;
+    const listed = await runMirror([
+      "stats",
+      "--operators",
+      operators,
+      "--entries",
+      "--upstream",
+      "hub",
+      "--search",
+      "app",
+      "--json",
+    ]);
+    expect((JSON.parse(listed.stdout) as unknown[]).length).toBe(5);
+    const pruned = await runMirror(["prune", "--operators", operators, "--search", "app"]);
+    expect(pruned.stdout).toBe("5 entries removed\n");
+    const left = (await (await fetch(`${mirror.operatorsUrl}/entries`)).json()) as { entries: { name: string }[] };
+    expect(left.entries.map(({ name }) => name)).toEqual(["org/other"]);
+    expect(
+      (await fetch(`${mirror.operatorsUrl}/entries`, { method: "DELETE", headers: { "sec-fetch-site": "cross-site" } }))
+        .status,
+    ).toBe(405);
+  });
+
+  it("shows figures to Prometheus, and to people", async () => {
+    await using mirror = await startMirror([
+      "--data",
+      data,
+      "--upstream",
+      hubUrl,
+      "--listen",
+      "127.0.0.1:0",
+      "--max-size",
+      "1GB",
+    ]);
+    for (let round = 0; round < 4; round += 1) await (await fetch(`${mirror.url}${blob}`)).arrayBuffer();
+    const metrics = await (await fetch(`${mirror.operatorsUrl}/metrics`)).text();
+    expect(metrics).toContain('fleetfoot_mirror_rate_limit_remaining{upstream="hub"} 76');
+    expect(metrics).toContain("nodejs_eventloop_lag_seconds");
+    const { stdout } = await runMirror(["stats", "--operators", new URL(mirror.operatorsUrl).host]);
+    expect(stdout).toContain("5.0 MB of 1.0 GB");
+    expect(stdout).toContain("76 of 100 left at hub");
+    expect(await (await fetch(`${mirror.operatorsUrl}/readyz`)).json()).toEqual({
+      ready: true,
+      sharedStore: "none",
+      upstreams: { hub: "up" },
+    });
+    expect((await fetch(`${mirror.operatorsUrl}/healthz`)).status).toBe(200);
+  });
+
+  it("speaks TLS, and takes a new certificate without a restart", async () => {
+    const makeCertificate = (name: string): Promise<unknown> =>
+      run("openssl", [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        `/CN=${name}`,
+        "-keyout",
+        join(data, "key.pem"),
+        "-out",
+        join(data, "cert.pem"),
+      ]);
+    await makeCertificate("first");
+    await using mirror = await startMirror([
+      "--data",
+      join(data, "blobs"),
+      "--upstream",
+      hubUrl,
+      "--listen",
+      "127.0.0.1:0",
+      "--tls-cert",
+      join(data, "cert.pem"),
+      "--tls-key",
+      join(data, "key.pem"),
+    ]);
+    expect(mirror.url).toMatch(/^https:/);
+    expect(await certificateOf(mirror.url)).toBe("first");
+    await makeCertificate("second");
+    mirror.kill("SIGHUP");
+    while ((await certificateOf(mirror.url)) !== "second") await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  it("explains itself, and what it does not know", async () => {
+    expect((await runMirror(["--help"])).stdout).toContain("serve");
+    expect((await runMirror(["serve", "--help"])).stdout).toContain("--max-size");
+    expect(await runMirror(["dance"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('no command "dance"'),
+    });
+    expect(await runMirror(["serve", "--nonsense"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("--nonsense"),
+    });
+    expect((await runMirror(["--version"])).stdout).toMatch(/^fleetfoot-mirror \d/);
+    expect(await runMirror(["stats", "--operators", "127.0.0.1:1"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("does it run?"),
+    });
+  });
+});
+
+function certificateOf(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    getTls(`${url}/v2/`, { rejectUnauthorized: false, agent: false }, (response) => {
+      const { subject } = (response.socket as TLSSocket).getPeerCertificate();
+      response.resume();
+      resolve(subject.CN);
+    }).on("error", reject);
+  });
+}
+
+/** `connected`, or the code of the failure. */
+function reach(host: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve("connected");
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "failed"));
+  });
+}

@@ -1,0 +1,114 @@
+import { networkInterfaces } from "node:os";
+import { createMirror, createNodeListener, MirrorOptionsError } from "@fleetfoot/registry-mirror";
+import type { RegistryMirror } from "@fleetfoot/registry-mirror";
+import { decideProxy, readProxyEnvironment } from "@fleetfoot/proxy-env";
+import { createProxyDispatcher } from "@fleetfoot/proxy-env/dispatcher";
+import type { CommandAction } from "../command.ts";
+import { chooseAdvertised } from "../configure/advertise.ts";
+import { isContainer, routeInterface } from "../configure/machine.ts";
+import { snippetFor } from "../configure/snippets.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { formatAddress } from "../settings/addresses.ts";
+import { loadSettings } from "../settings/load-settings.ts";
+import type { Settings } from "../settings/read-settings.ts";
+import { closeGracefully, listen } from "./listen.ts";
+import type { Listening } from "./listen.ts";
+import { createLog } from "./log.ts";
+import { openStore } from "./open-store.ts";
+import { createOperatorsListener } from "./operators.ts";
+import { PrometheusPage } from "./prometheus.ts";
+
+const stopWithinMs = 30_000;
+
+/** Serves until it is told to stop, and then until everybody has what is on its way to him. */
+export const serve: CommandAction = async (invocation, context) => {
+  const settings = await loadSettings(invocation, context);
+  const log = createLog(context.stderr, context.now);
+  const mirror = await openMirror(settings, context);
+  const prometheus = new PrometheusPage();
+  const listening: Listening[] = [];
+  const maintenance = new AbortController();
+  try {
+    for (const { entry, ...address } of settings.listeners) {
+      const listener = createNodeListener(mirror, entry === undefined ? {} : { entry });
+      listening.push(await listen(address, listener, settings.tls));
+    }
+    const upstreams = Object.keys(settings.mirror.upstreams);
+    const operators = await listen(
+      settings.operators,
+      createOperatorsListener({ mirror, prometheus, upstreams }),
+      undefined,
+    );
+    listening.push(operators);
+    await announce(settings, listening.slice(0, -1), operators, context);
+    const stopReloading = context.stop.onReload(() => {
+      for (const one of listening) {
+        one.reloadTls().catch((error: unknown) => log.error("the certificate was not read again", { error }));
+      }
+    });
+    const maintained = mirror.maintain(maintenance.signal);
+    await aborted(context.stop.graceful);
+    context.stderr.write("stopping: bodies that are on their way may finish\n");
+    const limit = AbortSignal.any([context.stop.forced, AbortSignal.timeout(stopWithinMs)]);
+    await Promise.all(listening.map(({ server }) => closeGracefully(server, limit)));
+    stopReloading();
+    maintenance.abort();
+    await maintained;
+  } finally {
+    maintenance.abort();
+    for (const { server } of listening) server.close().closeAllConnections();
+    prometheus.close();
+    await mirror.close();
+  }
+  return 0;
+};
+
+async function openMirror(settings: Settings, context: CliContext): Promise<RegistryMirror> {
+  const store = settings.store === undefined ? undefined : await openStore(settings.store);
+  const proxies = readProxyEnvironment(context.environment);
+  const hasProxy = proxies.http !== undefined || proxies.https !== undefined || proxies.all !== undefined;
+  try {
+    return await createMirror({
+      ...settings.mirror,
+      logger: createLog(context.stderr, context.now),
+      ...(store === undefined ? {} : { store }),
+      ...(hasProxy ? { dispatcher: createProxyDispatcher({ decide: (url) => decideProxy(proxies, url) }) } : {}),
+    });
+  } catch (error) {
+    if (error instanceof MirrorOptionsError) throw new UsageError(error.message, { cause: error });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${settings.mirror.directory} cannot be used: ${reason}`, { cause: error });
+  }
+}
+
+async function announce(
+  settings: Settings,
+  clients: readonly Listening[],
+  operators: Listening,
+  context: CliContext,
+): Promise<void> {
+  const scheme = settings.tls === undefined ? "http" : "https";
+  for (const warning of settings.warnings) context.stderr.write(`warning: ${warning}\n`);
+  for (const { address } of clients) context.stdout.write(`serving on ${scheme}://${formatAddress(address)}\n`);
+  context.stdout.write(`for operators: http://${formatAddress(operators.address)}/\n`);
+  const choice = chooseAdvertised({
+    advertise: settings.advertise,
+    listeners: clients.map(({ address }) => address),
+    interfaces: networkInterfaces(),
+    routeInterface: await routeInterface(),
+    isContainer: await isContainer(),
+  });
+  for (const remark of choice.remarks) context.stdout.write(`${remark}\n`);
+  const { text } = snippetFor("dockerd", `${scheme}://${choice.address}`);
+  context.stdout.write(
+    `Docker engines use it with this in /etc/docker/daemon.json (others: fleetfoot-mirror configure):\n${text}`,
+  );
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

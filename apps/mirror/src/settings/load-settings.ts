@@ -1,0 +1,45 @@
+import { readFile } from "node:fs/promises";
+import { parse } from "smol-toml";
+import type { Invocation } from "../command.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { readSettings } from "./read-settings.ts";
+import type { Settings } from "./read-settings.ts";
+
+/**
+ * Reads the settings that a command line, the environment and a file make together.
+ *
+ * @throws {UsageError} with everything that is wrong
+ */
+export async function loadSettings(invocation: Invocation, context: CliContext): Promise<Settings> {
+  const path = invocation.text("config");
+  const file = path === undefined ? {} : await readToml(path);
+  const result = readSettings({
+    flags: {
+      listen: invocation.texts("listen"),
+      operators: invocation.text("operators"),
+      data: invocation.text("data"),
+      upstream: invocation.text("upstream"),
+      maxSize: invocation.text("max-size"),
+      tlsCert: invocation.text("tls-cert"),
+      tlsKey: invocation.text("tls-key"),
+      advertise: invocation.text("advertise"),
+      allowShared: invocation.flag("allow-shared"),
+    },
+    environment: context.environment,
+    file,
+    isRoot: context.isRoot,
+    homeDirectory: context.homeDirectory,
+  });
+  if ("settings" in result) return result.settings;
+  throw new UsageError(result.problems.join("\n"));
+}
+
+async function readToml(path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return parse(await readFile(path, "utf8"));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${path} cannot be read: ${reason}`, { cause: error });
+  }
+}

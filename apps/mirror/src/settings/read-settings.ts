@@ -1,0 +1,366 @@
+import { Secret } from "@fleetfoot/registry-mirror";
+import type { MirrorOptions, TagLifetime, UpstreamOptions, VirtualRegistryOptions } from "@fleetfoot/registry-mirror";
+import { formatAddress, isLoopback, parseListenAddress } from "./addresses.ts";
+import type { ListenAddress } from "./addresses.ts";
+import { parseDuration, parseSize } from "./units.ts";
+
+/** Where settings come from; the first goes before the others. */
+export interface SettingsSources {
+  readonly flags: {
+    readonly listen: readonly string[];
+    readonly operators?: string | undefined;
+    readonly data?: string | undefined;
+    readonly upstream?: string | undefined;
+    readonly maxSize?: string | undefined;
+    readonly tlsCert?: string | undefined;
+    readonly tlsKey?: string | undefined;
+    readonly advertise?: string | undefined;
+    readonly allowShared?: boolean;
+  };
+  readonly environment: Readonly<Record<string, string>>;
+  /** The settings file, parsed as TOML. */
+  readonly file: Readonly<Record<string, unknown>>;
+  readonly isRoot: boolean;
+  readonly homeDirectory: string;
+}
+
+/** A shared store: which kind, and what it is to be made with. */
+export interface StoreSettings {
+  readonly kind: "azure" | "gcs" | "s3";
+  /** As the store's package names them. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** An address for one upstream or virtual registry. */
+interface Listener extends ListenAddress {
+  /** Id of the registry that names without a host belong to there. */
+  readonly entry: string | undefined;
+}
+
+/** What `serve` does. */
+export interface Settings {
+  readonly listeners: readonly Listener[];
+  readonly operators: ListenAddress;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  readonly advertise: string | undefined;
+  readonly store: StoreSettings | undefined;
+  readonly mirror: Omit<MirrorOptions, "clock" | "dispatcher" | "logger" | "store">;
+  /** What the operator should know at every start. */
+  readonly warnings: readonly string[];
+}
+
+export type ReadSettings = { readonly settings: Settings } | { readonly problems: readonly string[] };
+
+const dockerHub = "https://registry-1.docker.io";
+
+/** Puts flags, variables of the classical image, the file and the defaults together; tells every problem at once. */
+export function readSettings(sources: SettingsSources): ReadSettings {
+  const { environment, file, flags } = sources;
+  const problems: string[] = [];
+  const top = new Section(file, "", problems);
+
+  const addresses = firstOf(flags.listen, listOf(environment["REGISTRY_HTTP_ADDR"]), top.texts("listen"), [
+    "127.0.0.1:6000",
+  ]);
+  const listeners: Listener[] = addresses.flatMap((text) => listener(text, undefined, problems));
+  const upstreams = readUpstreams(sources, top, problems);
+  const virtualRegistries: Record<string, VirtualRegistryOptions> = {};
+  for (const [id, section] of top.sections("virtual")) {
+    const winnerTtlMs = section.duration("winnerTtl");
+    const prefix = section.text("prefix");
+    virtualRegistries[id] = {
+      upstreams: section.texts("upstreams"),
+      ...(prefix === undefined ? {} : { prefix }),
+      ...(winnerTtlMs === undefined ? {} : { winnerTtlMs }),
+    };
+    const own = section.text("listen");
+    if (own !== undefined) listeners.push(...listener(own, id, problems));
+    section.end();
+  }
+  const operatorsText = flags.operators ?? top.text("operators") ?? "127.0.0.1:6001";
+  const operators =
+    parseListenAddress(operatorsText) ??
+    problem(problems, `operators: ${JSON.stringify(operatorsText)} is no address such as 127.0.0.1:6001`, {
+      host: "127.0.0.1",
+      port: 6001,
+    });
+  const certFile = flags.tlsCert ?? environment["REGISTRY_HTTP_TLS_CERTIFICATE"] ?? top.text("tlsCert");
+  const keyFile = flags.tlsKey ?? environment["REGISTRY_HTTP_TLS_KEY"] ?? top.text("tlsKey");
+  if ((certFile === undefined) !== (keyFile === undefined)) problems.push("tlsCert and tlsKey belong together");
+  const maxBytes = flags.maxSize === undefined ? top.size("maxSize") : sizeOf("--max-size", flags.maxSize, problems);
+  const maxUnusedMs = top.duration("maxUnused");
+  const staleIfErrorMs = top.duration("staleIfError");
+  const reserveBytes = top.size("reserve");
+  const keepDeletedTags = top.flag("keepDeletedTags");
+  const catalog = top.flag("catalog");
+  const allowPrivate = top.texts("allowPrivate");
+  const defaultRegistry = top.text("default");
+  const [store, redirect] = readStore(top, problems);
+  const advertise = flags.advertise ?? top.text("advertise");
+  const allowShared = flags.allowShared === true || top.flag("allowShared") === true;
+  const directory =
+    flags.data ??
+    environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] ??
+    top.text("data") ??
+    defaultDirectory(sources);
+  top.end();
+
+  const warnings = warningsFor(listeners, upstreams, { allowShared, hasTls: certFile !== undefined, problems });
+  if (problems.length > 0) return { problems };
+  const mirror = {
+    directory,
+    upstreams,
+    virtualRegistries,
+    ...(defaultRegistry === undefined ? {} : { defaultRegistry }),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(reserveBytes === undefined ? {} : { reserveBytes }),
+    ...(maxUnusedMs === undefined ? {} : { maxUnusedMs }),
+    ...(staleIfErrorMs === undefined ? {} : { staleIfErrorMs }),
+    ...(keepDeletedTags === undefined ? {} : { keepDeletedTags }),
+    ...(catalog === undefined ? {} : { catalog }),
+    ...(redirect === undefined ? {} : { redirect }),
+    allowPrivate,
+  };
+  const tls = certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile };
+  return { settings: { listeners, operators, tls, advertise, store, mirror, warnings } };
+}
+
+function readUpstreams(sources: SettingsSources, top: Section, problems: string[]): Record<string, UpstreamOptions> {
+  const { environment, flags } = sources;
+  const upstreams: Record<string, UpstreamOptions> = {};
+  const url = flags.upstream ?? environment["REGISTRY_PROXY_REMOTEURL"];
+  const username = environment["REGISTRY_PROXY_USERNAME"];
+  const password = environment["REGISTRY_PROXY_PASSWORD"];
+  const sections = top.sections("upstreams");
+  if (url !== undefined || sections.length === 0) {
+    const login =
+      username === undefined || password === undefined ? undefined : { username, password: new Secret(password) };
+    // The default registry comes first. Engines call it Docker Hub, whatever stands behind it.
+    upstreams[sections.some(([id]) => id === "hub") ? "default" : "hub"] = {
+      url: url ?? dockerHub,
+      ...(sections.length === 0 && url !== undefined ? { hosts: ["docker.io"] } : {}),
+      ...(login === undefined ? {} : { credentials: login }),
+    };
+  }
+  for (const [id, section] of sections) upstreams[id] = readUpstream(section, environment, problems);
+  return upstreams;
+}
+
+function readUpstream(
+  section: Section,
+  environment: Readonly<Record<string, string>>,
+  problems: string[],
+): UpstreamOptions {
+  const username = section.text("username");
+  const variable = section.text("passwordVariable");
+  const plain = section.text("password") ?? (variable === undefined ? undefined : environment[variable]);
+  if ((username === undefined) !== (plain === undefined)) {
+    problems.push(`${section.name}: username and password (or passwordVariable, with a value) belong together`);
+  }
+  const access = section.choice("access", ["pass-through", "public", "shared"] as const);
+  const onFailure = section.choice("onFailure", ["next", "stop"] as const);
+  const tagTtlMs = section.lifetime("tagTtl");
+  const addPrefix = section.text("addPrefix");
+  const ca = section.text("ca");
+  const tagRules = section.list("tagRules").flatMap((rule) => {
+    const pattern = rule.text("pattern");
+    const ttlMs = rule.lifetime("tagTtl");
+    rule.end();
+    if (pattern !== undefined && ttlMs !== undefined) return [{ pattern, ttlMs }];
+    problems.push(`${rule.name}: needs pattern and tagTtl`);
+    return [];
+  });
+  const options: UpstreamOptions = {
+    url: section.text("url") ?? problem(problems, `${section.name}.url is missing`, ""),
+    hosts: section.texts("hosts"),
+    sharedNames: section.texts("sharedNames"),
+    allow: section.texts("allow"),
+    deny: section.texts("deny"),
+    exclusive: section.texts("exclusive"),
+    realmHosts: section.texts("realmHosts"),
+    tagRules,
+    ...(username === undefined || plain === undefined
+      ? {}
+      : { credentials: { username, password: new Secret(plain) } }),
+    ...(access === undefined ? {} : { access }),
+    ...(onFailure === undefined ? {} : { onFailure }),
+    ...(tagTtlMs === undefined ? {} : { tagTtlMs }),
+    ...(addPrefix === undefined ? {} : { addPrefix }),
+    ...(ca === undefined ? {} : { ca }),
+  };
+  section.end();
+  return options;
+}
+
+function readStore(top: Section, problems: string[]): readonly [StoreSettings | undefined, MirrorOptions["redirect"]] {
+  const [found, ...more] = (["s3", "gcs", "azure"] as const).flatMap((kind) => {
+    const section = top.section(kind);
+    return section === undefined ? [] : [{ kind, section }];
+  });
+  if (more.length > 0) problems.push("only one of s3, gcs and azure can be the shared store");
+  const section = top.section("redirect");
+  const minBytes = section?.size("minSize");
+  const lifetimeMs = section?.duration("lifetime");
+  section?.end();
+  const redirect =
+    section === undefined
+      ? undefined
+      : { ...(minBytes === undefined ? {} : { minBytes }), ...(lifetimeMs === undefined ? {} : { lifetimeMs }) };
+  return [found === undefined ? undefined : { kind: found.kind, options: found.section.values }, redirect];
+}
+
+function warningsFor(
+  listeners: readonly Listener[],
+  upstreams: Readonly<Record<string, UpstreamOptions>>,
+  {
+    allowShared,
+    hasTls,
+    problems,
+  }: { readonly allowShared: boolean; readonly hasTls: boolean; readonly problems: string[] },
+): readonly string[] {
+  const open = listeners.filter((address) => !isLoopback(address));
+  const warnings: string[] = [];
+  if (open.length > 0) {
+    const where = open.map(formatAddress).join(", ");
+    const plain = hasTls ? "" : "plain HTTP and ";
+    warnings.push(
+      `${where} is open to other machines with ${plain}no client authentication: keep it on a private network.`,
+    );
+  }
+  for (const [id, { access, credentials }] of Object.entries(upstreams)) {
+    if (access !== "shared" || credentials === undefined) continue;
+    warnings.push(`upstreams.${id}: everybody who reaches this mirror gets what its credentials open.`);
+    if (open.length > 0 && !allowShared) {
+      problems.push(
+        `upstreams.${id}: access "shared" on an address that other machines reach, where nobody has to log in, needs --allow-shared`,
+      );
+    }
+  }
+  return warnings;
+}
+
+function defaultDirectory({ environment, homeDirectory, isRoot }: SettingsSources): string {
+  if (isRoot) return "/var/lib/fleetfoot-mirror";
+  return `${environment["XDG_DATA_HOME"] ?? `${homeDirectory}/.local/share`}/fleetfoot-mirror`;
+}
+
+function listener(text: string, entry: string | undefined, problems: string[]): readonly Listener[] {
+  const address = parseListenAddress(text);
+  if (address === undefined) problems.push(`listen: ${JSON.stringify(text)} is no address such as 127.0.0.1:6000`);
+  return address === undefined ? [] : [{ ...address, entry }];
+}
+
+function sizeOf(name: string, text: string, problems: string[]): number | undefined {
+  const bytes = parseSize(text);
+  if (bytes === undefined) problems.push(`${name}: ${JSON.stringify(text)} is no size such as 50GB`);
+  return bytes;
+}
+
+function problem<Value>(problems: string[], text: string, value: Value): Value {
+  problems.push(text);
+  return value;
+}
+
+function listOf(text: string | undefined): readonly string[] {
+  return text === undefined || text === "" ? [] : [text];
+}
+
+function firstOf(...lists: readonly (readonly string[])[]): readonly string[] {
+  return lists.find((list) => list.length > 0) ?? [];
+}
+
+/** One table of the settings file. What nobody asked for is a problem: it is most likely misspelt. */
+class Section {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly name: string;
+  readonly #problems: string[];
+  readonly #used = new Set<string>();
+
+  constructor(values: Readonly<Record<string, unknown>>, name: string, problems: string[]) {
+    this.values = values;
+    this.name = name;
+    this.#problems = problems;
+  }
+
+  text(key: string): string | undefined {
+    return this.#read(key, "a text", (value) => (typeof value === "string" ? value : undefined));
+  }
+
+  flag(key: string): boolean | undefined {
+    return this.#read(key, "true or false", (value) => (typeof value === "boolean" ? value : undefined));
+  }
+
+  texts(key: string): readonly string[] {
+    const read = (value: unknown): readonly string[] | undefined => {
+      const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+      return list.every((item) => typeof item === "string") ? list : undefined;
+    };
+    return this.#read(key, "a list of texts", read) ?? [];
+  }
+
+  size(key: string): number | undefined {
+    return this.#read(key, "a size such as 50GB", (value) =>
+      typeof value === "string" ? parseSize(value) : typeof value === "number" ? value : undefined,
+    );
+  }
+
+  duration(key: string): number | undefined {
+    return this.#read(key, "a time such as 24h", (value) =>
+      typeof value === "string" ? parseDuration(value) : value === 0 ? 0 : undefined,
+    );
+  }
+
+  lifetime(key: string): TagLifetime | undefined {
+    const read = (value: unknown): TagLifetime | undefined =>
+      value === "forever" ? "forever" : typeof value === "string" ? parseDuration(value) : value === 0 ? 0 : undefined;
+    return this.#read(key, 'a time such as 24h, or "forever"', read);
+  }
+
+  choice<Choice extends string>(key: string, choices: readonly Choice[]): Choice | undefined {
+    return this.#read(key, `one of ${choices.join(", ")}`, (value) => choices.find((choice) => choice === value));
+  }
+
+  section(key: string): Section | undefined {
+    const value = this.#read(key, "a table", (found) => (isTable(found) ? found : undefined));
+    return value === undefined ? undefined : new Section(value, this.#nameOf(key), this.#problems);
+  }
+
+  sections(key: string): readonly (readonly [string, Section])[] {
+    const table = this.section(key);
+    return Object.keys(table?.values ?? {}).flatMap((id) => {
+      const section = table?.section(id);
+      return section === undefined ? [] : [[id, section] as const];
+    });
+  }
+
+  list(key: string): readonly Section[] {
+    const tables = this.#read(key, "a list of tables", (value) =>
+      Array.isArray(value) && value.every(isTable)
+        ? (value as readonly Readonly<Record<string, unknown>>[])
+        : undefined,
+    );
+    return (tables ?? []).map((table, index) => new Section(table, `${this.#nameOf(key)}[${index}]`, this.#problems));
+  }
+
+  end(): void {
+    for (const key of Object.keys(this.values))
+      if (!this.#used.has(key)) this.#problems.push(`${this.#nameOf(key)} is no setting`);
+  }
+
+  #read<Value>(key: string, what: string, read: (value: unknown) => Value | undefined): Value | undefined {
+    this.#used.add(key);
+    const value = this.values[key];
+    if (value === undefined) return undefined;
+    const result = read(value);
+    if (result === undefined) this.#problems.push(`${this.#nameOf(key)} must be ${what}`);
+    return result;
+  }
+
+  #nameOf(key: string): string {
+    return this.name === "" ? key : `${this.name}.${key}`;
+  }
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,79 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+/** `fleetfoot-mirror` in a process of its own. */
+export interface ChildMirror extends AsyncDisposable {
+  /** Base URL of the first address that it printed. */
+  readonly url: string;
+  readonly port: number;
+  readonly operatorsUrl: string;
+  /** All that it has printed. */
+  output(): string;
+  kill(signal: NodeJS.Signals): void;
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+}
+
+const main = fileURLToPath(new URL("../main.ts", import.meta.url));
+
+export interface CommandResult {
+  readonly code: number | NodeJS.Signals;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end. */
+export async function runMirror(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", main, ...words], {
+    env: { PATH: process.env["PATH"] ?? "", ...environment },
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals];
+  return { code: code ?? signal, stdout, stderr };
+}
+
+/** Starts `serve` and waits until it serves. */
+export async function startMirror(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<ChildMirror> {
+  const child = spawn(
+    process.execPath,
+    ["--conditions=@fleetfoot/source", main, "serve", "--operators", "127.0.0.1:0", ...words],
+    {
+      env: { PATH: process.env["PATH"] ?? "", ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  let output = "";
+  const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
+  await new Promise<void>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+        if (output.includes("Docker engines use it")) resolve();
+      });
+    }
+    void ended.then(() => reject(new Error(`it ended without serving:\n${output}`)));
+  });
+  const url = (/serving on (\S+)/.exec(output)?.[1] ?? "").replace("0.0.0.0", "127.0.0.1");
+  return {
+    url,
+    port: Number(new URL(url).port),
+    operatorsUrl: /for operators: (\S+)\//.exec(output)?.[1] ?? "",
+    output: () => output,
+    kill: (signal) => void child.kill(signal),
+    ended,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
