@@ -4,6 +4,7 @@ import { run } from "./process.ts";
 const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () => Promise<void> }>>> = {
   runner: () => import("./runner.ts"),
   exec: () => import("./exec.ts"),
+  "cache-archive": () => import("./cache-archive/measure.ts"),
   coordinator: () => import("./coordinator.ts"),
   hostile: () => import("./hostile.ts"),
 };

@@ -1,12 +1,26 @@
+import { Transform, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
+import { WorkersUnavailable } from "./engine/pool.ts";
+import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
+import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
 import { openOutputFile } from "./output-file.ts";
+import type { OutputFile } from "./output-file.ts";
 import { printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { checkedConcurrency } from "./settings.ts";
-import { writeTarZstd } from "./tar/write.ts";
-import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions } from "./types.ts";
-import { packMethodFor } from "./zip/codec.ts";
+import { packTar } from "./tar/pack.ts";
+import { writeTarZstd, writeTarZstdTo } from "./tar/write.ts";
+import type {
+  ArchiveEntry,
+  ArchiveFormat,
+  ArchiveSummary,
+  CompressionLevel,
+  CreateArchiveOptions,
+  WriteArchiveOptions,
+} from "./types.ts";
+import { packMethodFor, ZSTD_LEVELS } from "./zip/codec.ts";
 import { packZip } from "./zip/pack.ts";
 
 /**
@@ -18,7 +32,8 @@ import { packZip } from "./zip/pack.ts";
  * @throws the signal's reason when it aborts
  */
 export async function createArchive(options: CreateArchiveOptions): Promise<ArchiveSummary> {
-  const { root, archivePath, format = "zip", level = "default", signal } = options;
+  const { root, archivePath, format = "zip", level = "default", engine = "parallel", signal } = options;
+  const { maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
   const entries = await planEntries(options.entries);
@@ -26,16 +41,9 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   try {
     const output = await openOutputFile(archivePath);
     try {
-      if (format === "tarzstd") await writeTarZstd({ root, entries, output, level, signal });
-      else
-        await packZip({
-          root,
-          entries,
-          descriptor: output.descriptor,
-          method: packMethodFor(format, level),
-          concurrency,
-          signal,
-        });
+      const work = { root, entries, output, format, level, concurrency, maxInlineMs, signal };
+      if (engine === "streaming") await packStreaming(work);
+      else await packParallel(work);
       signal?.throwIfAborted();
       const bytes = await output.commit();
       return { entries: entries.length, bytes };
@@ -46,6 +54,84 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
     signal?.throwIfAborted();
     throw toArchiveError(error, attempt);
   }
+}
+
+/**
+ * Writes an archive to a sink that need not seek, such as an upload. What the sink got before a failure is no archive.
+ *
+ * @throws as {@link createArchive}
+ */
+export async function writeArchive(options: WriteArchiveOptions): Promise<ArchiveSummary> {
+  const { root, sink, format = "zip", level = "default", signal } = options;
+  signal?.throwIfAborted();
+  try {
+    const entries = await planEntries(options.entries);
+    let bytes = 0;
+    const counted = new Transform({
+      transform(piece: Buffer, _encoding, done) {
+        bytes += piece.length;
+        done(null, piece);
+      },
+    });
+    const delivered = pipeline(counted, sink, signal === undefined ? {} : { signal });
+    const packed = streamTo({ root, entries, format, level, signal }, counted);
+    await Promise.all([packed, delivered]);
+    return { entries: entries.length, bytes };
+  } catch (error) {
+    sink.destroy();
+    signal?.throwIfAborted();
+    throw toArchiveError(error, "write archive to a stream");
+  }
+}
+
+interface PackWork {
+  readonly root: string;
+  readonly entries: readonly ArchiveEntry[];
+  readonly output: OutputFile;
+  readonly format: ArchiveFormat;
+  readonly level: CompressionLevel;
+  readonly concurrency: number;
+  readonly maxInlineMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function packParallel(work: PackWork): Promise<void> {
+  const { output, format, level, concurrency } = work;
+  try {
+    if (format !== "tarzstd") {
+      await packZip({ ...work, descriptor: output.descriptor, method: packMethodFor(format, level) });
+    } else if (concurrency > 1) {
+      await packTar({ ...work, descriptor: output.descriptor, level: ZSTD_LEVELS[level] });
+    } else {
+      // One frame, as the reference writes it.
+      await writeTarZstd(work);
+    }
+  } catch (error) {
+    if (!(error instanceof WorkersUnavailable)) throw error;
+    warnOfStreaming();
+    await output.rewind(0);
+    await packStreaming(work);
+  }
+}
+
+async function packStreaming(work: PackWork): Promise<void> {
+  const sink = new Writable({
+    write(piece: Buffer, _encoding, done) {
+      work.output.write(piece).then(() => done(), done);
+    },
+  });
+  await streamTo(work, sink);
+}
+
+async function streamTo(work: Omit<PackWork, "output" | "concurrency" | "maxInlineMs">, sink: Writable): Promise<void> {
+  const { format, level } = work;
+  if (format === "tarzstd") {
+    await writeTarZstdTo(sink, work);
+    return;
+  }
+  // Loaded when it is needed: its libraries take longer to load than a short archive takes to write.
+  const { streamZip } = await import("./streaming/pack.ts");
+  await streamZip({ ...work, sink, level: packMethodFor("zip", level).level });
 }
 
 /** After so many entries other work gets its turn. */

@@ -9,6 +9,7 @@ export interface ExtractWork {
   readonly file: ArchiveFile;
   readonly root: string;
   readonly concurrency: number;
+  readonly maxInlineMs: number;
   readonly limits: RestoreLimits;
   readonly restoreSpecialBits: boolean;
   readonly signal: AbortSignal | undefined;

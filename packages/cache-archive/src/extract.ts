@@ -1,10 +1,18 @@
-import { open } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { checkedConcurrency } from "./settings.ts";
 import { sniffFormat } from "./sniff.ts";
-import { extractTarZstd } from "./tar/extract.ts";
-import type { ArchiveSummary, ExtractArchiveOptions } from "./types.ts";
+import { WorkersUnavailable } from "./engine/pool.ts";
+import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
+import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
+import type { ExtractWork } from "./extract-work.ts";
+import { extractTarSequentially, extractTarZstd } from "./tar/extract.ts";
+import type { ArchiveEngine, ArchiveSummary, ExtractArchiveOptions, ReadArchiveOptions } from "./types.ts";
 import { extractZip } from "./zip/extract.ts";
 
 const DEFAULT_MAX_BYTES = 1024 ** 4;
@@ -23,7 +31,7 @@ const DEFAULT_MAX_RATIO = 40_000;
  */
 export async function extractArchive(options: ExtractArchiveOptions): Promise<ArchiveSummary> {
   const { archivePath, root, signal, maxBytes = DEFAULT_MAX_BYTES, maxRatio = DEFAULT_MAX_RATIO } = options;
-  const { restoreSpecialBits = false } = options;
+  const { restoreSpecialBits = false, engine = "parallel", maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
   try {
@@ -35,8 +43,8 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Ar
     const handle = await open(archivePath, "r");
     try {
       const file = { path: archivePath, descriptor: handle.fd, size: (await handle.stat()).size };
-      const work = { file, root, concurrency, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
-      const entries = format === "tarzstd" ? await extractTarZstd(work) : await extractZip(work);
+      const work = { file, root, concurrency, maxInlineMs, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
+      const entries = await extractAs(format, engine, work);
       return { entries, bytes: file.size };
     } finally {
       await handle.close();
@@ -45,4 +53,42 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Ar
     signal?.throwIfAborted();
     throw toArchiveError(error, `extract ${archivePath}`);
   }
+}
+
+/**
+ * Restores an archive that comes as a stream, such as a download. It is kept in a temporary file first: the directory of a zip archive
+ * comes last, and nothing is restored before all of it was checked.
+ *
+ * @throws as {@link extractArchive}
+ */
+export async function extractArchiveFrom({ source, ...options }: ReadArchiveOptions): Promise<ArchiveSummary> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const folder = await mkdtemp(join(tmpdir(), "fleetfoot-archive-"));
+  try {
+    const archivePath = join(folder, "archive");
+    await pipeline(source, createWriteStream(archivePath, { mode: 0o600 }), signal === undefined ? {} : { signal });
+    return await extractArchive({ ...options, archivePath });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw toArchiveError(error, "extract an archive from a stream");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function extractAs(format: "tarzstd" | "zip", engine: ArchiveEngine, work: ExtractWork): Promise<number> {
+  const isTar = format === "tarzstd";
+  if (engine === "parallel") {
+    try {
+      return await (isTar ? extractTarZstd(work) : extractZip(work));
+    } catch (error) {
+      if (!(error instanceof WorkersUnavailable)) throw error;
+      warnOfStreaming();
+    }
+  }
+  if (isTar) return await extractTarSequentially(work);
+  // Loaded when it is needed: its libraries take longer to load than a short archive takes to restore.
+  const { extractZipStreaming } = await import("./streaming/extract.ts");
+  return await extractZipStreaming(work);
 }

@@ -1,7 +1,7 @@
-export { createArchive } from "./create.ts";
+export { createArchive, writeArchive } from "./create.ts";
 export { CacheArchiveError } from "./errors.ts";
 export type { CacheArchiveErrorCode, CacheArchiveErrorFacts } from "./errors.ts";
-export { extractArchive } from "./extract.ts";
+export { extractArchive, extractArchiveFrom } from "./extract.ts";
 export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
 export { selectFiles } from "./select.ts";
 export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";
@@ -18,6 +18,8 @@ export type {
   CreateArchiveOptions,
   ExtractArchiveOptions,
   ItemReport,
+  ReadArchiveOptions,
   SelectOptions,
   Selection,
+  WriteArchiveOptions,
 } from "./types.ts";

@@ -13,6 +13,9 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  * @see https://peps.python.org/pep-0383/
  */
 export function pathFromBytes(bytes: Uint8Array): string {
+  // Most names are ASCII, for which this takes a fraction of the time.
+  const latin = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+  if (!/[\u0080-\u00ff]/.test(latin)) return latin;
   try {
     return strictDecoder.decode(bytes);
   } catch {

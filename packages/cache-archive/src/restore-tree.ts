@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { chmod, lchown, lstat, lutimes, mkdir, realpath, symlink } from "node:fs/promises";
+import { lchown, lstat, lutimes, mkdir, realpath, symlink } from "node:fs/promises";
 import type { ArchivedEntry } from "./archived-entry.ts";
 import { CacheArchiveError, errnoOf } from "./errors.ts";
 import { pathFromBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
@@ -59,18 +59,6 @@ export class RestoreTree {
     await symlink(linkTarget, place);
     await lutimes(place, new Date(), new Date(entry.mtimeMs));
     await changeOwner(place, entry);
-  }
-
-  /** Times, permission bits and owner of a folder that {@link makeDirectory} made or found. */
-  async finishDirectory(target: string, entry: ArchivedEntry): Promise<void> {
-    const folder = await this.#folders.get(target)?.catch(() => undefined);
-    const place = toFileSystemPath(folder ?? (await this.#place(target)));
-    await lutimes(place, new Date(), new Date(entry.mtimeMs));
-    const mode = entry.mode & this.#modeMask;
-    await chmod(place, mode);
-    await changeOwner(place, entry);
-    // A change of the owner takes them away again.
-    if (mode > 0o777) await chmod(place, mode);
   }
 
   /** Absolute path of a target whose parent is a folder inside the root. */

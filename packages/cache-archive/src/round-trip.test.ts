@@ -8,7 +8,7 @@ import { extractArchive } from "./extract.ts";
 import { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
 import { selectFiles } from "./select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
-import type { ArchiveFormat } from "./types.ts";
+import type { ArchiveFormat, CreateArchiveOptions } from "./types.ts";
 
 /** What stands in one place of a tree. */
 type Node =
@@ -56,16 +56,23 @@ const { tree } = fc.letrec<{ tree: Node; node: Node }>((tie) => ({
   }),
 }));
 
+type Way = Pick<CreateArchiveOptions, "engine" | "maxInlineMs">;
+
+/** On this thread, on worker threads, and by archiver and unzipper. */
+const ways: readonly Way[] = [{}, { maxInlineMs: 0 }, { engine: "streaming" }];
+
 describe("an archive", () => {
   it.each<ArchiveFormat>(["zip", "zipzstd", "tarzstd"])(
-    "as %s gives back any tree, whatever its names are",
+    "as %s gives back any tree, whatever its names are, and whichever engine writes and reads it",
     async (format) => {
       await fc.assert(
         fc.asyncProperty(
           tree,
           fc.constantFrom("fastest" as const, "fast" as const, "default" as const),
           fc.integer({ min: 1, max: 4 }),
-          async (root, level, concurrency) => {
+          fc.constantFrom<Way>(...ways),
+          fc.constantFrom<Way>(...ways),
+          async (root, level, concurrency, packing, unpacking) => {
             await using scratch = await makeScratch();
             const source = scratch.at("source");
             const target = scratch.at("target");
@@ -73,14 +80,14 @@ describe("an archive", () => {
             const { entries, warnings } = await selectFiles({ root: source, paths: ["."] });
             expect(warnings).toEqual([]);
             const archivePath = scratch.at("cache.zip");
-            await createArchive({ root: source, entries, archivePath, format, level, concurrency });
-            await extractArchive({ archivePath, root: target, concurrency });
+            await createArchive({ root: source, entries, archivePath, format, level, concurrency, ...packing });
+            await extractArchive({ archivePath, root: target, concurrency, ...unpacking });
             expect(await describeAll(target, entries)).toEqual(await describeAll(source, entries));
             expect((await selectFiles({ root: target, paths: ["."] })).entries.map(({ path }) => path)).toEqual(
               entries.map(({ path }) => path),
             );
             // What is there already is replaced, to the same result.
-            await extractArchive({ archivePath, root: target, concurrency });
+            await extractArchive({ archivePath, root: target, concurrency, ...unpacking });
             expect(await describeAll(target, entries)).toEqual(await describeAll(source, entries));
           },
         ),

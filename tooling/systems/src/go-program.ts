@@ -1,4 +1,5 @@
-import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { callerEnvironment } from "./environment.ts";
@@ -37,6 +38,39 @@ export async function requireGoProgram(program: GoProgram, why: string, folder =
     if (await exists(binary)) return binary;
     console.error(`systems: building ${program.name} ${program.version} (takes minutes, once) for ${why}`);
     await build(go, program, folder, home);
+    return binary;
+  });
+}
+
+/**
+ * Builds a Go program of this repository on first need, and again when its files have changed.
+ *
+ * @param source - folder with `go.mod`, `go.sum` and `main.go`
+ * @returns path of the binary
+ * @throws {SystemUnavailableError} Go is not there, or the build failed
+ */
+export async function requireOwnGoProgram(name: string, source: string, why: string): Promise<string> {
+  const hash = createHash("sha256");
+  for (const file of ["go.mod", "go.sum", "main.go"]) hash.update(await readFile(join(source, file)));
+  const home = join(systemsFolder, name, hash.digest("hex").slice(0, 16));
+  const binary = join(home, name);
+  if (await exists(binary)) return binary;
+  const go = findProgram("go");
+  if (go === undefined) throw new SystemUnavailableError(name, "it is built from source, and Go is not there");
+  return withLock(join(systemsFolder, "locks", name), async () => {
+    if (await exists(binary)) return binary;
+    console.error(`systems: building ${name} for ${why}`);
+    await mkdir(home, { recursive: true });
+    const scratch = await mkdtemp(join(home, "build-"));
+    try {
+      const environment = await goEnvironment(go, systemsFolder, scratch);
+      await runProgram(go, ["build", "-o", join(scratch, name), "."], { environment, folder: source });
+      await rename(join(scratch, name), binary);
+    } catch (error) {
+      throw new SystemUnavailableError(name, `\`go build\` failed: ${(error as Error).message}`, { cause: error });
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
     return binary;
   });
 }

@@ -18,6 +18,7 @@ export { startFakeGcsServer } from "./fake-gcs-server.ts";
 export type { FakeGcsServer, FakeGcsServerOptions } from "./fake-gcs-server.ts";
 export { repositoryFolder, systemsFolder } from "./folders.ts";
 export type { CommitOptions, FileContents, GitRepository } from "./git-repository.ts";
+export { requireFastzip } from "./fastzip.ts";
 export { startGitServer } from "./git-server.ts";
 export type { GitServer, GitServerOptions } from "./git-server.ts";
 export { withLock } from "./lock.ts";

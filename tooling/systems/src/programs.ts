@@ -7,6 +7,7 @@ import { runProgram } from "./run-program.ts";
 
 /** Programs that tests may ask for, and the Debian package each comes from. */
 const packageOf = {
+  bsdtar: "libarchive-tools",
   busybox: "busybox-static",
   cntlm: "cntlm",
   containerd: "containerd",
@@ -21,8 +22,10 @@ const packageOf = {
   runc: "runc",
   squid: "squid",
   tinyproxy: "tinyproxy",
+  time: "time",
   unzip: "unzip",
   zip: "zip",
+  zstd: "zstd",
 } as const;
 
 /** A plain program that comes from a Debian package. */

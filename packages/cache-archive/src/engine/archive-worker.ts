@@ -18,15 +18,17 @@ export interface JoinMessage {
 /** The worker's answer when it has left the job. */
 export interface LeftMessage {
   readonly failure: EncodedFailure | undefined;
+  /** Of a job that computes something. */
+  readonly result: unknown;
 }
 
 parentPort?.on("message", ({ task, control, participant }: JoinMessage) => {
   participate(task, new JobControl(control), participant).then(
-    () => leave(undefined),
-    (error: unknown) => leave(encodeFailure(error)),
+    (result) => leave({ failure: undefined, result }),
+    (error: unknown) => leave({ failure: encodeFailure(error), result: undefined }),
   );
 });
 
-function leave(failure: EncodedFailure | undefined): void {
-  parentPort?.postMessage({ failure } satisfies LeftMessage);
+function leave(message: LeftMessage): void {
+  parentPort?.postMessage(message);
 }

@@ -21,6 +21,14 @@ export class BlockTable {
     this.#rows.set([crc, bytes, compressedBytes], unit * COLUMNS);
   }
 
+  crc(unit: number): number {
+    return this.#rows[unit * COLUMNS + CRC] ?? 0;
+  }
+
+  bytes(unit: number): number {
+    return this.#rows[unit * COLUMNS + BYTES] ?? 0;
+  }
+
   compressedBytes(unit: number): number {
     return this.#rows[unit * COLUMNS + COMPRESSED] ?? 0;
   }

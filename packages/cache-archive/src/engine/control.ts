@@ -9,7 +9,6 @@ const COMMITTED = 2;
 const DONE = 3;
 const SHARE = 4;
 const WORDS = 8;
-const NO_LIMIT = 0x7fff_ffff;
 
 /** A lost wake-up or a dead participant delays the others by this much at most, since they look again. */
 const LONGEST_SLEEP_MS = 50;
@@ -25,7 +24,7 @@ export interface SharedControl {
 /** A new control block for so many units. */
 export function makeControl(units: number, phases: readonly number[] = []): SharedControl {
   const memory = new SharedArrayBuffer(WORDS * 4 + 8);
-  new Int32Array(memory, 0, WORDS)[SHARE] = NO_LIMIT;
+  new Int32Array(memory, 0, WORDS)[SHARE] = 0x7fff_ffff;
   return { memory, units, phases };
 }
 
@@ -87,12 +86,6 @@ export class JobControl {
     Atomics.store(this.#words, ABORTED, 1);
     Atomics.notify(this.#words, DONE);
     Atomics.notify(this.#words, COMMITTED);
-  }
-
-  /** Undoes {@link abort}, for another attempt when no unit was claimed yet. */
-  reopen(): void {
-    Atomics.store(this.#words, ABORTED, 0);
-    Atomics.store(this.#words, SHARE, NO_LIMIT);
   }
 
   get isAborted(): boolean {

@@ -1,5 +1,11 @@
+import { TarPacker } from "../tar/packer.ts";
+import type { PackTarTask } from "../tar/packer.ts";
+import { TarUnpacker } from "../tar/unpacker.ts";
+import type { UnpackTarTask } from "../tar/unpacker.ts";
 import { ZipPacker } from "../zip/packer.ts";
 import type { PackZipTask } from "../zip/packer.ts";
+import { PlanRunner } from "../restore/plan-runner.ts";
+import type { PlanTask } from "../restore/plan-runner.ts";
 import { RestoreRunner } from "../restore/restore-runner.ts";
 import { ZipUnpacker } from "../zip/unpacker.ts";
 import type { UnpackZipTask } from "../zip/unpacker.ts";
@@ -8,20 +14,21 @@ import { JobAborted } from "./job-aborted.ts";
 import type { UnitRunner } from "./unit-runner.ts";
 
 /** What a job is about. Everything in it can be sent to another thread. */
-export type Task = PackZipTask | UnpackZipTask;
+export type Task = PackTarTask | PackZipTask | PlanTask | UnpackTarTask | UnpackZipTask;
 
 /**
  * Does units of a job until none is left, until the job is aborted, or until this participant has to leave.
  *
  * @param participant - number in the job, from 0
  * @param pause - called after each unit
+ * @returns what the job computes; most jobs compute nothing
  */
 export async function participate(
   task: Task,
   control: JobControl,
   participant: number,
   pause?: () => Promise<void> | undefined,
-): Promise<void> {
+): Promise<unknown> {
   try {
     const runner = openTask(task, control);
     for (;;) {
@@ -33,13 +40,28 @@ export async function participate(
       if (rest !== undefined) await rest;
     }
     runner.settle();
+    return runner.result;
   } catch (error) {
     control.abort();
     if (!(error instanceof JobAborted)) throw error;
+    return undefined;
   }
 }
 
 function openTask(task: Task, control: JobControl): UnitRunner {
-  if (task.kind === "pack-zip") return new ZipPacker(task, control);
-  return new RestoreRunner(task, control, (context) => new ZipUnpacker(task, context));
+  switch (task.kind) {
+    case "pack-zip":
+      return new ZipPacker(task, control);
+    case "pack-tar":
+      return new TarPacker(task, control);
+    case "plan-zip":
+    case "plan-tar":
+      return new PlanRunner(task, control);
+    case "unpack-zip":
+      return new RestoreRunner(task, control, (context) => new ZipUnpacker(task, context));
+    case "unpack-tar":
+      return new RestoreRunner(task, control, (context) => new TarUnpacker(task, context));
+    default:
+      throw new TypeError("unknown task");
+  }
 }

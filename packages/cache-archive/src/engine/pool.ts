@@ -13,8 +13,8 @@ import type { Task } from "./participate.ts";
 const MAX_WORKERS = 8;
 /** Long enough for the next cache of the same job, short enough to give the memory back. */
 const IDLE_MS = 5000;
-/** Short-lived buffers are what fills a worker's memory; a small nursery gives it back soon. */
-const YOUNG_GENERATION_MB = 8;
+/** Short-lived buffers are what fills a worker's memory; the smallest nursery gives it back soonest. */
+const YOUNG_GENERATION_MB = 1;
 
 /** Work for the pool. */
 export interface PoolJob {
@@ -34,8 +34,9 @@ interface RunningJob extends PoolJob {
   readonly own: JobControl;
   /** By number in the job. */
   readonly members: Map<number, PooledWorker>;
-  readonly settle: (failure: unknown) => void;
+  readonly settle: (job: RunningJob) => void;
   failure: unknown;
+  result: unknown;
 }
 
 interface PooledWorker {
@@ -74,23 +75,26 @@ export class WorkerPool {
   /**
    * Runs a job to its end. After an abort or a failure it settles when all its workers have left it.
    *
+   * @returns what a worker had to say, which is one at most
    * @throws what a worker threw; the signal's reason; WorkersUnavailable
    */
-  async run(job: PoolJob): Promise<void> {
+  async run(job: PoolJob): Promise<unknown> {
     job.signal?.throwIfAborted();
     const own = new JobControl(job.control);
     const abort = (): void => own.abort();
     job.signal?.addEventListener("abort", abort, { once: true });
     try {
-      await new Promise<void>((resolve, reject) => {
-        const settle = (failure: unknown): void => (failure === undefined ? resolve() : reject(failure));
-        this.#jobs.add({ ...job, own, members: new Map(), settle, failure: undefined });
+      const result = await new Promise<unknown>((resolve, reject) => {
+        const settle = ({ failure, result }: RunningJob): void =>
+          failure === undefined ? resolve(result) : reject(failure);
+        this.#jobs.add({ ...job, own, members: new Map(), settle, failure: undefined, result: undefined });
         this.#balance();
       });
+      job.signal?.throwIfAborted();
+      return result;
     } finally {
       job.signal?.removeEventListener("abort", abort);
     }
-    job.signal?.throwIfAborted();
   }
 
   /** Gives every job its share of the workers, and settles those that are over. */
@@ -112,7 +116,7 @@ export class WorkerPool {
   #settleIfOver(job: RunningJob): void {
     if (job.members.size > 0 || !(job.own.isAborted || job.own.isComplete)) return;
     this.#jobs.delete(job);
-    job.settle(job.failure);
+    job.settle(job);
   }
 
   #idleWorker(): PooledWorker | undefined {
@@ -122,7 +126,7 @@ export class WorkerPool {
   #start(limit: number): PooledWorker | undefined {
     if (this.#workers.size >= limit) return undefined;
     const worker: PooledWorker = { thread: startThread(), job: undefined, participant: 0, idleTimer: undefined };
-    worker.thread.on("message", ({ failure }: LeftMessage) => this.#left(worker, failure && decodeFailure(failure)));
+    worker.thread.on("message", (message: LeftMessage) => this.#left(worker, message));
     worker.thread.on("error", (error) => this.#ended(worker, error));
     worker.thread.on("exit", () => this.#ended(worker, new Error("a worker thread ended")));
     this.#workers.add(worker);
@@ -138,14 +142,15 @@ export class WorkerPool {
     worker.thread.postMessage({ task: job.task, control: job.control, participant } satisfies JoinMessage);
   }
 
-  #left(worker: PooledWorker, failure: unknown): void {
+  #left(worker: PooledWorker, { failure, result }: LeftMessage): void {
     const { job } = worker;
     worker.job = undefined;
     worker.thread.unref();
     worker.idleTimer = setTimeout(() => this.#end(worker), this.#idleMs).unref();
     if (job === undefined) return;
     job.members.delete(worker.participant);
-    job.failure ??= failure;
+    if (failure !== undefined) job.failure ??= decodeFailure(failure);
+    job.result ??= result;
     this.#balance();
   }
 

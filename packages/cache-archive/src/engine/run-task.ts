@@ -3,8 +3,7 @@ import { JobControl } from "./control.ts";
 import type { SharedControl } from "./control.ts";
 import { participate } from "./participate.ts";
 import type { Task } from "./participate.ts";
-import { sharedPool, WorkersUnavailable } from "./pool.ts";
-import type { PoolJob } from "./pool.ts";
+import { sharedPool } from "./pool.ts";
 
 /** Work and what is known about its size. */
 export interface TaskRun {
@@ -13,11 +12,13 @@ export interface TaskRun {
   readonly concurrency: number;
   /** How long one thread would take, roughly. */
   readonly estimatedMs: number;
+  /** What may stay on this thread. */
+  readonly maxInlineMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /** Up to this, one thread is done before others would have started. */
-const MAX_INLINE_MS = 60;
+export const DEFAULT_MAX_INLINE_MS: number = 60;
 /** Up to this, even a thread that waits for work is no gain. */
 const MAX_TINY_MS = 3;
 
@@ -27,29 +28,21 @@ let inlineMs = 0;
 /**
  * Runs a task on the pool's threads, or right here when it is short: starting threads takes longer than restoring a
  * thousand files. Several short ones at the same time count together.
+ *
+ * @throws WorkersUnavailable when it is not short and this host has no threads; nothing was done then
  */
-export async function runTask({ task, control, concurrency, estimatedMs, signal }: TaskRun): Promise<void> {
-  const isTiny = estimatedMs <= MAX_TINY_MS;
-  if (!isTiny && (sharedPool.hasIdle || inlineMs + estimatedMs > MAX_INLINE_MS)) {
-    if (await runOnPool({ task, control, concurrency, signal })) return;
+export async function runTask(run: TaskRun): Promise<void> {
+  const { task, control, concurrency, estimatedMs, maxInlineMs, signal } = run;
+  const isTiny = estimatedMs <= Math.min(MAX_TINY_MS, maxInlineMs);
+  if (!isTiny && (sharedPool.hasIdle || inlineMs + estimatedMs > maxInlineMs)) {
+    await sharedPool.run({ task, control, concurrency, signal });
+    return;
   }
   inlineMs += estimatedMs;
   try {
     await runInline(task, control, signal);
   } finally {
     inlineMs -= estimatedMs;
-  }
-}
-
-/** @returns false when this host has no threads, and nothing was done yet */
-async function runOnPool(job: PoolJob): Promise<boolean> {
-  try {
-    await sharedPool.run(job);
-    return true;
-  } catch (error) {
-    if (!(error instanceof WorkersUnavailable)) throw error;
-    new JobControl(job.control).reopen();
-    return false;
   }
 }
 

@@ -4,4 +4,6 @@ export interface UnitRunner {
   run(unit: number): Promise<void> | undefined;
   /** Completes what this participant still holds back. */
   settle(): void;
+  /** What the units computed, if that is what the job is about. */
+  readonly result?: unknown;
 }

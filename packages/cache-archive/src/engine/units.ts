@@ -6,9 +6,6 @@ import { WHOLE_FILE_BYTES } from "../source-file.ts";
  * end of the archive.
  */
 
-/** Entries of one unit: few enough that all participants end at about the same time. */
-const MAX_ENTRIES = 32;
-
 /** Which entries a unit covers. */
 export interface Unit {
   readonly first: number;
@@ -38,6 +35,8 @@ export class UnitList {
 
 /** How files are cut. */
 export interface UnitRules {
+  /** Entries of one unit: few enough that all participants end at about the same time. */
+  readonly unitEntries: number;
   /** Bytes of short files that one unit may hold together. */
   readonly unitBytes: number;
   /** Files above {@link WHOLE_FILE_BYTES} are cut into blocks of this length; `undefined` leaves them whole. */
@@ -64,7 +63,7 @@ export function cutIntoUnits(entries: readonly ArchiveEntry[], rules: UnitRules)
       first = index + 1;
       continue;
     }
-    if (index - first >= MAX_ENTRIES || bytes + entry.bytes > rules.unitBytes) close(index);
+    if (index - first >= rules.unitEntries || bytes + entry.bytes > rules.unitBytes) close(index);
     bytes += entry.bytes;
   }
   close(entries.length);

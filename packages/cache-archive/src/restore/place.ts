@@ -1,4 +1,14 @@
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import type { Stats } from "node:fs";
 
 import type { ArchivedEntry } from "../archived-entry.ts";
@@ -38,7 +48,13 @@ export function placeTree(root: string, staging: string, folders: readonly Folde
   const mark = toFileSystemPath(`${staging}/${MARK}.part`);
   writeFileSync(mark, JSON.stringify(folders), { mode: 0o600 });
   renameSync(mark, toFileSystemPath(`${staging}/${MARK}`));
-  carryOut(moves, staging);
+  try {
+    carryOut(moves, staging);
+  } catch (error) {
+    // All moves were taken back, and the folder is removed piece by piece: nobody may complete what is left of it.
+    unlinkSync(toFileSystemPath(`${staging}/${MARK}`));
+    throw error;
+  }
 }
 
 /**
@@ -50,7 +66,8 @@ export function placeTree(root: string, staging: string, folders: readonly Folde
 export function finishPlacing(root: string, staging: string): void {
   const folders = readMark(staging);
   if (folders === undefined) return;
-  carryOut(collectMoves(root, staging), staging);
+  // Without the tree it was all done, and died while it cleaned up.
+  if (existsSync(toFileSystemPath(`${staging}/tree`))) carryOut(collectMoves(root, staging), staging);
   for (const { target, entry } of folders) {
     if (isInside(root, target)) finishFolder(root, target, entry, PLAIN_MODE_BITS);
   }

@@ -5,10 +5,13 @@ import { toFileSystemPath } from "../path-bytes.ts";
 import type { SharedRestoreJob } from "./restore-runner.ts";
 import { openStaging } from "./staging.ts";
 
+/** Where a restore happens, and where to. */
+export type RestorePlace = Pick<SharedRestoreJob, "root" | "staging" | "policy">;
+
 /** Gives `restore` a staging folder, which is gone afterwards, whatever happens. */
 export async function restoreStaged(
   { root, restoreSpecialBits }: ExtractWork,
-  restore: (place: Pick<SharedRestoreJob, "root" | "staging" | "policy">) => Promise<void>,
+  restore: (place: RestorePlace) => Promise<void>,
 ): Promise<void> {
   const staging = openStaging(root);
   const policy = { mask: restoreSpecialBits ? 0o7777 : 0o777, umask: staging.umask };

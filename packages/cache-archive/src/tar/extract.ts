@@ -1,16 +1,17 @@
-import { pipeline } from "node:stream/promises";
-
-import { readPieces } from "../archive-file.ts";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
 import type { ExtractWork } from "../extract-work.ts";
+import { runTask } from "../engine/run-task.ts";
 import { named } from "../extract-work.ts";
 import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
 import type { PlannedEntry } from "../restore-plan.ts";
 import { RestoreTree } from "../restore-tree.ts";
+import { placeInTurns } from "../restore/place-in-turns.ts";
+import { planTar } from "../restore/plan.ts";
+import { restoreStaged } from "../restore/restore-staged.ts";
+import type { RestorePlace } from "../restore/restore-staged.ts";
 import { SMALL_FILE_BYTES } from "../target-file.ts";
-import { decompressStream } from "../zip/codec.ts";
-import { METHOD_ZSTD } from "../zip/constants.ts";
+import { readFrames } from "./frames.ts";
 import { PieceReader } from "./piece-reader.ts";
 import { paddingBytes, readTarEntry } from "./read.ts";
 import type { TarEntry } from "./read.ts";
@@ -23,41 +24,38 @@ import type { TarEntry } from "./read.ts";
  * @see RFC 8878, cache document 3.4 and 3.6
  */
 export async function extractTarZstd(work: ExtractWork): Promise<number> {
-  const { file, signal } = work;
-  const transform = decompressStream(METHOD_ZSTD);
-  if (transform === undefined) throw new TypeError("there is a decoder for this method");
-  let entries = 0;
-  let failure: unknown;
-  const receive = async (pieces: AsyncIterable<Buffer>): Promise<void> => {
-    try {
-      entries = await restore(new PieceReader(checked(pieces, file.path)), work);
-    } catch (error) {
-      failure = error;
-      throw error;
-    }
-  };
-  try {
-    const stop = signal === undefined ? {} : { signal };
-    await pipeline(readPieces(file, 0, file.size), transform, receive, stop);
-  } catch (error) {
-    // The pipeline tells what the decoder said; the receiver knows during which entry.
-    throw CacheArchiveError.isInstance(failure) ? failure : damage(error, file.path);
-  }
+  const { file, concurrency, maxInlineMs, signal } = work;
+  const schedule = await planTar(work);
+  if (schedule === undefined) return await extractTarSequentially(work);
+  const { entries } = schedule;
+  await restoreStaged(work, async (place) => {
+    const task = { kind: "unpack-tar" as const, file, ...schedule.shared, ...place };
+    const estimatedMs = entries * MS_PER_ENTRY + (schedule.bytes / 1e6) * MS_PER_MEGABYTE;
+    await runTask({ task, control: schedule.control, concurrency, estimatedMs, maxInlineMs, signal });
+  });
   return entries;
 }
 
-/** Says of the archive what the decoder says of its bytes. */
-async function* checked(pieces: AsyncIterable<Buffer>, path: string): AsyncGenerator<Buffer> {
-  try {
-    yield* pieces;
-  } catch (error) {
-    throw damage(error, path);
-  }
+/** Rough costs of one thread, to choose where to work. */
+const MS_PER_ENTRY = 0.025;
+const MS_PER_MEGABYTE = 1.5;
+
+/** For an archive without index, which tells what it holds only on the way. */
+export async function extractTarSequentially(work: ExtractWork): Promise<number> {
+  let entries = 0;
+  await restoreStaged(work, async (place) => {
+    try {
+      entries = await restore(new PieceReader(readFrames(work.file)), work, place);
+    } catch (error) {
+      throw damage(error, work.file.path);
+    }
+  });
+  return entries;
 }
 
-async function restore(reader: PieceReader, work: ExtractWork): Promise<number> {
+async function restore(reader: PieceReader, work: ExtractWork, place: RestorePlace): Promise<number> {
   const { signal, limits, file } = work;
-  const tree = await RestoreTree.open(work.root, work.restoreSpecialBits);
+  const tree = await RestoreTree.open(`${place.staging}/tree`, work.restoreSpecialBits);
   const planner = new RestorePlanner<TarEntry>(limits, file.size);
   let entries = 0;
   for (;;) {
@@ -73,9 +71,7 @@ async function restore(reader: PieceReader, work: ExtractWork): Promise<number> 
   for (const { entry, target } of symlinks) {
     await named(entry, signal, async () => await tree.createSymlink(target, entry.linkTarget, entry));
   }
-  for (const { entry, target } of directories.toReversed()) {
-    await named(entry, signal, async () => await tree.finishDirectory(target, entry));
-  }
+  await placeInTurns(place, directories, signal);
   return entries;
 }
 

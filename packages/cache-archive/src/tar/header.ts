@@ -92,12 +92,9 @@ function encodeBlock(header: TarHeader, { prefix, name }: { readonly prefix: Buf
   octal(block, 329, 7, 0);
   octal(block, 337, 7, 0);
   prefix.copy(block, 345);
-  octal(
-    block,
-    148,
-    6,
-    block.reduce((sum, byte) => sum + byte, 0),
-  );
+  let sum = 0;
+  for (let at = 0; at < BLOCK_BYTES; at += 1) sum += block[at] ?? 0;
+  octal(block, 148, 6, sum);
   block[154] = 0;
   return block;
 }

@@ -104,7 +104,8 @@ function headerName(block: Buffer): Buffer {
   return prefix.length === 0 ? name : Buffer.concat([prefix, Buffer.from("/"), name]);
 }
 
-function beforeZero(bytes: Buffer): Buffer {
+/** What stands before the first zero byte. */
+export function beforeZero(bytes: Buffer): Buffer {
   const end = bytes.indexOf(0);
   return end === -1 ? bytes : bytes.subarray(0, end);
 }
@@ -130,7 +131,8 @@ function decimal(key: string, value: Buffer): number {
   return Number(text);
 }
 
-function* records(content: Buffer): Generator<[key: string, value: Buffer]> {
+/** The records of an extended header. @throws {CacheArchiveError} `malformed` */
+export function* records(content: Buffer): Generator<[key: string, value: Buffer]> {
   for (let at = 0; at < content.length;) {
     const space = content.indexOf(0x20, at);
     const length = Number(content.toString("latin1", at, space));

@@ -2,8 +2,9 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { lstat, mkdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, zstdCompressSync } from "node:zlib";
 
+import { requireProgram } from "@fleetfoot-tooling/systems";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createArchive } from "../create.ts";
@@ -65,8 +66,9 @@ describe("tarzstd", () => {
     await utimes(path.join(root, "empty"), 1_500_000_000, 1_500_000_000);
     await create();
     await mkdir(scratch.at("out"));
+    const { path: zstd } = await requireProgram("zstd", "the archives that it has to read");
     execFileSync("tar", ["--warning=no-timestamp", "-xf", "-", "-C", scratch.at("out")], {
-      input: zstdDecompressSync(await readFile(archivePath)),
+      input: execFileSync(zstd, ["-dc", archivePath], { maxBuffer: 2 ** 28 }),
     });
     expect(await readFile(scratch.at("out/d", long, long, "file"), "utf8")).toBe("0123456789".repeat(300_000));
     expect(await readFile(scratch.at("out/ünïcode"), "utf8")).toBe("x");
@@ -139,8 +141,14 @@ describe("tarzstd", () => {
     await writeFile(path.join(root, "b"), "b".repeat(3000));
     await create();
     const whole = await readFile(archivePath);
+    const indexStart = whole.length - 16 - whole.readUInt32LE(whole.length - 16) - 8;
     for (let length = 4; length < whole.length; length += 1) {
       await writeFile(archivePath, whole.subarray(0, length));
+      // All frames are there, and the tar archive's own end: only the index is missing.
+      if (length === indexStart) {
+        expect((await extractArchive({ archivePath, root: scratch.at("out") })).entries).toBe(2);
+        continue;
+      }
       const error = await failure(extractArchive({ archivePath, root: scratch.at("out") }));
       expect([length, error.code]).toEqual([length, "truncated"]);
     }

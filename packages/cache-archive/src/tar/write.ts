@@ -1,5 +1,7 @@
 import { readlink } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
+import { once } from "node:events";
+import type { Writable } from "node:stream";
+import { finished, pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
 
 import type { ArchiveOutput } from "../output-file.ts";
@@ -13,7 +15,7 @@ export interface WriteTarOptions {
   readonly root: string;
   /** In byte order of the paths, which is the order in the archive. */
   readonly entries: readonly ArchiveEntry[];
-  readonly output: ArchiveOutput;
+  readonly output: Pick<ArchiveOutput, "write">;
   readonly level: CompressionLevel;
   readonly signal: AbortSignal | undefined;
 }
@@ -29,6 +31,23 @@ export async function writeTarZstd(options: WriteTarOptions): Promise<void> {
     for await (const piece of packed) await output.write(piece);
   };
   await pipeline(gathered(tarBlocks(options)), compress, write, signal === undefined ? {} : { signal });
+}
+
+/** The same to a sink, which ends with the archive. */
+export async function writeTarZstdTo(sink: Writable, options: Omit<WriteTarOptions, "output">): Promise<void> {
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    if (!sink.write(bytes)) await once(sink, "drain", options.signal === undefined ? {} : { signal: options.signal });
+  };
+  const ended = finished(sink);
+  ended.catch(() => undefined);
+  try {
+    await Promise.race([writeTarZstd({ ...options, output: { write } }), ended]);
+    sink.end();
+    await ended;
+  } catch (error) {
+    sink.destroy();
+    throw error;
+  }
 }
 
 /** Pieces this long go into the compressor: a call for each header would cost more than the copy. */
@@ -58,9 +77,9 @@ async function* tarBlocks({ root, entries, signal }: WriteTarOptions): AsyncGene
 }
 
 async function otherHeader(root: string, entry: ArchiveEntry): Promise<TarHeader> {
-  if (entry.kind === "directory") return header(entry, 0, EMPTY);
+  if (entry.kind === "directory") return tarHeader(entry, 0, EMPTY);
   try {
-    return header(entry, 0, await readlink(entryPath(root, entry), { encoding: "buffer" }));
+    return tarHeader(entry, 0, await readlink(entryPath(root, entry), { encoding: "buffer" }));
   } catch (error) {
     throw sourceError(error, entry);
   }
@@ -69,13 +88,13 @@ async function otherHeader(root: string, entry: ArchiveEntry): Promise<TarHeader
 async function* fileBlocks(root: string, entry: ArchiveEntry): AsyncGenerator<Buffer> {
   const content = entry.bytes <= WHOLE_FILE_BYTES ? await readWholeFile(root, entry) : undefined;
   if (content !== undefined) {
-    yield encodeHeader(header(entry, content.length, EMPTY));
+    yield encodeHeader(tarHeader(entry, content.length, EMPTY));
     yield content;
     yield padding(content.length);
     return;
   }
   await using source = await openSource(root, entry);
-  yield encodeHeader(header(entry, source.bytes, EMPTY));
+  yield encodeHeader(tarHeader(entry, source.bytes, EMPTY));
   let left = source.bytes;
   for await (const piece of source.pieces) {
     left -= piece.length;
@@ -88,7 +107,8 @@ async function* fileBlocks(root: string, entry: ArchiveEntry): AsyncGenerator<Bu
 
 const EMPTY = Buffer.alloc(0);
 
-function header(entry: ArchiveEntry, bytes: number, linkTarget: Buffer): TarHeader {
+/** What the header of an entry says. */
+export function tarHeader(entry: ArchiveEntry, bytes: number, linkTarget: Buffer): TarHeader {
   return {
     name: tarName(entry.path, entry.kind === "directory"),
     type: entry.kind,

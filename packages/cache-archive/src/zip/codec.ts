@@ -66,8 +66,13 @@ export function unpackBytes(method: number, data: Buffer, bytes: number, isOpenE
 /** The same for data that comes in pieces; undefined for the stored method and for unknown ones. */
 export function decompressStream(method: number): Transform | undefined {
   if (method === METHOD_DEFLATE) return createInflateRaw({ chunkSize: STREAM_CHUNK_BYTES });
-  if (method === METHOD_ZSTD) return createZstdDecompress({ params: ZSTD_DECODER, chunkSize: STREAM_CHUNK_BYTES });
+  if (method === METHOD_ZSTD) return createFrameDecoder();
   return undefined;
+}
+
+/** For one frame of Zstandard data. */
+export function createFrameDecoder(): Transform {
+  return createZstdDecompress({ params: ZSTD_DECODER, chunkSize: STREAM_CHUNK_BYTES });
 }
 
 export function isKnownMethod(method: number): boolean {

@@ -31,6 +31,21 @@ export function unpackWhole(packed: Buffer, entry: ZipContent): Buffer {
   return content;
 }
 
+/** @throws {CacheArchiveError} `malformed`: the entry is a link whose target no system would take */
+export function checkLinkTarget({
+  name,
+  bytes,
+  compressedBytes,
+}: Pick<ZipContent, "name" | "bytes" | "compressedBytes">): void {
+  if (bytes <= MAX_LINK_BYTES && compressedBytes <= MAX_LINK_BYTES && bytes > 0) return;
+  const entryName = printablePath(name);
+  const message = `entry "${entryName}" is a link, but its target has ${bytes} bytes`;
+  throw new CacheArchiveError({ code: "malformed", message, entryName });
+}
+
+/** Longer link targets do not exist on any system. */
+const MAX_LINK_BYTES = 64 * 1024;
+
 /**
  * Length of the local header with name and extra fields.
  *

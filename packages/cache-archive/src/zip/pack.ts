@@ -17,15 +17,17 @@ export interface PackZipOptions {
   readonly descriptor: number;
   readonly method: PackMethod;
   readonly concurrency: number;
+  readonly maxInlineMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /** Writes a zip archive into a file, on as many threads as it is worth. */
 export async function packZip(options: PackZipOptions): Promise<void> {
-  const { root, entries, descriptor, method, concurrency, signal } = options;
+  const { root, entries, descriptor, method, concurrency, maxInlineMs, signal } = options;
   // A Zstandard entry is one frame for readers that know no more, and with one worker the reference's layout counts.
   const isCut = concurrency > 1 && method.method !== METHOD_ZSTD;
   const units = cutIntoUnits(entries, {
+    unitEntries: 32,
     unitBytes: WHOLE_FILE_BYTES,
     blockBytes: (fileBytes) => (isCut ? blockBytesFor(fileBytes) : undefined),
   });
@@ -41,7 +43,14 @@ export async function packZip(options: PackZipOptions): Promise<void> {
     ...method,
     storesGrowing: concurrency > 1,
   };
-  await runTask({ task, control: makeControl(count), concurrency, estimatedMs: estimate(entries, method), signal });
+  await runTask({
+    task,
+    control: makeControl(count),
+    concurrency,
+    estimatedMs: estimate(entries, method),
+    maxInlineMs,
+    signal,
+  });
 }
 
 function estimate(entries: readonly ArchiveEntry[], { level }: PackMethod): number {

@@ -7,6 +7,7 @@ import type { PlannedEntry, RestoreLimits } from "../restore-plan.ts";
 import { addEnding, sortFolders } from "../restore/ending.ts";
 import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { RestoreTable } from "../restore/restore-table.ts";
+import { shareNumbers } from "../restore/share-numbers.ts";
 import { FOLDERS, RestoreUnits, SHORT, STREAM } from "../restore/units.ts";
 import { METHOD_STORED } from "./constants.ts";
 import { WHOLE_ENTRY_BYTES } from "./content.ts";
@@ -125,10 +126,4 @@ function addShort(files: readonly PlannedEntry<ZipEntry>[], shorts: readonly num
     }
   }
   if (shorts.length > first) units.add(SHORT, first, shorts.length - first);
-}
-
-function shareNumbers(numbers: readonly number[]): SharedArrayBuffer {
-  const shared = new SharedArrayBuffer(numbers.length * 4);
-  new Int32Array(shared).set(numbers);
-  return shared;
 }

@@ -7,16 +7,15 @@ import type { ArchiveFile } from "../archive-file.ts";
 import { BlockTable } from "../engine/block-table.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import { writeAll } from "../engine/ordered-output.ts";
-import { CacheArchiveError } from "../errors.ts";
-import { printablePath } from "../path-bytes.ts";
 import { isAlreadyThere } from "../restore/already-there.ts";
+import { FileQuestions } from "../restore/file-questions.ts";
 import { restoreError } from "../restore/restore-runner.ts";
 import type { ContentUnpacker, SharedRestoreJob, UnpackContext } from "../restore/restore-runner.ts";
 import type { RestoreUnit } from "../restore/units.ts";
 import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
 import { decompressStream, unpackBytes } from "./codec.ts";
 import { LOCAL_HEADER_LENGTH } from "./constants.ts";
-import { checkContent, checkLocalHeader, damage, unpackWhole } from "./content.ts";
+import { checkContent, checkLinkTarget, checkLocalHeader, damage, unpackWhole } from "./content.ts";
 import type { ZipContent } from "./content.ts";
 
 /** What a participant needs to restore a part of a zip archive. */
@@ -30,8 +29,6 @@ export interface UnpackZipTask extends SharedRestoreJob {
 /** Local extra fields are often a little longer than central ones. */
 const LOCAL_EXTRA_SLACK = 64;
 const MAX_LOCAL_EXTRA = 0xffff;
-/** Longer link targets do not exist on any system. */
-const MAX_LINK_BYTES = 64 * 1024;
 /** Blocks of stored files. */
 export const STORED_BLOCK_BYTES: number = 1024 * 1024;
 
@@ -41,6 +38,7 @@ export class ZipUnpacker implements ContentUnpacker {
   readonly #context: UnpackContext;
   readonly #blocks: BlockTable;
   readonly #counters: Int32Array;
+  readonly #questions: FileQuestions;
   #input = Buffer.allocUnsafeSlow(1024 * 1024);
 
   constructor(task: UnpackZipTask, context: UnpackContext) {
@@ -48,6 +46,7 @@ export class ZipUnpacker implements ContentUnpacker {
     this.#context = context;
     this.#blocks = new BlockTable(task.blocks);
     this.#counters = new Int32Array(task.counters);
+    this.#questions = new FileQuestions(this.#counters, context.control);
   }
 
   restoreShort(entries: readonly number[]): void {
@@ -75,7 +74,8 @@ export class ZipUnpacker implements ContentUnpacker {
     const index = range.first;
     const entry = this.#context.table.entry(index);
     try {
-      if (!this.#isLongThere(unit - range.block, index)) this.#restoreBlock(unit, range);
+      const isThere = this.#questions.ask(unit - range.block, () => this.#isThere(index));
+      if (!isThere) this.#restoreBlock(unit, range);
     } catch (error) {
       throw restoreError(error, entry);
     }
@@ -92,11 +92,7 @@ export class ZipUnpacker implements ContentUnpacker {
 
   linkTarget(index: number): Buffer {
     const content = this.#content(index);
-    if (content.bytes > MAX_LINK_BYTES || content.compressedBytes > MAX_LINK_BYTES || content.bytes === 0) {
-      const entryName = printablePath(content.name);
-      const message = `entry "${entryName}" is a link, but its target has ${content.bytes} bytes`;
-      throw new CacheArchiveError({ code: "malformed", message, entryName });
-    }
+    checkLinkTarget(content);
     const start = content.offset;
     return Buffer.from(
       unpackWhole(this.#packed(content, this.#read(start, endOf(content) + LOCAL_EXTRA_SLACK - start), start), content),
@@ -167,19 +163,6 @@ export class ZipUnpacker implements ContentUnpacker {
     return isAlreadyThere(folders.existing(target), table.entry(index), table.facts(index).crc, job.policy.mask);
   }
 
-  /** Whoever comes first looks, for all blocks of the file. */
-  #isLongThere(firstUnit: number, index: number): boolean {
-    const word = 2 * firstUnit + 1;
-    if (Atomics.compareExchange(this.#counters, word, UNKNOWN, LOOKING) === UNKNOWN) {
-      Atomics.store(this.#counters, word, this.#isThere(index) ? THERE : MISSING);
-      Atomics.notify(this.#counters, word);
-    }
-    while (Atomics.load(this.#counters, word) === LOOKING && !this.#context.control.isAborted) {
-      Atomics.wait(this.#counters, word, LOOKING, DECISION_PAUSE_MS);
-    }
-    return Atomics.load(this.#counters, word) === THERE;
-  }
-
   /** The entry's packed data, from what was read, or from the archive when its local header is unusually long. */
   #packed(content: ZipContent, read: Buffer, start: number): Buffer {
     const at = content.offset - start;
@@ -212,13 +195,6 @@ export class ZipUnpacker implements ContentUnpacker {
     };
   }
 }
-
-const UNKNOWN = 0;
-const LOOKING = 1;
-const THERE = 2;
-const MISSING = 3;
-/** The wait for another participant is cut into pieces, in case that one dies. */
-const DECISION_PAUSE_MS = 50;
 
 /** Unpacked length of all blocks but the last. */
 function blockBytesOf(bytes: number, blocks: number): number {

@@ -1,0 +1,171 @@
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { createArchive } from "./create.ts";
+import { extractArchive } from "./extract.ts";
+import { selectFiles } from "./select.ts";
+import { forgeZip } from "./test-support/forged-zip.ts";
+import { makeScratch } from "./test-support/scratch.ts";
+
+/*
+ * Processes are killed at random moments of their work, again and again. What is looked at is what somebody else would find
+ * afterwards.
+ */
+const KILLS = 200;
+const AT_ONCE = 4;
+const FILES = 60;
+
+const modules = import.meta.dirname;
+
+let compileCache = "";
+
+beforeAll(async () => {
+  compileCache = await mkdtemp(path.join(tmpdir(), "compile-cache-"));
+  const program = `for (const name of ["create", "extract", "select", "engine/participate"]) await import(process.argv[1] + name + ".ts");`;
+  execFileSync(process.execPath, ["--input-type=module", "--eval", program, `${modules}/`], {
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+  });
+});
+
+afterAll(async () => await rm(compileCache, { recursive: true, force: true }));
+
+describe("a process that is killed", () => {
+  it("CA E7: while it writes archives leaves a whole one under the name, 200 times", { timeout: 300_000 }, async () => {
+    await using scratch = await makeScratch();
+    await makeTree(scratch.at("v1"), "1");
+    await makeTree(scratch.at("v2"), "2");
+    let found = 0;
+    await killAgainAndAgain(async (nth) => {
+      const archivePath = scratch.at(`out-${nth}`, "cache.zip");
+      const format = nth % 2 === 0 ? "zip" : "tarzstd";
+      await runAndKill(`
+        const trees = [${JSON.stringify(scratch.at("v1"))}, ${JSON.stringify(scratch.at("v2"))}];
+        const lists = [];
+        for (const root of trees) lists.push((await selectFiles({ root, paths: ["tree"] })).entries);
+        for (let turn = 0; ; turn += 1) {
+          if (turn === 1) started();
+          await createArchive({ root: trees[turn % 2], entries: lists[turn % 2], archivePath: ${JSON.stringify(archivePath)},
+            format: ${JSON.stringify(format)}, maxInlineMs: ${nth % 4 < 2 ? 1000 : 0} });
+        }`);
+      if (!existsSync(archivePath)) return;
+      found += 1;
+      const root = scratch.at(`restored-${nth}`);
+      await extractArchive({ archivePath, root });
+      expect(["1", "2"]).toContain(await versionOf(root));
+    });
+    expect(found).toBeGreaterThan(KILLS / 10);
+  });
+
+  it(
+    "while it restores leaves no half tree for a later restore, and reports none, 200 times",
+    { timeout: 300_000 },
+    async () => {
+      await using scratch = await makeScratch();
+      for (const version of ["1", "2"]) {
+        await makeTree(scratch.at(`v${version}`), version);
+        const { entries } = await selectFiles({ root: scratch.at(`v${version}`), paths: ["tree"] });
+        const archivePath = scratch.at(`v${version}.zip`);
+        await createArchive({ root: scratch.at(`v${version}`), entries, archivePath });
+      }
+      await writeFile(scratch.at("empty.zip"), forgeZip([]));
+      const seen = new Map<string, number>();
+      await killAgainAndAgain(async (nth) => {
+        const roots = scratch.at(`roots-${nth}`);
+        await mkdir(roots);
+        const reported = await runAndKill(`
+        for (let turn = 0; ; turn += 1) {
+          if (turn === 2) started();
+          const root = ${JSON.stringify(`${roots}/`)} + turn;
+          const options = { root, maxInlineMs: ${nth % 2 === 0 ? 1000 : 0} };
+          // Every other tree finds an older one in its place, and replaces it file by file.
+          if (turn % 2 === 1) await extractArchive({ ...options, archivePath: ${JSON.stringify(scratch.at("v1.zip"))} });
+          await extractArchive({ ...options, archivePath: ${JSON.stringify(scratch.at("v2.zip"))} });
+          report(turn);
+        }`);
+        for (const name of await readdir(roots)) {
+          if (name.startsWith(".")) continue;
+          const root = path.join(roots, name);
+          if (reported.includes(Number(name))) expect(await versionOf(root)).toBe("2");
+          // What the next job does first completes what was begun.
+          await extractArchive({ archivePath: scratch.at("empty.zip"), root });
+          const version = await versionOf(root);
+          expect(["none", "1", "2"]).toContain(version);
+          seen.set(version, (seen.get(version) ?? 0) + 1);
+        }
+        expect((await readdir(roots)).filter((name) => name.startsWith("."))).toEqual([]);
+      });
+      expect([...seen.keys()].sort()).toEqual(["1", "2", "none"].filter((version) => seen.has(version)));
+      expect(seen.get("2") ?? 0).toBeGreaterThan(KILLS / 10);
+    },
+  );
+});
+
+async function killAgainAndAgain(once: (nth: number) => Promise<void>): Promise<void> {
+  const turns = Array.from({ length: KILLS }, (_, nth) => nth).values();
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (const nth of turns) await once(nth);
+    }),
+  );
+}
+
+/** @returns the numbers that the program reported before it was killed */
+async function runAndKill(program: string): Promise<number[]> {
+  const source = `
+    import { writeSync } from "node:fs";
+    import { createArchive } from ${JSON.stringify(path.join(modules, "create.ts"))};
+    import { extractArchive } from ${JSON.stringify(path.join(modules, "extract.ts"))};
+    import { selectFiles } from ${JSON.stringify(path.join(modules, "select.ts"))};
+    const began = performance.now();
+    const started = () => writeSync(1, "started " + (performance.now() - began) + "\\n");
+    const report = (number) => writeSync(1, number + "\\n");
+    ${program}`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], {
+    stdio: ["ignore", "pipe", "inherit"],
+    // Filled by a process that ends by itself; without it each of the others would spend its time on loading.
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+  });
+  let output = "";
+  const ended = new Promise<NodeJS.Signals | null>((resolve) => child.on("close", (_code, signal) => resolve(signal)));
+  await new Promise<void>((resolve) => {
+    child.stdout.on("data", (piece: Buffer) => {
+      output += piece.toString();
+      if (/started \S+\n/.test(output)) resolve();
+    });
+    child.on("close", () => resolve());
+  });
+  // A random moment is the point here, in about as much time as its first steps took.
+  const firstStepsMs = Number(/started (\S+)/.exec(output)?.[1]);
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * firstStepsMs));
+  child.kill("SIGKILL");
+  expect(await ended).toBe("SIGKILL");
+  // A number counts when its line is complete.
+  return output.split("\n").slice(0, -1).map(Number).filter(Number.isInteger);
+}
+
+async function makeTree(place: string, version: string): Promise<void> {
+  for (let nth = 0; nth < FILES; nth += 1) {
+    const folder = path.join(place, `tree/d${nth % 7}/e${nth % 3}`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, `f${nth}`), `${version}\n`.repeat(1 + nth * 20));
+  }
+}
+
+/** The version of a tree that is complete; "none" when nothing is there. */
+async function versionOf(root: string): Promise<string> {
+  const files = (await readdir(root, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  if (files.length === 0) return "none";
+  const versions = new Set<string>();
+  for (const { parentPath, name } of files) {
+    const content = await readFile(path.join(parentPath, name), "utf8");
+    versions.add(content.length === 2 * (1 + Number(name.slice(1)) * 20) ? content.slice(0, 1) : "torn");
+  }
+  return files.length === FILES && versions.size === 1
+    ? ([...versions][0] ?? "none")
+    : `${files.length} files of ${[...versions].join(" and ")}`;
+}

@@ -1,0 +1,167 @@
+import { Readable } from "node:stream";
+import { crc32 } from "node:zlib";
+
+import { Open } from "unzipper";
+import type { File } from "unzipper";
+
+import { readArchive, readPieces } from "../archive-file.ts";
+import type { ArchiveFile } from "../archive-file.ts";
+import { CacheArchiveError, errnoOf } from "../errors.ts";
+import type { ExtractWork } from "../extract-work.ts";
+import { named } from "../extract-work.ts";
+import { printablePath } from "../path-bytes.ts";
+import { RestorePlanner } from "../restore-plan.ts";
+import { RestoreTree } from "../restore-tree.ts";
+import { placeInTurns } from "../restore/place-in-turns.ts";
+import { restoreStaged } from "../restore/restore-staged.ts";
+import { SMALL_FILE_BYTES } from "../target-file.ts";
+import { inTurns, Turn } from "../turn.ts";
+import { decompressStream } from "../zip/codec.ts";
+import { LOCAL_HEADER_LENGTH, METHOD_ZSTD } from "../zip/constants.ts";
+import { checkContent, checkLinkTarget, checkLocalHeader, damage } from "../zip/content.ts";
+import { readDirectory } from "../zip/directory.ts";
+import type { ZipEntry } from "../zip/directory.ts";
+
+/**
+ * Restores a zip archive with the data that unzipper reads. Names, kinds, modes and times come from our own reader of the
+ * directory, and sizes and CRCs are checked here: unzipper does neither.
+ *
+ * @returns how many entries the archive has
+ */
+export async function extractZipStreaming(work: ExtractWork): Promise<number> {
+  const { file, limits, signal } = work;
+  const entries = await inTurns(readDirectory(file), signal);
+  const planner = new RestorePlanner<ZipEntry>(limits, file.size);
+  const turn = new Turn();
+  for (const entry of entries) {
+    if (turn.isOver) await turn.next();
+    planner.add(entry);
+  }
+  const plan = planner.finish();
+  const reader = await EntryReader.open(file, entries);
+  await restoreStaged(work, async (place) => {
+    const tree = await RestoreTree.open(`${place.staging}/tree`, work.restoreSpecialBits);
+    for (const { entry, target } of plan.directories) {
+      await named(entry, signal, async () => await tree.makeDirectory(target));
+    }
+    for (const { entry, target } of plan.files) {
+      await named(entry, signal, async () => await restoreFile(entry, target, tree, reader));
+    }
+    for (const { entry, target } of plan.symlinks) {
+      await named(entry, signal, async () => {
+        checkLinkTarget(entry);
+        await tree.createSymlink(target, await reader.whole(entry), entry);
+      });
+    }
+    await placeInTurns(place, plan.directories, signal);
+  });
+  return entries.length;
+}
+
+async function restoreFile(entry: ZipEntry, target: string, tree: RestoreTree, reader: EntryReader): Promise<void> {
+  if (entry.bytes <= SMALL_FILE_BYTES) {
+    await tree.writeSmallFile(target, await reader.whole(entry), entry);
+    return;
+  }
+  const file = await tree.createFile(target);
+  try {
+    for await (const piece of reader.pieces(entry)) await file.write(piece);
+    await file.finish(entry);
+  } catch (error) {
+    await file.abandon();
+    throw error;
+  }
+}
+
+/** Checked content of entries, by way of unzipper. */
+class EntryReader {
+  readonly #file: ArchiveFile;
+  /** By the place of their local header. */
+  readonly #found: ReadonlyMap<number, File>;
+
+  static async open(file: ArchiveFile, entries: readonly ZipEntry[]): Promise<EntryReader> {
+    const source = {
+      size: () => Promise.resolve(file.size),
+      stream: (offset: number, length?: number) =>
+        Readable.from(readPieces(file, offset, Math.min(length ?? Infinity, file.size - offset)), {
+          objectMode: false,
+        }),
+    };
+    const found = new Map<number, File>();
+    // It fails for an archive without entries.
+    if (entries.length > 0) {
+      const { files } = await Open.custom(source);
+      for (const entry of files) found.set(entry.offsetToLocalFileHeader, entry);
+    }
+    return new EntryReader(file, found);
+  }
+
+  private constructor(file: ArchiveFile, found: ReadonlyMap<number, File>) {
+    this.#file = file;
+    this.#found = found;
+  }
+
+  async whole(entry: ZipEntry): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for await (const piece of this.pieces(entry)) parts.push(piece);
+    return Buffer.concat(parts);
+  }
+
+  /** @throws {CacheArchiveError} at the end, too, when the pieces were not what they should be */
+  async *pieces(entry: ZipEntry): AsyncGenerator<Buffer> {
+    const dataStart = entry.offset + this.#headerLength(entry);
+    let crc = 0;
+    let bytes = 0;
+    try {
+      // unzipper looks for the end of empty entries in what follows them.
+      for await (const piece of entry.compressedBytes === 0 ? [] : this.#open(entry, dataStart)) {
+        bytes += piece.length;
+        if (bytes > entry.bytes) checkContent(entry, bytes, crc);
+        crc = crc32(piece, crc);
+        yield piece;
+      }
+    } catch (error) {
+      throw damage(error, entry);
+    }
+    checkContent(entry, bytes, crc);
+  }
+
+  #headerLength(entry: ZipEntry): number {
+    const length = LOCAL_HEADER_LENGTH + entry.rawName.length + MAX_LOCAL_EXTRA;
+    const start = readArchive(this.#file, entry.offset, Math.min(length, this.#file.size - entry.offset));
+    return checkLocalHeader(start, entry);
+  }
+
+  #open(entry: ZipEntry, dataStart: number): AsyncIterable<Buffer> {
+    // unzipper takes every method for deflate.
+    if (entry.method === METHOD_ZSTD) {
+      const source = Readable.from(readPieces(this.#file, dataStart, entry.compressedBytes));
+      const decoder = decompressStream(METHOD_ZSTD);
+      if (decoder === undefined) throw new TypeError("there is a decoder for this method");
+      source.on("error", (error) => decoder.destroy(error));
+      return source.pipe(decoder);
+    }
+    const found = this.#found.get(entry.offset);
+    if (found === undefined) {
+      const entryName = printablePath(entry.name);
+      const message = `entry "${entryName}" is not found by every reader of the archive`;
+      throw new CacheArchiveError({ code: "header-mismatch", message, entryName });
+    }
+    return readToEnd(found);
+  }
+}
+
+const MAX_LOCAL_EXTRA = 0xffff;
+
+/** unzipper tells of an error by an event, and never ends the stream then. */
+async function* readToEnd(found: File): AsyncGenerator<Buffer> {
+  const stream = found.stream();
+  stream.on("error", (error: Error) => stream.destroy(error));
+  try {
+    for await (const piece of stream) yield piece as Buffer;
+  } catch (error) {
+    // "FILE_ENDED", without code.
+    if (error instanceof Error && errnoOf(error) === undefined) throw Object.assign(error, { code: "Z_BUF_ERROR" });
+    throw error;
+  }
+}

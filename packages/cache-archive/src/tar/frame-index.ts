@@ -1,0 +1,207 @@
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+import { readArchive } from "../archive-file.ts";
+import type { ArchiveFile } from "../archive-file.ts";
+import type { ArchivedEntry } from "../archived-entry.ts";
+import { combineCrc32 } from "../crc32-combine.ts";
+import type { BlockTable } from "../engine/block-table.ts";
+import type { EntryTable } from "../engine/entry-table.ts";
+import type { UnitList } from "../engine/units.ts";
+import { CacheArchiveError } from "../errors.ts";
+import { pathFromBytes, printablePath } from "../path-bytes.ts";
+import { tarName } from "./header.ts";
+
+/*
+ * What our own archives have behind their last frame: where frames and entries are, so that several threads can restore at
+ * once, and so that everything can be checked before anything is written. It lies in a skippable frame, which other readers
+ * pass over.
+ *
+ *   skippable frame: u32 magic, u32 length, index in Zstandard, u32 length of it, u32 length of the index, 8 bytes mark
+ *   index:           u32 frames, u32 entries, then for each frame u32 packed and u32 unpacked length, then the entries
+ *   entry:           u16 length of the name, name as in the tar header, u8 kind, u16 mode, f64 mtime in seconds, f64 length,
+ *                    u32 uid, u32 gid, u32 CRC, u32 frame, u32 place in it, u32 length of the header
+ *
+ * @see RFC 8878 3.1.2
+ */
+const SKIPPABLE_MAGIC = 0x184d2a5e;
+const MARK = Buffer.from("ffltidx1", "latin1");
+const FOOTER_BYTES = 8 + MARK.length;
+const FIXED_BYTES = 2 + 1 + 2 + 8 + 8 + 6 * 4;
+/** An index of this length would describe tens of millions of entries; it is read as a whole. */
+const MAX_INDEX_BYTES = 1024 ** 3;
+
+const KINDS = ["file", "directory", "symlink"] as const;
+
+/** A frame of the archive. */
+export interface Frame {
+  readonly offset: number;
+  readonly packedBytes: number;
+  readonly bytes: number;
+}
+
+/** An entry as the index describes it. */
+export interface IndexedEntry extends ArchivedEntry {
+  readonly rawName: Buffer;
+  readonly crc: number;
+  readonly frame: number;
+  /** Of the header, in the frame's content. */
+  readonly offset: number;
+  readonly headerBytes: number;
+}
+
+export interface FrameIndex {
+  readonly frames: readonly Frame[];
+  readonly entries: readonly IndexedEntry[];
+}
+
+/** The skippable frame for an archive whose frames are all known. */
+export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: BlockTable): Buffer {
+  const parts: Buffer[] = [numbers(units.length, entries.count)];
+  for (let unit = 0; unit < units.length; unit += 1) {
+    parts.push(numbers(frames.compressedBytes(unit), frames.bytes(unit)));
+  }
+  const longCrcs = crcsOfLongFiles(units, frames, entries);
+  for (let index = 0; index < entries.count; index += 1) parts.push(encodeEntry(entries, index, longCrcs.get(index)));
+  const index = Buffer.concat(parts);
+  const packed = zstdCompressSync(index);
+  return Buffer.concat([
+    numbers(SKIPPABLE_MAGIC, packed.length + FOOTER_BYTES),
+    packed,
+    numbers(packed.length, index.length),
+    MARK,
+  ]);
+}
+
+/**
+ * Reads and checks the index, in steps of less than a few milliseconds.
+ *
+ * @returns undefined for an archive without one
+ * @throws {CacheArchiveError} `malformed`, `too-large`
+ */
+export function* readFrameIndex(file: ArchiveFile): Generator<void, FrameIndex | undefined> {
+  if (file.size < FOOTER_BYTES + 8) return undefined;
+  const footer = readArchive(file, file.size - FOOTER_BYTES, FOOTER_BYTES);
+  if (!footer.subarray(8).equals(MARK)) return undefined;
+  const packedBytes = footer.readUInt32LE(0);
+  const bytes = footer.readUInt32LE(4);
+  const start = file.size - FOOTER_BYTES - packedBytes - 8;
+  if (start < 0 || bytes > MAX_INDEX_BYTES) throw malformed(file, "its index cannot be that long");
+  const frame = readArchive(file, start, 8 + packedBytes);
+  if (frame.readUInt32LE(0) !== SKIPPABLE_MAGIC || frame.readUInt32LE(4) !== packedBytes + FOOTER_BYTES) {
+    throw malformed(file, "its index is not in a frame of its own");
+  }
+  yield;
+  const index = unpackIndex(file, frame.subarray(8), bytes);
+  yield;
+  return yield* decode(file, index, start);
+}
+
+function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void, FrameIndex> {
+  if (index.length < 8) throw malformed(file, "its index is too short");
+  const frameCount = index.readUInt32LE(0);
+  const entryCount = index.readUInt32LE(4);
+  if (8 + frameCount * 8 + entryCount * FIXED_BYTES > index.length) throw malformed(file, "its index is too short");
+  const frames: Frame[] = [];
+  let offset = 0;
+  for (let nth = 0; nth < frameCount; nth += 1) {
+    const packedBytes = index.readUInt32LE(8 + nth * 8);
+    frames.push({ offset, packedBytes, bytes: index.readUInt32LE(12 + nth * 8) });
+    offset += packedBytes;
+  }
+  if (offset !== end) throw malformed(file, "its frames do not end where its index begins");
+  const entries: IndexedEntry[] = [];
+  let at = 8 + frameCount * 8;
+  for (let nth = 0; nth < entryCount; nth += 1) {
+    if (nth % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+    const nameBytes = at + 2 <= index.length ? index.readUInt16LE(at) : 0;
+    const next = at + FIXED_BYTES + nameBytes;
+    if (next > index.length) throw malformed(file, "its index is too short");
+    entries.push(decodeEntry(file, index, at, nameBytes));
+    at = next;
+  }
+  if (at !== index.length) throw malformed(file, "its index is too long");
+  return { frames, entries };
+}
+
+const ENTRIES_PER_STEP = 500;
+
+function encodeEntry(entries: EntryTable, index: number, longCrc: number | undefined): Buffer {
+  const entry = entries.entry(index);
+  const { crc, bytes, compressedBytes: headerBytes, form: frame } = entries.packed(index);
+  const name = tarName(entry.path, entry.kind === "directory");
+  const record = Buffer.allocUnsafe(FIXED_BYTES + name.length);
+  let at = record.writeUInt16LE(name.length, 0);
+  at += name.copy(record, at);
+  at = record.writeUInt8(KINDS.indexOf(entry.kind), at);
+  at = record.writeUInt16LE(entry.mode, at);
+  at = record.writeDoubleLE(Math.round(entry.mtimeMs / 1000), at);
+  at = record.writeDoubleLE(bytes, at);
+  at = record.writeUInt32LE(entry.uid, at);
+  at = record.writeUInt32LE(entry.gid, at);
+  at = record.writeUInt32LE(longCrc ?? crc, at);
+  at = record.writeUInt32LE(frame, at);
+  at = record.writeUInt32LE(entries.offset(index), at);
+  record.writeUInt32LE(headerBytes, at);
+  return record;
+}
+
+function decodeEntry(file: ArchiveFile, index: Buffer, start: number, nameBytes: number): IndexedEntry {
+  const rawName = index.subarray(start + 2, start + 2 + nameBytes);
+  const at = start + 2 + nameBytes;
+  const kind = KINDS[index.readUInt8(at)];
+  const mtime = index.readDoubleLE(at + 3);
+  const bytes = index.readDoubleLE(at + 11);
+  if (kind === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
+    throw malformed(file, `its index describes "${printablePath(pathFromBytes(rawName))}" with impossible values`);
+  }
+  return {
+    name: pathFromBytes(rawName),
+    rawName,
+    kind,
+    mode: index.readUInt16LE(at + 1) & 0o7777,
+    mtimeMs: mtime * 1000,
+    bytes,
+    owner: { uid: index.readUInt32LE(at + 19), gid: index.readUInt32LE(at + 23) },
+    crc: index.readUInt32LE(at + 27),
+    frame: index.readUInt32LE(at + 31),
+    offset: index.readUInt32LE(at + 35),
+    headerBytes: index.readUInt32LE(at + 39),
+  };
+}
+
+/** The content of a long file is in several frames, and the CRC of each is known. */
+function crcsOfLongFiles(units: UnitList, frames: BlockTable, entries: EntryTable): Map<number, number> {
+  const crcs = new Map<number, number>();
+  for (let unit = 0; unit < units.length; unit += 1) {
+    const { first, block, count } = units.at(unit);
+    if (block < 0 || count === 0) continue;
+    const { bytes } = entries.packed(first);
+    const content = Math.min(LONG_FILE_FRAME_BYTES, bytes - block * LONG_FILE_FRAME_BYTES);
+    crcs.set(first, combineCrc32(crcs.get(first) ?? 0, frames.crc(unit), content));
+  }
+  return crcs;
+}
+
+/** Content of each frame of a long file but the last. */
+export const LONG_FILE_FRAME_BYTES: number = 4 * 1024 * 1024;
+
+function unpackIndex(file: ArchiveFile, packed: Buffer, bytes: number): Buffer {
+  try {
+    const index = zstdDecompressSync(packed, { maxOutputLength: bytes + 1, chunkSize: Math.max(bytes + 1, 64) });
+    if (index.length === bytes) return index;
+  } catch (error) {
+    throw malformed(file, "its index cannot be unpacked", error);
+  }
+  throw malformed(file, "its index has another length than it says");
+}
+
+function numbers(...values: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(4 * values.length);
+  for (const [nth, value] of values.entries()) bytes.writeUInt32LE(value, 4 * nth);
+  return bytes;
+}
+
+function malformed(file: ArchiveFile, what: string, cause?: unknown): CacheArchiveError {
+  const message = `${printablePath(file.path)} is damaged: ${what}`;
+  return new CacheArchiveError({ code: "malformed", message, cause });
+}

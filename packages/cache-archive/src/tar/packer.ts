@@ -1,0 +1,150 @@
+import { readlinkSync } from "node:fs";
+import { constants, crc32, zstdCompressSync } from "node:zlib";
+
+import { BlockTable } from "../engine/block-table.ts";
+import type { JobControl } from "../engine/control.ts";
+import { EntryTable } from "../engine/entry-table.ts";
+import type { SharedEntries } from "../engine/entry-table.ts";
+import { OrderedOutput } from "../engine/ordered-output.ts";
+import { readPart, readWhole } from "../engine/source.ts";
+import type { UnitRunner } from "../engine/unit-runner.ts";
+import { UnitList } from "../engine/units.ts";
+import type { Unit } from "../engine/units.ts";
+import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
+import type { ArchiveEntry } from "../types.ts";
+import { encodeFrameIndex, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
+import { BLOCK_BYTES, encodeHeader, padding } from "./header.ts";
+import { tarHeader } from "./write.ts";
+
+/** What a participant needs to pack a part of a tar archive. */
+export interface PackTarTask {
+  readonly kind: "pack-tar";
+  readonly root: string;
+  readonly entries: SharedEntries;
+  readonly units: SharedArrayBuffer;
+  /** Lengths of the frames; one row for each unit. */
+  readonly frames: SharedArrayBuffer;
+  /** Open for writing. */
+  readonly descriptor: number;
+  readonly level: number;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** Packs units of a tar archive, each as a Zstandard frame of its own. */
+export class TarPacker implements UnitRunner {
+  readonly #task: PackTarTask;
+  readonly #control: JobControl;
+  readonly #entries: EntryTable;
+  readonly #units: UnitList;
+  readonly #frames: BlockTable;
+  readonly #output: OrderedOutput;
+  readonly #input = Buffer.allocUnsafeSlow(WHOLE_FILE_BYTES + 1);
+  #tar = Buffer.allocUnsafeSlow(LONG_FILE_FRAME_BYTES + WHOLE_FILE_BYTES);
+  #used = 0;
+
+  constructor(task: PackTarTask, control: JobControl) {
+    this.#task = task;
+    this.#control = control;
+    this.#entries = new EntryTable(task.entries);
+    this.#units = new UnitList(task.units);
+    this.#frames = new BlockTable(task.frames);
+    this.#output = new OrderedOutput(control, task.descriptor);
+  }
+
+  run(unit: number): undefined {
+    const range = this.#units.at(unit);
+    this.#used = 0;
+    if (range.count === 0) {
+      this.#end(unit);
+      return;
+    }
+    if (range.block >= 0) this.#takeBlock(unit, range);
+    else for (let nth = 0; nth < range.count; nth += 1) this.#takeEntry(unit, range.first + nth);
+    const frame = this.#compress(unit);
+    this.#output.give({ unit, bytes: frame, place: () => undefined }, false);
+  }
+
+  settle(): void {
+    this.#output.settle();
+  }
+
+  #takeEntry(unit: number, index: number): void {
+    const entry = this.#entries.entry(index);
+    const offset = this.#used;
+    const content = entry.kind === "file" ? readWhole(this.#task.root, entry, this.#input) : EMPTY;
+    const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;
+    this.#append(encodeHeader(tarHeader(entry, content.length, linkTarget)));
+    const headerBytes = this.#used - offset;
+    this.#append(content, padding(content.length));
+    const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes, form: unit };
+    this.#entries.setPacked(index, facts);
+    this.#entries.setOffset(index, offset);
+  }
+
+  #takeBlock(unit: number, { first: index, block }: Unit): void {
+    const entry = this.#entries.entry(index);
+    if (block === 0) this.#append(encodeHeader(tarHeader(entry, entry.bytes, EMPTY)));
+    const headerBytes = this.#used;
+    const position = block * LONG_FILE_FRAME_BYTES;
+    const wanted = Math.min(LONG_FILE_FRAME_BYTES, entry.bytes - position);
+    const content = readPart(this.#task.root, entry, position, this.#room(wanted));
+    // Its header says more than there is, and may be written already.
+    if (content.length < wanted) throw changed(entry);
+    this.#used += wanted;
+    if (position + wanted === entry.bytes) this.#append(padding(entry.bytes));
+    this.#frames.set(unit, crc32(content), this.#used, 0);
+    if (block > 0) return;
+    this.#entries.setPacked(index, { crc: 0, bytes: entry.bytes, compressedBytes: headerBytes, form: unit });
+    this.#entries.setOffset(index, 0);
+  }
+
+  #compress(unit: number): Buffer {
+    const content = this.#tar.subarray(0, this.#used);
+    const frame = compressFrame(content, this.#task.level);
+    this.#frames.set(unit, this.#frames.crc(unit), content.length, frame.length);
+    return frame;
+  }
+
+  #end(unit: number): void {
+    this.#output.settle();
+    if (!this.#control.waitForTurnOf(unit)) return;
+    // What marks the end of a tar archive.
+    this.#append(Buffer.alloc(2 * BLOCK_BYTES));
+    const frame = this.#compress(unit);
+    const index = encodeFrameIndex(this.#entries, this.#units, this.#frames);
+    this.#output.give({ unit, bytes: Buffer.concat([frame, index]), place: () => undefined }, false);
+  }
+
+  #readLink(entry: ArchiveEntry): Buffer {
+    try {
+      return readlinkSync(entryPath(this.#task.root, entry), { encoding: "buffer" });
+    } catch (error) {
+      throw sourceError(error, entry);
+    }
+  }
+
+  #append(...parts: readonly Buffer[]): void {
+    for (const part of parts) this.#used += part.copy(this.#room(part.length));
+  }
+
+  /** Memory behind what was taken so far. */
+  #room(bytes: number): Buffer {
+    if (this.#used + bytes > this.#tar.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * (this.#used + bytes));
+      this.#tar.copy(larger, 0, 0, this.#used);
+      this.#tar = larger;
+    }
+    return this.#tar.subarray(this.#used, this.#used + bytes);
+  }
+}
+
+function compressFrame(content: Buffer, level: number): Buffer {
+  return zstdCompressSync(content, {
+    chunkSize: CHUNK_BYTES,
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+  });
+}
+
+/** A frame rarely needs more than a few. */
+const CHUNK_BYTES = 1024 * 1024;

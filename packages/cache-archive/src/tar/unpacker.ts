@@ -1,0 +1,179 @@
+import { closeSync } from "node:fs";
+
+import { readArchive } from "../archive-file.ts";
+import type { ArchiveFile } from "../archive-file.ts";
+import { JobAborted } from "../engine/job-aborted.ts";
+import { writeAll } from "../engine/ordered-output.ts";
+import { CacheArchiveError, errnoOf } from "../errors.ts";
+import { printablePath } from "../path-bytes.ts";
+import { isAlreadyThere } from "../restore/already-there.ts";
+import { FileQuestions } from "../restore/file-questions.ts";
+import { restoreError } from "../restore/restore-runner.ts";
+import type { ContentUnpacker, SharedRestoreJob, UnpackContext } from "../restore/restore-runner.ts";
+import type { RestoreUnit } from "../restore/units.ts";
+import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
+import { unpackBytes } from "../zip/codec.ts";
+import { METHOD_ZSTD } from "../zip/constants.ts";
+import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
+import { BLOCK_BYTES, encodeHeader } from "./header.ts";
+import type { TarHeader } from "./header.ts";
+import { beforeZero, records } from "./read.ts";
+
+/** What a participant needs to restore a part of a tar archive with an index. */
+export interface UnpackTarTask extends SharedRestoreJob {
+  readonly kind: "unpack-tar";
+  readonly file: ArchiveFile;
+  /** For each frame its place in the file, its packed and its unpacked length. */
+  readonly frames: SharedArrayBuffer;
+}
+
+/** Unpacks the frames of a tar archive into the staging folder. */
+export class TarUnpacker implements ContentUnpacker {
+  readonly #task: UnpackTarTask;
+  readonly #context: UnpackContext;
+  readonly #frames: Float64Array;
+  readonly #counters: Int32Array;
+  readonly #questions: FileQuestions;
+  /** The last frame that was unpacked; links lie close to each other. */
+  #unpacked: { readonly frame: number; readonly content: Buffer } | undefined;
+
+  constructor(task: UnpackTarTask, context: UnpackContext) {
+    this.#task = task;
+    this.#context = context;
+    this.#frames = new Float64Array(task.frames);
+    this.#counters = new Int32Array(task.counters);
+    this.#questions = new FileQuestions(this.#counters, context.control);
+  }
+
+  restoreShort(entries: readonly number[]): void {
+    const { table, folders, job, control } = this.#context;
+    for (const index of entries) {
+      if (control.isAborted) throw new JobAborted();
+      const entry = table.entry(index);
+      try {
+        if (this.#isThere(index)) continue;
+        const { start, content } = this.#entryContent(index);
+        writeNewFile(
+          folders.stage(table.target(index)),
+          content.subarray(start, start + entry.bytes),
+          entry,
+          job.policy,
+        );
+      } catch (error) {
+        throw restoreError(error, entry);
+      }
+    }
+  }
+
+  restoreBlock(unit: number, { first: index, block, blocks }: RestoreUnit): void {
+    const { table, folders, job } = this.#context;
+    const entry = table.entry(index);
+    const firstUnit = unit - block;
+    try {
+      if (this.#questions.ask(firstUnit, () => this.#isThere(index))) return;
+      const { frame } = table.facts(index);
+      const position = block * LONG_FILE_FRAME_BYTES;
+      const wanted = Math.min(LONG_FILE_FRAME_BYTES, entry.bytes - position);
+      const start = block === 0 ? this.#entryContent(index).start : 0;
+      const content = this.#frame(frame + block).subarray(start, start + wanted);
+      const descriptor = openSharedFile(folders.stage(table.target(index)));
+      try {
+        writeAll(descriptor, content, position);
+        // The last one of all blocks, whichever it is.
+        if (Atomics.add(this.#counters, 2 * firstUnit, 1) + 1 === blocks) finishFile(descriptor, entry, job.policy);
+      } finally {
+        closeSync(descriptor);
+      }
+    } catch (error) {
+      throw restoreError(error, entry);
+    }
+  }
+
+  restoreStream(): Promise<void> {
+    return Promise.reject(new TypeError("long files of an indexed archive are cut into frames"));
+  }
+
+  linkTarget(index: number): Buffer {
+    return this.#entryContent(index).linkTarget;
+  }
+
+  #isThere(index: number): boolean {
+    const { table, folders, job } = this.#context;
+    return isAlreadyThere(
+      folders.existing(table.target(index)),
+      table.entry(index),
+      table.facts(index).crc,
+      job.policy.mask,
+    );
+  }
+
+  /**
+   * The frame of an entry, and where in it the entry's content begins. The index is what was checked, so the header must say
+   * the same as the index: another reader would see another archive otherwise.
+   */
+  #entryContent(index: number): { content: Buffer; start: number; linkTarget: Buffer } {
+    const { table } = this.#context;
+    const { frame, offset, compressedBytes: headerBytes } = table.facts(index);
+    const entry = table.entry(index);
+    const content = this.#frame(frame);
+    const start = offset + headerBytes;
+    const header = content.subarray(offset, start);
+    const linkTarget = entry.kind === "symlink" ? linkTargetOf(header) : EMPTY;
+    const expected: TarHeader = {
+      name: table.rawName(index),
+      type: entry.kind === "other" ? "file" : entry.kind,
+      mode: entry.mode,
+      uid: entry.owner?.uid ?? 0,
+      gid: entry.owner?.gid ?? 0,
+      bytes: entry.bytes,
+      mtime: entry.mtimeMs / 1000,
+      linkTarget,
+    };
+    if (!encodeHeader(expected).equals(header)) {
+      const entryName = printablePath(entry.name);
+      const message = `entry "${entryName}": its header says something else than the index`;
+      throw new CacheArchiveError({ code: "header-mismatch", message, entryName });
+    }
+    return { content, start, linkTarget };
+  }
+
+  #frame(frame: number): Buffer {
+    if (this.#unpacked?.frame === frame) return this.#unpacked.content;
+    const [offset = 0, packedBytes = 0, bytes = 0] = this.#frames.subarray(frame * 3, frame * 3 + 3);
+    const content = unpackFrame(this.#task.file, readArchive(this.#task.file, offset, packedBytes), bytes);
+    this.#unpacked = { frame, content };
+    return content;
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+function linkTargetOf(header: Buffer): Buffer {
+  if (header.length > BLOCK_BYTES) {
+    const length = Number.parseInt(header.toString("latin1", 124, 135), 8);
+    for (const [key, value] of records(header.subarray(BLOCK_BYTES, BLOCK_BYTES + length))) {
+      if (key === "linkpath") return value;
+    }
+  }
+  const block = header.subarray(-BLOCK_BYTES);
+  return beforeZero(block.subarray(157, 257));
+}
+
+function unpackFrame(file: ArchiveFile, packed: Buffer, bytes: number): Buffer {
+  try {
+    const content = unpackBytes(METHOD_ZSTD, packed, bytes);
+    // The decoder of some versions takes a frame that was cut off for a short one.
+    if (content.length === bytes) return content;
+  } catch (error) {
+    throw damaged(file, `a frame cannot be unpacked (${errnoOf(error) ?? "unknown"})`, error);
+  }
+  throw damaged(file, "a frame has another length than the index says");
+}
+
+function damaged(file: ArchiveFile, what: string, cause?: unknown): CacheArchiveError {
+  return new CacheArchiveError({
+    code: "malformed",
+    message: `${printablePath(file.path)} is damaged: ${what}`,
+    cause,
+  });
+}
