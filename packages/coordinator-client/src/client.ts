@@ -239,6 +239,24 @@ export interface UploadArtifactsResult extends CallFacts {
   readonly tries: number;
 }
 
+/** Takes the bytes of a download. A `FileHandle` of `node:fs/promises` that is open for writing is one. */
+export interface ArtifactFile {
+  write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>;
+  truncate(length: number): Promise<void>;
+}
+
+export interface DownloadToFileOptions extends CallOptions {
+  /** Parts that are fetched at a time; 1 fetches everything as one stream. @default 16 */
+  readonly parallelParts?: number;
+  /** Length of a part. @default 16_777_216 */
+  readonly partBytes?: number;
+}
+
 export type DownloadArtifactsOutcome = "succeeded" | "forbidden" | "not-found" | "failed";
 
 /** @see coordinator-protocol 9.2 */
@@ -287,6 +305,17 @@ export interface CoordinatorClient {
     dependency: JobCredentials,
     receive: (body: ReadableStream<Uint8Array>) => Promise<void>,
     options?: CallOptions,
+  ): Promise<DownloadArtifactsResult>;
+  /**
+   * The same into a file. An archive in object storage that is longer than one part is fetched in several parts at a time, when its server
+   * gives parts, and otherwise as one stream. What the file rejects with ends the call.
+   *
+   * @param file - only positions are written, so it must not be opened for appending; whatever it holds before a try is overwritten
+   */
+  downloadArtifactsToFile(
+    dependency: JobCredentials,
+    file: ArtifactFile,
+    options?: DownloadToFileOptions,
   ): Promise<DownloadArtifactsResult>;
   /** Closes the idle connections and resolves when calls in flight have ended. */
   close(options?: CloseOptions): Promise<void>;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 
 import { createLastUpdates } from "./calls/last-updates.ts";
 import type { CallContext } from "./calls/exchange.ts";
-import { downloadArtifacts } from "./calls/download-artifacts.ts";
+import { downloadArtifacts, downloadArtifactsToFile } from "./calls/download-artifacts.ts";
 import { patchTrace } from "./calls/patch-trace.ts";
 import { adoptVerified, registerRunner } from "./calls/register-runner.ts";
 import { requestJob } from "./calls/request-job.ts";
@@ -49,6 +49,7 @@ export function createCoordinatorClient(options: CoordinatorClientOptions): Coor
     patchTrace: (job, chunk, callOptions) => patchTrace(context, job, chunk, callOptions),
     uploadArtifacts: (job, upload, callOptions) => uploadArtifacts(context, job, upload, callOptions),
     downloadArtifacts: (job, receive, callOptions) => downloadArtifacts(context, job, receive, callOptions),
+    downloadArtifactsToFile: (job, file, callOptions) => downloadArtifactsToFile(context, job, file, callOptions),
     close: (closeOptions) => context.transport.close(closeOptions),
   };
 }

@@ -1,4 +1,5 @@
 export type {
+  ArtifactFile,
   ArtifactUpload,
   AttemptRecord,
   CallOptions,
@@ -10,6 +11,7 @@ export type {
   CoordinatorClientOptions,
   DownloadArtifactsOutcome,
   DownloadArtifactsResult,
+  DownloadToFileOptions,
   FetchLike,
   JobCertificates,
   JobCredentials,

@@ -13,6 +13,7 @@ import type {
   TraceChunk,
   UpdateJobResult,
   UploadArtifactsResult,
+  ArtifactFile,
   ArtifactUpload,
 } from "@fleetfoot/coordinator-client";
 
@@ -141,9 +142,9 @@ export interface JobCoordinator {
   updateJob(job: JobCredentials, update: JobUpdate, options?: CallOptions): Promise<UpdateJobResult>;
   patchTrace(job: JobCredentials, chunk: TraceChunk, options?: CallOptions): Promise<PatchTraceResult>;
   uploadArtifacts(job: JobCredentials, upload: ArtifactUpload, options?: CallOptions): Promise<UploadArtifactsResult>;
-  downloadArtifacts(
+  downloadArtifactsToFile(
     dependency: JobCredentials,
-    receive: (body: ReadableStream<Uint8Array>) => Promise<void>,
+    file: ArtifactFile,
     options?: CallOptions,
   ): Promise<DownloadArtifactsResult>;
 }

@@ -5,7 +5,8 @@ import { printable } from "../printable.ts";
 import { CLIENT_ERROR_STATUS, NO_ANSWER_STATUS } from "../results.ts";
 import type { CallFacts } from "../results.ts";
 import { sendFollowing } from "../transport/redirects.ts";
-import type { WireRequest, WireResponse } from "../transport/transport.ts";
+import type { Retrier } from "../retry/retry.ts";
+import type { Transport, WireRequest, WireResponse } from "../transport/transport.ts";
 import { readJson, readServerMessage } from "./answer-body.ts";
 import { describeRefusal, failureMessage, lineWithoutResponse, undecodable } from "./wording.ts";
 
@@ -19,10 +20,19 @@ export async function call(context: CallContext, request: CallRequest): Promise<
   return "answer" in exchange ? exchange.answer : await readAnswer(context, request, exchange.response, exchange.facts);
 }
 
+/** How the requests of a call are sent, where not as usual. */
+export interface Route {
+  /** @default the client's retry rule */
+  readonly retry?: Retrier;
+  /** @default follows redirects */
+  readonly send?: (transport: Transport, wire: WireRequest) => Promise<WireResponse>;
+}
+
 /** Makes one call up to the headers of the answer. */
-export async function startCall(context: CallContext, request: CallRequest): Promise<Exchange> {
+export async function startCall(context: CallContext, request: CallRequest, route: Route = {}): Promise<Exchange> {
   const { base, requestId: newRequestId } = context;
-  const { method, path, query = "", headers, body, signal, onRetry } = request;
+  const { method, path, signal, onRetry } = request;
+  const { retry = context.retry, send = sendFollowing } = route;
   const requestId = newRequestId();
   const startedAt = context.now();
   if ("problem" in base) {
@@ -30,25 +40,16 @@ export async function startCall(context: CallContext, request: CallRequest): Pro
     const facts = { status: CLIENT_ERROR_STATUS, attempts: 0, throttled: false, requestId, message: base.problem };
     return { answer: answerWithoutResponse(context, request, facts, startedAt) };
   }
-  const wire: WireRequest = {
-    method,
-    origin: base.origin,
-    path: `${base.path}${path}${query}`,
-    headers: { ...headers, "user-agent": context.userAgent, "x-request-id": requestId },
-    body,
-    signal,
-    headersTimeoutMs: request.headersTimeoutMs ?? context.headersTimeoutMs,
-    requestTimeoutMs: request.requestTimeoutMs ?? context.requestTimeoutMs,
-  };
+  const wire = wireRequest(context, base, request, requestId);
   try {
-    const { answer, attempts, throttled } = await context.retry(
+    const { answer, attempts, throttled } = await retry(
       {
         method,
         url: `${base.origin}${base.path}${path}`,
         signal,
         onRetry: onRetry && ((facts) => onRetry({ ...facts, requestId })),
       },
-      countedAttempts(context, request, () => sendFollowing(context.transport, wire)),
+      countedAttempts(context, request, () => send(context.transport, wire)),
     );
     tellCall(context, request, { status: answer.status, attempts, throttled }, startedAt);
     const facts: CallFacts = {
@@ -68,6 +69,26 @@ export async function startCall(context: CallContext, request: CallRequest): Pro
     const facts = { status: NO_ANSWER_STATUS, attempts, throttled, requestId, message };
     return { answer: answerWithoutResponse(context, request, facts, startedAt) };
   }
+}
+
+/** What goes onto the wire for one call. */
+export function wireRequest(
+  context: CallContext,
+  base: { readonly origin: string; readonly path: string },
+  request: CallRequest,
+  requestId: string,
+): WireRequest {
+  const { method, path, query = "", headers, body, signal } = request;
+  return {
+    method,
+    origin: base.origin,
+    path: `${base.path}${path}${query}`,
+    headers: { ...headers, "user-agent": context.userAgent, "x-request-id": requestId },
+    body,
+    signal,
+    headersTimeoutMs: request.headersTimeoutMs ?? context.headersTimeoutMs,
+    requestTimeoutMs: request.requestTimeoutMs ?? context.requestTimeoutMs,
+  };
 }
 
 /** Reads the body of an answer: as JSON, as the text of a failure, or not at all. */

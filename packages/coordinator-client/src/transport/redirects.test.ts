@@ -119,7 +119,7 @@ describe("redirects of downloads", () => {
       received = await new Response(body).text();
     });
 
-    expect(result).toMatchObject({ outcome: "succeeded", attempts: 1, tries: 1 });
+    expect(result).toMatchObject({ outcome: "succeeded", attempts: 2, tries: 1 });
     expect(received).toBe("archive");
     expect(storage.requests).toMatchObject([{ method: "GET", path: "/bucket/a.zip?sig=1" }]);
     expect(storage.requests[0]?.headers["job-token"]).toBeUndefined();

@@ -27,7 +27,7 @@ export async function sendFollowing(transport: Transport, request: WireRequest):
     if (!location) {
       return response;
     }
-    const next = redirected(current, location);
+    const next = redirectedRequest(current, location);
     if (next === undefined) {
       return response;
     }
@@ -46,8 +46,12 @@ function isFollowed(method: string, status: number): boolean {
   return method === "GET" && (status === 301 || status === 302 || status === 303);
 }
 
-/** The next request; undefined when it must not be sent. */
-function redirected(request: WireRequest, location: string): WireRequest | undefined {
+/**
+ * The request that a redirect asks for; undefined when it must not be sent.
+ *
+ * @throws {TransportError} the target cannot be used
+ */
+export function redirectedRequest(request: WireRequest, location: string): WireRequest | undefined {
   const base = `${request.origin}${request.path}`;
   const target = URL.canParse(location, base) ? new URL(location, base) : undefined;
   if (target === undefined || (target.protocol !== "http:" && target.protocol !== "https:")) {

@@ -291,7 +291,11 @@ describe("downloadArtifacts", () => {
       "/api/v4/jobs/5/artifacts?direct_download=true",
       "/api/v4/jobs/5/artifacts",
     ]);
-    expect(storage.requests.map(({ url, token }) => [url, token])).toEqual([["/object", undefined]]);
+    // Once for a part of it, and once for all of it.
+    expect(storage.requests.map(({ url, token }) => [url, token])).toEqual([
+      ["/object", undefined],
+      ["/object", undefined],
+    ]);
     expect(await readFile(path.join(project, "f"), "utf8")).toBe("x");
   });
 
@@ -362,8 +366,8 @@ async function download(dependencies: readonly JobDependency[]): Promise<void> {
     dependencies,
     projectDirectory: project,
     temporaryDirectory: temporary,
-    download: async ({ id, token }, receive) =>
-      await client.downloadArtifacts({ id, token: new Secret(token) }, receive),
+    download: async ({ id, token }, file) =>
+      await client.downloadArtifactsToFile({ id, token: new Secret(token) }, file),
     log,
     signal: new AbortController().signal,
   });

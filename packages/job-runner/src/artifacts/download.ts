@@ -3,7 +3,7 @@ import { open, rm } from "node:fs/promises";
 import path from "node:path";
 
 import { extractArchive, parseConcurrency } from "@fleetfoot/cache-archive";
-import type { DownloadArtifactsOutcome, JobDependency } from "@fleetfoot/coordinator-client";
+import type { ArtifactFile, DownloadArtifactsOutcome, JobDependency } from "@fleetfoot/coordinator-client";
 
 import type { JobLog } from "../job-log.ts";
 import { ArtifactError, explain } from "./errors.ts";
@@ -17,10 +17,10 @@ export interface DownloadArtifactsOptions {
   readonly temporaryDirectory: string;
   /** Variables of the job; only `FASTZIP_EXTRACTOR_CONCURRENCY` counts. @default {} */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Fetches one archive, with its own tries; `receive` is called once for each and starts over. */
+  /** Fetches one archive into a file, with its own tries, each of which starts over. */
   readonly download: (
     dependency: JobDependency,
-    receive: (body: ReadableStream<Uint8Array>) => Promise<void>,
+    file: ArtifactFile,
   ) => Promise<{ readonly outcome: DownloadArtifactsOutcome; readonly message: string }>;
   readonly log: JobLog;
   readonly signal: AbortSignal;
@@ -63,7 +63,7 @@ async function restore(dependency: JobDependency, options: DownloadArtifactsOpti
 
 async function download(dependency: JobDependency, target: string, options: DownloadArtifactsOptions): Promise<void> {
   const result = await attempt("download-failed", `downloading artifacts from ${label(dependency)}`, options, () =>
-    options.download(dependency, async (body) => await save(body, target)),
+    save(dependency, target, options),
   );
   if (result.outcome === "succeeded") return;
   const { code, advice } = REFUSALS[result.outcome];
@@ -84,10 +84,13 @@ const REFUSALS: Readonly<
   failed: { code: "download-failed", advice: "Retry the job once the coordinator answers again." },
 };
 
-/** Each try begins an empty file, so that nothing of an earlier one is left. */
-async function save(body: ReadableStream<Uint8Array>, target: string): Promise<void> {
+async function save(
+  dependency: JobDependency,
+  target: string,
+  options: DownloadArtifactsOptions,
+): ReturnType<DownloadArtifactsOptions["download"]> {
   await using file = await open(target, "w", 0o600);
-  for await (const piece of body) await file.writeFile(piece);
+  return await options.download(dependency, file);
 }
 
 async function unpack(

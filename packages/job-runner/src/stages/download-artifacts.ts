@@ -17,8 +17,10 @@ export async function downloadArtifacts(job: PreparedJob): Promise<void> {
         dependencies,
         projectDirectory: project,
         temporaryDirectory: temporary,
-        download: (dependency, receive) =>
-          job.client.downloadArtifacts({ id: dependency.id, token: new Secret(dependency.token) }, receive, { signal }),
+        download: (dependency, file) =>
+          job.client.downloadArtifactsToFile({ id: dependency.id, token: new Secret(dependency.token) }, file, {
+            signal,
+          }),
         log: job.log,
         signal,
       }),

@@ -70,10 +70,11 @@ export function createRecordingCoordinator(answers: RecordingAnswers = {}): Reco
       uploads.push({ upload, bytes });
       return { ...FACTS, status: 201, outcome: "succeeded", tries: 1, ...answers.upload?.(upload) };
     },
-    downloadArtifacts: async (dependency, receive) => {
+    downloadArtifactsToFile: async (dependency, file) => {
       calls.push(`download ${dependency.id}`);
       if (answers.download === undefined) return { ...FACTS, status: 404, outcome: "not-found", tries: 1 };
-      await receive(new Blob([Buffer.from(answers.download)]).stream());
+      await file.truncate(0);
+      await file.write(answers.download, 0, answers.download.length, 0);
       return { ...FACTS, outcome: "succeeded", tries: 1 };
     },
   };
