@@ -191,6 +191,21 @@ describe("requesting a job", () => {
     expect((await Promise.all(kept)).map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 204]);
   });
 
+  it("hands out no further job once it is told so, also not to a poll that is kept open, and running jobs go on", async () => {
+    const { sleep, asleep } = endlessSleep();
+    const { coordinator, runner } = await setUp({ longPolling: { holdMs: 60_000, onWake: "assign" }, sleep });
+    const { finished } = coordinator.addJob({});
+    const job = await take(runner);
+    const kept = runner.requestJob();
+    await asleep(2);
+    coordinator.stopHandingOut();
+    expect((await kept).status).toBe(204);
+    coordinator.addJob({ job_info: { name: "too late" } });
+    expect((await runner.requestJob()).status).toBe(204);
+    expect((await runner.updateJob(job, { state: "success" })).status).toBe(200);
+    expect((await finished).status).toBe("success");
+  });
+
   it("refuses a kept poll whose runner was removed in the meantime", async () => {
     const { sleep, asleep } = endlessSleep();
     const { coordinator, runner, fetch } = await setUp({ longPolling: { holdMs: 60_000, onWake: "assign" }, sleep });

@@ -133,6 +133,8 @@ export interface LocalCoordinator {
    * it is `canceled` at once. False when it was over already.
    */
   cancelJob(id: number, options?: { readonly force?: boolean }): boolean;
+  /** Hands out no further job: every poll, one that is kept open as well, is answered that there is none. Running jobs go on. */
+  stopHandingOut(): void;
   /** Makes all later jobs of the project use new cache names; returns how often that has been done. Nothing is deleted. */
   clearCaches(projectId: number): Promise<number>;
   /** Adds a listener; the returned function removes it. */

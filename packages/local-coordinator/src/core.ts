@@ -17,6 +17,8 @@ export interface Core {
   readonly keeper: Keeper;
   /** Aborted when the coordinator closes; everything that waits ends with it. */
   readonly closed: AbortSignal;
+  /** Aborted when no further job is to be handed out, at the latest when the coordinator closes. */
+  readonly draining: AbortSignal;
   /** Work that closing waits for; a rejection is logged. */
   readonly track: (work: Promise<void>) => void;
 }

@@ -76,6 +76,7 @@ function assemble(parts: {
 }): Assembled {
   const { options, settings, state } = parts;
   const closed = new AbortController();
+  const draining = new AbortController();
   const work = new Set<Promise<void>>();
   const listeners = new Set<CoordinatorListener>(options.listener === undefined ? [] : [options.listener]);
   const pipelines = new Map<number, PipelineRun>();
@@ -93,7 +94,8 @@ function assemble(parts: {
   const runners = createRunnerRegistry(settings, keeper, emit);
   const queue = createJobQueue(runners);
   const jobs = createJobStore({ settings, state, queue, emit, keeper, closing: track });
-  const core: Core = { settings, state, runners, queue, jobs, emit, keeper, closed: closed.signal, track };
+  const signals = { closed: closed.signal, draining: draining.signal };
+  const core: Core = { settings, state, runners, queue, jobs, emit, keeper, ...signals, track };
   const groups = createResourceGroups((record) => jobs.apply(record, "enqueue"));
   const answerRequest = createHandler(core);
   const inFlight = new Set<Promise<Response>>();
@@ -108,6 +110,7 @@ function assemble(parts: {
   const close = async (): Promise<void> => {
     if (!closed.signal.aborted) {
       closed.abort(new LocalCoordinatorError("closed", "the coordinator is closed"));
+      draining.abort(closed.signal.reason);
       if (!keeper.isLasting) for (const record of jobs.all) cancelRecord(jobs, record, true);
       // What a runner has said already is to count; whoever takes too long says it again.
       const grace = new AbortController();
@@ -173,6 +176,7 @@ function assemble(parts: {
       const record = jobs.get(id);
       return record !== undefined && cancelRecord(jobs, record, force);
     },
+    stopHandingOut: () => draining.abort(),
     clearCaches: (projectId) => state.clearCaches(projectId),
     subscribe: (listener) => {
       listeners.add(listener);

@@ -111,9 +111,10 @@ describe("rotateTokens", () => {
 
   it("has nothing to do for tokens that do not expire", async () => {
     await using world = await runnerWorld();
-    await world.configure();
-    const { options } = await rotation(world, 100);
-    await world.configure();
+    const { options, waits } = await rotation(world, 100);
+    const token = await world.configure();
     await rotateTokens((await loadConfig(world.configPath, {})).config, options);
+    expect(waits).toEqual([]);
+    expect(await readFile(world.configPath, "utf8")).toContain(token);
   });
 });

@@ -23,8 +23,6 @@ export interface ServedCoordinator {
   readonly tokens: ServeTokens;
   /** Relative to the address of the coordinator, as pipelines take it. */
   readonly repositoryUrl: string;
-  /** Hands out no further job. */
-  stopHandingOut(): void;
 }
 
 /** A poll that finds nothing is kept open so long: a job starts at once, and a runner with other work is not kept from it for long. */
@@ -56,16 +54,10 @@ export async function openCoordinator(
     environment: context.environment,
     warn: (message) => logger.warn(message),
   });
-  let isHandingOut = true;
   const wrap =
     (handler: CoordinatorHandler): CoordinatorHandler =>
-    (request, facts) => {
-      const sources = serveGit(request);
-      if (sources !== undefined) return sources;
-      if (!isHandingOut && request.method === "POST" && request.url.endsWith("/jobs/request"))
-        return Promise.resolve(new Response(null, { status: 204 }));
-      return handler(request, facts);
-    };
+    (request, facts) =>
+      serveGit(request) ?? handler(request, facts);
   let coordinator: StartedCoordinator | undefined;
   coordinator = await startOrExplain({
     stateDirectory,
@@ -86,9 +78,6 @@ export async function openCoordinator(
     url: options.url ?? coordinator.url,
     tokens,
     repositoryUrl: `./${encodeURI(projectPath)}.git`,
-    stopHandingOut: () => {
-      isHandingOut = false;
-    },
   };
 }
 

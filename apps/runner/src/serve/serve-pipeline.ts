@@ -39,7 +39,7 @@ export async function servePipeline(parts: {
   const served = await openCoordinator(options, { projectPath, git, context });
   const { coordinator } = served;
   const stopped = waitForStop(context.stop, coordinator, () => {
-    served.stopHandingOut();
+    coordinator.stopHandingOut();
     context.stderr.write("Stopping: running jobs are finished, no further one is handed out.\n");
   });
   const endShowing = showRunners(coordinator, context);

@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { JOB_BODY } from "../test-support/job-body.ts";
 import { startServer } from "../test-support/recording-server.ts";
@@ -128,6 +128,19 @@ describe("answers with a body that no coordinator sends", () => {
 });
 
 describe("explanations of failures that no coordinator sends", () => {
+  it("leave no timer behind when they are too long to be read", async () => {
+    await using server = await startServer({ status: 400, headers: JSON_TYPE, body: "x".repeat(MIB) });
+    await using test = createTestClient({ url: server.url });
+    const setTimer = vi.spyOn(globalThis, "setTimeout");
+    const clearTimer = vi.spyOn(globalThis, "clearTimeout");
+
+    expect(await test.client.requestJob(runner)).toMatchObject({ status: 400 });
+
+    const limit = setTimer.mock.results[setTimer.mock.calls.findIndex(([, ms]) => ms === 1000)];
+    expect(limit).toBeDefined();
+    expect(clearTimer).toHaveBeenCalledWith(limit?.value);
+  });
+
   it(`end up in the message in one short line without the token, or not at all (${RUNS})`, async () => {
     const text = fc.oneof(fc.string(), fc.constant(`token ${runner.token.reveal()}`), fc.string({ minLength: 3000 }));
     const message = fc.oneof(

@@ -255,6 +255,47 @@ describe("startPolling", () => {
     await loop.poller.stop();
   });
 
+  it("asks for nothing any more when room is found only after the stop, whose signal ends the search", async () => {
+    const log: string[] = [];
+    const room = Promise.withResolvers<void>();
+    const loop = start({
+      runners: [runner("a")],
+      acquire: async (_runner, { signal }) => {
+        signal.addEventListener("abort", () => log.push("search ended"));
+        await room.promise;
+        return { release: () => log.push("release") };
+      },
+    });
+    await pass(0);
+    const stopped = loop.poller.stop();
+    room.resolve();
+    await stopped;
+    expect({ log, requests: loop.requests, errors: loop.errors }).toEqual({
+      log: ["search ended", "release"],
+      requests: [],
+      errors: [],
+    });
+  });
+
+  it("runs a job with the runner that it was asked for with, although an update came in between", async () => {
+    const answered = Promise.withResolvers<void>();
+    const old = runner("a");
+    const next = { ...old, name: "a, described anew" };
+    const loop = start({
+      runners: [old],
+      hold: { a: answered.promise },
+      answer: (count) => ({ job: count === 0 }),
+      jobMs: 1000,
+    });
+    await pass(0);
+    loop.poller.update({ runners: [next], concurrent: 1 });
+    answered.resolve();
+    await pass(1000);
+    expect(loop.jobs.map((job) => job.runner)).toEqual(["a"]);
+    expect(loop.requests.map((request) => request.runner)).toEqual(["a", "a, described anew"]);
+    await finish(loop);
+  });
+
   it("numbers running jobs per runner and per project, smallest free number first", async () => {
     const projects = [1, 2, 1, 1];
     const loop = start({

@@ -76,33 +76,35 @@ export function startPolling<Runner extends PolledRunner>(options: PollingOption
   }
 
   async function work(state: RunnerState<Runner>): Promise<void> {
-    const room = await takeRoom(state);
-    const answer = room === undefined ? undefined : await ask(state);
+    // Room, request and job belong together, also when a new configuration describes the runner anew in the meantime.
+    const { runner } = state;
+    const room = await takeRoom(runner);
+    const answer = room === undefined || stopping.signal.aborted ? undefined : await ask(state, runner);
     state.openRequests -= 1;
-    if (answer?.job !== undefined) await run(state, answer.job, answer);
+    if (answer?.job !== undefined) await run(state, runner, answer.job, answer);
     room?.release();
   }
 
-  async function takeRoom(state: RunnerState<Runner>): Promise<{ release(): void } | undefined> {
+  async function takeRoom(runner: Runner): Promise<{ release(): void } | undefined> {
     try {
-      return await acquire(state.runner);
+      return await acquire(runner, { signal: stopping.signal });
     } catch (error) {
-      logger.error("No room for a job could be made", { runner: state.runner.name, error });
+      if (!stopping.signal.aborted) logger.error("No room for a job could be made", { runner: runner.name, error });
       return undefined;
     }
   }
 
-  async function ask(state: RunnerState<Runner>): Promise<RequestJobResult | undefined> {
+  async function ask(state: RunnerState<Runner>, runner: Runner): Promise<RequestJobResult | undefined> {
     try {
-      const answer = await request(state.runner, { signal: cancelling.signal });
+      const answer = await request(runner, { signal: cancelling.signal });
       const pauseMs = state.hear(answer, { now: now(), checkIntervalMs: config.checkIntervalMs, random: random() });
       if (state.health.isExhausted(state.runner)) {
-        logger.warn("A runner is refused again and again and is not asked for a while", { runner: state.runner.name });
+        logger.warn("A runner is refused again and again and is not asked for a while", { runner: runner.name });
       }
       if (pauseMs > 0) void pauseRunner(state, pauseMs);
       return answer;
     } catch (error) {
-      if (!cancelling.signal.aborted) logger.error("A job request failed", { runner: state.runner.name, error });
+      if (!cancelling.signal.aborted) logger.error("A job request failed", { runner: runner.name, error });
       return undefined;
     }
   }
@@ -119,10 +121,15 @@ export function startPolling<Runner extends PolledRunner>(options: PollingOption
     if (roster.has(state)) offer(state);
   }
 
-  async function run(state: RunnerState<Runner>, job: JobPayload, answer: RequestJobResult): Promise<void> {
+  async function run(
+    state: RunnerState<Runner>,
+    runner: Runner,
+    job: JobPayload,
+    answer: RequestJobResult,
+  ): Promise<void> {
     const { rejection, certificates } = answer;
     const { assignment, end } = state.startJob(job.job_info.project_id);
-    const running = dispatchJob(state.runner, job, {
+    const running = dispatchJob(runner, job, {
       ...assignment,
       ...(rejection === undefined ? {} : { rejection }),
       ...(certificates === undefined ? {} : { certificates }),

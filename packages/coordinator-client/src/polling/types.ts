@@ -86,11 +86,14 @@ export interface PollingOptions<Runner extends PolledRunner> extends PollingConf
   readonly dispatch: (runner: Runner, job: JobPayload, assignment: JobAssignment) => Promise<void>;
   /**
    * Room for one more job of this runner, taken before a job is asked for; undefined when there is none.
-   * It is released when the job has ended, or when there was none.
+   * It is released when the job has ended, or when there was none. The signal ends the wait for room when the loop is stopped.
    *
    * @default always room
    */
-  readonly acquire?: (runner: Runner) => Promise<{ release(): void } | undefined>;
+  readonly acquire?: (
+    runner: Runner,
+    options: { readonly signal: AbortSignal },
+  ) => Promise<{ release(): void } | undefined>;
   /** @default noopLogger */
   readonly logger?: Logger;
   /**

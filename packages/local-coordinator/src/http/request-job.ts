@@ -26,10 +26,11 @@ export async function requestJob(core: Core, request: Request): Promise<Response
   for (;;) {
     // Noted before looking: what comes in while looking has another version.
     const { version } = runner;
+    if (core.draining.aborted) return nothing(version);
     const job = await handOutJob(core, runner, features, request.signal);
     if (job !== undefined) return jsonAnswer(201, job);
     const leftMs = giveUpAtMs - settings.now();
-    if (settings.onWake !== "assign" || leftMs <= 0 || core.closed.aborted) return nothing(version);
+    if (settings.onWake !== "assign" || leftMs <= 0) return nothing(version);
     if (runner.version === version && (await waitForChange(core, runner, leftMs, request.signal)) === "expired") {
       return nothing(version);
     }

@@ -4,7 +4,7 @@ import type { Runner } from "../runners/runner-registry.ts";
 /**
  * Waits until there is something new for the runner.
  *
- * @returns `changed`, or `expired` after `holdMs` and when the coordinator closes
+ * @returns `changed`, or `expired` after `holdMs` and when no further job is handed out
  * @throws the signal's reason when the request is aborted
  */
 export async function waitForChange(
@@ -14,7 +14,7 @@ export async function waitForChange(
   signal: AbortSignal,
 ): Promise<"changed" | "expired"> {
   signal.throwIfAborted();
-  if (core.closed.aborted) return "expired";
+  if (core.draining.aborted) return "expired";
   const { promise, resolve, reject } = Promise.withResolvers<"changed" | "expired">();
   const timer = new AbortController();
   const changed = (): void => resolve("changed");
@@ -22,7 +22,7 @@ export async function waitForChange(
   const aborted = (): void => reject(signal.reason);
   runner.waiting.add(changed);
   signal.addEventListener("abort", aborted, { once: true });
-  core.closed.addEventListener("abort", expired, { once: true });
+  core.draining.addEventListener("abort", expired, { once: true });
   // It rejects only when the wait is over anyway.
   core.settings.sleep(holdMs, timer.signal).then(expired, () => undefined);
   try {
@@ -31,6 +31,6 @@ export async function waitForChange(
     timer.abort();
     runner.waiting.delete(changed);
     signal.removeEventListener("abort", aborted);
-    core.closed.removeEventListener("abort", expired);
+    core.draining.removeEventListener("abort", expired);
   }
 }
