@@ -14,8 +14,12 @@ export interface CertificatePair {
 
 /** An authority of its own, which no system trusts. */
 export interface Authority extends CertificatePair {
-  /** A certificate for `localhost` and 127.0.0.1, for servers and clients. */
-  issue(): Promise<CertificatePair>;
+  /**
+   * A certificate for servers and clients.
+   *
+   * @param names - as openssl takes them. @default "DNS:localhost,IP:127.0.0.1"
+   */
+  issue(names?: string): Promise<CertificatePair>;
 }
 
 export interface CertificateFolder extends AsyncDisposable {
@@ -49,8 +53,11 @@ export async function makeCertificateFolder(): Promise<CertificateFolder> {
       const [caFile, caKeyFile] = [join(path, `${name}.ca.pem`), join(path, `${name}.ca.key.pem`)];
       await writeFile(caFile, own.certificate);
       await writeFile(caKeyFile, own.key);
-      const names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"];
-      return { ...own, issue: () => create("/CN=localhost", ...names, "-CA", caFile, "-CAkey", caKeyFile) };
+      const issue = (names = "DNS:localhost,IP:127.0.0.1"): Promise<CertificatePair> => {
+        const extensions = ["-addext", `subjectAltName=${names}`, "-addext", "basicConstraints=CA:FALSE"];
+        return create("/CN=localhost", ...extensions, "-CA", caFile, "-CAkey", caKeyFile);
+      };
+      return { ...own, issue };
     },
     [Symbol.asyncDispose]: () => rm(path, { recursive: true }),
   };

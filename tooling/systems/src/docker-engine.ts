@@ -1,12 +1,14 @@
 import { randomInt } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { makeCertificateFolder } from "./certificates.ts";
 import { engineRequest } from "./engine-request.ts";
 import type { EngineAnswer, EngineRequest } from "./engine-request.ts";
 import { systemEnvironment } from "./environment.ts";
 import { SystemUnavailableError } from "./errors.ts";
 import { requirePrograms } from "./programs.ts";
+import { runProgram } from "./run-program.ts";
 import { startSystem } from "./running-system.ts";
 import type { RunningSystem } from "./running-system.ts";
 
@@ -16,6 +18,8 @@ export interface DockerEngineOptions {
   readonly configuration?: Readonly<Record<string, unknown>>;
   /** More variables for the daemon, such as its proxy. @default none */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whether it also listens on port 2376 of its network, with TLS. @default false */
+  readonly tls?: boolean;
 }
 
 /** A running Docker engine without images. */
@@ -23,6 +27,13 @@ export interface DockerEngine extends RunningSystem {
   readonly socketPath: string;
   /** What `DOCKER_HOST` takes. */
   readonly dockerHost: string;
+  /** How it is reached over the network; undefined unless that was asked for. */
+  readonly tls: EngineTls | undefined;
+  /**
+   * Makes its firewall forget connections to it that are idle, without a word to either end; later packets of them are dropped.
+   * It holds for connections that begin afterwards.
+   */
+  forgetIdleConnections(afterSeconds: number): Promise<void>;
   /** Address of the engine's network as this machine reaches it; published ports of containers listen there. */
   readonly address: string;
   /** Address of this machine as the engine and its containers reach it: bind a server to it that they shall call. */
@@ -30,6 +41,16 @@ export interface DockerEngine extends RunningSystem {
   /** Sends one request to the engine's API, for preparing and checking without the client under test. */
   request(request: EngineRequest): Promise<EngineAnswer>;
 }
+
+/** What a client needs to reach an engine with TLS. */
+export interface EngineTls {
+  /** What `DOCKER_HOST` takes. */
+  readonly host: string;
+  /** Folder with `ca.pem`, `cert.pem` and `key.pem`, as docker-machine lays it out. */
+  readonly certificatePath: string;
+}
+
+const tlsPort = 2376;
 
 /** Every engine gets an address pair from this network; registries in it need no TLS. */
 const engineNetwork = { prefix: "10.199", cidr: "10.199.0.0/16" };
@@ -85,6 +106,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
       await writeFile(configurationFile, JSON.stringify(options.configuration ?? {}));
       const controlGroup = `fleetfoot-${address.replaceAll(".", "-")}`;
       const link = `ff-${address.split(".").slice(2).join("-")}`;
+      if (options.tls === true) await layOutCertificates(folder, address);
       const flags = {
         "config-file": configurationFile,
         host: dockerHost(folder),
@@ -95,6 +117,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
         "insecure-registry": engineNetwork.cidr,
       };
       const daemon = [dockerd.path, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
+      if (options.tls === true) daemon.push(...tlsFlags(folder, address));
       const inside = [namespaceScript, "engine", link, hostAddress, address, ...daemon];
       return {
         command: ["sh", "-c", machineScript, "machine", ...inside],
@@ -111,10 +134,59 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
     ...system,
     socketPath: socketPath(system.folder),
     dockerHost: dockerHost(system.folder),
+    tls:
+      options.tls === true
+        ? { host: `tcp://${address}:${tlsPort}`, certificatePath: join(system.folder, "tls") }
+        : undefined,
+    forgetIdleConnections: (afterSeconds) => forgetIdleConnections(system.processId, afterSeconds),
     address,
     hostAddress,
     request: (request) => engineRequest(socketPath(system.folder), request),
   };
+}
+
+async function layOutCertificates(folder: string, address: string): Promise<void> {
+  await using certificates = await makeCertificateFolder();
+  const authority = await certificates.makeAuthority("engine");
+  const [server, client] = await Promise.all([authority.issue(`IP:${address}`), authority.issue()]);
+  const files = {
+    "ca.pem": authority.certificate,
+    "server.pem": server.certificate,
+    "server-key.pem": server.key,
+    "cert.pem": client.certificate,
+    "key.pem": client.key,
+  };
+  await mkdir(join(folder, "tls"));
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, "tls", name), text, { mode: 0o600 });
+}
+
+function tlsFlags(folder: string, address: string): readonly string[] {
+  const file = (name: string): string => join(folder, "tls", name);
+  return [
+    `--host=tcp://${address}:${tlsPort}`,
+    "--tlsverify",
+    `--tlscacert=${file("ca.pem")}`,
+    `--tlscert=${file("server.pem")}`,
+    `--tlskey=${file("server-key.pem")}`,
+  ];
+}
+
+/** Packets of a flow that the connection tracking has forgotten count as invalid, since it may not pick up flows in the middle. */
+async function forgetIdleConnections(processId: number, afterSeconds: number): Promise<void> {
+  const settings = "/proc/sys/net/netfilter/nf_conntrack_tcp";
+  const script = [
+    "set -e",
+    "iptables -F forgetful 2>/dev/null || iptables -N forgetful",
+    `for direction in "INPUT --dport" "OUTPUT --sport"; do set -- $direction; rule="$1 -p tcp $2 ${tlsPort} -j forgetful"; iptables -C $rule 2>/dev/null || iptables -I $rule; done`,
+    "iptables -A forgetful -p tcp --syn -j RETURN",
+    "iptables -A forgetful -m conntrack --ctstate ESTABLISHED -j RETURN",
+    "iptables -A forgetful -j DROP",
+    `echo 0 > ${settings}_loose`,
+    `echo ${afterSeconds} > ${settings}_timeout_established`,
+  ].join("\n");
+  await runProgram("nsenter", [`--net=/proc/${processId}/ns/net`, "sh", "-c", script], {
+    environment: systemEnvironment("/"),
+  });
 }
 
 /** What stands in the way of a Docker engine on this machine; undefined when nothing is known to. */

@@ -5,7 +5,7 @@ export type { SystemName, SystemOf } from "./catalog.ts";
 export { startCntlm } from "./cntlm.ts";
 export type { Cntlm, CntlmOptions } from "./cntlm.ts";
 export { startDockerEngine } from "./docker-engine.ts";
-export type { DockerEngine, DockerEngineOptions } from "./docker-engine.ts";
+export type { DockerEngine, DockerEngineOptions, EngineTls } from "./docker-engine.ts";
 export { importImage } from "./docker-image.ts";
 export type { ImageOptions } from "./docker-image.ts";
 export type { EngineAnswer, EngineRequest } from "./engine-request.ts";

@@ -123,7 +123,7 @@ async function deliver(
   const failed = sinkFailure(sink);
   try {
     await demultiplex(socket, sink, delivered);
-    if (await settlesWithin(exited, END_GRACE_MS, sleep)) return;
+    if (await endedByItself(options, exited)) return;
   } catch {
     // Either the sink, which is asked, or the connection, which is replaced.
     failed.throwIfAborted();
@@ -134,7 +134,7 @@ async function deliver(
     const before = delivered.stdout + delivered.stderr;
     try {
       await readLog(options, "follow=1&", over);
-      if (await settlesWithin(exited, END_GRACE_MS, sleep)) {
+      if (await settlesWithin(exited, SLOW_END_MS, sleep)) {
         // A last line without an end is in the log only now.
         await readLog(options, "", over);
         return;
@@ -161,8 +161,24 @@ async function readLog(
   await demultiplex(log, sink, delivered, { ...delivered });
 }
 
-/** A container's streams end a moment before the container itself does. Whatever takes longer may be a connection that broke. */
-const END_GRACE_MS = 100;
+/**
+ * Whether a stream ended because its container did. The stream ends a moment before the news of the container does, and a busy
+ * engine makes that moment long; then the engine's own clock tells which came first.
+ */
+async function endedByItself({ engine, containerId, sleep }: StageOptions, exited: Promise<unknown>): Promise<boolean> {
+  if (await settlesWithin(exited, QUICK_END_MS, sleep)) return true;
+  const { SystemTime: atEnd } = (await engine.call("tell its time", (docker) => docker.info())) as {
+    readonly SystemTime?: string;
+  };
+  if (!(await settlesWithin(exited, SLOW_END_MS, sleep))) return false;
+  const { State: state } = await engine.call("inspect a container", (docker) =>
+    docker.getContainer(containerId).inspect(),
+  );
+  return Date.parse(state.FinishedAt) <= Date.parse(atEnd ?? "");
+}
+
+const QUICK_END_MS = 100;
+const SLOW_END_MS = 2_000;
 const LONGEST_PAUSE_MS = 5_000;
 
 function sinkFailure(sink: OutputSink): AbortSignal {
