@@ -12,6 +12,7 @@ import {
   startLocalCoordinator,
 } from "@fleetfoot/local-coordinator";
 import { SECRETS, writeLog } from "./coordinator-log.ts";
+import { askFacts, type ProcessFacts, WATCH } from "./process-facts.ts";
 import { fleetfootProgram, run } from "./process.ts";
 import { median, percentile, spread } from "./statistics.ts";
 
@@ -24,7 +25,6 @@ const LINE_PAUSE_S = 0.05;
 const EDGE_BYTES = 64 * 1024;
 const OPEN_JOBS = 100;
 const OPEN_MS = 10_000;
-const WATCH = join(import.meta.dirname, "programs/watch-process.ts");
 const KEEP_TRACE = join(import.meta.dirname, "programs/keep-trace.ts");
 
 export async function measure(): Promise<void> {
@@ -208,21 +208,6 @@ async function withRunner(
     runner.kill("SIGTERM");
     await ended;
   }
-}
-
-/** What a program under `watch-process.ts` knows of itself since it was last asked. */
-interface ProcessFacts {
-  readonly delayP99Ms: number;
-  readonly delayMaxMs: number;
-  readonly residentMb: number;
-  readonly peakResidentMb: number;
-}
-
-async function askFacts(child: ChildProcess): Promise<ProcessFacts> {
-  const answer = once(child, "message");
-  child.send("facts");
-  const [facts] = (await answer) as [ProcessFacts];
-  return facts;
 }
 
 function describe(facts: readonly ProcessFacts[]): string {

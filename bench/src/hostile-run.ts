@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JobView, LocalCoordinator } from "@fleetfoot/local-coordinator";
 import { hostileFaults, startTestCoordinator } from "@fleetfoot/local-coordinator/testing";
-import { openTcpSockets, residentMb } from "./process-facts.ts";
+import { askFacts, openTcpSockets, type ProcessFacts, WATCH } from "./process-facts.ts";
 
 export interface HostileRunOptions {
   readonly jobs: number;
@@ -13,7 +13,7 @@ export interface HostileRunOptions {
   /** Share of requests that meet a fault, from 0 to 1. */
   readonly faultRatio: number;
   readonly seed: number;
-  /** Words that start `fleetfoot`. */
+  /** Words for Node that start `fleetfoot`. */
   readonly program: readonly string[];
   /** Told now and then how many jobs have ended. @default nobody is told */
   readonly onProgress?: (ended: number) => void;
@@ -31,10 +31,10 @@ export interface HostileRunFacts {
   /** Jobs whose stored log differs in size or CRC from what the runner says of it, or lacks a line. */
   readonly wrongLogs: readonly string[];
   readonly maxSockets: number;
-  /** Resident memory of the runner when a tenth of the jobs had ended, at the end, and at most. */
-  readonly firstMb: number;
-  readonly lastMb: number;
-  readonly peakMb: number;
+  /** Of the runner, when a tenth of the jobs had ended. */
+  readonly first: ProcessFacts;
+  /** Of the runner, at the end. */
+  readonly last: ProcessFacts;
 }
 
 const SAMPLE_MS = 100;
@@ -59,10 +59,11 @@ export async function hostileRun(options: HostileRunOptions): Promise<HostileRun
   try {
     server.faults.addRandom({ ratio: options.faultRatio, seed: options.seed, faults: hostileFaults });
     const startedAt = performance.now();
-    const watching = watch(runner, new URL(server.url).port);
-    const views = await runJobs(coordinator, options, runs, watching.mark);
+    const sockets = watchSockets(runner, new URL(server.url).port);
+    const { views, first } = await runJobs(coordinator, options, runs, runner);
     const durationMs = performance.now() - startedAt;
-    const process = watching.end();
+    const maxSockets = sockets.end();
+    const last = await askFacts(runner);
     const counts = countLines(await readFile(runs, "utf8"));
     const logs = await Promise.all(views.map((view) => describeLog(coordinator, view)));
     return {
@@ -74,7 +75,9 @@ export async function hostileRun(options: HostileRunOptions): Promise<HostileRun
       ),
       notOnce: views.flatMap(({ id }) => (counts.get(id) === 1 ? [] : [`job ${id}: ${counts.get(id) ?? 0} times`])),
       wrongLogs: logs.flatMap((log) => log ?? []),
-      ...process,
+      maxSockets,
+      first,
+      last,
     };
   } finally {
     server.faults.clear();
@@ -98,14 +101,14 @@ async function startRunner(
     return `[[runners]]\nname = "hostile-${index}"\nurl = "${url}"\ntoken = "${token}"\nexecutor = "shell"\nlimit = 1\n`;
   });
   await writeFile(config, [`concurrent = ${concurrent}\ncheck_interval = 1\n`, ...runners].join("\n"));
-  const [command = "", ...words] = program;
-  const runner = spawn(command, [...words, "run", "--config", config, "--working-directory", folder], {
-    stdio: ["ignore", "ignore", "pipe"],
+  const words = ["--expose-gc", "--import", WATCH, ...program, "run", "--config", config];
+  const runner = spawn(process.execPath, [...words, "--working-directory", folder], {
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
     env: { PATH: process.env["PATH"], HOME: folder },
   });
   let printed = "";
   const waiting = Promise.withResolvers<void>();
-  runner.stderr.on("data", (text: Buffer) => {
+  runner.stderr?.on("data", (text: Buffer) => {
     printed = (printed + text.toString()).slice(-4000);
     if (printed.includes("Waiting for jobs")) waiting.resolve();
   });
@@ -121,10 +124,12 @@ async function runJobs(
   coordinator: LocalCoordinator,
   { jobs, onProgress = () => undefined }: HostileRunOptions,
   runs: string,
-  mark: () => void,
-): Promise<readonly JobView[]> {
+  runner: ChildProcess,
+): Promise<{ readonly views: readonly JobView[]; readonly first: ProcessFacts }> {
   let ended = 0;
-  return Promise.all(
+  const tenth = Promise.withResolvers<void>();
+  const first = tenth.promise.then(() => askFacts(runner));
+  const views = await Promise.all(
     Array.from({ length: jobs }, async (_, index) => {
       // One job in fifty prints for a while, so that its log goes in several pieces while it runs.
       const lines = LINES[index % 50 === 0 ? 3 : index % 3] ?? 0;
@@ -143,11 +148,12 @@ async function runJobs(
       });
       const view = await finished;
       ended += 1;
-      if (ended === Math.ceil(jobs / 10)) mark();
+      if (ended === Math.ceil(jobs / 10)) tenth.resolve();
       if (ended % 100 === 0) onProgress(ended);
       return view;
     }),
   );
+  return { views, first: await first };
 }
 
 function countLines(text: string): ReadonlyMap<number, number> {
@@ -163,29 +169,18 @@ async function describeLog(coordinator: LocalCoordinator, view: JobView): Promis
   return text.includes("last-line") && text.includes("Job succeeded") ? undefined : `job ${view.id}: lines are missing`;
 }
 
-/** Samples memory and sockets of the runner until it is ended. */
-function watch(
-  runner: ChildProcess,
-  port: string,
-): {
-  readonly mark: () => void;
-  readonly end: () => Pick<HostileRunFacts, "maxSockets" | "firstMb" | "lastMb" | "peakMb">;
-} {
-  const facts = { maxSockets: 0, firstMb: Number.NaN, lastMb: Number.NaN, peakMb: 0 };
-  const sample = async (): Promise<void> => {
-    const processId = runner.pid ?? 0;
-    facts.lastMb = await residentMb(processId);
-    facts.peakMb = Math.max(facts.peakMb, facts.lastMb);
-    facts.maxSockets = Math.max(facts.maxSockets, await openTcpSockets(processId, Number(port)));
-  };
-  const timer = setInterval(() => void sample(), SAMPLE_MS);
+/** Counts the open sockets of the runner now and then until it is ended; gives the most. */
+function watchSockets(runner: ChildProcess, port: string): { readonly end: () => number } {
+  let most = 0;
+  const timer = setInterval(() => {
+    void openTcpSockets(runner.pid ?? 0, Number(port)).then((count) => {
+      most = Math.max(most, count);
+    });
+  }, SAMPLE_MS);
   return {
-    mark: () => {
-      facts.firstMb = facts.lastMb;
-    },
     end: () => {
       clearInterval(timer);
-      return facts;
+      return most;
     },
   };
 }

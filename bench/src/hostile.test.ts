@@ -15,12 +15,14 @@ describe("fleetfoot run with a coordinator in trouble", () => {
         concurrent: CONCURRENT,
         faultRatio: 0.3,
         seed: 2,
-        program: [process.execPath, "--conditions=@fleetfoot/source", join(repositoryRoot, "apps/runner/src/main.ts")],
+        program: ["--conditions=@fleetfoot/source", join(repositoryRoot, "apps/runner/src/main.ts")],
       });
       expect(facts).toMatchObject({ failed: [], notOnce: [], wrongLogs: [] });
       expect(facts.faults).toBeGreaterThan(120);
       // One connection for the job and one for the next request of each place, and as many that are being closed.
       expect(facts.maxSockets).toBeLessThanOrEqual(4 * CONCURRENT);
+      // Less than a tenth of a megabyte for each job that has ended in between.
+      expect(facts.last.heapMb - facts.first.heapMb).toBeLessThan(10);
     },
   );
 });

@@ -13,7 +13,7 @@ export async function measure(): Promise<void> {
     concurrent: CONCURRENT,
     faultRatio: FAULT_RATIO,
     seed: SEED,
-    program: [process.execPath, fleetfootProgram],
+    program: [fleetfootProgram],
     onProgress: (ended) => console.log(`  ${ended} jobs have ended`),
   });
   const { failed, notOnce, wrongLogs } = facts;
@@ -26,7 +26,7 @@ export async function measure(): Promise<void> {
   for (const problem of [...failed, ...notOnce, ...wrongLogs]) console.log(`  ${problem}`);
   console.log(`open sockets to the coordinator: at most ${facts.maxSockets}`);
   console.log(
-    `resident memory: ${facts.firstMb.toFixed(0)} MB after a tenth of the jobs, ${facts.lastMb.toFixed(0)} MB at the end, ${facts.peakMb.toFixed(0)} MB at most`,
+    `resident memory: ${facts.first.residentMb.toFixed(0)} MB after a tenth of the jobs, ${facts.last.residentMb.toFixed(0)} MB at the end, ${facts.last.peakResidentMb.toFixed(0)} MB at most; heap in use ${facts.first.heapMb.toFixed(1)} and ${facts.last.heapMb.toFixed(1)} MB`,
   );
   if (failed.length + notOnce.length + wrongLogs.length > 0) process.exitCode = 1;
 }

@@ -1,9 +1,26 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { readdir, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
 
-/** Memory that a process occupies, in megabytes. */
-export async function residentMb(processId: number): Promise<number> {
-  const status = await readFile(`/proc/${processId}/status`, "utf8");
-  return (Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024) / 1e6;
+/** Loaded into a program with `--import`, it measures that program. */
+export const WATCH: string = join(import.meta.dirname, "programs/watch-process.ts");
+
+/** What a program under {@link WATCH} knows of itself since it was last asked. */
+export interface ProcessFacts {
+  readonly delayP99Ms: number;
+  readonly delayMaxMs: number;
+  readonly residentMb: number;
+  readonly peakResidentMb: number;
+  /** Heap in use; without what is garbage when the program was started with `--expose-gc`. */
+  readonly heapMb: number;
+}
+
+export async function askFacts(child: ChildProcess): Promise<ProcessFacts> {
+  const answer = once(child, "message");
+  child.send("facts");
+  const [facts] = (await answer) as [ProcessFacts];
+  return facts;
 }
 
 /** How many TCP sockets a process has that are or were connected to a port of this machine. */

@@ -14,12 +14,19 @@ process.on("message", () => {
     delayMaxMs: delay.max / 1e6,
     residentMb: process.memoryUsage.rss() / 1e6,
     peakResidentMb: peakResidentBytes / 1e6,
+    heapMb: heapBytes() / 1e6,
   });
   delay.reset();
   peakResidentBytes = 0;
 });
 // Whoever asks must not keep the program from ending.
 process.channel?.unref();
+
+/** What is in use; exact with --expose-gc. */
+function heapBytes(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}
 
 function sample(): void {
   peakResidentBytes = Math.max(peakResidentBytes, process.memoryUsage.rss());
