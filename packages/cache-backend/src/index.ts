@@ -5,6 +5,7 @@ export { CONTENT_DIGEST, downloadToFile } from "./download.ts";
 export type { DownloadOptions, DownloadResult } from "./download.ts";
 export { CacheStoreError } from "./errors.ts";
 export type { CacheStoreErrorCode, CacheStoreFailure } from "./errors.ts";
+export { bodyOfFile } from "./file-body.ts";
 export { decodeHeaderText, encodeHeaderText } from "./header-text.ts";
 export { createMemoryStore } from "./memory-store.ts";
 export type { MemoryStore, MemoryStoreOptions } from "./memory-store.ts";

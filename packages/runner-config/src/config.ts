@@ -175,7 +175,7 @@ export interface RunnerDockerService {
   readonly environment: readonly string[] | undefined;
 }
 
-/** `[runners.cache]` without the sections of the stores. */
+/** `[runners.cache]`; the old flat keys of S3 are where the new ones are. */
 export interface RunnerCache {
   /** In lower case; undefined: caches stay on this host. */
   readonly type: string | undefined;
@@ -185,6 +185,60 @@ export interface RunnerCache {
   readonly shared: boolean;
   /** 0: no limit. */
   readonly maxUploadedArchiveBytes: number;
+  readonly s3: S3CacheConfig | undefined;
+  readonly gcs: GcsCacheConfig | undefined;
+  readonly azure: AzureCacheConfig | undefined;
+}
+
+/** `[runners.cache.s3]`. Keys and tokens are secrets: never print them. */
+export interface S3CacheConfig {
+  /** `host[:port]`; empty: the service of Amazon. */
+  readonly serverAddress: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly sessionToken: string;
+  readonly bucketName: string;
+  /** Region; empty: to be asked for. */
+  readonly bucketLocation: string;
+  /** Whether the server speaks plain HTTP. */
+  readonly insecure: boolean;
+  /** Undefined: keys count together with a `serverAddress` only. */
+  readonly authenticationType: "iam" | "access-key" | undefined;
+  readonly serverSideEncryption: "AES256" | "aws:kms" | "aws:kms:dsse" | undefined;
+  /** Id, ARN or `alias/…`; empty: none. */
+  readonly serverSideEncryptionKeyId: string;
+  readonly dualStack: boolean;
+  readonly accelerate: boolean;
+  /** Undefined: as the host needs it. */
+  readonly pathStyle: boolean | undefined;
+  /** Empty: none. */
+  readonly roleArn: string;
+  /** Empty: none. */
+  readonly uploadRoleArn: string;
+  /** 0: the default; less: no limit. */
+  readonly assumeRoleMaxConcurrency: number;
+  readonly disableAssumeRoleCredentialsCaching: boolean;
+}
+
+/** `[runners.cache.gcs]`. The key is a secret: never print it. */
+export interface GcsCacheConfig {
+  /** Path; empty: none. */
+  readonly credentialsFile: string;
+  readonly accessId: string;
+  readonly privateKey: string;
+  readonly bucketName: string;
+  /** Empty: the public cloud. */
+  readonly universeDomain: string;
+}
+
+/** `[runners.cache.azure]`. The key is a secret: never print it. */
+export interface AzureCacheConfig {
+  readonly accountName: string;
+  /** Empty: tokens of an identity. */
+  readonly accountKey: string;
+  readonly containerName: string;
+  /** Empty: the public cloud. */
+  readonly storageDomain: string;
 }
 
 /** Something that is wrong or has no effect in a file. Messages never contain tokens. */

@@ -1,11 +1,14 @@
 export type {
+  AzureCacheConfig,
   ConfigProblem,
+  GcsCacheConfig,
   LogLevel,
   RunnerCache,
   RunnerConfig,
   RunnerDocker,
   RunnerDockerService,
   RunnerEntry,
+  S3CacheConfig,
 } from "./config.ts";
 export { addRunner, removeRunners, updateRunners } from "./edit/edit.ts";
 export type { NewRunner } from "./edit/new-runner.ts";

@@ -29,12 +29,7 @@ export function parseRunnerConfig(text: string, options: ParseOptions = {}): Par
 export function lintRunnerConfig(text: string, options: ParseOptions = {}): readonly ConfigProblem[] {
   const { problems, root } = read(text, options);
   const unread = root?.unread() ?? [];
-  const unused = (root?.keys() ?? []).filter(({ path }) => UNUSED.has(generalPath(path)));
-  return [
-    ...problems,
-    ...unread.map(({ path, key }) => describeUnread(path, key)),
-    ...unused.map(({ path, key }) => unsupported(path, key)),
-  ];
+  return [...problems, ...unread.map(({ path, key }) => describeUnread(path, key))];
 }
 
 interface Reading extends ParsedConfig {
@@ -138,12 +133,9 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
     "autoscaler",
     "system_id",
   ].map((key) => `runners.${key}`),
-  ...["s3", "gcs", "azure", "s3v2"].map((key) => `runners.cache.${key}`),
+  "runners.cache.s3v2",
   ...["helper_image", "helper_image_flavor", "service_slot_cgroup_template"].map((key) => `runners.docker.${key}`),
 ]);
-
-/** Keys that this package reads although nothing makes use of them yet. */
-const UNUSED: ReadonlySet<string> = new Set(["runners.cache.type"]);
 
 function describeUnread(path: string, key: string): ConfigProblem {
   if (UNSUPPORTED.has(generalPath(path))) return unsupported(path, key);

@@ -1,4 +1,5 @@
-import type { RunnerCache, RunnerEntry } from "./config.ts";
+import { readCache } from "./cache.ts";
+import type { RunnerEntry } from "./config.ts";
 import { readDocker } from "./docker-section.ts";
 import { expandEnvironment } from "./expand-environment.ts";
 import type { TableReader } from "./table-reader.ts";
@@ -113,16 +114,6 @@ function readEnvironment(table: TableReader): readonly string[] {
 function readScript(table: TableReader, key: string, olderKey?: string): string | undefined {
   const older = olderKey === undefined ? undefined : nonEmpty(table.string(olderKey));
   return nonEmpty(table.string(key)) ?? older;
-}
-
-function readCache(table: TableReader | undefined): RunnerCache | undefined {
-  if (table === undefined) return undefined;
-  return {
-    type: nonEmpty(table.string("Type"))?.toLowerCase(),
-    path: table.string("Path") ?? "",
-    shared: table.boolean("Shared") ?? false,
-    maxUploadedArchiveBytes: Math.max(0, table.integer("MaxUploadedArchiveSize") ?? 0),
-  };
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

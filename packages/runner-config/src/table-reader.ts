@@ -116,12 +116,6 @@ export class TableReader {
     return Object.fromEntries(flags);
   }
 
-  /** All keys, here and in the tables below that were read. */
-  keys(): readonly { readonly path: string; readonly key: string }[] {
-    const own = [...this.#values.values()].map(({ key }) => ({ path: this.pathOf(key), key }));
-    return [...own, ...this.#children.flatMap((child) => child.keys())];
-  }
-
   /** Keys that nobody asked for, here and below. */
   unread(): readonly { readonly path: string; readonly key: string }[] {
     const own = [...this.#values]

@@ -19,6 +19,7 @@ import { finishLeftovers, type LeftoverAccess } from "./finish-leftovers.ts";
 import type { GroupRecords } from "./group-records.ts";
 import { toRunnerSettings } from "./job-settings.ts";
 import { noopObserver, type RunnerObserver } from "./observer.ts";
+import { remoteCaches } from "./remote-caches.ts";
 
 export interface RunnerProcessOptions {
   readonly config: RunnerConfig;
@@ -88,6 +89,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     logger,
     observer,
   });
+  const caches = remoteCaches({ environment, proxies: network.proxies, logger });
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
   let config = options.config;
@@ -155,6 +157,8 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     // Stopping now, not after the job, keeps a further one from being asked for in the meantime.
     if (jobsReceived >= (options.maxJobs ?? Number.POSITIVE_INFINITY)) void poller.stop();
     options.onJobReceived?.();
+    // A job without caches does not wait for the library of a store to be loaded.
+    const cacheStore = job.cache.length === 0 ? undefined : await caches.of(runner.entry);
     const result = await runJob({
       ...assignment,
       job,
@@ -165,6 +169,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       ),
       client: runner.connection.client,
       executor: runner.connection.executor,
+      ...(cacheStore === undefined ? {} : { cacheStore }),
       stateDirectory: options.stateDirectory,
       ...(unfinishedJobs === undefined ? {} : { unfinishedJobs }),
       environment,

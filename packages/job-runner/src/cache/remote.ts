@@ -1,9 +1,15 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { Readable } from "node:stream";
 
-import { CacheStoreError, CONTENT_DIGEST, canDelete, downloadToFile, retryTransfer } from "@fleetfoot/cache-backend";
+import {
+  CacheStoreError,
+  CONTENT_DIGEST,
+  bodyOfFile,
+  canDelete,
+  downloadToFile,
+  retryTransfer,
+} from "@fleetfoot/cache-backend";
 import type { CacheStore, DownloadResult, ObjectFacts, TransferProgress } from "@fleetfoot/cache-backend";
 
 import { removeLeftovers } from "./leftovers.ts";
@@ -140,17 +146,12 @@ export async function uploadArchive(
   const file = await open(archive.path, "r");
   try {
     const { size } = await file.stat();
-    const openRange = (start: number, end: number): ReadableStream<Uint8Array> =>
-      end > start
-        ? Readable.toWeb(
-            file.createReadStream({ start, end: end - 1, autoClose: false, highWaterMark: uploadChunkBytes }),
-          )
-        : new Blob([]).stream();
     const onProgress = (progress: TransferProgress): void =>
       options.onTransfer?.({ ...progress, direction: "upload", key: archive.key });
-    const body = { bytes: size, open: () => openRange(0, size), openRange, onProgress };
+    const body = bodyOfFile(file, size);
     const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
-    const put = (signal: AbortSignal): Promise<ObjectFacts> => store.put(object, body, { metadata, signal });
+    const put = (signal: AbortSignal): Promise<ObjectFacts> =>
+      store.put(object, body, { metadata, signal, onProgress });
     const what = { store: store.kind, operation: "put", object };
     const { version } = await retryTransfer(what, put, uploadSettings(options));
     await rememberStored(archive.path, { objectName: object, version });
@@ -159,12 +160,12 @@ export async function uploadArchive(
   }
 }
 
-const uploadChunkBytes = 1024 * 1024;
+const digestChunkBytes = 1024 * 1024;
 
 /** Read before the upload, since what is stored with an object is sent ahead of it. */
 async function digestOf(file: FileHandle, bytes: number, signal: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  const chunk = Buffer.allocUnsafe(uploadChunkBytes);
+  const chunk = Buffer.allocUnsafe(digestChunkBytes);
   for (let position = 0; position < bytes;) {
     signal.throwIfAborted();
     const { bytesRead } = await file.read(chunk, 0, chunk.byteLength, position);

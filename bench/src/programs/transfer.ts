@@ -1,0 +1,24 @@
+// One transfer between a file and a bucket, as a process of its own: `transfer.ts up|down FILE SETTINGS`. Prints its peak memory in bytes.
+import { open } from "node:fs/promises";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { bodyOfFile, downloadToFile } from "@fleetfoot/cache-backend";
+import { createS3Store, type S3StoreOptions } from "@fleetfoot/cache-backend-s3";
+
+const [direction = "", path = "", settings = "{}"] = process.argv.slice(2);
+const store = createS3Store(JSON.parse(settings) as S3StoreOptions);
+const delay = monitorEventLoopDelay({ resolution: 1 });
+delay.enable();
+if (direction === "up") {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    await store.put("archive", bodyOfFile(file, size));
+  } finally {
+    await file.close();
+  }
+} else {
+  await downloadToFile(store, "archive", path, { concurrency: 4 });
+}
+console.log(
+  JSON.stringify({ peakBytes: process.resourceUsage().maxRSS * 1024, longestBlockMs: delay.max / 1_000_000 }),
+);
