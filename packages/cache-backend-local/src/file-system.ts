@@ -1,4 +1,4 @@
-import { link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 
 /** What a local store needs of a file system, as `node:fs/promises` has it. */
 export interface LocalFileSystem {
@@ -9,7 +9,9 @@ export interface LocalFileSystem {
   readonly rename: typeof rename;
   readonly rm: typeof rm;
   readonly stat: typeof stat;
+  readonly statfs: typeof statfs;
+  readonly utimes: typeof utimes;
 }
 
 /** The file system of this host. */
-export const hostFileSystem: LocalFileSystem = { link, mkdir, open, readdir, rename, rm, stat };
+export const hostFileSystem: LocalFileSystem = { link, mkdir, open, readdir, rename, rm, stat, statfs, utimes };

@@ -27,6 +27,8 @@ import { hostFileSystem } from "./file-system.ts";
 import type { LocalFileSystem } from "./file-system.ts";
 import { ObjectReader, openObjectFile } from "./object-file.ts";
 import type { ObjectFile } from "./object-file.ts";
+import { Room } from "./room.ts";
+import type { LocalStoreLimits, PruneResult } from "./room.ts";
 import { encodeTrailer } from "./trailer.ts";
 
 export interface LocalStoreOptions {
@@ -39,6 +41,8 @@ export interface LocalStoreOptions {
    * @default false
    */
   readonly synchronous?: boolean;
+  /** What may be kept; whatever was used longest ago makes room. @default everything is kept */
+  readonly limits?: LocalStoreLimits;
   /** Epoch milliseconds. @default Date.now */
   readonly now?: () => number;
   /** Waits; rejects with the signal's reason when aborted. @default a timer */
@@ -48,7 +52,13 @@ export interface LocalStoreOptions {
 }
 
 /** What a store in a directory can do. */
-export type LocalStore = CacheStore & DeletesObjects & ListsObjects & ReadsRanges & PutsConditionally;
+export type LocalStore = CacheStore & DeletesObjects & ListsObjects & ReadsRanges & PutsConditionally & PrunesObjects;
+
+/** The store can make room by itself. */
+export interface PrunesObjects {
+  /** Removes what its limits do not allow, and what killed processes have left for a day. */
+  prune(options?: OperationOptions): Promise<PruneResult>;
+}
 
 /**
  * Creates a store that keeps each object in one file of a directory, with its metadata behind the body: one rename makes
@@ -57,10 +67,13 @@ export type LocalStore = CacheStore & DeletesObjects & ListsObjects & ReadsRange
  * @throws {TypeError} the directory is not an absolute path
  */
 export function createLocalStore(options: LocalStoreOptions): LocalStore {
-  const { directory, synchronous = false, now = Date.now, sleep = realSleep, fileSystem = hostFileSystem } = options;
+  const { directory, synchronous = false, limits = {} } = options;
+  const { now = Date.now, sleep = realSleep, fileSystem = hostFileSystem } = options;
   if (!/^(?:\/|[A-Za-z]:[\\/])/.test(directory)) {
     throw new TypeError(`the directory of a local store must be an absolute path, not ${JSON.stringify(directory)}`);
   }
+
+  const room = new Room({ directory, fileSystem, limits, now });
 
   /** Checks the name, then acts on its file; the only way from a name to a path. */
   function onFile<Result>(
@@ -89,6 +102,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       call.signal?.throwIfAborted();
       return undefined;
     }
+    await room.touch(path, file.usedAtMs);
     const reader = new ObjectReader(fileSystem, path, file, call);
     return { facts: file.facts, body: bodyFrom(reader.chunks(range), call.signal, () => reader.close()) };
   }
@@ -108,6 +122,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     commit: (temporary: string, facts: ObjectFacts) => Promise<Result>,
   ): Promise<Result> {
     checkMetadata(metadata, call.object, call);
+    await room.makeFor(body.bytes, call.signal);
     const temporary = join(dirname(path), temporaryName());
     const file = await createFile(temporary);
     try {
@@ -199,6 +214,9 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
           return withClaim(path, commit, { fileSystem, now, sleep, signal: call.signal });
         });
       });
+    },
+    prune({ signal } = {}) {
+      return withStoreErrors({ store: kind, operation: "prune", object: "", signal }, () => room.prune(0, signal));
     },
     delete(name, operation = {}) {
       return onFile("delete", name, operation, async (path) => {

@@ -10,6 +10,8 @@ import { readTrailer } from "./trailer.ts";
 export interface ObjectFile {
   readonly name: string;
   readonly facts: ObjectFacts;
+  /** Epoch milliseconds, to the minute: when somebody last put or got it. */
+  readonly usedAtMs: number;
   readonly handle: FileHandle;
 }
 

@@ -25,7 +25,7 @@ export function encodeTrailer(trailer: Trailer): Uint8Array {
  * @returns `undefined` when the file is not whole, or holds an object of another name
  */
 export async function readTrailer(file: FileHandle, name: string | undefined): Promise<NamedFacts | undefined> {
-  const { size } = await file.stat();
+  const { size, mtimeMs: usedAtMs } = await file.stat();
   if (size < endBytes) return undefined;
   const tail = await readAt(file, Math.max(0, size - likelyBytes), Math.min(size, likelyBytes));
   const end = tail.subarray(-endBytes);
@@ -40,11 +40,12 @@ export async function readTrailer(file: FileHandle, name: string | undefined): P
   const trailer = parse(text);
   if (trailer === undefined || (name !== undefined && trailer.name !== name)) return undefined;
   const { version, modifiedAtMs, metadata } = trailer;
-  return { name: trailer.name, facts: { bytes, modifiedAtMs, version, metadata } };
+  return { name: trailer.name, usedAtMs, facts: { bytes, modifiedAtMs, version, metadata } };
 }
 
 export interface NamedFacts {
   readonly name: string;
+  readonly usedAtMs: number;
   readonly facts: ObjectFacts;
 }
 

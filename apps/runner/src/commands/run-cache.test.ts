@@ -16,7 +16,7 @@ const cache = {
 };
 
 function cachedJob(...script: readonly string[]): NewJob {
-  return { ...shellJob(...script), cache: [cache] } as NewJob;
+  return { ...shellJob(...script), cache: [cache] };
 }
 
 const saves = cachedJob("[ ! -e deps ]", "mkdir deps", "echo from-the-first-job >deps/file");
