@@ -18,12 +18,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { bodyOf, describeCacheStore, readBytes, readText } from "@fleetfoot/cache-backend/testing";
+import { bodyOf, describeCacheStore, killUploads, readBytes, readText } from "@fleetfoot/cache-backend/testing";
 import { filePathOf } from "./file-names.ts";
 import { hostFileSystem } from "./file-system.ts";
 import { createLocalStore } from "./local-store.ts";
 
 const run = promisify(execFile);
+/** Each takes a second, so many of them are for those who ask for them. */
+const kills = Number(process.env["FLEETFOOT_KILLS"] ?? 10);
+
 let directory: string;
 
 beforeEach(async () => {
@@ -231,6 +234,15 @@ describe("the local store on a directory that several use", () => {
     for await (const { name } of store.list("")) names.push(name);
     expect(names).toEqual(["name"]);
   });
+
+  it("shows a whole object or none after each SIGKILL at a random moment of an upload", async () => {
+    const source = JSON.stringify(new URL("local-store.ts", import.meta.url).href);
+    const options = JSON.stringify({ directory });
+    const module = `import { createLocalStore } from ${source}; const store = createLocalStore(${options});`;
+    const { wholeObjects, broken } = await killUploads({ store: createLocalStore({ directory }), module, kills });
+    expect(broken).toEqual([]);
+    expect(wholeObjects).toBeGreaterThan(kills / 2);
+  }, 600_000);
 
   it("CA G14, CA H18: does not notice one ESTALE, and reports two in a row", async () => {
     for (const times of [1, 2]) {

@@ -2,13 +2,16 @@ import { randomUUID } from "node:crypto";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import type { Minio } from "@fleetfoot-tooling/systems";
 import { describe, expect, it } from "vitest";
-import { bodyOf, describeCacheStore, readText } from "@fleetfoot/cache-backend/testing";
+import { bodyOf, describeCacheStore, killUploads, readText } from "@fleetfoot/cache-backend/testing";
 import { createS3Store } from "./s3-store.ts";
 import type { S3Store } from "./s3-store.ts";
 import type { S3StoreOptions } from "./options.ts";
 
 const abilities = ["conditional", "delete", "list", "parts", "presign", "ranges"] as const;
 const mebibyte = 1024 * 1024;
+
+/** Each takes a second, so many of them are for those who ask for them. */
+const kills = Number(process.env["FLEETFOOT_KILLS"] ?? 10);
 
 describeWithSystem("minio", (minio) => {
   describeCacheStore("the S3 store", {
@@ -23,6 +26,24 @@ describeWithSystem("minio", (minio) => {
   });
 
   describe("the S3 store", () => {
+    it("shows a whole object or none after each SIGKILL at a random moment of an upload", async () => {
+      const store = await openStore(minio(), { partBytes: 5 * mebibyte });
+      const { endpoint, accessKeyId, secretAccessKey } = minio();
+      const where = JSON.stringify({
+        bucket: store.bucket,
+        serverAddress: new URL(endpoint).host,
+        insecure: true,
+        accessKeyId,
+        secretAccessKey,
+        partBytes: 5 * mebibyte,
+      });
+      const source = JSON.stringify(new URL("s3-store.ts", import.meta.url).href);
+      const module = `import { createS3Store } from ${source}; const store = createS3Store(${where});`;
+      const { wholeObjects, broken } = await killUploads({ store, module, kills });
+      expect(broken).toEqual([]);
+      expect(wholeObjects).toBeGreaterThan(kills / 2);
+    }, 600_000);
+
     it("gives a role's credentials for one object and one direction, which MinIO enforces", async () => {
       const root = await openStore(minio());
       await root.put("a", bodyOf("content of a"));
