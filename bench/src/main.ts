@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () =
   runner: () => import("./runner.ts"),
   exec: () => import("./exec.ts"),
   "cache-archive": () => import("./cache-archive/measure.ts"),
+  "cache-backends": () => import("./cache-backends.ts"),
   coordinator: () => import("./coordinator.ts"),
   hostile: () => import("./hostile.ts"),
 };

@@ -18,6 +18,7 @@ const packageOf = {
   ip: "iproute2",
   iptables: "iptables",
   openssl: "openssl",
+  rclone: "rclone",
   rsync: "rsync",
   runc: "runc",
   squid: "squid",
