@@ -103,6 +103,8 @@ async function rcloneTransfers(
       ...timed(time),
       program,
       "copyto",
+      // Otherwise it finds that nothing has changed since the round before.
+      "--ignore-times",
       ...places,
     ]);
     await rm(`${archive}.rclone`, { force: true });
