@@ -126,13 +126,13 @@ function assemblePipeline(core: Core, groups: ResourceGroups, parts: PipelinePar
       enqueue(entry);
       return;
     }
-    record.startsAtMs = settings.now() + (job.startInMs ?? 0);
+    const { startInMs = 0 } = job;
+    record.startsAtMs = settings.now() + startInMs;
     store.apply(record, "delay");
-    startLater(entry);
+    startLater(entry, startInMs);
   };
-  const startLater = (entry: Attempts): void => {
+  const startLater = (entry: Attempts, leftMs: number): void => {
     const { record } = entry;
-    const leftMs = Math.max(0, (record.startsAtMs ?? 0) - settings.now());
     settings.sleep(leftMs, AbortSignal.any([over.signal, core.closed])).then(
       () => {
         if (record.state === "scheduled") enqueue(entry);
@@ -243,7 +243,10 @@ function assemblePipeline(core: Core, groups: ResourceGroups, parts: PipelinePar
       finish(resultOf(status));
       return;
     }
-    for (const entry of entries.values()) if (entry.record.state === "scheduled") startLater(entry);
+    for (const entry of entries.values()) {
+      const { state, startsAtMs = 0 } = entry.record;
+      if (state === "scheduled") startLater(entry, Math.max(0, startsAtMs - settings.now()));
+    }
     advance();
   };
 
