@@ -1,3 +1,5 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+
 import { describe, expect, it } from "vitest";
 
 import { Secret } from "../secret.ts";
@@ -41,6 +43,9 @@ describe("verifyRunner", () => {
 
   it("CP A2: takes a URL of another scheme as a client error before any socket is opened", async () => {
     await using test = createTestClient({ url: "ftp://h" });
+    const sockets: unknown[] = [];
+    const onSocket = (message: unknown): void => void sockets.push(message);
+    subscribe("net.client.socket", onSocket);
 
     expect(await test.client.verifyRunner(runner)).toMatchObject({
       outcome: "inconclusive",
@@ -54,6 +59,8 @@ describe("verifyRunner", () => {
       attempts: 0,
     });
     expect(test.logger.at("error")).toHaveLength(2);
+    unsubscribe("net.client.socket", onSocket);
+    expect(sockets).toEqual([]);
   });
 
   it("CP A6: asks once more when the answer is plain text, and takes the 200 for valid", async () => {
