@@ -4,6 +4,7 @@ import { run } from "./process.ts";
 const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () => Promise<void> }>>> = {
   runner: () => import("./runner.ts"),
   exec: () => import("./exec.ts"),
+  "docker-job": () => import("./docker-job.ts"),
   "cache-archive": () => import("./cache-archive/measure.ts"),
   "cache-backends": () => import("./cache-backends.ts"),
   coordinator: () => import("./coordinator.ts"),

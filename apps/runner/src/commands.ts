@@ -136,6 +136,8 @@ export const commands: readonly Command[] = [
         value: "DIR",
         help: "where everything is kept; default: .fleetfoot in the project",
       },
+      executor: { type: "string", value: "NAME", help: "where scripts run: shell (default), or docker for containers" },
+      image: { type: "string", value: "IMAGE", help: "image of jobs that name none, with --executor docker" },
       shell: { type: "string", value: "NAME", help: "bash (default) or sh" },
     },
     examples: [

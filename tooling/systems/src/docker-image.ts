@@ -14,9 +14,10 @@ export interface ImageOptions {
   /**
    * `busybox`: one static program with a shell and the usual commands, 2 MB.
    * `bash-and-git`: bash, git (with http) and the GNU commands of this machine, with the libraries they need.
+   * `bash-git-and-node`: the same, and the Node that runs this.
    * @default "busybox"
    */
-  readonly content?: "bash-and-git" | "busybox";
+  readonly content?: "bash-and-git" | "bash-git-and-node" | "busybox";
   /** Name and tag. @default "fleetfoot-<content>:latest" */
   readonly reference?: string;
 }
@@ -39,7 +40,7 @@ export async function importImage(engine: ImageTarget, options: ImageOptions = {
   const { content = "busybox", reference = `fleetfoot-${content}:latest` } = options;
   const root = await mkdtemp(join(engine.folder, "image-"));
   try {
-    await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root));
+    await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root, content === "bash-git-and-node"));
     await layOutCommon(root);
     await importFolder(engine, root, reference, content === "busybox" ? "/bin/sh" : "/usr/bin/bash");
   } finally {
@@ -59,7 +60,7 @@ async function layOutBusybox(root: string): Promise<void> {
   }
 }
 
-async function layOutBashAndGit(root: string): Promise<void> {
+async function layOutBashAndGit(root: string, withNode: boolean): Promise<void> {
   const { git } = await requirePrograms(["git"], "an image with git for tests with a Docker engine");
   const environment = systemEnvironment("/");
   const gitFolder = (await runProgram(git.path, ["--exec-path"], { environment })).trim();
@@ -70,6 +71,7 @@ async function layOutBashAndGit(root: string): Promise<void> {
   for (const name of ["git-remote-http", "git-remote-https", "git-submodule"]) {
     programs.push({ source: join(gitFolder, name), target: join(gitFolder, name) });
   }
+  if (withNode) programs.push({ source: process.execPath, target: "/usr/bin/node" });
   const files = new Map(programs.map(({ source, target }) => [target, source]));
   for (const { source } of programs) {
     for (const library of await librariesOf(source)) files.set(library, library);

@@ -13,6 +13,7 @@ const packageOf = {
   containerd: "containerd",
   curl: "curl",
   "docker-registry": "docker-registry",
+  docker: "docker.io",
   dockerd: "docker.io",
   git: "git",
   ip: "iproute2",

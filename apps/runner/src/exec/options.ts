@@ -26,6 +26,10 @@ export interface ExecOptions {
   readonly protectedBranches: readonly string[] | undefined;
   readonly separateCaches: boolean;
   readonly shell: "bash" | "sh";
+  /** Where scripts run. */
+  readonly executor: "docker" | "shell";
+  /** Image of jobs that name none, for containers. */
+  readonly image: string | undefined;
   readonly quiet: boolean;
 }
 
@@ -60,6 +64,9 @@ export function readExecOptions(invocation: Invocation, context: CliContext): Ex
     protectedBranches: protectedBranches.length > 0 ? protectedBranches : undefined,
     separateCaches: invocation.texts("separate-caches").at(-1) !== "false",
     shell: oneOf("shell", invocation.text("shell") ?? "bash", ["bash", "sh"]) === "sh" ? "sh" : "bash",
+    executor:
+      oneOf("executor", invocation.text("executor") ?? "shell", ["shell", "docker"]) === "docker" ? "docker" : "shell",
+    image: invocation.text("image"),
     quiet: invocation.flag("quiet"),
   };
 }

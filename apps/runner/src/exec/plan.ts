@@ -53,7 +53,12 @@ export async function planPipeline(
     });
   }
   const pipeline = selectJobs(resolution.pipeline, options.jobNames, options.withNeeds);
-  return { project, facts, pipeline, warnings: [...resolution.warnings, ...containerWarnings(pipeline.jobs)] };
+  return {
+    project,
+    facts,
+    pipeline,
+    warnings: [...resolution.warnings, ...(options.executor === "shell" ? containerWarnings(pipeline.jobs) : [])],
+  };
 }
 
 /** `file:line: text`, one per line. */

@@ -1,7 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createCoordinatorClient, noopLogger, Secret, startPolling } from "@fleetfoot/coordinator-client";
-import { createShellExecutor } from "@fleetfoot/executor-shell";
 import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
 import { createLocalCoordinator } from "@fleetfoot/local-coordinator";
 import type { CliContext, StopSignals } from "../context.ts";
@@ -10,6 +9,7 @@ import { runnerInfo } from "../runner-info.ts";
 import { version } from "../version.ts";
 import { CacheCounts } from "./cache-counts.ts";
 import { pipelineFacts } from "./facts.ts";
+import { createExecExecutor } from "./executor.ts";
 import type { Git } from "./git.ts";
 import type { ExecOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
@@ -65,10 +65,10 @@ export async function runPipeline(run: {
   });
   const client = createCoordinatorClient({
     url: INSTANCE_URL,
-    info: runnerInfo("shell", options.shell),
+    info: runnerInfo(options.executor, options.shell),
     fetch: coordinator.handle,
   });
-  const executor = createShellExecutor({ shell: options.shell, login: false, environment: context.environment });
+  const { executor, ...place } = createExecExecutor(options, directories, context.environment, RUNNER_TOKEN);
   const token = new Secret(coordinator.createRunner({ token: RUNNER_TOKEN }).token);
   const ownProcesses = trackChildGroups();
   const stopJobs = new AbortController();
@@ -78,9 +78,7 @@ export async function runPipeline(run: {
     systemId: SYSTEM_ID,
     url: INSTANCE_URL,
     version,
-    shell: options.shell,
-    buildsDirectory: directories.builds,
-    cacheDirectory: directories.caches,
+    ...place,
     featureFlags: { FF_TIMESTAMPS: false },
     // Nobody else reads these caches, and this format is the quickest to restore.
     environment: ["CACHE_COMPRESSION_FORMAT=tarzstd"],
@@ -155,6 +153,7 @@ export async function runPipeline(run: {
     clearInterval(ticker);
     endStopping();
     progress.close();
+    await executor.close();
     await client.close();
     await coordinator.close();
   }

@@ -10,7 +10,7 @@ export interface DockerExecutorPlace {
   readonly systemId: string;
   /** Absolute; files of jobs lie in `docker/` below it. */
   readonly workingDirectory: string;
-  readonly docker: RunnerDocker | undefined;
+  readonly docker: Partial<RunnerDocker> | undefined;
   readonly environment: Readonly<Record<string, string>>;
   /** Jobs that run in this process. */
   readonly runningJobs: Set<number>;

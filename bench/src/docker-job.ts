@@ -1,0 +1,119 @@
+// How long an empty job in a container takes in `fleetfoot run`, against the engine's own bare minimum, turn and turn about.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type DockerEngine, importImage, requireProgram, startDockerEngine } from "@fleetfoot-tooling/systems";
+import { type JobView, startLocalCoordinator, type StartedCoordinator } from "@fleetfoot/local-coordinator";
+import { fleetfootProgram, run } from "./process.ts";
+import { median, spread } from "./statistics.ts";
+
+const ROUNDS = 20;
+const WARM_UP_ROUNDS = 2;
+const JOBS_AT_FOUR = 40;
+const POLL_HOLD_MS = 10_000;
+
+/** Of GitLab Runner 19.4 on a machine of this size, for orientation: it cannot be installed from a package registry. */
+const REFERENCE = { ratio: "5.5", perMinute: "46" };
+
+export async function measure(): Promise<void> {
+  await using engine = await startDockerEngine();
+  const image = await importImage(engine);
+  const { path: docker } = await requireProgram("docker", "the bare minimum of an engine");
+  const one = await withRunner(engine, image, 1, async ({ coordinator, runner }) => {
+    const jobs: number[] = [];
+    const bare: number[] = [];
+    for (let round = 0; round < ROUNDS + WARM_UP_ROUNDS; round += 1) {
+      const job = duration(await finishedJob(coordinator));
+      const words = ["--host", engine.dockerHost, "run", "--rm", image, "true"];
+      const { milliseconds } = await run(docker, words);
+      if (round < WARM_UP_ROUNDS) continue;
+      jobs.push(job);
+      bare.push(milliseconds);
+    }
+    return { jobs, bare, peakMb: await peakMb(runner) };
+  });
+  const four = await withRunner(engine, image, 4, async ({ coordinator, runner }) => {
+    const jobs = await Promise.all(Array.from({ length: JOBS_AT_FOUR }, () => finishedJob(coordinator)));
+    const startedAt = Math.min(...jobs.map((job) => job.startedAtMs ?? Number.NaN));
+    const finishedAt = Math.max(...jobs.map((job) => job.finishedAtMs ?? Number.NaN));
+    return { perMinute: (JOBS_AT_FOUR * 60_000) / (finishedAt - startedAt), peakMb: await peakMb(runner) };
+  });
+  console.log(`empty job, received to final update: ${spread(one.jobs, "ms")} (${ROUNDS} jobs)`);
+  console.log(`docker run --rm ${image} true: ${spread(one.bare, "ms")}`);
+  const ratio = median(one.jobs) / median(one.bare);
+  console.log(`ratio: ${ratio.toFixed(2)}; to reach 2.0; GitLab Runner ${REFERENCE.ratio}`);
+  console.log(`jobs per minute at 4: ${four.perMinute.toFixed(0)}; to reach 120; GitLab Runner ${REFERENCE.perMinute}`);
+  console.log(`most resident memory: ${one.peakMb.toFixed(0)} MB one by one, ${four.peakMb.toFixed(0)} MB at 4`);
+}
+
+interface Bench {
+  readonly coordinator: StartedCoordinator;
+  readonly runner: ChildProcess;
+}
+
+async function withRunner<Result>(
+  engine: DockerEngine,
+  image: string,
+  concurrent: number,
+  action: (bench: Bench) => Promise<Result>,
+): Promise<Result> {
+  const folder = await mkdtemp(join(tmpdir(), "fleetfoot-bench-"));
+  await using coordinator = await startLocalCoordinator({
+    stateDirectory: join(folder, "coordinator"),
+    longPolling: { holdMs: POLL_HOLD_MS, onWake: "assign" },
+  });
+  const runner = await startRunner(coordinator, engine, image, folder, concurrent);
+  try {
+    return await action({ coordinator, runner });
+  } finally {
+    const ended = once(runner, "exit");
+    runner.kill("SIGTERM");
+    await ended;
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function startRunner(
+  coordinator: StartedCoordinator,
+  engine: DockerEngine,
+  image: string,
+  folder: string,
+  concurrent: number,
+): Promise<ChildProcess> {
+  const { token } = coordinator.createRunner();
+  const config = join(folder, "config.toml");
+  const runnerLines = `[[runners]]\nname = "bench"\nurl = "${coordinator.url}"\ntoken = "${token}"\nexecutor = "docker"\nrequest_concurrency = ${concurrent}\n`;
+  const dockerLines = `[runners.docker]\nhost = "${engine.dockerHost}"\nimage = "${image}"\npull_policy = "if-not-present"\n`;
+  await writeFile(config, `concurrent = ${concurrent}\ncheck_interval = 1\n\n${runnerLines}${dockerLines}`);
+  const runner = spawn(process.execPath, [fleetfootProgram, "run", "--config", config, "--working-directory", folder], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, HOME: folder },
+  });
+  await new Promise<void>((resolve) => {
+    runner.stderr.on("data", (text: Buffer) => {
+      if (text.includes("Waiting for jobs")) resolve();
+    });
+  });
+  return runner;
+}
+
+async function finishedJob(coordinator: StartedCoordinator): Promise<JobView> {
+  const view = await coordinator.addJob({
+    variables: [{ key: "GIT_STRATEGY", value: "none" }],
+    steps: [{ name: "script", script: ["true"] }],
+  }).finished;
+  if (view.status !== "success") throw new Error(`Job ${view.id} ended with ${view.status}: ${view.failureReason}`);
+  return view;
+}
+
+function duration(job: JobView): number {
+  return (job.finishedAtMs ?? Number.NaN) - (job.startedAtMs ?? Number.NaN);
+}
+
+/** Linux remembers the most that a process has used. */
+async function peakMb(child: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1000;
+}
