@@ -1,7 +1,10 @@
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -39,6 +42,27 @@ const minimalJob = {
   variables: [{ key: "GIT_STRATEGY", value: "none", public: true }],
   steps: [{ name: "script", script: ["echo hi"], timeout: 600, when: "on_success", allow_failure: false }],
 };
+
+describe("the end of a coordinator", () => {
+  it("breaks what is still open also when its last changes cannot be kept", async () => {
+    const stateDirectory = await mkdtemp(join(tmpdir(), "fleetfoot-unkept-"));
+    cleanups.push(() => rm(stateDirectory, { recursive: true }));
+    // Nobody waits for requests that are being answered.
+    const coordinator = await startLocalCoordinator({ stateDirectory, sleep: () => Promise.resolve() });
+    const client = connect(coordinator.port, "127.0.0.1");
+    client.on("error", () => undefined);
+    const broken = once(client, "close");
+    client.write(
+      "POST /api/v4/jobs/request HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    );
+    // The server has taken the request and waits for its body.
+    await once(client, "data");
+    const notInJson = 1n as unknown as number;
+    coordinator.addJob({ job_info: { project_id: notInJson } });
+    await expect(coordinator.close()).rejects.toThrow(TypeError);
+    await broken;
+  });
+});
 
 describe("over HTTP, as the reference runner calls", () => {
   it("CP A62: register, run the minimal job, unregister: all calls in order, job success, log complete (as the reference runner calls)", async () => {

@@ -74,7 +74,7 @@ export const run: CommandAction = async (invocation, context) => {
       return (await runnerProcess.stopped) ? 0 : 1;
     } finally {
       reloading.end();
-      rotation.stop();
+      await rotation.stop();
     }
   } finally {
     await metrics?.close();
@@ -120,9 +120,11 @@ function reloadOnChange(watch: {
   readonly users: readonly { update(config: RunnerConfig): void }[];
 }): { readonly now: () => void; readonly end: () => void } {
   const { path, context, logger, observer, users } = watch;
+  let isEnded = false;
   const load = async (): Promise<void> => {
     try {
       const file = await loadConfig(path, context.environment);
+      if (isEnded) return;
       for (const user of users) user.update(file.config);
       tellProblems(file, logger);
       logger.info("Configuration loaded", {
@@ -143,6 +145,7 @@ function reloadOnChange(watch: {
   return {
     now: reload,
     end: () => {
+      isEnded = true;
       unwatchFile(path);
       endSignal();
     },

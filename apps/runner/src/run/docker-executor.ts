@@ -35,7 +35,7 @@ export function createDockerJobExecutor(place: DockerExecutorPlace): JobExecutor
     name: "docker",
     prepare: async (request) => {
       // What an earlier process has left may have the names of this job's things.
-      await first;
+      await unlessAborted(first, request.signal);
       return (await loaded).prepare(request);
     },
     // The engine ends nothing in no time; the next process sweeps.
@@ -81,5 +81,18 @@ async function sweepOnce(loaded: Promise<DockerExecutor>, signal: AbortSignal, l
     }
   } catch (error) {
     if (!signal.aborted) logger.warn("The Docker engine could not be swept", { error: String(error) });
+  }
+}
+
+/** The sweep goes on without whoever waits for it. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -66,6 +66,29 @@ describe("finishLeftovers", () => {
     await finisher.end();
   });
 
+  it("tries again later, too, where there is no way to the coordinator, and tells the others", async () => {
+    const told: string[] = [];
+    let reached = 0;
+    const pauses: (() => void)[] = [];
+    const finisher = start([await record(1), await record(2)], {
+      update: (id, state) => {
+        told.push(`${id} ${state}`);
+        return {};
+      },
+      sleep: (resume) => pauses.push(resume),
+      onReach: () => {
+        reached += 1;
+        if (reached === 1) throw new Error("no such way");
+      },
+    });
+    await expect.poll(() => pauses.length).toBe(1);
+    expect(told).toEqual(["2 running", "2 success"]);
+    pauses[0]?.();
+    await expect.poll(() => pauses.length).toBe(2);
+    expect(told.slice(2)).toEqual(["1 running", "1 success"]);
+    await finisher.end();
+  });
+
   it("leaves what it has not begun to a later process when it is ended", async () => {
     const leftovers = await Promise.all(Array.from({ length: 10 }, (_, index) => record(index + 1)));
     const finisher = start(leftovers, { update: () => ({ outcome: "failed", status: -1 }), sleep: () => undefined });

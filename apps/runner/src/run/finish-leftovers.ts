@@ -82,7 +82,13 @@ export function finishLeftovers(options: FinishLeftoversOptions): LeftoverFinish
   async function finish(job: UnfinishedJob): Promise<void> {
     const fields = { job: job.facts.id, url: job.facts.url };
     logger.info("Reporting a job that ended without its coordinator knowing", fields);
-    const access = options.reach(job.facts.url);
+    let access: LeftoverAccess;
+    try {
+      access = options.reach(job.facts.url);
+    } catch (error) {
+      logger.error("The coordinator of a job cannot be reached", { ...fields, error });
+      return job.release();
+    }
     try {
       const { client, reporting } = access;
       const outcome = await finishUnfinishedJob(job, { client, reporting, signal: atOnce.signal, logger });

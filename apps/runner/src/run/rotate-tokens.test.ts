@@ -4,7 +4,7 @@ import { readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../config-file.ts";
 import { runnerWorld, type RunnerWorld } from "../testing/running-runner.ts";
-import { rotateTokens, type TokenRotationOptions } from "./rotate-tokens.ts";
+import { rotateTokens, startTokenRotation, type TokenRotationOptions } from "./rotate-tokens.ts";
 
 const HOUR_MS = 3_600_000;
 const START_MS = Date.parse("2026-01-01T00:00:00Z");
@@ -53,10 +53,18 @@ async function rotation(
       logger: noopLogger,
       onRotated: () => stopped.abort(),
       signal: stopped.signal,
+      lastChance: new AbortController().signal,
       now,
       sleep,
     },
   };
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
 }
 
 describe("rotateTokens", () => {
@@ -108,6 +116,44 @@ describe("rotateTokens", () => {
     await rotateTokens((await loadConfig(world.configPath, {})).config, { ...options, sleep });
     expect((await world.command(["verify", "-c", world.configPath])).code).toBe(0);
   });
+
+  it.each([{ fileIsBack: true }, { fileIsBack: false }])(
+    "brings an exchange that has begun to its end when it is stopped (the file can be written then: $fileIsBack)",
+    async ({ fileIsBack }) => {
+      await using world = await runnerWorld();
+      const { token, options } = await rotation(world, 100);
+      const config = await loadConfig(world.configPath, {});
+      const begun = Promise.withResolvers<void>();
+      const answered = Promise.withResolvers<void>();
+      const errors: string[] = [];
+      world.server.faults.add({
+        when: ({ path }) => path.endsWith("reset_authentication_token"),
+        fault: {
+          do: "call",
+          at: "after",
+          call: async () => {
+            await writeFile(world.configPath, "concurrent = [");
+            begun.resolve();
+            await answered.promise;
+          },
+        },
+      });
+      const rotating = startTokenRotation(config.config, {
+        ...options,
+        sleep: (ms, signal) => (ms === 60_000 || ms === 5000 ? rejectOnAbort(signal) : options.sleep(ms, signal)),
+        logger: { ...noopLogger, error: (message) => errors.push(message) },
+      });
+      await begun.promise;
+      const stopped = rotating.stop();
+      if (fileIsBack) await writeFile(world.configPath, config.text);
+      answered.resolve();
+      await stopped;
+      const text = await readFile(world.configPath, "utf8");
+      expect(text).not.toContain(token);
+      expect(text.includes("token =")).toBe(fileIsBack);
+      expect(errors.includes("The runner's new token is lost; register it again")).toBe(!fileIsBack);
+    },
+  );
 
   it("has nothing to do for tokens that do not expire", async () => {
     await using world = await runnerWorld();

@@ -9,10 +9,11 @@ import { type RunnerConfig, type RunnerEntry, updateRunners } from "@fleetfoot/r
 import { loadConfig, saveConfig } from "../config-file.ts";
 import { connect, type NetworkSettings } from "./connect.ts";
 
-const neverAborted = new AbortController().signal;
-
 /** How soon a reset that failed is tried again. */
 const RETRY_MS = 60_000;
+
+/** How long the end of the process waits for an exchange that has begun. */
+const GRACE_MS = 5000;
 
 export interface TokenRotationOptions {
   /** Absolute path of the configuration that the new tokens are written to. */
@@ -25,6 +26,8 @@ export interface TokenRotationOptions {
   readonly onRotated: () => void;
   /** Ends the wait for the next token. An exchange that has begun is brought to its end. */
   readonly signal: AbortSignal;
+  /** The process ends: a token that could not be written is written now or never. */
+  readonly lastChance: AbortSignal;
   readonly now: () => number;
   /** Resolves after a time of any length; rejects with the signal's reason. */
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
@@ -58,11 +61,16 @@ export async function rotateTokens(config: RunnerConfig, options: TokenRotationO
 /** Rotation that goes on over changes of the configuration. */
 export interface TokenRotation {
   update(config: RunnerConfig): void;
-  stop(): void;
+  /** Begins no exchange any longer; resolves when one that has begun is over, its token in the file, or takes too long. */
+  stop(): Promise<void>;
 }
 
 /** Rotates the tokens of a configuration until it is stopped; one round is over before the next begins, so no token is exchanged twice. */
-export function startTokenRotation(config: RunnerConfig, options: Omit<TokenRotationOptions, "signal">): TokenRotation {
+export function startTokenRotation(
+  config: RunnerConfig,
+  options: Omit<TokenRotationOptions, "signal" | "lastChance">,
+): TokenRotation {
+  const stopping = new AbortController();
   let waiting = new AbortController();
   let round = Promise.resolve();
   const start = (next: RunnerConfig): void => {
@@ -70,21 +78,36 @@ export function startTokenRotation(config: RunnerConfig, options: Omit<TokenRota
     waiting = new AbortController();
     const { signal } = waiting;
     round = round
-      .then(() => rotateTokens(next, { ...options, signal }))
+      .then(() => rotateTokens(next, { ...options, signal, lastChance: stopping.signal }))
       .catch((error: unknown) => options.logger.error("Tokens are not renewed any longer", { error }));
   };
   start(config);
-  return { update: start, stop: () => waiting.abort() };
+  return {
+    update: start,
+    async stop() {
+      waiting.abort();
+      stopping.abort();
+      const inTime = new AbortController();
+      await Promise.race([round, options.sleep(GRACE_MS, inTime.signal).catch(() => undefined)]);
+      inTime.abort();
+    },
+  };
 }
 
 async function rotate(runner: RunnerEntry, options: TokenRotationOptions): Promise<boolean> {
-  const { systemId, network, logger, onRotated } = options;
+  const { systemId, network, logger, onRotated, lastChance } = options;
   const client = connect(runner, network, logger);
   try {
     const { runner: renewed } = await client.resetRunnerToken({ token: new Secret(runner.token), systemId });
     if (renewed === undefined) return false;
     // The old token is dead now, so the new one must not get lost, however long the disk stays full.
-    while (!(await keep(runner, renewed, options))) await options.sleep(RETRY_MS, neverAborted);
+    for (let isLast = lastChance.aborted; !(await keep(runner, renewed, options)); isLast = lastChance.aborted) {
+      if (isLast) {
+        logger.error("The runner's new token is lost; register it again", { runner_name: runner.name });
+        return false;
+      }
+      await options.sleep(RETRY_MS, lastChance).catch(() => undefined);
+    }
     logger.info("The runner's token was renewed", {
       runner: shortToken(renewed.token.reveal()),
       runner_name: runner.name,

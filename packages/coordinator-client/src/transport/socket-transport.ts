@@ -111,7 +111,6 @@ function readAll(body: Readable, maxBytes: number, maxMs: number | undefined): P
     const chunks: Buffer[] = [];
     let length = 0;
     const giveUp = (): void => {
-      clearTimeout(timer);
       resolve(undefined);
       body.destroy();
     };

@@ -48,8 +48,8 @@ export interface UnfinishedJobs {
   /** Starts the record of a job. This process owns it until it is released, forgotten or put aside. */
   begin(facts: UnfinishedJobFacts): Promise<UnfinishedJob>;
   /**
-   * Takes over all records that nobody of this process owns. What cannot be used is put aside with a warning, and what a process left
-   * that was killed while it started a record is removed.
+   * Takes over all records that nobody of this process owns. What cannot be used is put aside with a warning; what only cannot be read
+   * now stays for the next time. What a process left that was killed while it started a record is removed.
    */
   takeOver(): Promise<readonly UnfinishedJob[]>;
 }

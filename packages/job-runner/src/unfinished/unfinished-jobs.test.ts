@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -129,6 +129,26 @@ describe("openUnfinishedJobs", () => {
     expect(await jobs.takeOver()).toEqual([]);
     expect(await readdir(join(root, "jobs"))).toEqual([]);
     expect(await readdir(join(root, "aside"))).toHaveLength(2);
+  });
+
+  it.skipIf(process.platform !== "linux")("leaves a record where it is that cannot be read now", async () => {
+    const jobs = await open();
+    await (await jobs.begin(facts(8))).release();
+    await mkdir(join(root, "jobs", "7-unreadable"));
+    // Reading the first bytes of a process's memory fails with EIO.
+    await symlink("/proc/self/mem", join(root, "jobs", "7-unreadable", "job.json"));
+    expect((await jobs.takeOver()).map((job) => job.facts.id)).toEqual([8]);
+    expect(await readdir(join(root, "jobs"))).toContain("7-unreadable");
+    expect(warnings).toMatchObject([{ message: expect.stringContaining("tried again later") as string }]);
+  });
+
+  it("gives the other records when one can be neither used nor put aside", async () => {
+    const jobs = await open();
+    await (await jobs.begin(facts(8))).release();
+    await mkdir(join(root, "jobs", "7-broken"));
+    await writeFile(join(root, "aside"), "no directory");
+    expect((await jobs.takeOver()).map((job) => job.facts.id)).toEqual([8]);
+    expect(await readdir(join(root, "jobs"))).toContain("7-broken");
   });
 
   it("takes an acknowledged size that is torn for none", async () => {

@@ -22,6 +22,9 @@ export interface OpenUnfinishedJobsOptions {
 
 const TRACE_FILE = "trace.log";
 
+/** Failures that say nothing of the record: there may be too little of something just now. */
+const MACHINE_FAILURES: ReadonlySet<unknown> = new Set(["EAGAIN", "EBUSY", "EIO", "EMFILE", "ENFILE", "ENOMEM"]);
+
 /** Begins the name of a directory whose record is not written yet. */
 const NEW = ".new-";
 
@@ -116,11 +119,30 @@ export async function openUnfinishedJobs(options: OpenUnfinishedJobsOptions): Pr
       return makeRecord(name, { facts, result, acknowledgedBytes });
     } catch (error) {
       owned.delete(name);
+      await putAside(name, error);
+      return undefined;
+    }
+  }
+
+  /** One record that makes trouble keeps nobody from the others. */
+  async function putAside(name: string, reason: unknown): Promise<void> {
+    if (isOfTheMachine(reason)) {
+      logger.warn("The record of an unfinished job cannot be read now; that is tried again later", {
+        record: join(directory, name),
+        error: reason,
+      });
+      return;
+    }
+    try {
       logger.warn("The record of an unfinished job cannot be used and is put aside; the job is not reported", {
         record: await moveAside(name),
+        error: reason,
+      });
+    } catch (error) {
+      logger.error("The record of an unfinished job cannot be used, nor put aside", {
+        record: join(directory, name),
         error,
       });
-      return undefined;
     }
   }
 
@@ -149,4 +171,8 @@ export async function openUnfinishedJobs(options: OpenUnfinishedJobsOptions): Pr
       return taken;
     },
   };
+}
+
+function isOfTheMachine(error: unknown): boolean {
+  return error instanceof Error && "code" in error && MACHINE_FAILURES.has(error.code);
 }
