@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
-import type { JoinMessage, LeftMessage } from "./archive-worker.ts";
+import type { JoinMessage, LeftMessage } from "../archive-worker.ts";
 import { JobControl } from "./control.ts";
 import type { SharedControl } from "./control.ts";
 import { decodeFailure } from "./failure.ts";
@@ -106,10 +106,22 @@ export class WorkerPool {
       job.own.share = wanted;
       for (let participant = 0; participant < wanted; participant += 1) {
         if (job.own.isAborted || job.own.isExhausted || job.members.has(participant)) continue;
-        const worker = this.#idleWorker() ?? this.#start(Math.max(this.#size, this.#jobs.size));
+        const worker = this.#idleWorker() ?? this.#startFor(job);
         if (worker === undefined) break;
         this.#join(worker, job, participant);
       }
+      this.#settleIfOver(job);
+    }
+  }
+
+  /** @returns undefined when there are enough threads, or when none can be started, which ends the job */
+  #startFor(job: RunningJob): PooledWorker | undefined {
+    try {
+      return this.#start(Math.max(this.#size, this.#jobs.size));
+    } catch (error) {
+      job.failure ??= error;
+      job.own.abort();
+      return undefined;
     }
   }
 
@@ -180,20 +192,29 @@ export const sharedPool: WorkerPool = new WorkerPool();
 function startThread(): Worker {
   const url = findWorker();
   if (url === undefined) throw new WorkersUnavailable("the file of the worker threads was not found");
-  // Nothing of the host's own settings: its loaders and environment are not for this code.
-  return new Worker(url, {
-    execArgv: [],
-    env: {},
-    name: "fleetfoot-archive",
-    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-  });
+  try {
+    // Nothing of the host's own settings: its loaders and environment are not for this code.
+    return new Worker(url, {
+      execArgv: [],
+      env: {},
+      name: "fleetfoot-archive",
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
+  } catch (error) {
+    throw new WorkersUnavailable("this process may not start threads", { cause: error });
+  }
 }
 
-/** Beside this file, which is TypeScript or its output; in a bundle, where the package itself lies. */
+/**
+ * The worker lies beside this file when the package or an application is bundled into one, else in the folder above it. If an
+ * application was bundled without it, the installed package still has it.
+ */
 function findWorker(): URL | undefined {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const beside = new URL(`./archive-worker.${extension}`, import.meta.url);
-  if (beside.protocol === "file:" && existsSync(fileURLToPath(beside))) return beside;
+  const name = import.meta.url.endsWith(".ts") ? "archive-worker.ts" : "archive-worker.js";
+  for (const place of [`./${name}`, `../${name}`]) {
+    const url = new URL(place, import.meta.url);
+    if (url.protocol === "file:" && existsSync(fileURLToPath(url))) return url;
+  }
   try {
     return new URL(import.meta.resolve("@fleetfoot/cache-archive/worker"));
   } catch {

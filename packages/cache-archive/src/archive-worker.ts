@@ -1,12 +1,12 @@
 // What each thread of the pool runs: it takes part in one job after the other.
 import { parentPort } from "node:worker_threads";
 
-import type { SharedControl } from "./control.ts";
-import { JobControl } from "./control.ts";
-import { encodeFailure } from "./failure.ts";
-import type { EncodedFailure } from "./failure.ts";
-import { participate } from "./participate.ts";
-import type { Task } from "./participate.ts";
+import type { SharedControl } from "./engine/control.ts";
+import { JobControl } from "./engine/control.ts";
+import { encodeFailure } from "./engine/failure.ts";
+import type { EncodedFailure } from "./engine/failure.ts";
+import { participate } from "./engine/participate.ts";
+import type { Task } from "./engine/participate.ts";
 
 /** Asks a worker to take part in a job. */
 export interface JoinMessage {

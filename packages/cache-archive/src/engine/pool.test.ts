@@ -1,0 +1,103 @@
+import { execFile } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+
+import { rolldown } from "rolldown";
+import { describe, expect, it } from "vitest";
+
+import { createArchive } from "../create.ts";
+import { extractArchive } from "../extract.ts";
+import { selectFiles } from "../select.ts";
+import { makeScratch } from "../test-support/scratch.ts";
+import type { Scratch } from "../test-support/scratch.ts";
+import { makeControl } from "./control.ts";
+import { WorkerPool } from "./pool.ts";
+
+const run = promisify(execFile);
+const sources = path.resolve(import.meta.dirname, "..");
+
+/** A program that writes and restores an archive on threads and prints what it was warned of. */
+const program = (scratch: Scratch, from: string): string => `
+  const { createArchive, extractArchive, selectFiles } = await import(${JSON.stringify(from)});
+  process.on("warning", ({ code }) => console.log("warning", code));
+  const root = ${JSON.stringify(scratch.at("project"))};
+  const archivePath = ${JSON.stringify(scratch.at("cache.zip"))};
+  const { entries } = await selectFiles({ root, paths: ["."] });
+  await createArchive({ root, entries, archivePath, maxInlineMs: 0 });
+  const { entries: count } = await extractArchive({ archivePath, root: ${JSON.stringify(scratch.at("restored"))}, maxInlineMs: 0 });
+  console.log("restored", count);`;
+
+describe("the pool of worker threads", () => {
+  it("works in a bundle that has the worker as an entry point of its own", async () => {
+    await using scratch = await makeProject();
+    const bundle = await rolldown({
+      input: { app: path.join(sources, "index.ts"), "archive-worker": path.join(sources, "archive-worker.ts") },
+      platform: "node",
+      external: ["archiver", "compress-commons", "unzipper"],
+    });
+    await bundle.write({ dir: scratch.at("bundle"), format: "esm" });
+    await bundle.close();
+    await writeFile(scratch.at("main.mjs"), program(scratch, scratch.at("bundle/app.js")));
+    const { stdout } = await run(process.execPath, [scratch.at("main.mjs")]);
+    expect(stdout).not.toContain("warning");
+    expect(stdout).toContain("restored 4");
+  });
+
+  it("gives way to the streaming engine, and says so once, where no threads may be started", async () => {
+    await using scratch = await makeProject();
+    // Without the restore: Node's permissions forbid to set times by descriptor, whatever the engine.
+    const whole = program(scratch, path.join(sources, "index.ts"));
+    const again = "await createArchive({ root, entries, archivePath, maxInlineMs: 0 });";
+    await writeFile(scratch.at("main.mjs"), `${whole.slice(0, whole.indexOf("const { entries: count }"))} ${again}`);
+    const permissions = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*"];
+    const { stdout } = await run(process.execPath, [...permissions, scratch.at("main.mjs")]);
+    expect(stdout.match(/warning FLEETFOOT_NO_WORKERS/g)).toHaveLength(1);
+    const { entries } = await extractArchive({ archivePath: scratch.at("cache.zip"), root: scratch.at("restored") });
+    expect(entries).toBe(4);
+  });
+
+  it("neither keeps a process alive nor delays its end", async () => {
+    await using scratch = await makeProject();
+    await writeFile(scratch.at("main.mjs"), program(scratch, path.join(sources, "index.ts")));
+    // It would never come back otherwise.
+    expect((await run(process.execPath, [scratch.at("main.mjs")])).stdout).toContain("restored 4");
+  });
+
+  it("ends its threads when they are idle", async () => {
+    const pool = new WorkerPool({ size: 2, idleMs: 1 });
+    const file = { path: "damaged", descriptor: -1, size: 10 };
+    const task = { kind: "plan-zip" as const, file, limits: { maxBytes: 1, maxRatio: 1 } };
+    const failure = pool.run({ task, control: makeControl(1), concurrency: 2, signal: undefined });
+    await expect(failure).rejects.toThrow();
+    expect(pool.threads).toBeGreaterThan(0);
+    await expect.poll(() => pool.threads).toBe(0);
+  });
+
+  it("stops at once when the signal aborts, and leaves neither an archive nor a half tree", async () => {
+    await using scratch = await makeProject();
+    await writeFile(scratch.at("project/long"), Buffer.alloc(200_000_000, "some text "));
+    const { entries } = await selectFiles({ root: scratch.at("project"), paths: ["."] });
+    const archivePath = scratch.at("cache.zip");
+    const stop = new Error("stop");
+    const controller = new AbortController();
+    const options = { root: scratch.at("project"), entries, archivePath, signal: controller.signal };
+    const packing = createArchive(options);
+    setTimeout(() => controller.abort(stop), 30);
+    await expect(packing).rejects.toBe(stop);
+    await createArchive({ ...options, signal: new AbortController().signal });
+    const other = new AbortController();
+    const restoring = extractArchive({ archivePath, root: scratch.at("restored"), signal: other.signal });
+    setTimeout(() => other.abort(stop), 20);
+    await expect(restoring).rejects.toBe(stop);
+    expect((await selectFiles({ root: scratch.at("restored"), paths: ["*"] })).entries).toEqual([]);
+  });
+});
+
+async function makeProject(): Promise<Scratch> {
+  const scratch = await makeScratch();
+  await mkdir(scratch.at("project/d"), { recursive: true });
+  await writeFile(scratch.at("project/d/f"), "content");
+  await writeFile(scratch.at("project/g"), "x".repeat(3_000_000));
+  return scratch;
+}
