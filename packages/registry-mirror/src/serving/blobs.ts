@@ -38,6 +38,8 @@ export interface BlobInquiry {
   readonly digest: Digest;
   readonly candidates: readonly UpstreamImage[];
   readonly askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>;
+  /** Whether a client that was cut off comes back for the rest, although it could go elsewhere. */
+  readonly isAvoidableResume: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -58,11 +60,14 @@ export interface FoundBlob {
 export class Blobs {
   readonly #options: BlobsOptions;
   readonly #negative: ExpiringMap<UpstreamError>;
+  /** Fills that broke off while clients read them. */
+  readonly #brokenOff: ExpiringMap<UpstreamError>;
   readonly #confirmations = new SingleFlight<void>();
 
   constructor(options: BlobsOptions) {
     this.#options = options;
     this.#negative = new ExpiringMap(10_000, options.now);
+    this.#brokenOff = new ExpiringMap(1000, options.now);
   }
 
   /**
@@ -107,6 +112,9 @@ export class Blobs {
       const found = await this.#joined(image, running, signal);
       if (found !== undefined) return found;
     }
+    // An engine comes back for the rest again and again, for minutes; told that there is nothing, it goes to the upstream.
+    const broken = inquiry.isAvoidableResume ? this.#brokenOff.get(digest) : undefined;
+    if (broken !== undefined) throw broken;
     return this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
   }
 
@@ -133,6 +141,7 @@ export class Blobs {
       expectedBytes: records.bytesOf(image, digest),
     });
     const seat = fill.attach();
+    if (!joined) void fill.ended.then(() => this.#rememberBreak(fill));
     try {
       await orAbort(fill.started, signal);
     } catch (error) {
@@ -143,6 +152,12 @@ export class Blobs {
     }
     if (!joined && !isKnown) records.setDigest(image, digest, { bytes: fill.totalBytes ?? 0, manifest: undefined });
     return fromFill(image, fill, seat, joined ? "join" : "miss");
+  }
+
+  #rememberBreak({ digest, failure, receivedBytes }: Fill): void {
+    if (failure === undefined) this.#brokenOff.delete(digest);
+    if (!(failure instanceof UpstreamError) || receivedBytes === 0) return;
+    if (failure.code === "timeout" || failure.code === "unreachable") this.#brokenOff.set(digest, failure, brokenOffMs);
   }
 
   async #joined(image: UpstreamImage, fill: Fill, signal: AbortSignal): Promise<FoundBlob | undefined> {
@@ -403,3 +418,5 @@ function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string
 }
 
 const readBytes = 512 * 1024;
+/** Longer than engines wait before they come back. */
+const brokenOffMs = 30_000;

@@ -216,10 +216,15 @@ export class Handler {
     return { status: 200, headers, body };
   }
 
-  async #blob(request: MirrorRequest, { candidates }: Target, digest: Digest): Promise<MirrorResponse> {
+  async #blob(
+    request: MirrorRequest,
+    { candidates, hasSecondChoice }: Target,
+    digest: Digest,
+  ): Promise<MirrorResponse> {
     const signal = request.signal ?? neverAborted;
     const askerFor = (image: UpstreamImage): Promise<Asker> => this.#asker(request, image, `blobs/${digest}`, signal);
-    const inquiry = { digest, candidates, askerFor, signal };
+    const isAvoidableResume = hasSecondChoice && /^bytes=0*[1-9]\d*-$/.test(request.headers["range"] ?? "");
+    const inquiry = { digest, candidates, askerFor, isAvoidableResume, signal };
     if (request.method === "HEAD") {
       const { bytes, result } = await this.#options.blobs.head(inquiry);
       return { status: 200, headers: blobHeaders(digest, bytes, result), body: undefined };
