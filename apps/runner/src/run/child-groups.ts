@@ -4,7 +4,7 @@ import type { GroupRecords } from "./group-records.ts";
 /** Starts processes, and knows which of them run. */
 export interface ChildGroups {
   readonly spawn: (command: string, args: readonly string[], options: SpawnOptions) => ChildProcess;
-  /** Kills all that run, each with the group that it leads, before it returns. */
+  /** Kills those that lead a group (`detached`), each with its group, before it returns. */
   killAll(): void;
 }
 

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sleep } from "@fleetfoot/coordinator-client/retry";
@@ -76,6 +76,15 @@ describe("endLeftoverGroups", () => {
     await end(100);
     await expectGone(child.pid ?? 0);
     await expectGone(Number(printed().split("\n")[0]));
+  });
+
+  it("ends the other groups when one note cannot be read, and says so", async () => {
+    const { child } = await start("echo ready; exec sleep 600");
+    await mkdir(join(directory, "7"));
+    await end();
+    await expectGone(child.pid ?? 0);
+    expect(await readdir(directory)).toEqual(["7"]);
+    expect(warnings).toEqual([expect.stringContaining("could not be looked for")]);
   });
 
   it("ends what a leader that has gone has left, by the token of the job", async () => {

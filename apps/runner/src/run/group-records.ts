@@ -59,22 +59,31 @@ export interface EndLeftoverGroupsOptions extends GroupRecordsOptions {
 export async function endLeftoverGroups(options: EndLeftoverGroupsOptions): Promise<void> {
   const { directory, logger } = options;
   const boot = await bootId();
+  const endOne = async (name: string): Promise<void> => {
+    const path = join(directory, name);
+    const [startTime, noted] = (await readFile(path, "latin1")).trim().split(" ");
+    const leader = Number(name);
+    if (Number.isSafeInteger(leader) && leader > 1 && noted === boot) {
+      const standing = await standingOf(leader, startTime, options.jobTokens);
+      if (standing === "ours") await endGroup(leader, options);
+      if (standing === "unknown")
+        logger.warn("A process group may be left of a job of a killed process; it is not certain, so it goes on", {
+          group: leader,
+        });
+    }
+    await rm(path, { force: true });
+  };
   const names = await readdir(directory);
   await Promise.all(
-    names.map(async (name) => {
-      const path = join(directory, name);
-      const [startTime, noted] = (await readFile(path, "latin1")).trim().split(" ");
-      const leader = Number(name);
-      if (Number.isSafeInteger(leader) && leader > 1 && noted === boot) {
-        const standing = await standingOf(leader, startTime, options.jobTokens);
-        if (standing === "ours") await endGroup(leader, options);
-        if (standing === "unknown")
-          logger.warn("A process group may be left of a job of a killed process; it is not certain, so it goes on", {
-            group: leader,
-          });
-      }
-      await rm(path, { recursive: true, force: true });
-    }),
+    names.map((name) =>
+      // One note that makes trouble keeps nobody from the other groups; it stays for the next process.
+      endOne(name).catch((error: unknown) =>
+        logger.warn("A process group that may be left of a killed process could not be looked for", {
+          group: name,
+          error,
+        }),
+      ),
+    ),
   );
 }
 
@@ -95,14 +104,23 @@ async function standingOf(
 
 const LOOK_MS = 50;
 
+/** Time for a killed group to be gone, so that nothing of it writes any longer. */
+const KILLED_MS = 1000;
+
 async function endGroup(leader: number, { graceMs, logger, sleep }: EndLeftoverGroupsOptions): Promise<void> {
   logger.warn("Ending the processes that a job of a killed process has left", { group: leader });
   signalGroup(leader, "SIGTERM");
-  for (let waitedMs = 0; waitedMs < graceMs; waitedMs += LOOK_MS) {
-    if ((await membersOfGroup(leader)).length === 0) return;
+  if (await isGoneWithin(leader, graceMs, sleep)) return;
+  signalGroup(leader, "SIGKILL");
+  await isGoneWithin(leader, KILLED_MS, sleep);
+}
+
+async function isGoneWithin(leader: number, ms: number, sleep: (ms: number) => Promise<void>): Promise<boolean> {
+  for (let waitedMs = 0; waitedMs < ms; waitedMs += LOOK_MS) {
+    if ((await membersOfGroup(leader)).length === 0) return true;
     await sleep(LOOK_MS);
   }
-  signalGroup(leader, "SIGKILL");
+  return false;
 }
 
 function signalGroup(leader: number, name: NodeJS.Signals): void {
