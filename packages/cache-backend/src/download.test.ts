@@ -100,6 +100,50 @@ describe("downloadToFile", () => {
     expect(await readdir(directory)).toEqual(["cache.zip"]);
   });
 
+  it("goes on in a further try where the one before ended, with the same version", async () => {
+    serve(counted(100_000));
+    let first: ServerResponse | undefined;
+    intercept = ({ headers }, response) => {
+      if (headers["range"] !== undefined || first !== undefined) return false;
+      first = response;
+      const tag = `"${createHash("md5").update(counted(100_000)).digest("hex")}"`;
+      response.writeHead(200, {
+        "content-length": "100000",
+        etag: tag,
+        "last-modified": new Date(modifiedAtMs).toUTCString(),
+      });
+      response.write(counted(60_000));
+      return true;
+    };
+    const progress: number[] = [];
+    const told = ({ bytes }: { readonly bytes: number }): void => {
+      progress.push(bytes);
+      if (bytes === 60_000) first?.destroy();
+    };
+    expect(await download({ onProgress: told })).toMatchObject({ outcome: "downloaded" });
+    expect(sleeps).toEqual([1000]);
+    const [, resumed] = server.requests;
+    expect(resumed?.headers["range"]).toBe("bytes=60000-99999");
+    expect(resumed?.headers["if-match"]).toBeDefined();
+    expect(progress.at(-1)).toBe(100_000);
+    expect(Buffer.compare(await readFile(path), counted(100_000))).toBe(0);
+  });
+
+  it("starts over when the object was replaced between two tries", async () => {
+    serve(counted(100_000));
+    let cut = true;
+    intercept = ({ headers }, response) => {
+      if (headers["range"] !== undefined || !cut) return false;
+      cut = false;
+      response.writeHead(200, { "content-length": "100000", etag: '"old"' });
+      response.write(new Uint8Array(60_000).fill(1), () => response.destroy());
+      return true;
+    };
+    expect(await download()).toMatchObject({ outcome: "downloaded" });
+    expect(Buffer.compare(await readFile(path), counted(100_000))).toBe(0);
+    expect(sleeps).toEqual([1000, 1000]);
+  });
+
   it("CA F3: gives up after three tries, and the file that was there stays", async () => {
     await writeFile(path, "old");
     intercept = (_request, response) => {
