@@ -178,7 +178,7 @@ async function endedByItself({ engine, containerId, sleep }: StageOptions, exite
 }
 
 const QUICK_END_MS = 100;
-const SLOW_END_MS = 2_000;
+const SLOW_END_MS = 5_000;
 const LONGEST_PAUSE_MS = 5_000;
 
 function sinkFailure(sink: OutputSink): AbortSignal {
