@@ -17,7 +17,7 @@ export interface KillUploadsOptions {
 /** What readers saw while uploads were killed. */
 export interface KillUploadsResult {
   readonly kills: number;
-  /** Objects that were whole when a reader looked after a kill. */
+  /** How often a reader found a whole object after a kill; must be `kills`. */
   readonly wholeObjects: number;
   /** Objects that were not; must be empty. */
   readonly broken: readonly string[];
@@ -31,6 +31,9 @@ export async function killUploads(options: KillUploadsOptions): Promise<KillUplo
   const { store, module, kills, random = Math.random } = options;
   const broken: string[] = [];
   let wholeObjects = 0;
+  // So that there is something to be broken from the first kill on.
+  const first = new Uint8Array(lengthOf(0));
+  await store.put(name, { bytes: first.byteLength, open: () => new Blob([first]).stream() });
   for (let round = 0; round < kills; round += 1) {
     const child = spawn(
       process.execPath,
@@ -44,8 +47,7 @@ export async function killUploads(options: KillUploadsOptions): Promise<KillUplo
     child.kill("SIGKILL");
     await closed;
     const object = await store.get(name);
-    const bytes = await readBytes(object);
-    if (bytes === undefined) continue;
+    const bytes = (await readBytes(object)) ?? new Uint8Array();
     const byte = bytes[0] ?? 0;
     const isWhole = bytes.byteLength === lengthOf(byte) && bytes.every((each) => each === byte);
     if (isWhole && object?.facts.bytes === bytes.byteLength) wholeObjects += 1;
