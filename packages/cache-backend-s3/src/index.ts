@@ -1,3 +1,5 @@
+export { createBucket, expireCaches, expiryRule } from "./bucket.ts";
+export type { ExpiryOptions } from "./bucket.ts";
 export type { ServerSideEncryption } from "./encryption.ts";
 export type { S3Credentials, S3StoreOptions } from "./options.ts";
 export type { ScopedCredentials } from "./role.ts";
