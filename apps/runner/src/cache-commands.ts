@@ -6,8 +6,15 @@ const placeOptions = {
   "cache-dir": { type: "string", value: "DIR", help: "cache_dir of a runner, instead of the caches of local runs" },
 } as const satisfies OptionTable;
 
+const storeOptions = {
+  config: { type: "string", short: "c", value: "FILE", help: "configuration with the runner whose store is meant" },
+  runner: { type: "string", value: "NAME", help: "the runner whose store is meant, instead of this host" },
+  "project-id": { type: "string", value: "N", help: "with a store: the project" },
+} as const satisfies OptionTable;
+
 const entryOptions = {
   ...placeOptions,
+  ...storeOptions,
   project: {
     type: "string",
     value: "PATH",
@@ -66,8 +73,12 @@ export const cacheCommands: readonly Command[] = [
     operands: "[PREFIX]",
     description:
       "Lists the caches of local runs, or of a runner's cache_dir, with their sizes and when they were used last.",
-    options: { ...placeOptions, ...jsonOption },
-    examples: ["fleetfoot cache ls", "fleetfoot cache ls --cache-dir /home/gitlab-runner/cache group/app"],
+    options: { ...placeOptions, ...storeOptions, ...jsonOption },
+    examples: [
+      "fleetfoot cache ls",
+      "fleetfoot cache ls --cache-dir /home/gitlab-runner/cache group/app",
+      "fleetfoot cache ls --runner build-box",
+    ],
     load: async () => (await import("./commands/cache/ls.ts")).cacheLs,
   },
   {
@@ -75,7 +86,7 @@ export const cacheCommands: readonly Command[] = [
     summary: "remove caches by name",
     operands: "NAME...",
     description: "Removes caches. When one of the names does not exist, nothing is removed.",
-    options: placeOptions,
+    options: { ...placeOptions, ...storeOptions },
     examples: ["fleetfoot cache rm project-1/modules"],
     load: async () => (await import("./commands/cache/rm.ts")).cacheRm,
   },
@@ -87,6 +98,7 @@ export const cacheCommands: readonly Command[] = [
       "Removes caches, the one that was not used for the longest time first, until what is left fits the limits.",
     options: {
       ...placeOptions,
+      ...storeOptions,
       "older-than": { type: "string", value: "AGE", help: "remove what was not used for so long, for example 14d" },
       "max-size": { type: "string", value: "SIZE", help: "keep at most so much, for example 10GB" },
       "dry-run": { type: "boolean", short: "n", help: "only say what would be removed" },
@@ -104,5 +116,49 @@ export const cacheCommands: readonly Command[] = [
     options: { directory: placeOptions.directory, "state-dir": placeOptions["state-dir"] },
     examples: ["fleetfoot cache clear"],
     load: async () => (await import("./commands/cache/clear.ts")).cacheClear,
+  },
+  {
+    name: "cache lifecycle",
+    summary: "let a bucket forget caches by itself",
+    operands: "",
+    description:
+      "Prints the rule that lets the runner's bucket forget caches after some days, or applies it: a cache that is saved again begins anew, and\n" +
+      "rules of others stay. Azure takes such rules from its management interface alone, so there the command to run is printed.",
+    options: {
+      ...storeOptions,
+      days: { type: "string", value: "N", help: "days after which a cache goes; default: 14" },
+      apply: { type: "boolean", help: "set the rule in the bucket" },
+    },
+    examples: ["fleetfoot cache lifecycle --runner build-box --days 30 --apply"],
+    load: async () => (await import("./commands/cache/lifecycle.ts")).cacheLifecycle,
+  },
+  {
+    name: "cache provision-minio",
+    summary: "start a MinIO server for caches in a container",
+    operands: "",
+    description:
+      "Starts a MinIO container on the Docker engine of this host, makes a bucket, and prints the section of config.toml that uses it. A container of\n" +
+      "that name that is there already is started again.",
+    options: {
+      name: { type: "string", value: "NAME", help: "name of the container; default: fleetfoot-minio" },
+      image: { type: "string", value: "IMAGE", help: "default: minio/minio" },
+      address: {
+        type: "string",
+        value: "HOST",
+        help: "under which the runners reach this host; default: 127.0.0.1, for runners of this host alone",
+      },
+      port: { type: "string", value: "N", help: "port of this host; default: 9005" },
+      data: { type: "string", value: "DIR", help: "folder that keeps the caches; default: /srv/minio" },
+      bucket: { type: "string", value: "NAME", help: "default: runner-cache" },
+      user: { type: "string", value: "NAME", variable: "MINIO_ROOT_USER", help: "root user; default: fleetfoot" },
+      password: {
+        type: "string",
+        value: "TEXT",
+        variable: "MINIO_ROOT_PASSWORD",
+        help: "its password; default: a new one, printed with the section",
+      },
+    },
+    examples: ["fleetfoot cache provision-minio", "fleetfoot cache provision-minio --port 9000 --data /var/lib/minio"],
+    load: async () => (await import("./commands/cache/provision-minio.ts")).cacheProvisionMinio,
   },
 ];

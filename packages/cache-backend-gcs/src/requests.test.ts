@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { bodyOf, counted } from "@fleetfoot/cache-backend/testing";
+import { expireCaches } from "./bucket.ts";
 import { createGcsStore } from "./gcs-store.ts";
 import type { GcsStore } from "./gcs-store.ts";
 import type { GcsStoreOptions } from "./options.ts";
@@ -71,6 +72,23 @@ describe("requests of the GCS store", () => {
       "HEAD https://storage.googleapis.com/caches/a/b%20c",
     ]);
     expect(server.requests[1]?.headers.authorization).toBe("Bearer token-of-the-test");
+  });
+
+  it("let a bucket forget caches, beside the rules of others, unless somebody changes them at the same time", async () => {
+    const own = { action: { type: "Delete" }, condition: { age: 3, matchesPrefix: ["logs/"] } };
+    const earlier = { action: { type: "Delete" }, condition: { age: 30, matchesPrefix: ["runner/"] } };
+    answer = (request, response) => {
+      const bucket = { metageneration: "7", lifecycle: { rule: [earlier, own] } };
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(request.method === "GET" ? bucket : {}));
+    };
+    const options = { bucket: "caches", accessId, privateKey, dispatcher: server.dispatcher };
+    await expireCaches(options, { prefix: "runner/", days: 14 });
+    const [, asked, changed] = server.requests;
+    expect(asked?.url.pathname).toBe("/storage/v1/b/caches");
+    expect([changed?.method, changed?.url.search]).toEqual(["PATCH", "?ifMetagenerationMatch=7"]);
+    const rule = [own, { ...earlier, condition: { ...earlier.condition, age: 14 } }];
+    expect(JSON.parse(changed?.body ?? "")).toEqual({ lifecycle: { rule } });
   });
 
   it("go to the domain of another cloud", async () => {

@@ -38,10 +38,9 @@ describeWithSystem("minio", (minio) => {
     );
     for (const days of [30, 14]) await expireCaches(options("expiring"), { prefix: "runner/", days });
     const rules = (await rulesOf("expiring")) ?? [];
-    expect(rules.map(({ ID, Filter, Expiration }) => [ID, Filter?.Prefix, Expiration?.Days]).toSorted()).toEqual([
-      ["fleetfoot-cache-expiry", "runner/", 14],
-      ["own", "logs/", 3],
-    ]);
+    expect(new Set(rules.map(({ ID, Filter, Expiration }) => `${ID} ${Filter?.Prefix} ${Expiration?.Days}`))).toEqual(
+      new Set(["fleetfoot-cache-expiry runner/ 14", "own logs/ 3"]),
+    );
   });
 
   it("that does not exist is an error with the service's own word", async () => {

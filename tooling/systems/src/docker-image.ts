@@ -20,6 +20,8 @@ export interface ImageOptions {
   readonly content?: "bash-and-git" | "bash-git-and-node" | "busybox";
   /** Name and tag. @default "fleetfoot-<content>:latest" */
   readonly reference?: string;
+  /** More files: absolute paths in the image to files of this machine, whose modes they get. @default none */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /** What is needed of an engine to bring an image into it. */
@@ -37,11 +39,12 @@ const gnuPrograms =
  * @returns the image's reference
  */
 export async function importImage(engine: ImageTarget, options: ImageOptions = {}): Promise<string> {
-  const { content = "busybox", reference = `fleetfoot-${content}:latest` } = options;
+  const { content = "busybox", reference = `fleetfoot-${content}:latest`, files = {} } = options;
   const root = await mkdtemp(join(engine.folder, "image-"));
   try {
     await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root, content === "bash-git-and-node"));
     await layOutCommon(root);
+    for (const [target, source] of Object.entries(files)) await cp(source, join(root, target));
     await importFolder(engine, root, reference, content === "busybox" ? "/bin/sh" : "/usr/bin/bash");
   } finally {
     await rm(root, { recursive: true, force: true });

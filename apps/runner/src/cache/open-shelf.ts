@@ -1,17 +1,14 @@
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { hostShelf } from "./host-shelf.ts";
-import { cachePlace } from "./place.ts";
+import { cachePlace, readProjectId } from "./place.ts";
+import { openRunnerStore } from "./runner-store.ts";
 import type { CacheShelf } from "./shelf.ts";
+import { storeShelf } from "./store-shelf.ts";
 
-/** What is looked after, and what ends it. */
-export interface OpenShelf {
-  readonly shelf: CacheShelf;
-  close(): Promise<void>;
-}
-
-/** Opens the caches that the command line means. */
-export async function openShelf(invocation: Invocation, context: CliContext): Promise<OpenShelf> {
-  const { cacheDirectory } = cachePlace(invocation, context);
-  return { shelf: hostShelf(cacheDirectory), close: async () => {} };
+/** Opens the caches that the command line means: those of a runner's store, or of this host. */
+export async function openShelf(invocation: Invocation, context: CliContext): Promise<CacheShelf> {
+  const runnerStore = await openRunnerStore(invocation, context);
+  if (runnerStore !== undefined) return storeShelf(runnerStore.remote, readProjectId(invocation));
+  return hostShelf(cachePlace(invocation, context).cacheDirectory);
 }

@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import { projectSlug } from "@fleetfoot/cache-key";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
 import { LOCAL_PROJECT_ID } from "../exec/facts.ts";
 import { DEFAULT_STATE_DIRECTORY } from "../exec/state-directory.ts";
 
@@ -40,4 +41,18 @@ export function cachePlace(invocation: Invocation, context: CliContext): CachePl
     projectCacheDirectory: join(cacheDirectory, slug),
     projectId: LOCAL_PROJECT_ID,
   };
+}
+
+/**
+ * The project whose caches in a store are meant.
+ *
+ * @throws {UsageError} `--project-id` is no number
+ */
+export function readProjectId(invocation: Invocation): number | undefined {
+  const text = invocation.text("project-id");
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new UsageError(`--project-id ${text} is no id of a project.`, {
+    cure: "The instance shows it on the project's page; jobs have it as CI_PROJECT_ID.",
+  });
 }

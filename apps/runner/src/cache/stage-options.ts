@@ -4,7 +4,8 @@ import { type CacheEvent, type CacheStageOptions, goArchitecture, goPlatform } f
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { cachePlace } from "./place.ts";
+import { cachePlace, readProjectId } from "./place.ts";
+import { openRunnerStore } from "./runner-store.ts";
 import { transferLine } from "./transfer-line.ts";
 
 /** What `create` and `restore` share: one entry, described on the command line, and the stage of a job that handles it. */
@@ -28,6 +29,11 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
     throw new UsageError("A cache needs files.", { cure: "Name them with --path, which may be repeated." });
   }
   const place = cachePlace(invocation, context);
+  const runnerStore = await openRunnerStore(invocation, context);
+  const projectId = readProjectId(invocation);
+  if (runnerStore !== undefined && projectId === undefined) {
+    throw new UsageError("Names in a store begin with the project.", { cure: "Give its id with --project-id." });
+  }
   const temporaryDirectory = await mkdtemp(join(place.projectDirectory, ".fleetfoot-cache-"));
   const { stdout, stderr } = context;
   const transfer = transferLine(stderr);
@@ -48,13 +54,14 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
           policy: invocation.flag("if-absent") ? "pull-push-if-absent" : "pull-push",
         },
       ],
-      job: { name: "cache", ref: "", projectId: place.projectId },
+      job: { name: "cache", ref: "", projectId: projectId ?? place.projectId },
       lookup,
       lookupContent: lookup,
       environment: context.environment,
       projectDirectory: place.projectDirectory,
       temporaryDirectory,
       cacheDirectory: place.projectCacheDirectory,
+      store: runnerStore?.remote,
       hashKeys: false,
       platform: { os: goPlatform(), arch: goArchitecture() },
       log: {

@@ -5,21 +5,17 @@ import { formatBytes, formatDuration } from "../../exec/format.ts";
 
 /** Prints the caches of a place. */
 export const cacheLs: CommandAction = async (invocation, context) => {
-  const { shelf, close } = await openShelf(invocation, context);
-  try {
-    const caches = await Array.fromAsync(shelf.list(invocation.operands[0] ?? "", context.stop.forced));
-    if (invocation.flag("json")) {
-      const facts = caches.map(({ name, bytes, modifiedAtMs, usedAtMs }) => ({ name, bytes, modifiedAtMs, usedAtMs }));
-      context.stdout.write(`${JSON.stringify(facts, undefined, 2)}\n`);
-      return 0;
-    }
-    const bytes = caches.reduce((sum, cache) => sum + cache.bytes, 0);
-    for (const line of table(caches)) context.stdout.write(`${line}\n`);
-    context.stderr.write(`${caches.length} caches, ${formatBytes(bytes)}, in ${shelf.place}\n`);
+  const shelf = await openShelf(invocation, context);
+  const caches = await Array.fromAsync(shelf.list(invocation.operands[0] ?? "", context.stop.forced));
+  if (invocation.flag("json")) {
+    const facts = caches.map(({ name, bytes, modifiedAtMs, usedAtMs }) => ({ name, bytes, modifiedAtMs, usedAtMs }));
+    context.stdout.write(`${JSON.stringify(facts, undefined, 2)}\n`);
     return 0;
-  } finally {
-    await close();
   }
+  const bytes = caches.reduce((sum, cache) => sum + cache.bytes, 0);
+  for (const line of table(caches)) context.stdout.write(`${line}\n`);
+  context.stderr.write(`${caches.length} caches, ${formatBytes(bytes)}, in ${shelf.place}\n`);
+  return 0;
 };
 
 function table(caches: readonly ShelvedCache[]): readonly string[] {

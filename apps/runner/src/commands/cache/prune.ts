@@ -20,21 +20,15 @@ export const cachePrune: CommandAction = async (invocation, context) => {
   };
   const isDryRun = invocation.flag("dry-run");
   const { forced } = context.stop;
-  const { shelf, close } = await openShelf(invocation, context);
-  try {
-    const caches = await Array.fromAsync(shelf.list("", forced));
-    const pruned = choosePruned(caches, limits, Date.now());
-    for (const cache of pruned) {
-      if (!isDryRun) await shelf.remove(cache, forced);
-      context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${cache.name} (${formatBytes(cache.bytes)})\n`);
-    }
-    const bytes = pruned.reduce((sum, cache) => sum + cache.bytes, 0);
-    const said = isDryRun ? "would be removed from" : "removed from";
-    context.stderr.write(
-      `${pruned.length} of ${caches.length} caches, ${formatBytes(bytes)}, ${said} ${shelf.place}\n`,
-    );
-    return 0;
-  } finally {
-    await close();
+  const shelf = await openShelf(invocation, context);
+  const caches = await Array.fromAsync(shelf.list("", forced));
+  const pruned = choosePruned(caches, limits, Date.now());
+  for (const cache of pruned) {
+    if (!isDryRun) await shelf.remove(cache, forced);
+    context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${cache.name} (${formatBytes(cache.bytes)})\n`);
   }
+  const bytes = pruned.reduce((sum, cache) => sum + cache.bytes, 0);
+  const said = isDryRun ? "would be removed from" : "removed from";
+  context.stderr.write(`${pruned.length} of ${caches.length} caches, ${formatBytes(bytes)}, ${said} ${shelf.place}\n`);
+  return 0;
 };

@@ -8,21 +8,17 @@ export const cacheRm: CommandAction = async (invocation, context) => {
   if (names.size === 0)
     throw new UsageError("fleetfoot cache rm needs a name.", { cure: "fleetfoot cache ls prints the names." });
   const { forced } = context.stop;
-  const { shelf, close } = await openShelf(invocation, context);
-  try {
-    const found = (await Array.fromAsync(shelf.list("", forced))).filter(({ name }) => names.has(name));
-    for (const { name } of found) names.delete(name);
-    if (names.size > 0) {
-      throw new UsageError(`There is no cache ${[...names].join(", ")} in ${shelf.place}; nothing was removed.`, {
-        cure: "fleetfoot cache ls prints the names.",
-      });
-    }
-    for (const cache of found) {
-      await shelf.remove(cache, forced);
-      context.stdout.write(`removed ${cache.name}\n`);
-    }
-    return 0;
-  } finally {
-    await close();
+  const shelf = await openShelf(invocation, context);
+  const found = (await Array.fromAsync(shelf.list("", forced))).filter(({ name }) => names.has(name));
+  for (const { name } of found) names.delete(name);
+  if (names.size > 0) {
+    throw new UsageError(`There is no cache ${[...names].join(", ")} in ${shelf.place}; nothing was removed.`, {
+      cure: "fleetfoot cache ls prints the names.",
+    });
   }
+  for (const cache of found) {
+    await shelf.remove(cache, forced);
+    context.stdout.write(`removed ${cache.name}\n`);
+  }
+  return 0;
 };

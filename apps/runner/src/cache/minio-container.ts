@@ -1,0 +1,168 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import type Dockerode from "dockerode";
+import { UsageError } from "../errors.ts";
+
+/** What the container is to be. */
+export interface MinioContainer {
+  readonly name: string;
+  readonly image: string;
+  /** Port of this host; the server listens on 9000 in its container. */
+  readonly port: number;
+  /** Absolute path of the folder that keeps the objects. */
+  readonly dataDirectory: string;
+  /** @default that of the container that is there, or `fleetfoot` */
+  readonly user?: string | undefined;
+  /** @default that of the container that is there, or a new one */
+  readonly password?: string | undefined;
+  /** Name or address under which this host is reached. */
+  readonly address: string;
+}
+
+/** Root user of the server. */
+export interface MinioCredentials {
+  readonly user: string;
+  readonly password: string;
+}
+
+const DEFAULT_USER = "fleetfoot";
+const SERVER_PORT = "9000/tcp";
+const READY_TIMEOUT_MS = 60_000;
+const READY_INTERVAL_MS = 200;
+
+/**
+ * Starts the container and waits until the server answers. One of that name is started as it is, when it is what is wanted.
+ *
+ * @throws {UsageError} there is no engine, the image cannot be had, or the container is another one
+ */
+export async function startMinioContainer(
+  wanted: MinioContainer,
+  host: { readonly environment: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+): Promise<MinioCredentials> {
+  const { default: Docker } = await import("dockerode");
+  const engine = new Docker(engineAddress(host.environment));
+  await requireEngine(engine);
+  const known = await inspect(engine, wanted.name);
+  const { user = DEFAULT_USER, password = randomBytes(20).toString("base64url") } = wanted;
+  const credentials = known === undefined ? { user, password } : credentialsOf(known);
+  if (known === undefined) await create(engine, { ...wanted, ...credentials }, host.signal);
+  else requireSame(known, wanted);
+  if (known?.State.Running !== true) await engine.getContainer(wanted.name).start();
+  await untilReady(`http://${wanted.address}:${wanted.port}`, host.signal);
+  return credentials;
+}
+
+function credentialsOf({ Config }: Dockerode.ContainerInspectInfo): MinioCredentials {
+  const valueOf = (name: string): string =>
+    Config.Env.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+  return { user: valueOf("MINIO_ROOT_USER"), password: valueOf("MINIO_ROOT_PASSWORD") };
+}
+
+/** `DOCKER_HOST` as the Docker client reads it. */
+function engineAddress({ DOCKER_HOST: address = "" }: Readonly<Record<string, string>>): Dockerode.DockerOptions {
+  if (address === "") return {};
+  if (address.startsWith("unix://")) return { socketPath: address.slice("unix://".length) };
+  const { hostname, port } = new URL(address.replace(/^tcp:/, "http:"));
+  return { protocol: "http", host: hostname, port: Number(port || "2375") };
+}
+
+async function requireEngine(engine: Dockerode): Promise<void> {
+  try {
+    await engine.ping();
+  } catch (cause) {
+    throw new UsageError("No Docker engine answers.", {
+      cure: "Start it, or say with DOCKER_HOST where it is.",
+      cause,
+    });
+  }
+}
+
+async function inspect(engine: Dockerode, name: string): Promise<Dockerode.ContainerInspectInfo | undefined> {
+  try {
+    return await engine.getContainer(name).inspect();
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+async function create(
+  engine: Dockerode,
+  wanted: MinioContainer & MinioCredentials,
+  signal: AbortSignal,
+): Promise<void> {
+  const container = {
+    name: wanted.name,
+    Image: wanted.image,
+    Cmd: ["server", "/data"],
+    Env: [`MINIO_ROOT_USER=${wanted.user}`, `MINIO_ROOT_PASSWORD=${wanted.password}`],
+    ExposedPorts: { [SERVER_PORT]: {} },
+    HostConfig: {
+      Binds: [`${wanted.dataDirectory}:/data`],
+      PortBindings: { [SERVER_PORT]: [{ HostPort: String(wanted.port) }] },
+      RestartPolicy: { Name: "always" },
+    },
+  };
+  try {
+    await engine.createContainer(container);
+  } catch (error) {
+    if (statusOf(error) !== 404) throw error;
+    await pull(engine, wanted.image, signal);
+    await engine.createContainer(container);
+  }
+}
+
+async function pull(engine: Dockerode, image: string, signal: AbortSignal): Promise<void> {
+  try {
+    const progress = await engine.pull(image, { abortSignal: signal });
+    await new Promise<void>((resolve, reject) => {
+      engine.modem.followProgress(progress, (error) => (error === null ? resolve() : reject(error)));
+    });
+  } catch (cause) {
+    signal.throwIfAborted();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`The image ${image} cannot be pulled: ${reason}`, {
+      cure: "Name another one with --image, or load it into the engine.",
+      cause,
+    });
+  }
+}
+
+function requireSame(known: Dockerode.ContainerInspectInfo, wanted: MinioContainer): void {
+  const { HostConfig } = known;
+  const bindings = (HostConfig.PortBindings as Record<string, { HostPort: string }[]> | null)?.[SERVER_PORT] ?? [];
+  const { user, password } = credentialsOf(known);
+  const isSame =
+    bindings.some(({ HostPort }) => HostPort === String(wanted.port)) &&
+    (HostConfig.Binds ?? []).includes(`${wanted.dataDirectory}:/data`) &&
+    (wanted.user ?? user) === user &&
+    (wanted.password ?? password) === password;
+  if (isSame) return;
+  throw new UsageError(`There is a container ${wanted.name} already, with another port, folder, user or password.`, {
+    cure: "Give what it was made with, name another one with --name, or remove it.",
+  });
+}
+
+/** The server has no event to wait for: it is asked. */
+async function untilReady(url: string, signal: AbortSignal): Promise<void> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
+  for (;;) {
+    try {
+      const answer = await fetch(`${url}/minio/health/ready`, { signal: deadline });
+      await answer.body?.cancel();
+      if (answer.ok) return;
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (deadline.aborted)
+        throw new UsageError(`MinIO does not answer at ${url}.`, {
+          cure: "Look into its log with docker logs.",
+          cause,
+        });
+    }
+    await pause(READY_INTERVAL_MS, undefined, { signal: deadline }).catch(() => {});
+  }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof Error && "statusCode" in error ? Number(error.statusCode) : undefined;
+}

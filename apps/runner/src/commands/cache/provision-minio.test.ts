@@ -1,0 +1,75 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { importImage, minioProgram, requireGoProgram } from "@fleetfoot-tooling/systems";
+import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
+import { createS3Store } from "@fleetfoot/cache-backend-s3";
+import { bodyOf } from "@fleetfoot/cache-backend/testing";
+import { parseRunnerConfig } from "@fleetfoot/runner-config";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { runCli } from "../../cli.ts";
+import { testContext } from "../../testing/context.ts";
+import { startChild } from "../../testing/process.ts";
+
+describeWithSystem("docker-engine", (engine) => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "provision-"));
+    // The image of MinIO starts the server when its command begins with `server`; so does this one.
+    const server = join(folder, "server");
+    await writeFile(server, '#!/bin/sh\nexec minio server "$@"\n', { mode: 0o755 });
+    const minio = await requireGoProgram(minioProgram, "the test that starts MinIO in a container");
+    await importImage(engine(), {
+      content: "bash-and-git",
+      reference: "minio-of-the-test:1",
+      files: { "/bin/minio": minio, "/bin/server": server },
+    });
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  async function provision(...words: string[]): Promise<{ code: unknown; output: string }> {
+    const { dockerHost, address } = engine();
+    const given = ["--image", "minio-of-the-test:1", "--data", "data", "--address", address, ...words];
+    const child = startChild(["cache", "provision-minio", ...given], {
+      directory: folder,
+      environment: { DOCKER_HOST: dockerHost },
+    });
+    return { code: await child.ended, output: child.output() };
+  }
+
+  it("starts MinIO and prints a section with which a store works, the same one when it is there already", async () => {
+    const first = await provision();
+    expect(first).toEqual({ code: 0, output: expect.stringContaining("The bucket runner-cache is there") });
+    const section = first.output.slice(first.output.indexOf("  [runners.cache]"));
+    const text = `[[runners]]\nname = "box"\nurl = "https://gitlab.example.com"\ntoken = "glrt-box"\nexecutor = "shell"\n${section}`;
+    const s3 = parseRunnerConfig(text, { environment: {} }).config?.runners[0]?.cache?.s3;
+    expect(s3).toMatchObject({ serverAddress: `${engine().address}:9005`, insecure: true, bucketName: "runner-cache" });
+    const { accessKey, secretKey, bucketName = "", ...rest } = s3 ?? {};
+    const store = createS3Store({ ...rest, bucket: bucketName, accessKeyId: accessKey, secretAccessKey: secretKey });
+    await store.put("project/1/gems", bodyOf("gems"));
+    expect(await provision()).toEqual(first);
+    expect(await store.head("project/1/gems")).toMatchObject({ bytes: 4 });
+  }, 180_000);
+
+  it("leaves a container alone that is not the one that is wanted", async () => {
+    await provision();
+    const other = await provision("--port", "9006");
+    expect([other.code, other.output]).toEqual([
+      1,
+      expect.stringContaining("There is a container fleetfoot-minio already"),
+    ]);
+  });
+
+  it("names the image that cannot be had, the engine that does not answer, and what MinIO would refuse", async () => {
+    const noImage = await provision("--image", "127.0.0.1:1/absent:1", "--name", "other");
+    expect([noImage.code, noImage.output]).toEqual([
+      1,
+      expect.stringContaining("127.0.0.1:1/absent:1 cannot be pulled"),
+    ]);
+    const context = testContext({ workingDirectory: folder, environment: { DOCKER_HOST: "unix:///nonexistent" } });
+    expect(await runCli(["cache", "provision-minio", "--data", "data"], context)).toBe(1);
+    expect(context.complained()).toContain("No Docker engine answers");
+    expect((await provision("--password", "short")).output).toContain("eight characters");
+    expect((await provision("--port", "0")).output).toContain("--port 0");
+  });
+});
