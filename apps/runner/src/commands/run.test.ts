@@ -5,6 +5,10 @@ import { crc32 } from "node:zlib";
 import type { AddressInfo } from "node:net";
 import type { JobView, NewJob } from "@fleetfoot/local-coordinator";
 import { describe, expect, it, vi } from "vitest";
+import { runCli } from "../cli.ts";
+import type { StopSignals } from "../context.ts";
+import { testContext } from "../testing/context.ts";
+import { testEnvironment } from "../testing/project.ts";
 import { runnerWorld, type RunnerWorld } from "../testing/running-runner.ts";
 
 const JOBS = 200;
@@ -76,6 +80,29 @@ describe("fleetfoot run", () => {
     expect((await long.finished).status).toBe("success");
     expect(await exitCode).toBe(0);
     expect(world.coordinator.job(next.id)?.status).toBe("pending");
+  });
+
+  it("stops to take jobs before it lets go of the configuration when it fails right after its start", async () => {
+    await using world = await runnerWorld();
+    await world.configure();
+    const context = testContext({ environment: testEnvironment(world.folder), workingDirectory: world.folder });
+    let working = 0;
+    const stop: StopSignals = {
+      ...context.stop,
+      onReload: () => {
+        throw new Error("nobody can ask for that");
+      },
+      onAbandon: () => {
+        working += 1;
+        return () => (working -= 1);
+      },
+    };
+    const words = ["run", "--config", world.configPath, "--working-directory", world.folder];
+    expect(await runCli(words, { ...context, stop })).not.toBe(0);
+    expect(working).toBe(0);
+    expect(context.complained()).toContain("Waiting for jobs");
+    expect(context.complained()).toContain("nobody can ask for that");
+    expect(await world.start().finish()).toBe(0);
   });
 
   it("JE 55: reports a running job as interrupted after SIGTERM, and ends with 0", async () => {

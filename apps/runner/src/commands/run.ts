@@ -11,7 +11,7 @@ import { acquireLock, type Lock, LockedError } from "../lock.ts";
 import type { ServedMetrics, StartMetricsOptions } from "../metrics/start-metrics.ts";
 import { createProcessLog } from "../process-log.ts";
 import { noopObserver, type RunnerObserver } from "../run/observer.ts";
-import { startTokenRotation } from "../run/rotate-tokens.ts";
+import { startTokenRotation, type TokenRotation } from "../run/rotate-tokens.ts";
 import { startRunnerProcess } from "../run/runner-process.ts";
 import { openStateDirectory, type StateDirectory } from "../run/state-directory.ts";
 import { takeOver } from "../run/take-over.ts";
@@ -54,27 +54,30 @@ export const run: CommandAction = async (invocation, context) => {
       observer,
       stop: context.stop,
     });
-    logger.info("Waiting for jobs", {
-      config: path,
-      runners: file.config.runners.length,
-      concurrent: file.config.concurrent,
-    });
-    const rotation = startTokenRotation(file.config, {
-      path,
-      environment: context.environment,
-      systemId,
-      network,
-      logger,
-      onRotated: () => reloading.now(),
-      now: Date.now,
-      sleep,
-    });
-    const reloading = reloadOnChange({ path, context, logger, observer, users: [runnerProcess, rotation] });
+    let rotation: TokenRotation | undefined;
+    let reloading: Reloading | undefined;
     try {
+      logger.info("Waiting for jobs", {
+        config: path,
+        runners: file.config.runners.length,
+        concurrent: file.config.concurrent,
+      });
+      rotation = startTokenRotation(file.config, {
+        path,
+        environment: context.environment,
+        systemId,
+        network,
+        logger,
+        onRotated: () => reloading?.now(),
+        now: Date.now,
+        sleep,
+      });
+      reloading = reloadOnChange({ path, context, logger, observer, users: [runnerProcess, rotation] });
       return (await runnerProcess.stopped) ? 0 : 1;
     } finally {
-      reloading.end();
-      await rotation.stop();
+      reloading?.end();
+      // Still at work only when something here has failed; the lock must not be free for another process before.
+      await Promise.all([runnerProcess.stop(), rotation?.stop()]);
     }
   } finally {
     await metrics?.close();
@@ -111,6 +114,11 @@ async function lockConfig(path: string): Promise<Lock> {
   }
 }
 
+interface Reloading {
+  readonly now: () => void;
+  readonly end: () => void;
+}
+
 /** Loads the configuration again when the file has changed or somebody asks for it. A broken one changes nothing. */
 function reloadOnChange(watch: {
   readonly path: string;
@@ -118,7 +126,7 @@ function reloadOnChange(watch: {
   readonly logger: Logger;
   readonly observer: Pick<RunnerObserver, "configurationFailed">;
   readonly users: readonly { update(config: RunnerConfig): void }[];
-}): { readonly now: () => void; readonly end: () => void } {
+}): Reloading {
   const { path, context, logger, observer, users } = watch;
   let isEnded = false;
   const load = async (): Promise<void> => {
@@ -138,10 +146,10 @@ function reloadOnChange(watch: {
     }
   };
   const reload = (): void => void load();
+  const endSignal = context.stop.onReload(reload);
   watchFile(path, { interval: RELOAD_CHECK_MS }, (now, before) => {
     if (now.mtimeMs !== before.mtimeMs) reload();
   });
-  const endSignal = context.stop.onReload(reload);
   return {
     now: reload,
     end: () => {

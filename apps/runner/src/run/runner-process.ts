@@ -55,6 +55,8 @@ export interface RunnerProcess {
   update(config: RunnerConfig): void;
   /** Resolves when the process was told to stop and all is done: true when every job ended in time. */
   readonly stopped: Promise<boolean>;
+  /** Stops it as a forced stop of the process does; resolves when all is done, at once when it was. */
+  stop(): Promise<boolean>;
 }
 
 /** A runner that can be asked for jobs, with what belongs to it. */
@@ -78,7 +80,7 @@ const GIVE_UP_MS = 1000;
 
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
-  const { logger, stop, environment, network, unfinishedJobs, leftovers = [], observer = noopObserver } = options;
+  const { logger, environment, network, unfinishedJobs, leftovers = [], observer = noopObserver } = options;
   const ownProcesses = trackChildGroups(options.groupRecords);
   const connections = openConnections({
     environment,
@@ -90,6 +92,9 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     observer,
   });
   const caches = remoteCaches({ environment, proxies: network.proxies, logger });
+  const stopSelf = new AbortController();
+  const graceful = AbortSignal.any([options.stop.graceful, stopSelf.signal]);
+  const forced = AbortSignal.any([options.stop.forced, stopSelf.signal]);
   const stopJobs = new AbortController();
   const giveUp = new AbortController();
   let config = options.config;
@@ -109,6 +114,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     unfinishedJobs === undefined
       ? undefined
       : finishLeftovers({ unfinishedJobs, leftovers, reach: reachInstance, logger, sleep });
+  const stopped = untilStopped();
   return {
     update(next) {
       poller.update(pollingConfig(next));
@@ -116,7 +122,11 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       config = next;
       observer.configured(next);
     },
-    stopped: untilStopped(),
+    stopped,
+    stop() {
+      stopSelf.abort(new StopReason("SIGTERM"));
+      return stopped;
+    },
   };
 
   function pollingConfig(wanted: RunnerConfig): {
@@ -209,9 +219,9 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   }
 
   async function untilStopped(): Promise<boolean> {
-    const endAbandon = stop.onAbandon(killAll);
+    const endAbandon = options.stop.onAbandon(killAll);
     try {
-      await abortOf(stop.graceful);
+      await abortOf(graceful);
       observer.stateChanged("graceful-shutdown");
       logger.info("Stopping: no new jobs are taken", { running: poller.runningJobs });
       // What it has not told yet is kept for the next process.
@@ -228,9 +238,9 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
 
   /** Stops all jobs when that is wanted, and gives them the configured time to be reported. */
   async function interruptJobs(finished: Promise<void>): Promise<boolean> {
-    await abortOf(stop.forced);
+    await abortOf(forced);
     observer.stateChanged("forceful-shutdown");
-    const signalName = stop.forced.reason instanceof StopReason ? stop.forced.reason.signalName : "SIGTERM";
+    const signalName = forced.reason instanceof StopReason ? forced.reason.signalName : "SIGTERM";
     logger.warn("Stopping: running jobs are interrupted", { running: poller.runningJobs });
     stopJobs.abort(JobInterrupted.processStopped(SIGNAL_WORDS[signalName] ?? signalName));
     void poller.stop({ cancelRequests: true });
