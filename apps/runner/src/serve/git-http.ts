@@ -85,7 +85,14 @@ async function runBackend(options: GitHttpOptions, request: Request, call: strin
   // git may answer without having read everything; what it could not take is no fault.
   else pipeline(Readable.fromWeb(request.body), child.stdin).catch(() => undefined);
   child.stdin.on("error", () => undefined);
-  return Promise.race([readAnswer(child.stdout), failed]);
+  try {
+    return await Promise.race([readAnswer(child.stdout), failed]);
+  } catch (error) {
+    // Nobody reads what it still writes, so that it would wait on the full pipe for ever.
+    child.kill("SIGKILL");
+    child.stdout.destroy();
+    throw error;
+  }
 }
 
 function variablesOf({ repository }: GitHttpOptions, request: Request, call: string): Readonly<Record<string, string>> {
