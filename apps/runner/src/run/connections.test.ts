@@ -88,6 +88,21 @@ describe("openConnections", () => {
     await closed;
   });
 
+  it("closes nothing that a second job holds when the first one releases it twice", async () => {
+    const entry = entryOf("glrt-a");
+    const socket = await connect(entry);
+    const connection = connections.of(entry, SHARED);
+    const [first, second] = [connection?.hold(), connection?.hold()];
+    const closed = once(socket, "close");
+    connections.keepOnly({ ...SHARED, runners: [] });
+    first?.release();
+    first?.release();
+    const answer = await connection?.client.requestJob({ token: new Secret("x"), systemId: "s_0a1b2c3d4e5f" });
+    expect(answer).toMatchObject({ status: 204 });
+    second?.release();
+    await closed;
+  });
+
   it("keeps those of a runner that was removed and added again while its job ran", async () => {
     const entry = entryOf("glrt-a");
     const first = connections.of(entry, SHARED);

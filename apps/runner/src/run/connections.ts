@@ -9,7 +9,7 @@ import type { RunnerObserver } from "./observer.ts";
 export interface Connection {
   readonly client: CoordinatorClient;
   readonly executor: JobExecutor;
-  /** Keeps it open until it is released, also when its runner is removed in the meantime. */
+  /** Keeps it open until it is released, also when its runner is removed in the meantime. A further release changes nothing. */
   hold(): { release(): void };
 }
 
@@ -57,8 +57,11 @@ export function openConnections(options: {
       isWanted: true,
       hold() {
         connection.holders += 1;
+        let isHeld = true;
         return {
           release() {
+            if (!isHeld) return;
+            isHeld = false;
             connection.holders -= 1;
             closeUnused();
           },
