@@ -1,9 +1,9 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, rmdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { noopLogger, Secret } from "@fleetfoot/coordinator-client";
 import type { JobPayload } from "@fleetfoot/coordinator-client";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { helloJob, openHarness, plain, REPORT_INTERVAL_MS, script } from "../test-support/job-harness.ts";
 import type { Harness, Run } from "../test-support/job-harness.ts";
@@ -131,10 +131,30 @@ describe("finishUnfinishedJob", () => {
     expect(plain(coordinator.log)).toContain("the runner was killed");
   });
 
-  it("reports the result without a log when that cannot be read", async () => {
+  it("leaves the record for the next one, and says why, when the log is there and cannot be opened", async () => {
     const record = await beginKilled(undefined);
-    // What is no file can neither be opened nor made.
     await mkdir(record.traceFile);
+    const coordinator = createRecordingCoordinator();
+    const error = vi.fn();
+    const outcome = await finishUnfinishedJob(record, { client: coordinator, logger: { ...noopLogger, error } });
+    expect(outcome).toBe("kept");
+    expect(coordinator.calls).toEqual([]);
+    expect(error).toHaveBeenCalledExactlyOnceWith(expect.stringContaining("cannot be opened"), {
+      job: 101,
+      error: expect.objectContaining({ cause: expect.objectContaining({ code: "EISDIR" }) }),
+    });
+    await rmdir(record.traceFile);
+    await writeFile(record.traceFile, "output\n");
+    const [again] = await jobs.takeOver();
+    const next = await finish({}, undefined, again);
+    expect(next.outcome).toBe("delivered");
+    expect(plain(next.coordinator.log)).toMatch(/^output\n/);
+  });
+
+  it("reports the result without a log when none can be made", async () => {
+    const record = await beginKilled(undefined);
+    // A link to nothing: there is no file, and none can take its place.
+    await symlink(join(harness.root, "nothing"), record.traceFile);
     const { outcome, coordinator } = await finish({}, undefined, record);
     expect(outcome).toBe("delivered");
     expect(coordinator.calls).toEqual(["PUT running", "PUT failed"]);

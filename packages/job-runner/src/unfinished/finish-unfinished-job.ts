@@ -1,6 +1,6 @@
 import { noopLogger, startJobReporter } from "@fleetfoot/coordinator-client";
 import type { Logger, ReportResult, TraceSource } from "@fleetfoot/coordinator-client";
-import { errorLine, openJobTrace, reopenJobTrace } from "@fleetfoot/job-trace";
+import { errorLine, JobTraceError, openJobTrace, reopenJobTrace } from "@fleetfoot/job-trace";
 import type { JobTrace } from "@fleetfoot/job-trace";
 
 import type { JobCoordinator, ReportingSettings, Sleep } from "../options.ts";
@@ -25,7 +25,8 @@ export interface FinishUnfinishedJobOptions {
 
 /**
  * `delivered`: the coordinator took the result. `unwanted`: it does not want to hear of the job any longer. `refused`: it refuses the
- * result. After all three the record is gone. `kept`: the coordinator could not be told; the record is left for another try.
+ * result. After all three the record is gone. `kept`: the coordinator could not be told, or the log is there and could not be
+ * opened; the record is left for another try.
  */
 export type UnfinishedJobOutcome = "delivered" | "unwanted" | "refused" | "kept";
 
@@ -52,12 +53,13 @@ export async function finishUnfinishedJob(
 async function report(job: UnfinishedJob, options: FinishUnfinishedJobOptions): Promise<UnfinishedJobOutcome> {
   const { client, signal, logger = noopLogger } = options;
   const credentials = { id: job.facts.id, token: job.facts.token };
-  // Also confirms a job whose process was killed before it could.
-  const standing = await client.updateJob(credentials, { state: "running" }, signal === undefined ? {} : { signal });
-  if (standing.outcome === "abort") return "unwanted";
-
+  // Before the first word to the coordinator: one that keeps hearing of a job does not give it up.
   const trace = await openTrace(job, logger);
+  if (trace === "unreadable") return "kept";
   try {
+    // Also confirms a job whose process was killed before it could.
+    const standing = await client.updateJob(credentials, { state: "running" }, signal === undefined ? {} : { signal });
+    if (standing.outcome === "abort") return "unwanted";
     const result = job.result ?? (await concludeKilled(job, trace, logger));
     const { outcome } = await send(job, trace ?? NO_TRACE, result, options);
     if (outcome === "succeeded") return "delivered";
@@ -115,24 +117,35 @@ async function concludeKilled(
   return result;
 }
 
-/** A log that cannot be read does not keep the result back. */
-async function openTrace(job: UnfinishedJob, logger: Logger): Promise<JobTrace | undefined> {
+/** A log that cannot be made does not keep the result back; one that is there and cannot be opened does, since that may pass. */
+async function openTrace(job: UnfinishedJob, logger: Logger): Promise<JobTrace | "unreadable" | undefined> {
   const { timestamps, outputLimitBytes: limitBytes } = job.facts;
   const options = { file: job.traceFile, timestamps, limitBytes };
   try {
     return await reopenJobTrace(options);
   } catch (error) {
-    logger.debug("There is no log of the unfinished job yet", { job: job.facts.id, error });
+    if (!isAbsence(error)) {
+      logger.error("The log of an unfinished job cannot be opened; that is tried again later", {
+        job: job.facts.id,
+        error,
+      });
+      return "unreadable";
+    }
+    logger.debug("There is no log of the unfinished job yet", { job: job.facts.id });
   }
   try {
     return await openJobTrace(options);
   } catch (error) {
-    logger.error("The log of an unfinished job cannot be read; its result is reported without", {
+    logger.error("No log of an unfinished job can be made; its result is reported without", {
       job: job.facts.id,
       error,
     });
     return undefined;
   }
+}
+
+function isAbsence(error: unknown): boolean {
+  return JobTraceError.isInstance(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
 }
 
 const NO_TRACE: TraceSource = {
