@@ -16,7 +16,12 @@ describe("with the real client and every fifth request going wrong", () => {
   it("each job is confirmed once, ends once, and has a complete log", async () => {
     const jobCount = 60;
     const token = "glrt-hostile";
-    const test = await createTestCoordinator({ runners: [{ token }], confirmationTimeoutMs: 300 });
+    const test = await createTestCoordinator({
+      runners: [{ token }],
+      confirmationTimeoutMs: 300,
+      // A job that got lost is handed out as soon as it is free again.
+      longPolling: { holdMs: 60_000, onWake: "assign" },
+    });
     open.push(test);
     const { coordinator, faults, handle } = test;
     faults.addRandom({ ratio: 0.2, seed: 7 });
@@ -31,8 +36,8 @@ describe("with the real client and every fifth request going wrong", () => {
       coordinator.addJob({ job_info: { name: `job ${index}` } }),
     );
     const all = Promise.all(added.map(({ finished }) => finished));
-    const unfinished = new Set(added.map(({ id }) => id));
-    for (const { finished } of added) void finished.then(({ id }) => unfinished.delete(id));
+    const done = new AbortController();
+    void all.then(() => done.abort());
     const confirmed: number[] = [];
 
     const work = async (job: JobPayload): Promise<void> => {
@@ -52,10 +57,14 @@ describe("with the real client and every fifth request going wrong", () => {
       while (ended.outcome === "failed") ended = await client.updateJob(access, { state: "success", trace });
     };
     const worker = async (): Promise<void> => {
-      while (unfinished.size > 0) {
-        const { job } = await client.requestJob({ token: new Secret(token), systemId: "s_0a1b2c3d4e5f" });
-        if (job === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
-        else await work(job);
+      while (!done.signal.aborted) {
+        const { job } = await client
+          .requestJob({ token: new Secret(token), systemId: "s_0a1b2c3d4e5f" }, { signal: done.signal })
+          .catch((error: unknown) => {
+            if (done.signal.aborted) return { job: undefined };
+            throw error;
+          });
+        if (job !== undefined) await work(job);
       }
     };
     await Promise.all([worker(), worker(), worker(), worker()]);

@@ -1,7 +1,6 @@
 import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { crc32, gzipSync } from "node:zlib";
 import type { Pipeline, PipelineJob } from "@fleetfoot/ci-config";
 import type { JobPayload } from "@fleetfoot/coordinator-client";
@@ -45,6 +44,40 @@ async function killed(stateDirectory: string): Promise<string> {
   const copy = join(await newFolder(), "state");
   await cp(stateDirectory, copy, { recursive: true });
   return copy;
+}
+
+const CONFIRMATION_MS = 300;
+
+/** A coordinator's time that stands still: a long poll is held until there is a job. */
+function stoppedTime(): {
+  readonly options: Pick<LocalCoordinatorOptions, "confirmationTimeoutMs" | "longPolling" | "sleep">;
+  /** Resolves when a poll has found no job. */
+  nextHold(): Promise<void>;
+  /** Nobody has confirmed in time. */
+  endConfirmations(): void;
+} {
+  let holding = Promise.withResolvers<void>();
+  const confirmations: (() => void)[] = [];
+  const sleep = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+    new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error));
+      if (milliseconds === CONFIRMATION_MS) confirmations.push(resolve);
+      else holding.resolve();
+    });
+  return {
+    options: {
+      confirmationTimeoutMs: CONFIRMATION_MS,
+      longPolling: { holdMs: 60_000, onWake: "assign" },
+      sleep,
+    },
+    nextHold() {
+      holding = Promise.withResolvers();
+      return holding.promise;
+    },
+    endConfirmations() {
+      for (const isOver of confirmations.splice(0)) isOver();
+    },
+  };
 }
 
 async function take(runner: ReferenceCalls): Promise<JobPayload> {
@@ -152,19 +185,14 @@ describe("a coordinator that is opened where another one was killed", () => {
     first.addJob({});
     const [{ job: confirmed }, { job: lost }] = [await first.runner.requestJob(), await first.runner.requestJob()];
     if (confirmed === undefined || lost === undefined) throw new Error("no job");
-    const waits: (() => void)[] = [];
-    const sleep = (_: number, signal: AbortSignal): Promise<void> =>
-      new Promise((resolve, reject) => {
-        waits.push(resolve);
-        signal.addEventListener("abort", () => reject(signal.reason as Error));
-      });
-    const second = await open(await killed(folder), { sleep });
+    const time = stoppedTime();
+    const second = await open(await killed(folder), time.options);
     expect((await second.runner.updateJob(confirmed, { state: "running" })).status).toBe(200);
-    expect((await second.runner.requestJob()).status).toBe(204);
-    for (const timeIsOver of waits) timeIsOver();
-    await delay(0);
-    const again = await second.runner.requestJob();
-    expect(again.job?.id).toBe(lost.id);
+    const held = time.nextHold();
+    const asked = second.runner.requestJob();
+    expect(await Promise.race([held, asked])).toBeUndefined();
+    time.endConfirmations();
+    expect((await asked).job?.id).toBe(lost.id);
     expect((await second.runner.updateJob(lost, { state: "running" })).status).toBe(403);
   });
 
@@ -313,25 +341,24 @@ describe("a kill at any moment of a job", () => {
   }
 
   async function finish(stateDirectory: string, job: JobAccess | undefined, from: number): Promise<void> {
-    const coordinator = await openLocalCoordinator({
-      stateDirectory,
-      runners: [{ token }],
-      confirmationTimeoutMs: 300,
-    });
+    const time = stoppedTime();
+    const coordinator = await openLocalCoordinator({ stateDirectory, runners: [{ token }], ...time.options });
     const runner = createReferenceCalls({ send: sendToHandler(coordinator.handle), token });
     try {
-      let taken: JobAccess | undefined = job;
       // The answer with the job was lost: it comes back when nobody confirms it.
-      while (taken === undefined) {
-        await delay(10);
-        taken = (await runner.requestJob()).job;
-      }
+      void time.nextHold().then(time.endConfirmations);
+      const taken = job ?? (await runner.requestJob()).job;
+      if (taken === undefined) throw new Error("no job was handed out");
       for (const call of calls.slice(from)) await call(runner, taken);
       expect(coordinator.jobs).toMatchObject([
         { status: "success", artifacts: [{ bytes: 7 }], finalUpdate: { traceMatches: true } },
       ]);
       expect(Buffer.from(await coordinator.readTrace(taken.id)).toString()).toBe(log);
-      expect((await runner.requestJob()).status).toBe(204);
+      const held = time.nextHold();
+      const asked = runner.requestJob();
+      expect(await Promise.race([held, asked])).toBeUndefined();
+      await coordinator.close();
+      expect((await asked).status).toBe(204);
     } finally {
       await coordinator.close();
     }
