@@ -65,7 +65,7 @@ describe("the end of a coordinator", () => {
 });
 
 describe("over HTTP, as the reference runner calls", () => {
-  it("CP A62: register, run the minimal job, unregister: all calls in order, job success, log complete (as the reference runner calls)", async () => {
+  it("register, run the minimal job, unregister: all calls in order, job success, log complete (as the reference runner calls)", async () => {
     const { coordinator, runner, requests } = await setUp();
     const { finished } = coordinator.addJob(minimalJob);
 
@@ -106,7 +106,7 @@ describe("over HTTP, as the reference runner calls", () => {
     expect(new Set(requests.map(({ connectionId }) => connectionId)).size).toBe(1);
   });
 
-  it("CP A68: a job cancelled mid-script: the runner reports failed, the job is canceled, after_script's output is there (as the reference runner calls)", async () => {
+  it("a job cancelled mid-script: the runner reports failed, the job is canceled, after_script's output is there (as the reference runner calls)", async () => {
     const { coordinator, runner, faults } = await setUp();
     const { finished } = coordinator.addJob(minimalJob);
     const { job } = await runner.requestJob();
@@ -125,7 +125,7 @@ describe("over HTTP, as the reference runner calls", () => {
     expect(Buffer.from(await coordinator.readTrace(view.id)).toString()).toContain("after_script\n");
   });
 
-  it("CP A69: 416 after a part of the stored log was lost: the runner sends it again and the log is complete (as the reference runner calls)", async () => {
+  it("416 after a part of the stored log was lost: the runner sends it again and the log is complete (as the reference runner calls)", async () => {
     const { coordinator, runner, faults } = await setUp();
     const { finished } = coordinator.addJob(minimalJob);
     const { job } = await runner.requestJob();
