@@ -219,7 +219,8 @@ describe("what the coordinator says before the job", () => {
 
   it("CP A30: a coordinator without an answer does not keep the job from running", async () => {
     const answers = {
-      update: (_: unknown, index: number) => (index === 0 ? ({ status: 500, outcome: "failed" } as const) : {}),
+      update: ({ state }: { readonly state: string }) =>
+        state === "running" ? ({ status: 500, outcome: "failed" } as const) : {},
     };
     const { result } = await harness.run(helloJob(), { answers });
     expect(result).toMatchObject({ outcome: "success", delivered: true });
