@@ -9,6 +9,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () =
   "cache-backends": () => import("./cache-backends.ts"),
   coordinator: () => import("./coordinator.ts"),
   hostile: () => import("./hostile.ts"),
+  mirror: () => import("./mirror.ts"),
 };
 
 const name = process.argv[2];
@@ -18,6 +19,6 @@ if (load === undefined) {
   process.exitCode = 1;
 } else {
   // What users install is measured, not the sources.
-  await run("turbo", ["run", "build", "--filter=fleetfoot", "--output-logs=errors-only"]);
+  await run("turbo", ["run", "build", "--filter=fleetfoot", "--filter=fleetfoot-mirror", "--output-logs=errors-only"]);
   await (await load()).measure();
 }
