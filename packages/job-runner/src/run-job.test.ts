@@ -7,7 +7,14 @@ import { createShellExecutor } from "@fleetfoot/executor-shell";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { Environment, Executor } from "./executor.ts";
-import { helloJob, openHarness, plain, script, withAfterScript } from "./test-support/job-harness.ts";
+import {
+  helloJob,
+  openHarness,
+  plain,
+  REPORT_INTERVAL_MS,
+  script,
+  withAfterScript,
+} from "./test-support/job-harness.ts";
 import type { Harness } from "./test-support/job-harness.ts";
 
 let harness: Harness;
@@ -222,7 +229,16 @@ describe("what the coordinator says before the job", () => {
       update: ({ state }: { readonly state: string }) =>
         state === "running" ? ({ status: 500, outcome: "failed" } as const) : {},
     };
-    const { result } = await harness.run(helloJob(), { answers });
+    const go = join(harness.root, "go");
+    const job = helloJob({ steps: script("echo ready", `until [ -e '${go}' ]; do sleep 0.02; done`) });
+    let atMs = 0;
+    const started = harness.start(job, { answers, options: { now: () => (atMs += 60_000) } });
+    await started.printed("ready");
+    // It is silent for so long that it is touched at each of them.
+    for (let tick = 0; tick < 5; tick += 1) await started.time.elapse(REPORT_INTERVAL_MS);
+    await writeFile(go, "");
+    const { result, coordinator } = await started.finished;
+    expect(coordinator.calls.filter((call) => call === "PUT running").length).toBeGreaterThan(3);
     expect(result).toMatchObject({ outcome: "success", delivered: true });
   });
 
