@@ -248,7 +248,7 @@ describe("fleetfoot coordinator", () => {
   it.each([
     [["--listen", "8080"], "--listen 8080 is no address."],
     [["--listen", "host:99999"], "--listen host:99999 is no address."],
-    [["--listen", ":0"], "Nobody could be told where to find"],
+    [["--listen", "0.0.0.0:0"], "Nobody could be told where to find"],
     [["--url", "ftp://host"], "--url ftp://host is no address of a server."],
     [["--url", "nowhere"], "--url nowhere is no address."],
     [["--tls-key", "key.pem"], "--tls-certificate and --tls-key go together."],

@@ -241,7 +241,8 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     await abortOf(forced);
     observer.stateChanged("forceful-shutdown");
     const signalName = forced.reason instanceof StopReason ? forced.reason.signalName : "SIGTERM";
-    logger.warn("Stopping: running jobs are interrupted", { running: poller.runningJobs });
+    const level = poller.runningJobs > 0 ? "warn" : "info";
+    logger[level]("Stopping: running jobs are interrupted", { running: poller.runningJobs });
     stopJobs.abort(JobInterrupted.processStopped(SIGNAL_WORDS[signalName] ?? signalName));
     void poller.stop({ cancelRequests: true });
     if (await endsWithin(config.shutdownTimeoutMs, finished)) return true;

@@ -71,7 +71,8 @@ function readListen(text: string): { readonly host: string; readonly port: numbe
     throw new UsageError(`--listen ${text} is no address.`, {
       cure: `Write HOST:PORT, for example ${DEFAULT_LISTEN}.`,
     });
-  return { host: (match[1] ?? match[2]) || "0.0.0.0", port };
+  // Jobs carry sources and secrets: other machines are let in only by name.
+  return { host: (match[1] ?? match[2]) || "127.0.0.1", port };
 }
 
 function readUrl(

@@ -111,7 +111,7 @@ export function startPolling<Runner extends PolledRunner>(options: PollingOption
 
   async function pauseRunner(state: RunnerState<Runner>, ms: number): Promise<void> {
     state.isPausing = true;
-    logger.info("Job requests fail, pausing", { runner: state.runner.name, pauseMs: ms });
+    logger.info("Job requests fail, pausing", { runner: state.runner.name, pauseMs: Math.round(ms) });
     try {
       await sleep(ms, stopping.signal);
     } catch (error) {
