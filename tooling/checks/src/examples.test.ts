@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
+import { exampleServices } from "@fleetfoot-tooling/systems";
+import { startOrSkip } from "@fleetfoot-tooling/systems/vitest";
 import { describe, expect, it } from "vitest";
 import { run } from "./process.ts";
 import { publishedPackages, repositoryRoot } from "./workspace.ts";
@@ -14,13 +15,6 @@ const examples = publishedPackages().flatMap(({ directory }) => {
     : [];
 });
 
-/** Examples that talk to a service get a real one, and learn by their environment where it is. */
-const served = ["packages/cache-backend-s3/", "packages/cache-backend-gcs/", "packages/cache-backend-azure/"];
-
-function examplesOf(directory: string): readonly string[] {
-  return examples.filter((example) => example.startsWith(`${directory}/`));
-}
-
 async function expectOutput(example: string, environment: Readonly<Record<string, string>> = {}): Promise<void> {
   const { code, output } = await run(
     process.execPath,
@@ -31,40 +25,25 @@ async function expectOutput(example: string, environment: Readonly<Record<string
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
 }
 
+/** These get a real service, and learn by their environment where it is. */
+const served = Object.keys(exampleServices).map((name) => name.replace("@fleetfoot/", "packages/"));
+
 describe("examples", () => {
-  it.each(examples.filter((example) => !served.some((directory) => example.startsWith(directory))))(
+  it.each(examples.filter((example) => !served.some((directory) => example.startsWith(`${directory}/`))))(
     "%s runs and prints something",
     (example) => expectOutput(example),
   );
 });
 
-describeWithSystem("minio", (minio) => {
-  it.each(examplesOf("packages/cache-backend-s3"))("%s runs and prints something", async (example) => {
-    const { endpoint, accessKeyId, secretAccessKey, createBucket } = minio();
-    await createBucket("caches");
-    await expectOutput(example, {
-      CACHE_S3_SERVER_ADDRESS: new URL(endpoint).host,
-      CACHE_S3_ACCESS_KEY: accessKeyId,
-      CACHE_S3_SECRET_KEY: secretAccessKey,
-    });
-  });
-});
-
-describeWithSystem("fake-gcs-server", (gcs) => {
-  it.each(examplesOf("packages/cache-backend-gcs"))("%s runs and prints something", async (example) => {
-    await gcs().createBucket("caches");
-    await expectOutput(example, { CACHE_GCS_ENDPOINT: gcs().endpoint });
-  });
-});
-
-describeWithSystem("azurite", (azurite) => {
-  it.each(examplesOf("packages/cache-backend-azure"))("%s runs and prints something", async (example) => {
-    const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
-    await createContainer("caches");
-    await expectOutput(example, {
-      CACHE_AZURE_ACCOUNT_NAME: accountName,
-      CACHE_AZURE_ACCOUNT_KEY: accountKey,
-      CACHE_AZURE_ENDPOINT: blobEndpoint,
-    });
+describe("examples that talk to a service", () => {
+  it.for(Object.entries(exampleServices))("of %s run and print something", async ([name, start], context) => {
+    const { system, environment } = await startOrSkip(start, context);
+    try {
+      const directory = `${name.replace("@fleetfoot/", "packages/")}/`;
+      for (const example of examples.filter((path) => path.startsWith(directory)))
+        await expectOutput(example, environment);
+    } finally {
+      await system[Symbol.asyncDispose]();
+    }
   });
 });

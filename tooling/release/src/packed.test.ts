@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, readdir, rm, cp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { runProgram, systemEnvironment } from "@fleetfoot-tooling/systems";
+import { exampleServices, runProgram, systemEnvironment } from "@fleetfoot-tooling/systems";
 import type { Environment } from "@fleetfoot-tooling/systems";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startOrSkip } from "@fleetfoot-tooling/systems/vitest";
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { limitConcurrency } from "./limit.ts";
 import { buildPackages, filesIn, packPackage, readFileIn } from "./pack.ts";
 import { publishedPackages } from "./packages.ts";
@@ -60,13 +61,14 @@ describe.each(packages)("the tarball of $name", (each) => {
 describe("installed alone into an empty project", () => {
   const two = limitConcurrency(2);
 
-  it.concurrent.each(packages)("$name runs its examples and its commands", (each) =>
+  it.concurrent.for(packages)("$name runs its examples and its commands", (each, context) =>
     two(async () => {
       const project = await installAlone(each);
       const commands = Object.keys(each.manifest.bin ?? {});
       expect(each.examples.length + commands.length, "examples and commands").toBeGreaterThan(0);
+      await using service = await serviceOf(each, context);
       // No certificates, no proxies and no condition of this repository: what a user's empty machine has.
-      const plain = systemEnvironment(project);
+      const plain = { ...systemEnvironment(project), ...service.environment };
       for (const example of each.examples) {
         await cp(example, join(project, basename(example)));
         const output = await runProgram(process.execPath, [basename(example)], { environment: plain, folder: project });
@@ -81,6 +83,17 @@ describe("installed alone into an empty project", () => {
   );
 });
 
+/** The real service that a package's examples talk to; nothing for most. */
+async function serviceOf(
+  each: PublishedPackage,
+  context: TestContext,
+): Promise<AsyncDisposable & { readonly environment: Readonly<Record<string, string>> }> {
+  const start = exampleServices[each.name];
+  if (start === undefined) return { environment: {}, async [Symbol.asyncDispose]() {} };
+  const { system, environment: variables } = await startOrSkip(start, context);
+  return { environment: variables, [Symbol.asyncDispose]: () => system[Symbol.asyncDispose]() };
+}
+
 /** Installs one tarball; the workspace packages that it depends on come from their tarballs, since no registry has them. */
 async function installAlone(each: PublishedPackage): Promise<string> {
   const project = join(folder, each.name.replace("/", "-"));
@@ -91,7 +104,8 @@ async function installAlone(each: PublishedPackage): Promise<string> {
     JSON.stringify({
       private: true,
       type: "module",
-      dependencies: { [each.name]: `file:${tarballs.get(each.name)}` },
+      // What is optional to a package is there where somebody uses that part of it, as its examples do.
+      dependencies: { [each.name]: `file:${tarballs.get(each.name)}`, ...each.manifest.peerDependencies },
       overrides: Object.fromEntries(siblings.map(([name, tarball]) => [name, `file:${tarball}`])),
     }),
   );

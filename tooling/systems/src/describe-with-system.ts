@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe } from "vitest";
+import type { TestContext } from "vitest";
 import { systemStarters } from "./catalog.ts";
 import type { SystemName, SystemOf } from "./catalog.ts";
 import { SystemUnavailableError } from "./errors.ts";
@@ -30,6 +31,16 @@ export function describeWithProgram(name: ProgramName, tests: (program: () => Pr
   describe(`with the program ${name}`, () => {
     tests(provide(name, () => requireProgram(name)).get);
   });
+}
+
+/** Starts a system within a test, under the same policy as {@link describeWithSystem}. */
+export async function startOrSkip<System>(start: () => Promise<System>, context: TestContext): Promise<System> {
+  try {
+    return await start();
+  } catch (error) {
+    if (error instanceof SystemUnavailableError && !systemsAreRequired()) context.skip(error.message);
+    throw error;
+  }
 }
 
 interface Provided<System> {

@@ -14,6 +14,8 @@ export type { Environment } from "./environment.ts";
 export { SystemStartError, SystemUnavailableError } from "./errors.ts";
 export { makeCertificateFolder } from "./certificates.ts";
 export type { Authority, CertificateFolder, CertificatePair } from "./certificates.ts";
+export { exampleServices } from "./example-services.ts";
+export type { ExampleService } from "./example-services.ts";
 export { startFakeGcsServer } from "./fake-gcs-server.ts";
 export type { FakeGcsServer, FakeGcsServerOptions } from "./fake-gcs-server.ts";
 export { repositoryFolder, systemsFolder } from "./folders.ts";
