@@ -55,9 +55,9 @@ describe("openGroupRecords", () => {
 
   it("notes no process that leads no group", async () => {
     const groups = trackChildGroups(await openGroupRecords({ directory, logger }));
-    const child = groups.spawn("true", [], { env: { PATH } });
+    const closed = once(groups.spawn("true", [], { env: { PATH } }), "close");
     expect(await readdir(directory)).toEqual([]);
-    await once(child, "close");
+    await closed;
   });
 });
 
