@@ -44,7 +44,14 @@ export async function startMinio(): Promise<Minio> {
         MINIO_CI_CD: "on",
       }),
     }),
-    isReady: ({ host, port }) => answersWell(`http://${host}:${port}/minio/health/ready`),
+    // Its health is good before its objects can be asked for.
+    isReady: async ({ host, port }) => {
+      const access = { endpoint: `http://${host}:${port}`, region, accessKeyId, secretAccessKey };
+      return (
+        (await answersWell(`${access.endpoint}/minio/health/ready`)) &&
+        (await signedS3Request(access, { method: "GET", path: "/" })).status === 200
+      );
+    },
   });
   const access: S3Access = {
     endpoint: `http://${system.host}:${system.port}`,

@@ -1,7 +1,7 @@
 // Runs as a process of its own, started by `supervise.ts`: it starts one system and waits for the end of its own standard
 // input. That pipe closes when the test disposes of the system, and also when the test process ends in whatever way,
 // SIGKILL included. Then the system is killed and everything it left is removed.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
@@ -78,7 +78,7 @@ function killGroup(leader: number | undefined): void {
 async function end(): Promise<void> {
   await kill();
   try {
-    if (order.networkLink !== undefined) await untilGone(join("/sys/class/net", order.networkLink));
+    if (order.networkLink !== undefined) await removeNetworkLink(order.networkLink);
     if (order.controlGroup !== undefined) await removeControlGroups(order.controlGroup);
     await rm(order.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     tell({ event: "removed" });
@@ -86,6 +86,13 @@ async function end(): Promise<void> {
     tell({ event: "left-over", what: (error as Error).message });
   }
   process.exit();
+}
+
+/** Sockets whose other end went silent keep a network namespace for minutes; its link goes at once when this end of it is deleted. */
+async function removeNetworkLink(name: string): Promise<void> {
+  // It may be gone already, which is as good.
+  spawnSync("ip", ["link", "delete", name], { stdio: "ignore" });
+  await untilGone(join("/sys/class/net", name));
 }
 
 /** The kernel takes a network namespace apart some time after its last process ended, and gives no sign when it has. */
