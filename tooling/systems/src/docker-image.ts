@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { DockerEngine } from "./docker-engine.ts";
 import { systemEnvironment } from "./environment.ts";
@@ -15,9 +16,10 @@ export interface ImageOptions {
    * `busybox`: one static program with a shell and the usual commands, 2 MB.
    * `bash-and-git`: bash, git (with http) and the GNU commands of this machine, with the libraries they need.
    * `bash-git-and-node`: the same, and the Node that runs this.
+   * `bash-git-node-and-npm`: the same, and this machine's npm.
    * @default "busybox"
    */
-  readonly content?: "bash-and-git" | "bash-git-and-node" | "busybox";
+  readonly content?: "bash-and-git" | "bash-git-and-node" | "bash-git-node-and-npm" | "busybox";
   /** Name and tag. @default "fleetfoot-<content>:latest" */
   readonly reference?: string;
   /** More files: absolute paths in the image to files of this machine, whose modes they get. @default none */
@@ -42,9 +44,13 @@ export async function importImage(engine: ImageTarget, options: ImageOptions = {
   const { content = "busybox", reference = `fleetfoot-${content}:latest`, files = {} } = options;
   const root = await mkdtemp(join(engine.folder, "image-"));
   try {
-    await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root, content === "bash-git-and-node"));
+    await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root, content.startsWith("bash-git-")));
+    if (content === "bash-git-node-and-npm") await layOutNpm(root);
     await layOutCommon(root);
-    for (const [target, source] of Object.entries(files)) await cp(source, join(root, target));
+    for (const [target, source] of Object.entries(files)) {
+      await mkdir(join(root, dirname(target)), { recursive: true });
+      await cp(source, join(root, target), { dereference: true });
+    }
     await importFolder(engine, root, reference, content === "busybox" ? "/bin/sh" : "/usr/bin/bash");
   } finally {
     await rm(root, { recursive: true, force: true });
@@ -89,6 +95,17 @@ async function layOutBashAndGit(root: string, withNode: boolean): Promise<void> 
   await symlink("usr/bin", join(root, "bin"));
 }
 
+/** npm brings its dependencies in its own folder; only Debian's package of it spreads them over the machine. */
+async function layOutNpm(root: string): Promise<void> {
+  const program = await realpath(sourceOf("npm"));
+  const folder = dirname(dirname(program));
+  if (basename(program) !== "npm-cli.js" || !existsSync(join(folder, "node_modules"))) {
+    throw new SystemUnavailableError("an image with npm", `the npm of this machine is not in one folder: ${program}`);
+  }
+  await cp(folder, join(root, "usr/lib/node_modules/npm"), { recursive: true });
+  await symlink("../lib/node_modules/npm/bin/npm-cli.js", join(root, "usr/bin/npm"));
+}
+
 /** Absolute paths of the shared libraries and the loader that a program needs; none for a script. */
 async function librariesOf(program: string): Promise<readonly string[]> {
   try {
@@ -102,7 +119,8 @@ async function librariesOf(program: string): Promise<readonly string[]> {
 
 function sourceOf(name: string): string {
   const path = findProgram(name);
-  if (path === undefined) throw new SystemUnavailableError("an image with bash and git", `there is no ${name}`);
+  if (path === undefined)
+    throw new SystemUnavailableError("an image of programs of this machine", `there is no ${name}`);
   return path;
 }
 

@@ -8,6 +8,8 @@ import type { RunningSystem } from "./running-system.ts";
 
 /** How to start a tinyproxy. */
 export interface TinyproxyOptions {
+  /** Address to listen on; containers of a Docker engine reach its `hostAddress` only. @default "127.0.0.1" */
+  readonly host?: string;
   /** The one user that may use it; letters and digits only. @default everybody may */
   readonly basicAuth?: { readonly user: string; readonly password: string };
   /** Ports that tunnels may lead to. @default every port */
@@ -26,6 +28,7 @@ export async function startTinyproxy(options: TinyproxyOptions = {}): Promise<Ti
   const system = await startSystem({
     system: "tinyproxy",
     version: tinyproxy.version,
+    ...(options.host === undefined ? {} : { host: options.host }),
     order: async ({ folder, host, port }) => {
       const configuration = join(folder, "tinyproxy.conf");
       const { basicAuth, tunnelPorts = [] } = options;
