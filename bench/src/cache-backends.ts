@@ -74,9 +74,9 @@ function ownTransfers(minio: Minio): (direction: "up" | "down", archive: string)
   return async (direction, archive) => {
     const path = direction === "up" ? archive : `${archive}.own`;
     const { milliseconds: time, output } = await run(process.execPath, [program, direction, path, settings]);
-    const { peakBytes, longestBlockMs } = JSON.parse(output) as { peakBytes: number; longestBlockMs: number };
+    const { peakMegabytes, longestBlockMs } = JSON.parse(output) as { peakMegabytes: number; longestBlockMs: number };
     await rm(`${archive}.own`, { force: true });
-    return { milliseconds: time, peakMb: peakBytes / 1_000_000, longestBlockMs };
+    return { milliseconds: time, peakMb: peakMegabytes, longestBlockMs };
   };
 }
 

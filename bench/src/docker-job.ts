@@ -1,11 +1,12 @@
 // How long an empty job in a container takes in `fleetfoot run`, against the engine's own bare minimum, turn and turn about.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DockerEngine, importImage, requireProgram, startDockerEngine } from "@fleetfoot-tooling/systems";
 import { type JobView, startLocalCoordinator, type StartedCoordinator } from "@fleetfoot/local-coordinator";
+import { peakMemoryMb } from "./peak-memory.ts";
 import { fleetfootProgram, run } from "./process.ts";
 import { median, spread } from "./statistics.ts";
 
@@ -32,13 +33,16 @@ export async function measure(): Promise<void> {
       jobs.push(job);
       bare.push(milliseconds);
     }
-    return { jobs, bare, peakMb: await peakMb(runner) };
+    return { jobs, bare, peakMb: await peakMemoryMb(runner.pid ?? Number.NaN) };
   });
   const four = await withRunner(engine, image, 4, async ({ coordinator, runner }) => {
     const jobs = await Promise.all(Array.from({ length: JOBS_AT_FOUR }, () => finishedJob(coordinator)));
     const startedAt = Math.min(...jobs.map((job) => job.startedAtMs ?? Number.NaN));
     const finishedAt = Math.max(...jobs.map((job) => job.finishedAtMs ?? Number.NaN));
-    return { perMinute: (JOBS_AT_FOUR * 60_000) / (finishedAt - startedAt), peakMb: await peakMb(runner) };
+    return {
+      perMinute: (JOBS_AT_FOUR * 60_000) / (finishedAt - startedAt),
+      peakMb: await peakMemoryMb(runner.pid ?? Number.NaN),
+    };
   });
   console.log(`empty job, received to final update: ${spread(one.jobs, "ms")} (${ROUNDS} jobs)`);
   console.log(`docker run --rm ${image} true: ${spread(one.bare, "ms")}`);
@@ -110,10 +114,4 @@ async function finishedJob(coordinator: StartedCoordinator): Promise<JobView> {
 
 function duration(job: JobView): number {
   return (job.finishedAtMs ?? Number.NaN) - (job.startedAtMs ?? Number.NaN);
-}
-
-/** Linux remembers the most that a process has used. */
-async function peakMb(child: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1000;
 }

@@ -2,13 +2,14 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, createServer, request } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { startRegistry } from "@fleetfoot-tooling/systems";
+import { peakMemoryMb } from "./peak-memory.ts";
 import { repositoryRoot } from "./process.ts";
 import { median } from "./statistics.ts";
 
@@ -94,7 +95,7 @@ async function measureOne(start: StartPeer, upstream: string, image: PushedImage
   const digestConnect = await requestsPerSecond(direct.url, digest, false);
   const tagRate = await requestsPerSecond(direct.url, tag, true);
   await megabytesPerSecond(direct.url, blob, PARALLEL_BODIES);
-  const memory = await peakMemory(direct.processId);
+  const memory = await peakMemoryMb(direct.processId);
   await direct.stop();
 
   const parallel = await start(upstream);
@@ -249,11 +250,6 @@ async function startCounter(upstream: string): Promise<RequestCounter> {
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}`, server, bytes: () => bytes, requests: () => requests };
-}
-
-async function peakMemory(processId: number): Promise<number> {
-  const status = await readFile(`/proc/${processId}/status`, "utf8");
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1000;
 }
 
 async function pushImage(endpoint: string): Promise<PushedImage> {

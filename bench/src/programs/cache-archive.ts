@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
 import type { ArchiveFormat } from "@fleetfoot/cache-archive";
+import { peakMemoryMb } from "../peak-memory.ts";
 
 const [command, archivePath = "", root = "", format = "zip", engine = "parallel"] = process.argv.slice(2);
 const options = { archivePath, root, engine: engine === "streaming" ? ("streaming" as const) : ("parallel" as const) };
@@ -23,7 +24,7 @@ await pause(50);
 console.log(
   JSON.stringify({
     milliseconds,
-    peakMegabytes: process.resourceUsage().maxRSS / 1000,
+    peakMegabytes: await peakMemoryMb("self"),
     longestBlockMs: delay.max / 1e6,
     blockP99Ms: delay.percentile(99) / 1e6,
   }),

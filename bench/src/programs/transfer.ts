@@ -1,8 +1,9 @@
-// One transfer between a file and a bucket, as a process of its own: `transfer.ts up|down FILE SETTINGS`. Prints its peak memory in bytes.
+// One transfer between a file and a bucket, as a process of its own: `transfer.ts up|down FILE SETTINGS`. Prints its peak memory.
 import { open } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { bodyOfFile, downloadToFile } from "@fleetfoot/cache-backend";
 import { createS3Store, type S3StoreOptions } from "@fleetfoot/cache-backend-s3";
+import { peakMemoryMb } from "../peak-memory.ts";
 
 const [direction = "", path = "", settings = "{}"] = process.argv.slice(2);
 const store = createS3Store(JSON.parse(settings) as S3StoreOptions);
@@ -19,6 +20,4 @@ if (direction === "up") {
 } else {
   await downloadToFile(store, "archive", path, { concurrency: 4 });
 }
-console.log(
-  JSON.stringify({ peakBytes: process.resourceUsage().maxRSS * 1024, longestBlockMs: delay.max / 1_000_000 }),
-);
+console.log(JSON.stringify({ peakMegabytes: await peakMemoryMb("self"), longestBlockMs: delay.max / 1_000_000 }));
