@@ -7,6 +7,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () =
   "docker-job": () => import("./docker-job.ts"),
   "cache-archive": () => import("./cache-archive/measure.ts"),
   "cache-backends": () => import("./cache-backends.ts"),
+  "cache-job": () => import("./cache-job.ts"),
   coordinator: () => import("./coordinator.ts"),
   hostile: () => import("./hostile.ts"),
   mirror: () => import("./mirror.ts"),

@@ -1,7 +1,6 @@
 // How long a shell job takes in `fleetfoot run`, how many a minute it runs, and how much memory it needs.
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -11,7 +10,7 @@ import {
   type StartedCoordinator,
   startLocalCoordinator,
 } from "@fleetfoot/local-coordinator";
-import { fleetfootProgram } from "./process.ts";
+import { residentMb, startFleetfootRun, stopFleetfootRun } from "./fleetfoot-run.ts";
 import { median, spread } from "./statistics.ts";
 
 const LATENCY_JOBS = 20;
@@ -58,40 +57,18 @@ async function withRunner<Result>(concurrent: number, action: (bench: Bench) => 
     stateDirectory: join(folder, "coordinator"),
     longPolling: { holdMs: POLL_HOLD_MS, onWake: "assign" },
   });
-  const runner = await startRunner(coordinator, folder, concurrent);
+  const runner = await startFleetfootRun({ coordinator, folder, concurrent });
   try {
+    await pause(IDLE_MS);
     return await action({
       runJob: () => finishedJob(coordinator),
       runJobs: (count) => runAll(coordinator, runner, count),
-      residentMb: () => residentMb(runner),
+      residentMb: async () => (await residentMb(runner)).now,
     });
   } finally {
-    const ended = once(runner, "exit");
-    runner.kill("SIGTERM");
-    await ended;
+    await stopFleetfootRun(runner);
     await rm(folder, { recursive: true });
   }
-}
-
-async function startRunner(coordinator: StartedCoordinator, folder: string, concurrent: number): Promise<ChildProcess> {
-  const { token } = coordinator.createRunner();
-  const config = join(folder, "config.toml");
-  await writeFile(
-    config,
-    `concurrent = ${concurrent}\ncheck_interval = 1\n\n[[runners]]\nname = "bench"\nurl = "${coordinator.url}"\ntoken = "${token}"\nexecutor = "shell"\nrequest_concurrency = ${concurrent}\n`,
-  );
-  const runner = spawn(process.execPath, [fleetfootProgram, "run", "--config", config, "--working-directory", folder], {
-    stdio: ["ignore", "ignore", "pipe"],
-    // Jobs run in login shells, whose start is as slow as the user's profile; a home without one leaves that out.
-    env: { ...process.env, HOME: folder },
-  });
-  await new Promise<void>((resolve) => {
-    runner.stderr.on("data", (text: Buffer) => {
-      if (text.includes("Waiting for jobs")) resolve();
-    });
-  });
-  await pause(IDLE_MS);
-  return runner;
 }
 
 async function runAll(
@@ -101,7 +78,7 @@ async function runAll(
 ): Promise<{ readonly perMinute: number; readonly peakMb: number }> {
   let peakMb = 0;
   const sampler = setInterval(() => {
-    void residentMb(runner).then((now) => {
+    void residentMb(runner).then(({ now }) => {
       peakMb = Math.max(peakMb, now);
     });
   }, SAMPLE_MS);
@@ -124,9 +101,4 @@ async function finishedJob(coordinator: StartedCoordinator): Promise<JobView> {
 
 function duration(job: JobView): number {
   return (job.finishedAtMs ?? Number.NaN) - (job.startedAtMs ?? Number.NaN);
-}
-
-async function residentMb(child: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1000;
 }
