@@ -33,16 +33,11 @@ export type {
 export { JobInterrupted } from "./interruption.ts";
 export type { InterruptionKind } from "./interruption.ts";
 export type { JobLog } from "./job-log.ts";
-export type {
-  JobCoordinator,
-  JobEvent,
-  JobResult,
-  ReportingSettings,
-  RunJobOptions,
-  RunnerSettings,
-  Sleep,
-  Spawn,
-} from "./options.ts";
+export type { JobCoordinator, ReportingSettings } from "./job-coordinator.ts";
+export type { JobEvent, JobResult } from "./job-result.ts";
+export type { RunJobOptions } from "./options.ts";
+export type { Sleep, Spawn } from "./platform.ts";
+export type { RunnerSettings } from "./runner-settings.ts";
 export { runJob } from "./run-job.ts";
 export { finishUnfinishedJob, openUnfinishedJobs, removeTemporaryFiles } from "./unfinished/index.ts";
 export type {

@@ -5,7 +5,10 @@ import type { RemoteCache } from "./cache/index.ts";
 import type { Environment, Executor } from "./executor.ts";
 import type { RunnerLog } from "./job-log.ts";
 import type { JobSignals } from "./job-signals.ts";
-import type { JobCoordinator, JobEvent, RunnerSettings, Sleep, Spawn } from "./options.ts";
+import type { JobCoordinator } from "./job-coordinator.ts";
+import type { JobEvent } from "./job-result.ts";
+import type { Sleep, Spawn } from "./platform.ts";
+import type { RunnerSettings } from "./runner-settings.ts";
 import type { JobPlan } from "./plan.ts";
 import type { JobVariables } from "./variables/job-variables.ts";
 

@@ -1,5 +1,5 @@
 import { JobInterrupted } from "./interruption.ts";
-import type { Sleep } from "./options.ts";
+import type { Sleep } from "./platform.ts";
 import { openScope } from "./signal-scope.ts";
 import type { SignalScope } from "./signal-scope.ts";
 

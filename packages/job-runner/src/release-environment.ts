@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import type { Logger } from "@fleetfoot/coordinator-client";
 
 import type { Environment } from "./executor.ts";
-import type { Sleep } from "./options.ts";
+import type { Sleep } from "./platform.ts";
 import { openScope } from "./signal-scope.ts";
 
 /** @see job-execution 1.2, point 6 */

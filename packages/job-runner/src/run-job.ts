@@ -15,13 +15,15 @@ import type { JobRecord } from "./job-record.ts";
 import { createJobSignals } from "./job-signals.ts";
 import type { JobSignals } from "./job-signals.ts";
 import { openTrace } from "./open-trace.ts";
-import type { JobResult, RunJobOptions } from "./options.ts";
+import type { JobResult } from "./job-result.ts";
+import type { RunJobOptions } from "./options.ts";
 import { failureText, reportOf } from "./outcome.ts";
 import type { FailureReport } from "./outcome.ts";
 import { planJob } from "./plan.ts";
 import type { JobPlan } from "./plan.ts";
 import { releaseEnvironment } from "./release-environment.ts";
-import { reportResult, resultOf, startReporting, unlessGivenUp } from "./reporting.ts";
+import { reportResult, resultOf } from "./report-result.ts";
+import { startReporting, unlessGivenUp } from "./reporting.ts";
 import { runStages } from "./run-stages.ts";
 import { withinWindDown } from "./wind-down.ts";
 

@@ -1,4 +1,4 @@
-import type { Sleep } from "./options.ts";
+import type { Sleep } from "./platform.ts";
 
 /** One node of a job's tree of signals: aborted by its parent, by a limit of time, or by itself. */
 export interface SignalScope extends Disposable {

@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { sleep } from "@fleetfoot/coordinator-client/retry";
 import { describe, expect, it } from "vitest";
 
-import type { Spawn } from "../options.ts";
+import type { Spawn } from "../platform.ts";
 import { openGit } from "./git.ts";
 import type { GitOptions } from "./git.ts";
 

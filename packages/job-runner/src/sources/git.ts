@@ -3,7 +3,7 @@ import type { Readable, Writable } from "node:stream";
 
 import { GitFailedError, GitNotFoundError } from "../errors.ts";
 import type { JobLog } from "../job-log.ts";
-import type { Sleep, Spawn } from "../options.ts";
+import type { Sleep, Spawn } from "../platform.ts";
 import { describeExit } from "./exit-text.ts";
 import type { GitExit } from "./exit-text.ts";
 

@@ -9,7 +9,9 @@ import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 
 import type { Environment, Executor } from "../executor.ts";
-import type { JobEvent, JobResult, RunJobOptions, RunnerSettings } from "../options.ts";
+import type { JobEvent, JobResult } from "../job-result.ts";
+import type { RunJobOptions } from "../options.ts";
+import type { RunnerSettings } from "../runner-settings.ts";
 import { runJob } from "../run-job.ts";
 import { createManualSleep } from "./manual-sleep.ts";
 import type { ManualSleep } from "./manual-sleep.ts";

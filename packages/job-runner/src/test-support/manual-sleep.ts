@@ -1,4 +1,4 @@
-import type { Sleep } from "../options.ts";
+import type { Sleep } from "../platform.ts";
 
 /** Time that passes only when a test says so. */
 export interface ManualSleep {

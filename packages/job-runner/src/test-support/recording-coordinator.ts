@@ -7,7 +7,7 @@ import type {
   UploadArtifactsResult,
 } from "@fleetfoot/coordinator-client";
 
-import type { JobCoordinator } from "../options.ts";
+import type { JobCoordinator } from "../job-coordinator.ts";
 
 /** A coordinator in memory that remembers what it was told and answers as a test wants. */
 export interface RecordingCoordinator extends JobCoordinator {

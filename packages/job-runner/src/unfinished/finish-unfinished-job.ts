@@ -3,9 +3,10 @@ import type { Logger, ReportResult, TraceSource } from "@fleetfoot/coordinator-c
 import { errorLine, JobTraceError, openJobTrace, reopenJobTrace } from "@fleetfoot/job-trace";
 import type { JobTrace } from "@fleetfoot/job-trace";
 
-import type { JobCoordinator, ReportingSettings, Sleep } from "../options.ts";
+import type { JobCoordinator, ReportingSettings } from "../job-coordinator.ts";
+import type { Sleep } from "../platform.ts";
 import { failureText } from "../outcome.ts";
-import { reportResult } from "../reporting.ts";
+import { reportResult } from "../report-result.ts";
 import type { UnfinishedJob, UnfinishedJobResult } from "./types.ts";
 
 /** How an unfinished job is reported. */

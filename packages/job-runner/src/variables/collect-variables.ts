@@ -2,7 +2,7 @@ import { shortToken } from "@fleetfoot/coordinator-client";
 import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
 
 import type { JobDirectories } from "../executor.ts";
-import type { RunnerSettings } from "../options.ts";
+import type { RunnerSettings } from "../runner-settings.ts";
 import { ENVIRONMENT_FILE } from "./environment-file.ts";
 import type { FeatureFlags } from "./feature-flags.ts";
 

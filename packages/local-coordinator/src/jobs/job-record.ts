@@ -1,7 +1,8 @@
 import type { AllowFailure } from "@fleetfoot/ci-config";
 import type { JobPayload } from "@fleetfoot/coordinator-client";
 
-import type { Runner, RunnerFeatures } from "../runners/runner-registry.ts";
+import type { RunnerFeatures } from "../runners/runner-features.ts";
+import type { Runner } from "../runners/runner-registry.ts";
 import type { JobOrigin } from "../storage/state-entry.ts";
 import type { TraceFile } from "../storage/trace-file.ts";
 import type { JobState } from "./job-state.ts";

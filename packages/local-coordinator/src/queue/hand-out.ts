@@ -2,7 +2,8 @@ import type { JobPayload } from "@fleetfoot/coordinator-client";
 
 import type { Core } from "../core.ts";
 import type { JobRecord } from "../jobs/job-record.ts";
-import type { Runner, RunnerFeatures } from "../runners/runner-registry.ts";
+import type { RunnerFeatures } from "../runners/runner-features.ts";
+import type { Runner } from "../runners/runner-registry.ts";
 
 /**
  * Gives the runner the first job that suits it.

@@ -2,6 +2,7 @@ import type { CoordinatorListener } from "../events.ts";
 import type { Settings } from "../settings.ts";
 import type { Keeper } from "../storage/keeper.ts";
 import type { RunnerEntry } from "../storage/state-entry.ts";
+import type { RunnerFeatures } from "./runner-features.ts";
 import type { RunnerOptions, RunnerView } from "./runner-view.ts";
 
 /** A runner as the coordinator keeps it. */
@@ -23,8 +24,6 @@ export interface Runner {
   /** Called, and forgotten, when `version` changes. */
   readonly waiting: Set<() => void>;
 }
-
-export type RunnerFeatures = Readonly<Record<string, boolean>>;
 
 export interface RunnerRegistry {
   /** Makes a runner, or gives the one that was made with the same token these settings. */

@@ -2,7 +2,7 @@ import type { NewJob } from "../coordinator.ts";
 import type { JobState } from "../jobs/job-state.ts";
 import type { FinalUpdate, StoredArtifact } from "../jobs/job-view.ts";
 import type { PipelineStatus, StartPipelineOptions } from "../pipeline/pipeline-run.ts";
-import type { RunnerFeatures } from "../runners/runner-registry.ts";
+import type { RunnerFeatures } from "../runners/runner-features.ts";
 
 /** One thing as it is now; of several entries about the same thing the last one counts. */
 export type StateEntry =
