@@ -25,6 +25,7 @@ export type {
   DockerSettings,
   DockerVariable,
   DockerWorkspace,
+  MatchRegistryLogin,
   PullPolicy,
   Sleep,
   SweepResult,

@@ -111,6 +111,7 @@ async function prepare(
     homeDirectory: options.homeDirectory,
     payload: payload.credentials,
     environment: options.environment ?? {},
+    registryAuth: options.registryAuth,
     warn: request.warn,
     signal,
   });
@@ -286,7 +287,7 @@ function createPuller(
       policies,
       platform,
       logins,
-      imageReference: options.imageReference ?? ((name) => name),
+      reference: options.imageReference?.(image, request) ?? image,
       log: request.log,
       warn: request.warn,
       sleep: options.sleep,

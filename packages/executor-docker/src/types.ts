@@ -24,11 +24,19 @@ export interface DockerExecutorOptions {
   /** Environment in which credential helpers run. @default {} */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /**
-   * Gives the reference under which an image is really pulled, for example from a mirror.
+   * Gives the reference under which an image is really pulled, for example from a mirror. Lists of allowed images are about the name
+   * that was written.
    *
+   * @throws {DockerConfigurationError} the image or what the job says of it cannot be used
    * @default every image as it is
    */
-  readonly imageReference?: (image: string) => string;
+  readonly imageReference?: (image: string, request: DockerPrepareRequest) => string;
+  /**
+   * Finds the login for an image before this package does it itself, for registries whose names have several spellings.
+   *
+   * @default no such registries are known
+   */
+  readonly registryAuth?: MatchRegistryLogin;
   /** Idle time after which connections to the engine are probed; 0 switches it off. @default 10_000 */
   readonly keepAliveMs?: number;
   /**
@@ -58,6 +66,12 @@ export interface DockerExecutorOptions {
   /** As many lower-case hexadecimal digits as asked for. @default of node:crypto */
   readonly randomHex?: (digits: number) => string;
 }
+
+/** Finds the login that fits an image, with its server as the image spells it; of equal ones the first. */
+export type MatchRegistryLogin = <Login extends { readonly type: string; readonly url: string }>(
+  image: string,
+  logins: readonly Login[],
+) => { readonly serverAddress: string; readonly credentials: Login } | undefined;
 
 export type WorkspaceChoice = "archive" | "auto" | "shared-directory";
 

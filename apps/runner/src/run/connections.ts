@@ -2,6 +2,7 @@ import type { CoordinatorClient, Logger } from "@fleetfoot/coordinator-client";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "./child-groups.ts";
 import { connect, type NetworkSettings } from "./connect.ts";
+import { imagePrefixOf } from "./gitlab-images.ts";
 import { createExecutor, type JobExecutor } from "./executors.ts";
 import type { RunnerObserver } from "./observer.ts";
 
@@ -107,7 +108,7 @@ export function openConnections(options: {
 }
 
 function keyOf(entry: RunnerEntry, { connectionMaxAgeMs }: SharedSettings): string {
-  const { url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile, docker } = entry;
+  const { url, token, executor, shell, tlsCaFile, tlsCertificateFile, tlsKeyFile, docker, environment } = entry;
   const tls = [tlsCaFile, tlsCertificateFile, tlsKeyFile];
-  return JSON.stringify([url, token, executor, shell, ...tls, connectionMaxAgeMs, docker]);
+  return JSON.stringify([url, token, executor, shell, ...tls, connectionMaxAgeMs, docker, imagePrefixOf(environment)]);
 }

@@ -4,6 +4,7 @@ import type { DockerExecutor } from "@fleetfoot/executor-docker";
 import type { RunnerDocker } from "@fleetfoot/runner-config";
 import { defined } from "../defined.ts";
 import type { JobExecutor } from "./executors.ts";
+import { gitlabImages } from "./gitlab-images.ts";
 
 export interface DockerExecutorPlace {
   readonly token: string;
@@ -11,6 +12,8 @@ export interface DockerExecutorPlace {
   /** Absolute; files of jobs lie in `docker/` below it. */
   readonly workingDirectory: string;
   readonly docker: Partial<RunnerDocker> | undefined;
+  /** In front of images of Docker Hub; may have variables in it. @default nothing */
+  readonly imagePrefix?: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
   /** Jobs that run in this process. */
   readonly runningJobs: Set<number>;
@@ -64,6 +67,7 @@ async function load(place: DockerExecutorPlace): Promise<DockerExecutor> {
     settings: docker ?? {},
     environment,
     runningJobs: place.runningJobs,
+    ...(await gitlabImages(place.imagePrefix)),
     ...defined({ homeDirectory: environment["HOME"], keyLogFile: environment["FLEETFOOT_ENGINE_KEYLOG"] }),
   });
 }

@@ -4,6 +4,7 @@ import type { Executor } from "@fleetfoot/job-runner";
 import type { RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "./child-groups.ts";
 import { createDockerJobExecutor } from "./docker-executor.ts";
+import { imagePrefixOf } from "./gitlab-images.ts";
 
 /** An executor that can be ended in a hurry. */
 export interface JobExecutor extends Executor {
@@ -31,7 +32,7 @@ export interface ExecutorPlace {
 
 /** Makes the executor of a runner; undefined when its name is not supported. */
 export function createExecutor(
-  runner: Pick<RunnerEntry, "docker" | "executor" | "shell" | "token">,
+  runner: Pick<RunnerEntry, "docker" | "environment" | "executor" | "shell" | "token">,
   place: ExecutorPlace,
 ): JobExecutor | undefined {
   switch (runner.executor) {
@@ -41,7 +42,12 @@ export function createExecutor(
       return { ...shell, close: async () => undefined };
     }
     case "docker":
-      return createDockerJobExecutor({ ...place, token: runner.token, docker: runner.docker });
+      return createDockerJobExecutor({
+        ...place,
+        token: runner.token,
+        docker: runner.docker,
+        imagePrefix: imagePrefixOf(runner.environment),
+      });
     default:
       return undefined;
   }

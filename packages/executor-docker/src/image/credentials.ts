@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { DockerConfigurationError, messageOf } from "../errors.ts";
+import type { MatchRegistryLogin } from "../types.ts";
 import { parseReference } from "./reference.ts";
 
 /** Who may pull from where. */
@@ -31,6 +32,8 @@ export interface CredentialSources {
   }[];
   /** Environment of credential helpers. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Is asked before the names are compared here. */
+  readonly registryAuth?: MatchRegistryLogin | undefined;
   readonly warn: (text: string) => void;
   readonly signal: AbortSignal;
 }
@@ -42,10 +45,10 @@ export interface CredentialSources {
  * @see job-execution 2.3
  */
 export async function readLogins(sources: CredentialSources): Promise<RegistryLogins> {
-  const logins = new Map<string, RegistryLogin>();
+  const logins = new Map<string, KnownLogin>();
   const add = (registry: string, source: string, auth: Auth): void => {
-    const place = normalise(registry);
-    if (!logins.has(place)) logins.set(place, { source, header: encode(place, auth) });
+    const url = normalise(registry);
+    if (!logins.has(url)) logins.set(url, { type: "registry", url, source, auth });
   };
   const addFile = async (text: string, source: string): Promise<void> => {
     for (const [registry, auth] of await readAuthFile(text, sources)) add(registry, source, auth);
@@ -59,7 +62,22 @@ export async function readLogins(sources: CredentialSources): Promise<RegistryLo
   for (const { type, url, username, password } of sources.payload) {
     if (type === "registry") add(url, "job payload (GitLab Registry)", { username, password });
   }
-  return { find: (image) => longest(logins, image) };
+  return {
+    find: (image) => {
+      const match = sources.registryAuth?.(image, [...logins.values()]);
+      const known = match?.credentials ?? longest(logins, image);
+      if (known === undefined) return undefined;
+      return { source: known.source, header: encode(match?.serverAddress ?? known.url, known.auth) };
+    },
+  };
+}
+
+interface KnownLogin {
+  readonly type: "registry";
+  /** Host and path, normalised. */
+  readonly url: string;
+  readonly source: string;
+  readonly auth: Auth;
 }
 
 interface Auth {
@@ -207,7 +225,7 @@ function normalise(registry: string): string {
   return isUrl || path.length === 0 || (known === "docker.io" && path[0] === "v1") ? known : [known, ...path].join("/");
 }
 
-function longest(logins: ReadonlyMap<string, RegistryLogin>, image: string): RegistryLogin | undefined {
+function longest(logins: ReadonlyMap<string, KnownLogin>, image: string): KnownLogin | undefined {
   const { name } = parseReference(image);
   const [first = ""] = name.split("/");
   const hasHost = name.includes("/") && (/[.:]/.test(first) || first === "localhost");

@@ -27,8 +27,8 @@ export interface PullOptions {
   readonly policies: readonly PullPolicy[];
   readonly platform: string | undefined;
   readonly logins: RegistryLogins;
-  /** Gives the reference under which it is really pulled. */
-  readonly imageReference: (image: string) => string;
+  /** Under which it is really pulled. */
+  readonly reference: string;
   readonly log: (text: string) => void;
   readonly warn: (text: string) => void;
   readonly sleep: Sleep;
@@ -43,7 +43,8 @@ export interface PullOptions {
  * @see job-execution 2.3
  */
 export async function obtainImage(image: string, options: PullOptions): Promise<PresentImage> {
-  const { policies, log, warn, signal } = options;
+  const { policies, reference, log, warn, signal } = options;
+  if (reference !== image) log(`Image ${image} is taken from ${reference}`);
   log(`Using effective pull policy of [${policies.join(" ")}] for container ${image}`);
   let failure: unknown;
   for (const [index, policy] of policies.entries()) {
@@ -62,8 +63,7 @@ export async function obtainImage(image: string, options: PullOptions): Promise<
 }
 
 async function byPolicy(image: string, policy: PullPolicy, options: PullOptions): Promise<PresentImage> {
-  const { engine, log } = options;
-  const reference = options.imageReference(image);
+  const { engine, log, reference } = options;
   if (policy !== "always" || isImageId(image)) {
     const present = await findImage(engine, image, reference);
     if (present !== undefined) {
@@ -79,7 +79,7 @@ async function byPolicy(image: string, policy: PullPolicy, options: PullOptions)
       );
     }
   }
-  await pullWithRetries(image, reference, options);
+  await pullWithRetries(image, options);
   const present = await findImage(engine, image, reference);
   if (present === undefined) throw new ImagePullError(image, "image_pull_failure", "it was pulled, but is not there");
   logUse(image, present, log);
@@ -118,10 +118,10 @@ async function findImage(engine: Engine, name: string, reference: string): Promi
 const TRIES = 3;
 const FIRST_PAUSE_MS = 2_000;
 
-async function pullWithRetries(image: string, reference: string, options: PullOptions): Promise<void> {
+async function pullWithRetries(image: string, options: PullOptions): Promise<void> {
   for (let tried = 1; ; tried += 1) {
     try {
-      await pull(image, reference, options);
+      await pull(image, options);
       return;
     } catch (error) {
       options.signal.throwIfAborted();
@@ -133,8 +133,8 @@ async function pullWithRetries(image: string, reference: string, options: PullOp
   }
 }
 
-async function pull(image: string, reference: string, options: PullOptions): Promise<void> {
-  const { engine, log, signal, platform } = options;
+async function pull(image: string, options: PullOptions): Promise<void> {
+  const { engine, log, signal, platform, reference } = options;
   const login = options.logins.find(reference);
   if (login !== undefined) log(`Authenticating with credentials from ${login.source}`);
   log(`Pulling docker image ${reference} ...`);
