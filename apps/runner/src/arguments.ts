@@ -7,7 +7,8 @@ const TRUE_WORDS = new Set(["1", "t", "true", "yes"]);
 /**
  * Reads the words after a command's name.
  *
- * An option that is absent takes the value of its environment variable. `--flag=true` works like `--flag`.
+ * An option that is absent takes the value of its environment variable, where commas divide the values of one that may be repeated.
+ * `--flag=true` works like `--flag`.
  *
  * @throws {UsageError} an unknown option, a missing value, or a word where the command takes none
  */
@@ -23,15 +24,17 @@ export function parseInvocation(
   const valuesOf = (name: string): readonly (string | boolean)[] => {
     const given = values[name];
     if (given !== undefined) return Array.isArray(given) ? given : [given];
-    const variable = command.options[name]?.variable;
+    const { variable, multiple } = command.options[name] ?? {};
     const inherited = variable === undefined ? undefined : environment[variable];
-    return inherited === undefined || inherited === "" ? [] : [inherited];
+    if (inherited === undefined || inherited === "") return [];
+    return multiple === true ? inherited.split(",").map((value) => value.trim()) : [inherited];
   };
   return {
     operands: positionals,
     flag: (name) => valuesOf(name).some((value) => value === true || TRUE_WORDS.has(String(value).toLowerCase())),
     text: (name) => valuesOf(name).map(String).at(-1),
     texts: (name) => valuesOf(name).map(String),
+    isGiven: (name) => values[name] !== undefined,
   };
 }
 

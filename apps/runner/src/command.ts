@@ -39,4 +39,6 @@ export interface Invocation {
   flag(name: string): boolean;
   text(name: string): string | undefined;
   texts(name: string): readonly string[];
+  /** Whether it stands on the command line. */
+  isGiven(name: string): boolean;
 }

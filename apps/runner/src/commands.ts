@@ -1,5 +1,6 @@
 import { cacheCommands } from "./cache-commands.ts";
 import type { Command, OptionTable } from "./command.ts";
+import { dockerOptions } from "./docker-options.ts";
 
 const configOption = {
   config: {
@@ -71,6 +72,7 @@ const runnerOptions = {
     variable: "CI_SERVER_TLS_KEY_FILE",
     help: "its key; default: certs/HOST.auth.key",
   },
+  ...dockerOptions,
 } as const satisfies OptionTable;
 
 const selectionOptions = {
@@ -240,7 +242,8 @@ export const commands: readonly Command[] = [
     operands: "",
     description:
       "Checks a runner's token with its instance and writes the runner into config.toml. Create the runner in the instance's settings first; they\n" +
-      "show the token. What is missing is asked for, unless --non-interactive.",
+      "show the token. What is missing is asked for, unless --non-interactive. Options that begin with --docker go into [runners.docker]; the\n" +
+      "tables of that section (ulimit, tmpfs, sysctls, services and others) are written into the file by hand.",
     options: {
       ...configOption,
       ...runnerOptions,
@@ -275,6 +278,7 @@ export const commands: readonly Command[] = [
     examples: [
       "fleetfoot register",
       "fleetfoot register -n --url https://gitlab.example.com --token glrt-... --executor shell",
+      "fleetfoot register -n --url https://gitlab.example.com --token glrt-... --executor docker --docker-image node:24",
     ],
     load: async () => (await import("./commands/register.ts")).register,
   },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunnerEntry } from "./config.ts";
+import { DOCKER_KEYS } from "./docker-keys.ts";
 import { lintRunnerConfig, parseRunnerConfig } from "./parse.ts";
 
 const minimal =
@@ -303,6 +304,31 @@ describe("two sections with the same url and token", () => {
   });
 });
 
+const PLAIN = { boolean: "true", integer: "7", list: '["x"]', text: '"x"' };
+
+/** @see https://docs.gitlab.com/runner/configuration/advanced-configuration/#the-runnersdocker-section */
+const REFERENCE_KEYS =
+  `host tls_cert_path tls_verify image pull_policy allowed_pull_policies allowed_images allowed_services
+allowed_privileged_images allowed_privileged_services allowed_users user privileged services_privileged volumes
+cache_dir disable_cache volume_keep volume_driver volume_driver_ops volumes_from network_mode network_mtu enable_ipv6
+extra_hosts dns dns_search links mac_address hostname memory memory_swap memory_reservation cpus cpu_shares cpuset_cpus
+cpuset_mems cgroup_parent ulimit shm_size tmpfs services_tmpfs devices services_devices device_cgroup_rules gpus
+service_gpus cap_add cap_drop group_add security_opt services_security_opt sysctls runtime userns_mode pid_mode ipcmode
+isolation oom_kill_disable oom_score_adjust disable_entrypoint_overwrite wait_for_services_timeout services_limit
+service_memory service_memory_swap service_memory_reservation service_cpus service_cpu_shares service_cpuset_cpus
+service_cgroup_parent service_slot_cgroup_template helper_image helper_image_flavor container_labels log_options
+services`.split(/\s+/);
+const REFERENCE_TABLES = [
+  "volume_driver_ops",
+  "ulimit",
+  "tmpfs",
+  "services_tmpfs",
+  "sysctls",
+  "container_labels",
+  "log_options",
+];
+const REFERENCE_UNSUPPORTED = ["helper_image", "helper_image_flavor", "service_slot_cgroup_template"];
+
 describe("[runners.docker]", () => {
   const docker = (
     text: string,
@@ -333,6 +359,20 @@ describe("[runners.docker]", () => {
   it("takes a pull policy as one string or as a list", () => {
     expect(docker('pull_policy = "never"')?.pullPolicy).toEqual(["never"]);
     expect(docker('pull_policy = ["always", "if-not-present"]')?.pullPolicy).toEqual(["always", "if-not-present"]);
+  });
+
+  it("reads or names every key that the reference has, and ignores none silently", () => {
+    const plain = DOCKER_KEYS.map(({ key, kind }) => `${key} = ${PLAIN[kind]}`);
+    const tables = REFERENCE_TABLES.map((key) => `${key} = { "a" = "b" }`);
+    const lists = ['services_devices = { "a:*" = ["/dev/null"] }', 'services = [{ name = "redis" }]'];
+    const lines = [...plain, ...tables, ...lists, ...REFERENCE_UNSUPPORTED.map((key) => `${key} = "x"`)];
+    const problems = lintRunnerConfig(`concurrent = 1\n${minimal}[runners.docker]\n${lines.join("\n")}\n`);
+    expect(problems.map(({ code, path }) => `${code} ${path}`)).toEqual(
+      REFERENCE_UNSUPPORTED.map((key) => `unsupported runners[0].docker.${key}`),
+    );
+    const keys = DOCKER_KEYS.map(({ key }) => key);
+    const known = new Set([...keys, ...REFERENCE_TABLES, "services_devices", "services"]);
+    expect(REFERENCE_KEYS.filter((key) => !known.has(key)).toSorted()).toEqual(REFERENCE_UNSUPPORTED.toSorted());
   });
 
   it("names a value of the wrong kind and a service without a name", () => {

@@ -6,11 +6,12 @@ import {
   type RegisterRunnerResult,
   Secret,
 } from "@fleetfoot/coordinator-client";
-import { addRunner } from "@fleetfoot/runner-config";
+import { addRunner, type NewRunnerDocker } from "@fleetfoot/runner-config";
 import type { CommandAction, Invocation } from "../command.ts";
 import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { defined } from "../defined.ts";
+import { dockerOptionsGiven, readDockerSettings } from "../docker-settings.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
 import { connect } from "../run/connect.ts";
@@ -23,7 +24,7 @@ const AUTHENTICATION_TOKEN = /^glrt-/;
 export const register: CommandAction = async (invocation, context) => {
   const path = configPath(invocation, context);
   const { text } = await loadConfig(path, context.environment);
-  const answers = await askForWhatIsMissing(invocation, context);
+  const { docker, ...answers } = await askForWhatIsMissing(invocation, context);
   const logger = createProcessLog({ output: context.stderr, now: Date.now });
   const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
   const tls = {
@@ -57,6 +58,7 @@ export const register: CommandAction = async (invocation, context) => {
             buildsDirectory: invocation.text("builds-dir"),
             cacheDirectory: invocation.text("cache-dir"),
             ...tls,
+            docker,
           }),
         }),
       );
@@ -82,6 +84,8 @@ interface Answers {
   readonly executor: string;
   readonly shell: string;
   readonly tags: readonly string[];
+  /** Of an executor with containers. */
+  readonly docker: NewRunnerDocker | undefined;
 }
 
 async function askForWhatIsMissing(invocation: Invocation, context: CliContext): Promise<Answers> {
@@ -115,19 +119,32 @@ async function askForWhatIsMissing(invocation: Invocation, context: CliContext):
       "WARNING: --tag-list is ignored: the instance keeps the tags of a runner with an authentication token.\n",
     );
   }
+  const name = invocation.text("description") ?? (await need("name", "Name of the runner", hostname()));
+  const executor = supportedExecutor(await need("executor", `Executor (${SUPPORTED_EXECUTORS.join(", ")})`));
+  warnOfDockerOptions(executor, invocation, context);
+  const needImage = (): Promise<string> => need("docker-image", "Image of jobs that name none (for example node:24)");
   return {
     url,
     credential: { kind: isAuthentication ? "authentication" : "registration", token: new Secret(token) },
-    name: invocation.text("description") ?? (await need("name", "Name of the runner", hostname())),
-    executor: supportedExecutor(await need("executor", `Executor (${SUPPORTED_EXECUTORS.join(", ")})`)),
+    name,
+    executor,
     shell: invocation.text("shell") ?? "bash",
     tags,
+    docker: executor === "docker" ? { ...readDockerSettings(invocation), image: await needImage() } : undefined,
   };
+}
+
+/** What was typed and has no effect is said. */
+function warnOfDockerOptions(executor: string, invocation: Invocation, context: CliContext): void {
+  const given = executor === "docker" ? [] : dockerOptionsGiven(invocation);
+  if (given.length === 0) return;
+  const names = given.map((name) => `--${name}`).join(", ");
+  context.stderr.write(`WARNING: ${names}: no effect with the executor ${executor}.\n`);
 }
 
 function introduce(
   client: CoordinatorClient,
-  answers: Answers,
+  answers: Pick<Answers, "credential" | "name" | "tags">,
   systemId: string,
   signal: AbortSignal,
 ): Promise<RegisterRunnerResult> {

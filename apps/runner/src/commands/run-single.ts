@@ -6,6 +6,7 @@ import type { CommandAction, Invocation } from "../command.ts";
 import { configPath, loadConfig, networkSettings } from "../config-file.ts";
 import { type CliContext, StopReason } from "../context.ts";
 import { defined } from "../defined.ts";
+import { readDockerSettings } from "../docker-settings.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
 import { SUPPORTED_EXECUTORS } from "../run/executors.ts";
@@ -94,6 +95,7 @@ async function configOf(
       tlsCaFile: invocation.text("tls-ca-file"),
       tlsCertificateFile: invocation.text("tls-cert-file"),
       tlsKeyFile: invocation.text("tls-key-file"),
+      docker: executor === "docker" ? readDockerSettings(invocation) : undefined,
     }),
   });
   const { config } = parseRunnerConfig(text, { environment: context.environment });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { DOCKER_KEYS } from "../docker-keys.ts";
 import { RunnerConfigError } from "../errors.ts";
-import { parseRunnerConfig } from "../parse.ts";
+import { lintRunnerConfig, parseRunnerConfig } from "../parse.ts";
 import { addRunner, removeRunners, updateRunners } from "./edit.ts";
 
 const file = `# Managed by hand.
@@ -82,6 +83,18 @@ describe("addRunner", () => {
     const text = addRunner(file, three);
     expect(text.startsWith(`${file}\n[[runners]]\n`)).toBe(true);
     expect(names(text)).toEqual(["one", "two", "three"]);
+  });
+
+  it("writes every key of [runners.docker] that is no table, so that it is read back", () => {
+    const values = { boolean: true, integer: 7, list: ["a", 'b "c"'], text: "one word" };
+    const docker = Object.fromEntries(DOCKER_KEYS.map(({ name, kind }) => [name, values[kind]]));
+    const text = addRunner("concurrent = 2\n", { ...three, executor: "docker", docker });
+    expect(text).toContain('executor = "docker"\n  [runners.docker]\n    host = "one word"\n');
+    expect(lintRunnerConfig(text)).toEqual([]);
+    expect(parseRunnerConfig(text).config?.runners[0]?.docker).toMatchObject(docker);
+    expect(addRunner(file, { ...three, docker: { volumes: [], image: "x" } })).toMatch(
+      /\n {2}\[runners\.docker\]\n {4}image = "x"\n$/,
+    );
   });
 
   it("does not write empty lists and a limit of 0", () => {

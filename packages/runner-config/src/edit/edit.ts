@@ -7,8 +7,8 @@ import type { ParseOptions } from "../parse.ts";
 import { readRunnerEntry } from "../runner-entry.ts";
 import { TableReader } from "../table-reader.ts";
 import { parseToml } from "../toml.ts";
-import { runnerValues, writePair } from "./new-runner.ts";
-import type { NewRunner } from "./new-runner.ts";
+import { dockerValues, runnerValues, writePair } from "./new-runner.ts";
+import type { AddedRunner, NewRunner } from "./new-runner.ts";
 import { lineEnd } from "./scan.ts";
 import { findRunnerSections } from "./sections.ts";
 import type { RunnerSection } from "./sections.ts";
@@ -18,11 +18,17 @@ import type { RunnerSection } from "./sections.ts";
  *
  * @throws {RunnerConfigError} the text is not TOML, or a value cannot be written
  */
-export function addRunner(text: string, runner: NewRunner): string {
+export function addRunner(text: string, runner: AddedRunner): string {
   const document = openDocument(text);
   const table: Record<string, TomlValue> = {};
   for (const [key, value] of runnerValues(runner)) if (value !== undefined) table[key] = value;
   const lines = Object.entries(table).map(([key, value]) => `  ${writePair(key, value)}\n`);
+  if (runner.docker !== undefined) {
+    const docker = Object.fromEntries(dockerValues(runner.docker));
+    table["docker"] = docker;
+    lines.push(`  [${document.key}.docker]\n`);
+    for (const [key, value] of Object.entries(docker)) lines.push(`    ${writePair(key, value)}\n`);
+  }
   const gap = text === "" ? "" : text.endsWith("\n") ? "\n" : "\n\n";
   const edited = `${text}${gap}[[${document.key}]]\n${lines.join("")}`;
   return finish(document, [...document.runners, table], edited);

@@ -1,5 +1,6 @@
 import { stringify, TomlDate } from "smol-toml";
 import type { TomlValue } from "smol-toml";
+import { DOCKER_KEYS, type NewRunnerDocker } from "../docker-keys.ts";
 import { RunnerConfigError } from "../errors.ts";
 
 /** What is saved of a runner; keys that are not mentioned stay as they are. */
@@ -25,6 +26,12 @@ export interface NewRunner {
   readonly environment?: readonly string[] | undefined;
 }
 
+/** A runner with its sections. */
+export interface AddedRunner extends NewRunner {
+  /** `[runners.docker]`; empty lists are not written. @default no section */
+  readonly docker?: NewRunnerDocker | undefined;
+}
+
 /** Keys and values in the order in which they are written; undefined removes. */
 export function runnerValues(
   runner: Partial<NewRunner>,
@@ -35,6 +42,15 @@ export function runnerValues(
     return [[key, value === undefined ? undefined : convert(value, key)] as const];
   });
   return values;
+}
+
+/** The same for its `[runners.docker]`, only what is there. */
+export function dockerValues(docker: NewRunnerDocker): readonly (readonly [key: string, value: TomlValue])[] {
+  return DOCKER_KEYS.flatMap(({ name, key, kind }) => {
+    const given = docker[name];
+    const value = given === undefined ? undefined : CONVERT[kind](given, key);
+    return value === undefined ? [] : [[key, value] as const];
+  });
 }
 
 /** `key = value` on one line. */
@@ -51,6 +67,7 @@ const integer: Convert = (value, key) => {
   if (Number.isSafeInteger(value)) return BigInt(Number(value));
   throw new RunnerConfigError("invalid-value", `${key} must be a whole number`);
 };
+const CONVERT = { boolean: (value) => value === true, integer, list, text } satisfies Record<string, Convert>;
 const limit: Convert = (value, key) => (value === 0 ? undefined : integer(value, key));
 const time: Convert = (value, key) => {
   const date = new Date(String(value));
