@@ -4,9 +4,26 @@ import { publishedPackages, repositoryRoot, type WorkspacePackage } from "../wor
 
 const SECTIONS = ["Usage", "How it works", "Errors", "Caveats", "See also"];
 
-/** Checks that each published package says in one sentence what it is, and that its README shows code that runs. */
+/**
+ * Checks that each published package says in one sentence what it is, that its README shows code that runs, and that the list of packages
+ * in the README of the whole names them all.
+ */
 export function checkDocuments(): readonly string[] {
-  return publishedPackages().flatMap(packageProblems);
+  const published = publishedPackages();
+  return [...published.flatMap(packageProblems), ...listProblems(published)];
+}
+
+function listProblems(published: readonly WorkspacePackage[]): readonly string[] {
+  const expected = published
+    .filter(({ directory }) => directory.startsWith("packages/"))
+    .map(({ name, directory, description }) => `| [\`${name}\`](${directory}) | ${description} |`)
+    .sort();
+  const found = readFileSync(join(repositoryRoot, "README.md"), "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("| [`@fleetfoot/"));
+  const missing = expected.filter((line) => !found.includes(line)).map((line) => `README.md lacks the line: ${line}`);
+  const surplus = found.filter((line) => !expected.includes(line)).map((line) => `README.md names no package: ${line}`);
+  return [...missing, ...surplus];
 }
 
 function packageProblems(published: WorkspacePackage): readonly string[] {
