@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 
 import { openEngine } from "./engine/engine.ts";
 import type { Engine } from "./engine/engine.ts";
-import type { ExecutorContext } from "./prepare-job.ts";
+import type { ExecutorContext } from "./executor-context.ts";
 import { prepareJob } from "./prepare-job.ts";
 import { sleep as realSleep } from "./sleep.ts";
 import { sweep } from "./sweep.ts";

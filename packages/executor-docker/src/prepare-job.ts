@@ -1,19 +1,21 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join, posix } from "node:path";
+import { posix } from "node:path";
 
 import { expandReferences } from "@fleetfoot/cache-key";
+import type Dockerode from "dockerode";
 
 import { JobBelongings } from "./container/cleanup.ts";
 import { hostConfig } from "./container/host-config.ts";
+import { createVolume } from "./container/create-volume.ts";
 import { createContainer } from "./container/job-container.ts";
-import { jobLabels, jobNames, labelName, volumeSuffix } from "./container/names.ts";
+import { jobLabels, jobNames } from "./container/names.ts";
 import type { JobNames } from "./container/names.ts";
 import { shellCommand } from "./container/shell-command.ts";
 import { isProtectedJob, planVolumes } from "./container/volumes.ts";
 import type { JobVolumes } from "./container/volumes.ts";
 import type { Engine } from "./engine/engine.ts";
 import { TextSink } from "./engine/text-sink.ts";
+import type { ExecutorContext } from "./executor-context.ts";
 import { createDockerEnvironment } from "./environment.ts";
 import { DockerConfigurationError } from "./errors.ts";
 import { checkAllowed, chooseUser } from "./image/allowed.ts";
@@ -24,50 +26,33 @@ import { obtainImage } from "./image/pull.ts";
 import type { PresentImage } from "./image/pull.ts";
 import { dockerOptions, planServices } from "./service/plan-services.ts";
 import { startServices } from "./service/start-services.ts";
-import type { DockerDirectories, DockerEnvironment, DockerExecutorOptions, DockerPrepareRequest } from "./types.ts";
-import { createArchiveTransport, putArchive } from "./workspace/archive-transport.ts";
-import { chooseTransport, probeSharedFiles } from "./workspace/choose-transport.ts";
-import { createSharedTransport, makeSharedDirectory } from "./workspace/shared-transport.ts";
-import type { Transport } from "./workspace/transport.ts";
+import type { DockerDirectories, DockerEnvironment, DockerPrepareRequest } from "./types.ts";
+import { createScriptRunner } from "./stage/script-runner.ts";
+import { hasPath, putArchive } from "./workspace/archive-transport.ts";
+import { openTransport } from "./workspace/open-transport.ts";
 import { createWorkspace } from "./workspace/workspace.ts";
-
-/** What all jobs of an executor have in common, its defaults filled in. */
-export interface ExecutorContext {
-  readonly engine: Engine;
-  readonly options: DockerExecutorOptions &
-    Required<
-      Pick<DockerExecutorOptions, "now" | "randomHex" | "reconnectMs" | "silenceCheckMs" | "sleep" | "stopGraceMs">
-    >;
-  readonly userId: number | undefined;
-  /** Remembers whether this host and the engine see the same files. */
-  readonly sharesFiles: (probe: () => Promise<boolean>) => Promise<boolean>;
-}
 
 /** Everything up to the first script: images, volumes, network, services, the container. @see job-execution 2.2 */
 export async function prepareJob(context: ExecutorContext, request: DockerPrepareRequest): Promise<DockerEnvironment> {
   const { engine, options } = context;
   const settings = options.settings ?? {};
   const belongings = new JobBelongings(engine, settings.volumeKeep === true);
-  const host: HostPlace = { removals: [] };
+  const removals: (() => Promise<void>)[] = [];
   try {
-    return await prepare(context, request, belongings, host);
+    return await prepare(context, request, belongings, removals);
   } catch (error) {
     // What fails here is what is told; the sweep takes care of what is left.
-    await Promise.allSettled([belongings.remove(), ...host.removals.map((remove) => remove())]);
+    await Promise.allSettled([belongings.remove(), ...removals.map((remove) => remove())]);
     request.signal.throwIfAborted();
     throw error;
   }
-}
-
-interface HostPlace {
-  readonly removals: (() => Promise<void>)[];
 }
 
 async function prepare(
   context: ExecutorContext,
   request: DockerPrepareRequest,
   belongings: JobBelongings,
-  host: HostPlace,
+  removals: (() => Promise<void>)[],
 ): Promise<DockerEnvironment> {
   const { engine, options } = context;
   const { runner } = options;
@@ -117,30 +102,29 @@ async function prepare(
   });
   const pulling = createPuller(context, request, logins);
   const network = await createNetwork(context, request, names, labels, belongings);
-  for (const volume of volumes.named) {
-    const type = { [labelName("type")]: "cache", [labelName("destination")]: volume.destination };
-    const kind = {
-      [labelName("protected")]: String(isProtected),
-      [labelName("reusable")]: String(volume.reusable),
-    };
-    await createVolume(context, volume.name, { ...labels, ...type, ...kind });
-    if (!volume.reusable) belongings.volume(volume.name);
-  }
+  for (const volume of volumes.named) await createVolume(context, { ...volume, isProtected, labels }, belongings);
   // A mistake in the image's name shows at once, and not after the services.
   const present = await pulling(image, policies, wanted.platform);
-  const { place, transport } = await openTransport(context, {
+  const helperImage = expandReferences(settings.helperImage ?? "", lookup) || undefined;
+  const { kind, place, keepsRepository, transport } = await openTransport(context, {
     request,
     names,
     labels,
     volumes,
     belongings,
-    host,
+    onRemoval: (remove) => removals.push(remove),
     isProtected,
     image: present,
+    helperImage,
     user: user ?? present.user,
     hasServices: services.length > 0,
+    wantsUntracked: wantsUntracked(payload),
   });
   request.log(transport.description);
+  const helper =
+    kind === "helper-image" && helperImage !== undefined
+      ? await pulling(helperImage, effectivePolicies(undefined, settings), undefined)
+      : undefined;
   const binds = [...volumes.binds, ...(transport.bind === undefined ? [] : [transport.bind])];
   const extraHosts = await startServices({
     engine,
@@ -158,18 +142,16 @@ async function prepare(
   });
 
   const hostName = settings.hostname ?? names.host;
-  const create = async (): Promise<string> => {
+  const create = async (own: ContainerParts): Promise<string> => {
     const id = await createContainer({
       engine,
-      name: `${names.job}-build`,
-      platform: wanted.platform,
-      type: "build",
+      name: own.name,
+      platform: own.platform,
+      type: own.type,
       labels,
       configuration: {
-        Image: present.reference,
         Hostname: hostName,
         Cmd: shellCommand(),
-        ...entrypointOf(fromJob.entrypoint, settings.disableEntrypointOverwrite === true, request.warn),
         Env: [...request.variables].map(([name, value]) => `${name}=${value}`),
         Tty: false,
         AttachStdin: true,
@@ -177,31 +159,57 @@ async function prepare(
         AttachStderr: true,
         OpenStdin: true,
         StdinOnce: true,
-        ...(user === undefined ? {} : { User: user }),
         ...(settings.macAddress === undefined ? {} : { MacAddress: settings.macAddress }),
-        HostConfig: await hostConfig({ settings, kind: "build", image, binds, extraHosts, network }),
+        HostConfig: await hostConfig({ settings, kind: "build", image: own.image, binds, extraHosts, network }),
         ...(network === undefined
           ? {}
-          : { NetworkingConfig: { EndpointsConfig: { [network]: { Aliases: ["build"] } } } }),
+          : { NetworkingConfig: { EndpointsConfig: { [network]: { Aliases: [...own.aliases] } } } }),
+        ...own.configuration,
       },
     });
     belongings.container(id);
     return id;
   };
-  const containerId = await create();
-  const hasUntracked = wantsUntracked(payload);
-  const environment = createDockerEnvironment({
-    context,
-    request,
-    belongings,
-    containerId,
-    containerName: `${names.job}-build`,
-    recreate: async () => {
-      const id = await create();
-      transport.moveTo(id);
+  const ownProcesses = settings.pidMode === undefined || settings.pidMode === "";
+  /** Makes a container, and what runs scripts in it. */
+  const open = async (own: ContainerParts, onNew: (id: string) => void): Promise<DockerEnvironment["run"]> => {
+    const make = async (): Promise<string> => {
+      const id = await create(own);
+      onNew(id);
       return id;
+    };
+    const containerId = await make();
+    return createScriptRunner({
+      context,
+      request,
+      belongings,
+      containerId,
+      containerName: own.name,
+      recreate: make,
+      ownProcesses,
+    });
+  };
+  const build = {
+    name: `${names.job}-build`,
+    type: "build",
+    image,
+    platform: wanted.platform,
+    aliases: ["build"],
+    configuration: {
+      Image: present.reference,
+      ...entrypointOf(fromJob.entrypoint, settings.disableEntrypointOverwrite === true, request.warn),
+      ...(user === undefined ? {} : { User: user }),
     },
-    ownProcesses: settings.pidMode === undefined || settings.pidMode === "",
+  } as const;
+  let containerId = "";
+  const run = await open(build, (id) => {
+    containerId = id;
+    transport.moveTo(id);
+  });
+  const runHelper = helper === undefined ? undefined : await open(helperParts(names, helper), () => undefined);
+  const environment = createDockerEnvironment({
+    belongings,
+    run,
     description: `${hostName} via ${runner.hostName ?? hostname()}`,
     networkName: network,
     workspace: createWorkspace({
@@ -209,24 +217,58 @@ async function prepare(
       scripts: directories,
       host: place,
       environmentFile: request.variables.get("GITLAB_ENV"),
-      keepsRepository: request.keepsWorkingCopy || hasUntracked,
+      keepsRepository,
+      helper: runHelper,
     }),
     removeFromHost: async () => {
-      await Promise.all(host.removals.map((remove) => remove()));
+      await Promise.all(removals.map((remove) => remove()));
     },
   });
-  if (volumes.coversBuilds) await removeOldFiles(environment, request);
+  if (runHelper !== undefined) {
+    // Sources are the helper's own business; what is left of a killed job's secrets is not.
+    if (await hasPath(engine, containerId, directories.temporary, signal)) {
+      await removeOldFiles(runHelper, request, [directories.temporary]);
+    }
+  } else if (volumes.coversBuilds) {
+    await removeOldFiles(run, request, [directories.project, directories.temporary]);
+  }
   await transport.begin({ id: containerId, directories: openDirectories(directories, volumes), signal });
   await openVolumes(engine, containerId, volumes, signal);
   return environment;
 }
 
-/** A volume of the configuration's own at the builds directory has the files of the job before, and only a script can remove them. */
-async function removeOldFiles(environment: DockerEnvironment, request: DockerPrepareRequest): Promise<void> {
-  const { project, temporary } = request.directories;
-  const quoted = [project, temporary].map((path) => `'${path.replaceAll("'", "'\\''")}'`).join(" ");
+/** What tells a container of a job from its others. */
+interface ContainerParts {
+  readonly name: string;
+  readonly type: "build" | "predefined";
+  /** As it was asked for. */
+  readonly image: string;
+  readonly platform: string | undefined;
+  readonly aliases: readonly string[];
+  readonly configuration: Dockerode.ContainerCreateOptions;
+}
+
+/** Any image with a shell and git will do: its own entrypoint and user do not count. */
+function helperParts(names: JobNames, image: PresentImage): ContainerParts {
+  return {
+    name: `${names.job}-predefined`,
+    type: "predefined",
+    image: image.name,
+    platform: undefined,
+    aliases: [],
+    configuration: { Image: image.reference, Entrypoint: [""], User: "0" },
+  };
+}
+
+/** A volume that is kept has files of the job before, and only a script can remove them. */
+async function removeOldFiles(
+  run: DockerEnvironment["run"],
+  request: DockerPrepareRequest,
+  paths: readonly string[],
+): Promise<void> {
+  const quoted = paths.map((path) => `'${path.replaceAll("'", "'\\''")}'`).join(" ");
   const output = new TextSink();
-  const exit = await environment.run({
+  const exit = await run({
     script: `rm -rf ${quoted} </dev/null\nexit $?\n`,
     stdout: output,
     stderr: output,
@@ -322,117 +364,6 @@ async function createNetwork(
   );
   belongings.network(names.network);
   return names.network;
-}
-
-async function createVolume(
-  { engine, options }: ExecutorContext,
-  name: string,
-  labels: Readonly<Record<string, string>>,
-): Promise<void> {
-  const { volumeDriver, volumeDriverOptions } = options.settings ?? {};
-  await engine.call("create a volume", (docker) =>
-    docker.createVolume({
-      Name: name,
-      Labels: labels,
-      ...(volumeDriver === undefined || volumeDriver === "" ? {} : { Driver: volumeDriver }),
-      ...(volumeDriverOptions === undefined ? {} : { DriverOpts: { ...volumeDriverOptions } }),
-    }),
-  );
-}
-
-interface TransportFacts {
-  readonly request: DockerPrepareRequest;
-  readonly names: JobNames;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly volumes: JobVolumes;
-  readonly belongings: JobBelongings;
-  readonly host: HostPlace;
-  readonly isProtected: boolean;
-  readonly image: PresentImage;
-  /** As whom the commands run; empty is root. */
-  readonly user: string;
-  readonly hasServices: boolean;
-}
-
-async function openTransport(
-  context: ExecutorContext,
-  facts: TransportFacts,
-): Promise<{ readonly place: DockerDirectories; readonly transport: Transport }> {
-  const { engine, options, userId } = context;
-  const { request, names, labels, volumes, belongings, host, isProtected, image, hasServices } = facts;
-  const { directories, keepsWorkingCopy, signal } = request;
-  const choice = await chooseTransport({
-    wanted: options.workspace ?? "auto",
-    engine,
-    userId,
-    hasServices,
-    coversBuilds: volumes.coversBuilds,
-    sharesFiles: () =>
-      context.sharesFiles(() =>
-        probeSharedFiles({ engine, image: image.reference, directory: options.hostDirectory, labels, signal }),
-      ),
-  });
-  const root = await makeHostDirectory(
-    options.hostDirectory,
-    keepsWorkingCopy ? keptName(names, isProtected) : names.job,
-  );
-  const place = placeOnHost(root, directories, join(options.hostDirectory, CACHES, String(request.projectId)));
-  host.removals.push(() => (keepsWorkingCopy ? keepOnlyRepository(place) : rm(root, { recursive: true, force: true })));
-  if (choice.kind === "shared-directory") {
-    const directory = await makeSharedDirectory(join(options.hostDirectory, SHARED), names.job);
-    const isRoot = facts.user === "" || /^(?:0|root)(?::|$)/.test(facts.user);
-    const { builds } = directories;
-    const transport = createSharedTransport({ directory, builds, reason: choice.reason, forOthers: !isRoot });
-    host.removals.push(() => transport.end());
-    return { place, transport };
-  }
-  let bind: string | undefined;
-  if (!volumes.coversBuilds) {
-    const name = `${names.job}-${volumeSuffix(directories.builds)}`;
-    const kind = {
-      [labelName("type")]: "cache",
-      [labelName("destination")]: directories.builds,
-      [labelName("protected")]: String(isProtected),
-      [labelName("reusable")]: "false",
-    };
-    await createVolume(context, name, { ...labels, ...kind });
-    belongings.volume(name);
-    bind = `${name}:${directories.builds}`;
-  }
-  return { place, transport: createArchiveTransport({ engine, reason: choice.reason, bind }) };
-}
-
-/** Directories on this host: `builds/<name>` for each job or slot, `shared/<name>` where containers write. */
-const BUILDS = "builds";
-const SHARED = "shared";
-const CACHES = "caches";
-
-function keptName({ kept }: JobNames, isProtected: boolean): string {
-  return isProtected ? `${kept}-protected` : kept;
-}
-
-async function makeHostDirectory(hostDirectory: string, name: string): Promise<string> {
-  const path = join(hostDirectory, BUILDS, name);
-  await mkdir(path, { recursive: true, mode: 0o700 });
-  return path;
-}
-
-function placeOnHost(root: string, scripts: DockerDirectories, cache: string): DockerDirectories {
-  const below = (path: string): string => join(root, posix.relative(scripts.builds, path));
-  return {
-    builds: root,
-    project: below(scripts.project),
-    temporary: below(scripts.temporary),
-    cache,
-  };
-}
-
-/** Everything else may be of the scripts' making, and the next job's git must not meet it. */
-async function keepOnlyRepository({ project, temporary }: DockerDirectories): Promise<void> {
-  await rm(temporary, { recursive: true, force: true });
-  const names = await readdir(project).catch(() => []);
-  const others = names.filter((name) => name !== ".git");
-  await Promise.all(others.map((name) => rm(join(project, name), { recursive: true, force: true })));
 }
 
 /** Directories that the commands of the job may have to write to, parents first. */

@@ -73,7 +73,7 @@ export type MatchRegistryLogin = <Login extends { readonly type: string; readonl
   logins: readonly Login[],
 ) => { readonly serverAddress: string; readonly credentials: Login } | undefined;
 
-export type WorkspaceChoice = "archive" | "auto" | "shared-directory";
+export type WorkspaceChoice = "archive" | "auto" | "helper-image" | "shared-directory";
 
 /** The runner that gets the jobs. */
 export interface DockerRunner {
@@ -179,6 +179,8 @@ export interface DockerSettings {
   readonly serviceCpuShares?: number | undefined;
   readonly serviceCpusetCpus?: string | undefined;
   readonly serviceCgroupParent?: string | undefined;
+  /** Image with a shell and git, in which sources are fetched; expanded. @default sources are fetched on this host */
+  readonly helperImage?: string | undefined;
   /** Values are expanded. */
   readonly containerLabels?: Readonly<Record<string, string>> | undefined;
   readonly logOptions?: Readonly<Record<string, string>> | undefined;
@@ -304,6 +306,8 @@ export interface DockerWorkspace {
   /** On this host. */
   readonly directories: DockerDirectories;
   readonly isolated: true;
+  /** Where `helperImage` counts: runs scripts of the runner beside the files of the job's scripts, as root, with git. */
+  readonly helper?: { run(request: DockerRunRequest): Promise<DockerExit> };
   /** Gives the scripts all files that lie in the directories of this host. */
   publish(options: { readonly signal: AbortSignal }): Promise<void>;
   /** Fetches the named files of the project, or all but `.git`; and the file behind `GITLAB_ENV`. */

@@ -104,6 +104,13 @@ export interface Workspace {
    * @default false
    */
   readonly isolated?: boolean;
+  /**
+   * Runs scripts of the runner itself beside the files of the job's scripts, with git and as a user who may write everywhere.
+   * Sources are then fetched there and not on this host, and stay there for the next job if the working copy is wanted again.
+   *
+   * @default the runner's own stages work on this host
+   */
+  readonly helper?: Pick<Environment, "run">;
   /** Makes what the stages wrote visible to the scripts. */
   publish(options: { readonly signal: AbortSignal }): Promise<void>;
   /** Makes what the scripts wrote visible to the stages. */

@@ -160,6 +160,7 @@ export interface RunnerDocker {
   readonly serviceCpuShares: number | undefined;
   readonly serviceCpusetCpus: string | undefined;
   readonly serviceCgroupParent: string | undefined;
+  readonly helperImage: string | undefined;
   readonly containerLabels: Readonly<Record<string, string>> | undefined;
   readonly logOptions: Readonly<Record<string, string>> | undefined;
   readonly services: readonly RunnerDockerService[];

@@ -87,6 +87,7 @@ export const DOCKER_KEYS: readonly DockerKey[] = [
   { name: "oomKillDisable", key: "oom_kill_disable", kind: "boolean" },
   { name: "oomScoreAdjust", key: "oom_score_adjust", kind: "integer" },
   { name: "disableEntrypointOverwrite", key: "disable_entrypoint_overwrite", kind: "boolean" },
+  { name: "helperImage", key: "helper_image", kind: "text" },
   { name: "waitForServicesTimeout", key: "wait_for_services_timeout", kind: "integer" },
   { name: "servicesLimit", key: "services_limit", kind: "integer" },
   { name: "serviceMemory", key: "service_memory", kind: "text" },

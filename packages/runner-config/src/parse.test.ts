@@ -386,7 +386,7 @@ describe("[runners.docker]", () => {
 
 describe("lintRunnerConfig", () => {
   it("names unknown keys and keys that have no effect, with their paths", () => {
-    const text = `concurrnt = 2\nsentry_dsn = "x"\n${minimal}tokn = "x"\n[runners.docker]\nimage = "x"\nimagee = "x"\nhelper_image = "x"\n[runners.ssh]\nhost = "x"\n[runners.cache]\nTyp = "s3"\n[runners.cache.s3]\nBucketName = "b"\n[runners.custom_build_dir]\nenabeld = true\n`;
+    const text = `concurrnt = 2\nsentry_dsn = "x"\n${minimal}tokn = "x"\n[runners.docker]\nimage = "x"\nimagee = "x"\nhelper_image_flavor = "x"\n[runners.ssh]\nhost = "x"\n[runners.cache]\nTyp = "s3"\n[runners.cache.s3]\nBucketName = "b"\n[runners.custom_build_dir]\nenabeld = true\n`;
     expect(parseRunnerConfig(text).problems).toEqual([]);
     expect(lintRunnerConfig(text).map(({ path, code, severity }) => `${severity} ${code} ${path}`)).toEqual([
       "warning unknown-key concurrnt",
@@ -395,7 +395,7 @@ describe("lintRunnerConfig", () => {
       "warning unsupported runners[0].ssh",
       "warning unknown-key runners[0].custom_build_dir.enabeld",
       "warning unknown-key runners[0].docker.imagee",
-      "warning unsupported runners[0].docker.helper_image",
+      "warning unsupported runners[0].docker.helper_image_flavor",
       "warning unknown-key runners[0].cache.Typ",
     ]);
   });

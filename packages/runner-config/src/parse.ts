@@ -134,7 +134,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
     "system_id",
   ].map((key) => `runners.${key}`),
   "runners.cache.s3v2",
-  ...["helper_image", "helper_image_flavor", "service_slot_cgroup_template"].map((key) => `runners.docker.${key}`),
+  ...["helper_image_flavor", "service_slot_cgroup_template"].map((key) => `runners.docker.${key}`),
 ]);
 
 function describeUnread(path: string, key: string): ConfigProblem {

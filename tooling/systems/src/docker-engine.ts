@@ -32,8 +32,10 @@ export interface DockerEngine extends RunningSystem {
   /**
    * Makes its firewall forget connections to it that are idle, without a word to either end; later packets of them are dropped.
    * It holds for connections that begin afterwards.
+   *
+   * @param port - of the connections it is about; that of TLS by default
    */
-  forgetIdleConnections(afterSeconds: number): Promise<void>;
+  forgetIdleConnections(afterSeconds: number, port?: number): Promise<void>;
   /** Address of the engine's network as this machine reaches it; published ports of containers listen there. */
   readonly address: string;
   /** Address of this machine as the engine and its containers reach it: bind a server to it that they shall call. */
@@ -138,7 +140,8 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
       options.tls === true
         ? { host: `tcp://${address}:${tlsPort}`, certificatePath: join(system.folder, "tls") }
         : undefined,
-    forgetIdleConnections: (afterSeconds) => forgetIdleConnections(system.processId, afterSeconds),
+    forgetIdleConnections: (afterSeconds, port = tlsPort) =>
+      forgetIdleConnections(system.processId, afterSeconds, port),
     address,
     hostAddress,
     request: (request) => engineRequest(socketPath(system.folder), request),
@@ -172,12 +175,12 @@ function tlsFlags(folder: string, address: string): readonly string[] {
 }
 
 /** Packets of a flow that the connection tracking has forgotten count as invalid, since it may not pick up flows in the middle. */
-async function forgetIdleConnections(processId: number, afterSeconds: number): Promise<void> {
+async function forgetIdleConnections(processId: number, afterSeconds: number, port: number): Promise<void> {
   const settings = "/proc/sys/net/netfilter/nf_conntrack_tcp";
   const script = [
     "set -e",
     "iptables -F forgetful 2>/dev/null || iptables -N forgetful",
-    `for direction in "INPUT --dport" "OUTPUT --sport"; do set -- $direction; rule="$1 -p tcp $2 ${tlsPort} -j forgetful"; iptables -C $rule 2>/dev/null || iptables -I $rule; done`,
+    `for direction in "INPUT --dport" "OUTPUT --sport"; do set -- $direction; rule="$1 -p tcp $2 ${port} -j forgetful"; iptables -C $rule 2>/dev/null || iptables -I $rule; done`,
     "iptables -A forgetful -p tcp --syn -j RETURN",
     "iptables -A forgetful -m conntrack --ctstate ESTABLISHED -j RETURN",
     "iptables -A forgetful -j DROP",

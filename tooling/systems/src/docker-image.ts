@@ -77,7 +77,8 @@ async function layOutBashAndGit(root: string, withNode: boolean): Promise<void> 
     source: sourceOf(name),
     target: `/usr/bin/${name}`,
   }));
-  for (const name of ["git-remote-http", "git-remote-https", "git-submodule"]) {
+  const submodule = ["git-submodule", "git-sh-setup", "git-sh-i18n", "git-sh-i18n--envsubst"];
+  for (const name of ["git-remote-http", "git-remote-https", ...submodule]) {
     programs.push({ source: join(gitFolder, name), target: join(gitFolder, name) });
   }
   if (withNode) programs.push({ source: process.execPath, target: "/usr/bin/node" });

@@ -9,7 +9,7 @@ export interface CreateOptions {
   readonly name: string;
   readonly platform: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
-  readonly type: "build" | "cache-init" | "service";
+  readonly type: "build" | "cache-init" | "predefined" | "service";
   readonly configuration: Dockerode.ContainerCreateOptions;
 }
 

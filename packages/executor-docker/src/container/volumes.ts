@@ -8,7 +8,7 @@ import { volumeSuffix } from "./names.ts";
 import type { JobNames } from "./names.ts";
 
 /** A volume that has to be there before the containers of a job. */
-interface NamedVolume {
+export interface NamedVolume {
   readonly name: string;
   /** Path in the containers. */
   readonly destination: string;
@@ -42,11 +42,10 @@ export interface VolumeFacts {
  * @see job-execution 2.5
  */
 export function planVolumes(facts: VolumeFacts): JobVolumes {
-  const { settings, names, isProtected, builds } = facts;
+  const { settings, builds } = facts;
   const binds: string[] = [];
   const named: NamedVolume[] = [];
   const destinations = new Set<string>();
-  const suffix = isProtected ? "-protected" : "";
   for (const text of settings.volumes ?? []) {
     const volume = parseVolume(text, facts);
     if (destinations.has(volume.destination)) {
@@ -54,23 +53,40 @@ export function planVolumes(facts: VolumeFacts): JobVolumes {
     }
     destinations.add(volume.destination);
     const options = volume.options === "" ? "" : `:${volume.options}`;
-    const own = volumeSuffix(volume.destination);
     if (volume.source !== undefined) {
       binds.push(`${volume.source}:${volume.destination}${options}`);
-    } else if (settings.disableCache === true) {
-      const name = `${names.job}-${own}`;
-      named.push({ name, destination: volume.destination, reusable: false });
-      binds.push(`${name}:${volume.destination}${options}`);
-    } else if (settings.cacheDirectory !== undefined && settings.cacheDirectory !== "") {
-      const hash = own.replace(/^cache-/, "");
-      binds.push(`${settings.cacheDirectory}/${names.kept}/${hash}${suffix}:${volume.destination}${options}`);
-    } else {
-      const name = `${names.kept}-${own}${suffix}`;
-      named.push({ name, destination: volume.destination, reusable: true });
-      binds.push(`${name}:${volume.destination}${options}`);
+      continue;
     }
+    const placed = placeVolume(volume.destination, settings.disableCache !== true, facts);
+    binds.push(`${placed.source}:${volume.destination}${options}`);
+    if (placed.named !== undefined) named.push(placed.named);
   }
   return { binds, named, coversBuilds: destinations.has(builds) };
+}
+
+/**
+ * Decides what is mounted at a destination that has no source of its own.
+ *
+ * @param isKept - whether later jobs of the same project and number find it again
+ * @returns what the engine mounts, and the volume to create for it, if it needs one
+ */
+export function placeVolume(
+  destination: string,
+  isKept: boolean,
+  { settings, names, isProtected }: Pick<VolumeFacts, "isProtected" | "names" | "settings">,
+): { readonly source: string; readonly named: NamedVolume | undefined } {
+  const own = volumeSuffix(destination);
+  const suffix = isProtected ? "-protected" : "";
+  if (!isKept) {
+    const name = `${names.job}-${own}`;
+    return { source: name, named: { name, destination, reusable: false } };
+  }
+  if (settings.cacheDirectory !== undefined && settings.cacheDirectory !== "") {
+    const hash = own.replace(/^cache-/, "");
+    return { source: `${settings.cacheDirectory}/${names.kept}/${hash}${suffix}`, named: undefined };
+  }
+  const name = `${names.kept}-${own}${suffix}`;
+  return { source: name, named: { name, destination, reusable: true } };
 }
 
 /**

@@ -11,8 +11,8 @@ import { unpack } from "./unpack.ts";
 
 export interface ArchiveTransportOptions {
   readonly engine: Engine;
-  /** Why it was chosen. */
-  readonly reason: string;
+  /** For the job's log. */
+  readonly description: string;
   /** Volume at the builds directory; undefined when the configuration has one there. */
   readonly bind: string | undefined;
 }
@@ -23,12 +23,12 @@ export interface ArchiveTransportOptions {
  *
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/PutContainerArchive
  */
-export function createArchiveTransport({ engine, reason, bind }: ArchiveTransportOptions): Transport {
+export function createArchiveTransport({ engine, description, bind }: ArchiveTransportOptions): Transport {
   let containerId = "";
   const path = (place: string): string => `/containers/${containerId}/archive?path=${encodeURIComponent(place)}`;
   const put = (archive: TarOptions): Promise<void> => putArchive(engine, containerId, archive);
   return {
-    description: `Files of the job travel through the engine's archive API: ${reason}`,
+    description,
     bind,
     begin: async ({ id, directories, signal }) => {
       containerId = id;
@@ -74,6 +74,24 @@ export async function putArchive(engine: Engine, containerId: string, archive: T
     signal: archive.signal,
   });
   answer.resume();
+}
+
+/** Whether there is something at a path of a container, its volumes included. */
+export async function hasPath(
+  engine: Engine,
+  containerId: string,
+  place: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const path = `/containers/${containerId}/archive?path=${encodeURIComponent(place)}`;
+  try {
+    const answer = await engine.open({ what: "look for a file", method: "HEAD", path, signal });
+    answer.resume();
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
 
 async function removeOld({ root, relative, isWanted }: ReceiveOrder): Promise<void> {

@@ -15,6 +15,10 @@ export interface ChooseFacts {
   readonly hasServices: boolean;
   /** Whether the configuration has a volume at the builds directory. */
   readonly coversBuilds: boolean;
+  /** Image in which sources can be fetched beside the scripts' files. */
+  readonly helperImage: string | undefined;
+  /** Whether files are asked for that no commit has; only the repository tells which these are. */
+  readonly wantsUntracked: boolean;
   /** Whether this host and the engine see the same files. @throws {DockerExecutorError} */
   readonly sharesFiles: () => Promise<boolean>;
 }
@@ -30,14 +34,22 @@ export interface Choice {
  * @throws {DockerConfigurationError} the wanted way does not work with this engine
  */
 export async function chooseTransport(facts: ChooseFacts): Promise<Choice> {
-  const { wanted, engine, userId, hasServices, coversBuilds, sharesFiles } = facts;
-  if (wanted === "archive") return { kind: "archive", reason: "it is configured so" };
+  const archive = (reason: string): Choice => ({ kind: "archive", reason });
+  const { wanted, engine, userId, hasServices, coversBuilds, helperImage, wantsUntracked, sharesFiles } = facts;
+  if (wanted === "archive") return archive("it is configured so");
   if (wanted === "shared-directory") {
     if (coversBuilds) throw impossible("the configuration has a volume at the builds directory");
     if (!(await sharesFiles())) throw impossible("the engine does not see the files of this host");
     return { kind: "shared-directory", reason: "it is configured so" };
   }
-  const archive = (reason: string): Choice => ({ kind: "archive", reason });
+  if (wanted === "helper-image" && helperImage === undefined) {
+    throw new DockerConfigurationError("helper_image is not set; name an image with a shell and git, or use auto");
+  }
+  if (helperImage !== undefined) {
+    if (wantsUntracked) return archive("the job wants untracked files, which are told apart on this host");
+    const reason = wanted === "auto" ? "helper_image is configured" : "it is configured so";
+    return { kind: "helper-image", reason };
+  }
   if (!("socketPath" in engine.address.place)) return archive("the engine is reached over the network");
   if (coversBuilds) return archive("the configuration has a volume at the builds directory");
   if (userId !== 0) return archive("this process is not root, and files of containers often are");

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, posix } from "node:path";
 
-import type { DockerDirectories, DockerWorkspace } from "../types.ts";
+import type { DockerDirectories, DockerEnvironment, DockerWorkspace } from "../types.ts";
 import { dropOutwardLink, lstatIfThere } from "./safe-path.ts";
 import type { Transport } from "./transport.ts";
 
@@ -15,6 +15,8 @@ export interface WorkspaceOptions {
   readonly environmentFile: string | undefined;
   /** Whether the repository stays on this host, too: for the next job, or to tell what is untracked. */
   readonly keepsRepository: boolean;
+  /** Runs scripts of the runner beside the scripts' files; undefined: it works on this host. */
+  readonly helper: DockerEnvironment["run"] | undefined;
 }
 
 /**
@@ -22,10 +24,11 @@ export interface WorkspaceOptions {
  * scripts can write is ever used as a repository here: `.git` only goes in one direction.
  */
 export function createWorkspace(options: WorkspaceOptions): DockerWorkspace {
-  const { transport, scripts, host, environmentFile, keepsRepository } = options;
+  const { transport, scripts, host, environmentFile, keepsRepository, helper } = options;
   return {
     directories: host,
     isolated: true,
+    ...(helper === undefined ? {} : { helper: { run: helper } }),
     publish: async ({ signal }) => {
       const trees = [
         { source: host.project, target: scripts.project },

@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 
 import { ScriptFailedError } from "../errors.ts";
+import type { Environment, ScriptExit } from "../executor.ts";
 import type { PreparedJob } from "../job-context.ts";
 import { ENVIRONMENT_FILE } from "../variables/environment-file.ts";
 import { composeScript } from "./compose.ts";
@@ -11,6 +12,8 @@ export interface CommandsOptions {
   readonly directory?: string;
   /** Values that differ for this script. @default {} */
   readonly overrides?: Readonly<Record<string, string>>;
+  /** What runs them. @default the job's own container or host */
+  readonly place?: Pick<Environment, "run">;
   readonly signal: AbortSignal;
 }
 
@@ -31,14 +34,28 @@ export async function runCommands(job: PreparedJob, options: CommandsOptions): P
     debugTrace: settings.debugTrace,
     checkEachCommand: flags.FF_ENABLE_BASH_EXIT_CODE_CHECK,
   });
-  options.signal.throwIfAborted();
+  const exit = await runScript(job, script, options);
+  if (exit.code !== 0) throw new ScriptFailedError(exit);
+}
+
+/**
+ * Runs a script, its output going to the log.
+ *
+ * @throws `signal.reason` it was stopped
+ */
+export async function runScript(
+  job: PreparedJob,
+  script: string,
+  { place = job.environment, signal }: Pick<CommandsOptions, "place" | "signal">,
+): Promise<ScriptExit> {
+  signal.throwIfAborted();
   await job.log.flush();
   const stdout = job.trace.openStream({ source: "job", channel: "stdout" });
   const stderr = job.trace.openStream({ source: "job", channel: "stderr" });
   try {
-    const exit = await job.environment.run({ script, stdout, stderr, signal: options.signal });
-    options.signal.throwIfAborted();
-    if (exit.code !== 0) throw new ScriptFailedError(exit);
+    const exit = await place.run({ script, stdout, stderr, signal });
+    signal.throwIfAborted();
+    return exit;
   } finally {
     await Promise.all([end(stdout), end(stderr)]);
   }

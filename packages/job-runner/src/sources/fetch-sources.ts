@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { PreparedJob } from "../job-context.ts";
 import { toHostPath } from "../stages/host-paths.ts";
 import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
-import { parseBoolean } from "../variables/settings.ts";
 import { forgetFetch, isFetched, rememberFetch } from "./fetched-before.ts";
 import { KeptTrees } from "../cache/index.ts";
 import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
@@ -12,9 +11,10 @@ import { gitEnvironment, withoutProgramFlags } from "./git-environment.ts";
 import { openGit } from "./git.ts";
 import type { Git } from "./git.ts";
 import { hasLargeFileSupport } from "./large-files.ts";
-import { repositoryAccess } from "./repository-url.ts";
 import type { RepositoryAccess } from "./repository-url.ts";
-import { readSubmoduleSettings, updateSubmodules, words } from "./submodules.ts";
+import { readSourceSettings, repositoryAccessOf } from "./source-settings.ts";
+import type { SourceSettings } from "./source-settings.ts";
+import { updateSubmodules, words } from "./submodules.ts";
 import { exists, inspectWorkingCopy, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
 import type { WorkingCopy } from "./working-copy.ts";
 
@@ -27,8 +27,8 @@ import type { WorkingCopy } from "./working-copy.ts";
  */
 export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promise<void> {
   const { project, temporary } = job.environment.workspace.directories;
-  const access = accessOf(job);
-  const settings = readSettings(job);
+  const access = repositoryAccessOf(job);
+  const settings = readSourceSettings(job);
   if (job.plan.strategy === "clone") await rm(project, { recursive: true, force: true });
   await mkdir(project, { recursive: true });
   await clearOldTraces(job, project);
@@ -62,44 +62,8 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
   }
 }
 
-interface SourceSettings {
-  readonly checkout: boolean;
-  readonly cleanFlags: readonly string[];
-  readonly skipClean: boolean;
-  readonly hasOwnCleanFlags: boolean;
-  readonly userSkipsSmudge: boolean;
-  readonly submodules: ReturnType<typeof readSubmoduleSettings>;
-}
-
-function readSettings({ variables, payload }: PreparedJob): SourceSettings {
-  const lookup = variables.lookupContent;
-  const flags = lookup("GIT_CLEAN_FLAGS") ?? "";
-  const skipClean = flags.trim() === "none";
-  const cleanFlags = skipClean ? [] : words(flags === "" ? "-ffdx" : flags);
-  const userSkipsSmudge = parseBoolean(lookup("GIT_LFS_SKIP_SMUDGE") ?? "") === true;
-  return {
-    checkout: parseBoolean(lookup("GIT_CHECKOUT") ?? "") ?? true,
-    cleanFlags,
-    skipClean,
-    hasOwnCleanFlags: flags !== "",
-    userSkipsSmudge,
-    submodules: readSubmoduleSettings(lookup, { depth: payload.git_info.depth ?? 0, cleanFlags, skipClean }),
-  };
-}
-
 function keptTrees(job: PreparedJob): KeptTrees {
   return new KeptTrees(job.environment.workspace.directories.project, job.payload.id);
-}
-
-function accessOf({ payload, runner, variables, plan }: PreparedJob): RepositoryAccess {
-  return repositoryAccess({
-    repositoryUrl: payload.git_info.repo_url,
-    cloneUrl: runner.cloneUrl,
-    projectPath: variables.lookup("CI_PROJECT_PATH"),
-    jobToken: payload.token,
-    withoutTokens: plan.flags.FF_GIT_URLS_WITHOUT_TOKENS,
-    forceHttps: parseBoolean(variables.lookup("GIT_SUBMODULE_FORCE_HTTPS") ?? "") ?? false,
-  });
 }
 
 async function clearOldTraces(job: PreparedJob, project: string): Promise<void> {

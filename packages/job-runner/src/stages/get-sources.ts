@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { JobInterrupted } from "../interruption.ts";
 import type { PreparedJob } from "../job-context.ts";
 import { runCommands } from "../script/run-commands.ts";
+import { clearWorktreeBeside, fetchSourcesBeside, removeProject } from "../sources/fetch-beside.ts";
 import { fetchSources } from "../sources/fetch-sources.ts";
 import { clearWorktree } from "../sources/working-copy.ts";
 import { withRetries } from "./retry.ts";
@@ -16,7 +17,7 @@ export async function getSources(job: PreparedJob): Promise<void> {
   const retries = {
     attempts: job.plan.settings.getSourcesAttempts,
     signal,
-    beforeSecond: () => clearBeforeRetry(job),
+    beforeSecond: () => clearBeforeRetry(job, signal),
   };
   await withRetries(job, retries, () =>
     inStage(job, { id: "get_sources", heading: "Getting source from Git repository" }, () =>
@@ -26,18 +27,23 @@ export async function getSources(job: PreparedJob): Promise<void> {
 }
 
 async function provideSources(job: PreparedJob, signal: AbortSignal): Promise<void> {
-  const { project } = job.environment.workspace.directories;
+  const { directories, helper } = job.environment.workspace;
+  const { project } = directories;
   const { strategy } = job.plan;
   if (strategy === "none" || strategy === "empty") {
     const what = strategy === "none" ? "" : " and creating an empty build directory";
     job.log.notice(`Skipping Git repository setup${what}`);
-    if (strategy === "empty") await rm(project, { recursive: true, force: true });
+    if (strategy === "empty") {
+      await rm(project, { recursive: true, force: true });
+      if (helper !== undefined) await removeProject(job, helper, signal);
+    }
     await mkdir(project, { recursive: true });
     job.log.notice("Skipping Git checkout");
     return;
   }
   await runHooks(job, "pre_get_sources_script", signal);
-  await fetchSources(job, signal);
+  if (helper === undefined) await fetchSources(job, signal);
+  else await fetchSourcesBeside(job, helper, signal);
   await runHooks(job, "post_get_sources_script", signal);
 }
 
@@ -55,15 +61,17 @@ async function runHooks(
   if (commands.length === 0) return;
   await job.environment.workspace.publish({ signal });
   const { project } = job.plan.directories;
+  const { helper: place = job.environment } = job.environment.workspace;
   // Before the sources there may be no project to run in.
-  await runCommands(job, { commands, signal, directory: before ? dirname(project) : project });
+  await runCommands(job, { commands, signal, directory: before ? dirname(project) : project, place });
   await job.environment.workspace.collect({ paths: [], signal });
 }
 
-function clearBeforeRetry(job: PreparedJob): Promise<void> {
+function clearBeforeRetry(job: PreparedJob, signal: AbortSignal): Promise<void> {
   const heading = "Deleting all tracked and untracked files due to source fetch failure";
+  const { directories, helper } = job.environment.workspace;
   return inStage(job, { id: "clear_worktree", heading }, () =>
-    clearWorktree(job.environment.workspace.directories.project),
+    helper === undefined ? clearWorktree(directories.project) : clearWorktreeBeside(job, helper, signal),
   );
 }
 

@@ -1,0 +1,66 @@
+import type { JobBelongings } from "../container/cleanup.ts";
+import { ContainerLostError } from "../errors.ts";
+import type { ExecutorContext } from "../executor-context.ts";
+import type { DockerEnvironment, DockerExit, DockerPrepareRequest, DockerRunRequest } from "../types.ts";
+import { runStage } from "./run-stage.ts";
+
+export interface ScriptRunnerOptions {
+  readonly context: ExecutorContext;
+  readonly request: DockerPrepareRequest;
+  readonly belongings: JobBelongings;
+  readonly containerId: string;
+  readonly containerName: string;
+  /** Makes another container like the first one. */
+  readonly recreate: () => Promise<string>;
+  /** Whether the container sees only its own processes. */
+  readonly ownProcesses: boolean;
+}
+
+/** Runs scripts in one container, started again for each of them: its root file system stays, its processes do not. */
+export function createScriptRunner(options: ScriptRunnerOptions): DockerEnvironment["run"] {
+  const { context, request, belongings } = options;
+  const { engine, options: settings } = context;
+  const attempts = sectionAttempts(request);
+  let { containerId } = options;
+  let delivered = { stdout: 0, stderr: 0 };
+
+  const runOnce = (run: DockerRunRequest): Promise<number> =>
+    runStage({
+      engine,
+      containerId,
+      containerName: options.containerName,
+      script: run.script,
+      sink: run,
+      delivered,
+      ownProcesses: options.ownProcesses,
+      stopGraceMs: settings.stopGraceMs,
+      reconnectMs: settings.reconnectMs,
+      silenceCheckMs: settings.silenceCheckMs,
+      sleep: settings.sleep,
+      now: settings.now,
+      signal: run.signal,
+    });
+  return async (order): Promise<DockerExit> => {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        const code = await runOnce(order);
+        return { code, text: `exit code ${code}` };
+      } catch (error) {
+        order.signal.throwIfAborted();
+        if (!(error instanceof ContainerLostError) || tried >= attempts) throw error;
+        request.warn(`${error.message}. Retrying...`);
+        await belongings.removeContainer(containerId);
+        containerId = await options.recreate();
+        delivered = { stdout: 0, stderr: 0 };
+      }
+    }
+  };
+}
+
+const MOST_ATTEMPTS = 10;
+
+/** How often a stage runs whose container somebody removes. @see job-execution 1.3 */
+function sectionAttempts({ lookupContent }: DockerPrepareRequest): number {
+  const wanted = Number(lookupContent("EXECUTOR_JOB_SECTION_ATTEMPTS") ?? "1");
+  return Number.isInteger(wanted) ? Math.min(Math.max(wanted, 1), MOST_ATTEMPTS) : 1;
+}

@@ -1,0 +1,168 @@
+import { noticeLine } from "@fleetfoot/job-trace";
+
+import { quote } from "../script/quote.ts";
+import type { SourceSettings } from "./source-settings.ts";
+import type { SubmoduleSettings } from "./submodules.ts";
+
+/** Everything that decides how a working copy comes to its commit. */
+export interface SourcesScriptFacts {
+  /** Absolute, as scripts see it; the same for all paths. */
+  readonly project: string;
+  readonly temporary: string;
+  /** Whether nothing of an earlier job is used. */
+  readonly removesFirst: boolean;
+  /** Whether settings and hooks of an earlier job are removed. */
+  readonly cleansConfig: boolean;
+  readonly sideConfigPath: string;
+  readonly sideConfig: string;
+  readonly templateConfig: string;
+  readonly remote: string;
+  readonly objectFormat: string | undefined;
+  readonly userAgent: string;
+  readonly refspecs: readonly string[];
+  /** 0: all commits. */
+  readonly depth: number;
+  readonly fetchFlags: readonly string[];
+  readonly ref: string;
+  readonly sha: string;
+  readonly settings: SourceSettings;
+}
+
+/** A script for any POSIX shell with git and the usual commands. @see job-execution 1.8 */
+export function sourcesScript(facts: SourcesScriptFacts): string {
+  const { project, temporary, sideConfigPath, settings, objectFormat, depth } = facts;
+  const template = `${temporary}/git-template`;
+  const format = objectFormat === undefined || objectFormat === "" || objectFormat === "sha1" ? [] : [objectFormat];
+  return whole([
+    'command -v git >/dev/null 2>&1 || { echo "there is no git in the helper image" >&2; exit 127; }',
+    "export GIT_TERMINAL_PROMPT=0 GCM_INTERACTIVE=Never GIT_LFS_SKIP_SMUDGE=1",
+    'export HOME="${HOME:-/root}"; mkdir -p "$HOME"',
+    // Files of the job before may be anybody's; git asks who they belong to.
+    `git config --global --replace-all safe.directory ${quote("*")}`,
+    ...(facts.removesFirst ? [`rm -rf ${quote(project)}`] : []),
+    `mkdir -p ${quote(project)} ${quote(template)}`,
+    `cd ${quote(project)}`,
+    // Only a directory is a repository of its own.
+    "if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi",
+    ...clearRepository(facts.cleansConfig),
+    "fresh=; if [ ! -e .git/HEAD ]; then fresh=1; fi",
+    `(umask 077; printf %s ${quote(facts.sideConfig)} >${quote(sideConfigPath)})`,
+    `printf %s ${quote(facts.templateConfig)} >${quote(`${template}/config`)}`,
+    git("init", "--quiet", "--template", template, ...format.flatMap((name) => ["--object-format", name])),
+    git("config", "--replace-all", "remote.origin.url", facts.remote),
+    git("config", "--replace-all", "include.path", sideConfigPath),
+    say(depth > 0 ? `Fetching changes with git depth set to ${depth}...` : "Fetching changes..."),
+    `if [ -n "$fresh" ]; then ${say("Created fresh repository.")}; fi`,
+    ...(depth > 0 ? [] : ["unshallow=; if [ -e .git/shallow ]; then unshallow=--unshallow; fi"]),
+    [
+      git("-c", `http.userAgent=${facts.userAgent}`, "fetch", "origin", "--no-recurse-submodules", ...facts.refspecs),
+      ...(depth > 0 ? ["--depth", String(depth)] : ["$unshallow"]),
+      ...facts.fetchFlags.map(quote),
+    ].join(" "),
+    ...checkOut(facts),
+    ...(settings.userSkipsSmudge || !settings.checkout
+      ? []
+      : [`if git lfs version >/dev/null 2>&1; then ${git("lfs", "pull")}; fi`]),
+    ...submodules(settings.submodules, sideConfigPath, !settings.userSkipsSmudge),
+  ]);
+}
+
+/** Removes all but the repository itself. */
+export function clearScript(project: string): string {
+  return whole([`find ${quote(project)} -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf {} +`]);
+}
+
+export function removeScript(project: string): string {
+  return whole([`rm -rf ${quote(project)}`]);
+}
+
+export interface CleanScriptFacts extends Pick<SourcesScriptFacts, "cleansConfig" | "project" | "temporary"> {
+  readonly cleanup: "keep" | "remove" | "reset";
+}
+
+/** Removes locks, settings and secrets. */
+export function cleanScript({ project, temporary, cleansConfig, cleanup }: CleanScriptFacts): string {
+  return whole([
+    `rm -rf ${quote(temporary)}${cleanup === "remove" ? ` ${quote(project)}` : ""}`,
+    `if [ -d ${quote(`${project}/.git`)} ]; then cd ${quote(project)}`,
+    ...(cleanup === "reset" ? [git("clean", "-ffdx"), git("reset", "--hard", "--quiet")] : []),
+    ...clearRepository(cleansConfig),
+    "fi",
+  ]);
+}
+
+/** The whole text is read before anything of it runs: git must not read on in it. What is made is everybody's. */
+function whole(lines: readonly string[]): string {
+  return `set -o errexit\n(eval ${quote(["set -o errexit", "umask 0000", ...lines].join("\n"))}) </dev/null\nexit 0\n`;
+}
+
+/** Without a setting by which a working copy could make git run a program. */
+function git(...args: readonly string[]): string {
+  return ["git", "-c", "core.fsmonitor=false", ...args.map(quote)].join(" ");
+}
+
+function say(text: string): string {
+  return `printf %s ${quote(noticeLine(text))}`;
+}
+
+const LOCKS = ["index.lock", "shallow.lock", "HEAD.lock", "config.lock"].map((name) => `-name ${name}`);
+
+/** What a killed git has left, and with what an earlier job could make git run its code, submodules included. */
+function clearRepository(cleansConfig: boolean): string[] {
+  const names = [...LOCKS, "-path '*/hooks/post-checkout'", "-path '*/refs/*.lock'"].join(" -o ");
+  const remove = "-exec rm -rf {} +";
+  const config = [
+    "rm -rf .git/config .git/hooks",
+    // A branch may be called config.
+    `if [ -d .git/modules ]; then find .git/modules ! -path '*/refs/*' ! -path '*/logs/*' \\( -name config -type f -o -name hooks -type d \\) -prune ${remove}; fi`,
+  ];
+  return [`if [ -d .git ]; then find .git \\( ${names} \\) ${remove}`, ...(cleansConfig ? config : []), "fi"];
+}
+
+function checkOut({ settings, ref, sha }: SourcesScriptFacts): string[] {
+  if (!settings.checkout) return [say("Skipping Git checkout")];
+  return [
+    say(`Checking out ${sha.slice(0, 8)} as detached HEAD (ref is ${ref})...`),
+    git("-c", "submodule.recurse=false", "checkout", "-f", "-q", sha),
+    ...(settings.skipClean ? [] : [git("clean", ...settings.cleanFlags)]),
+  ];
+}
+
+/** The same order as on the runner's own host. */
+function submodules(settings: SubmoduleSettings, sideConfigPath: string, lfs: boolean): string[] {
+  const { strategy, depth, updateFlags, cleanFlags, skipClean } = settings;
+  if (strategy === "none") return [say("Skipping Git submodules setup")];
+  const isRecursive = strategy === "recursive";
+  const how = `${isRecursive ? " recursively" : ""}${depth > 0 ? ` with git depth set to ${depth}` : ""}`;
+  const recursive = isRecursive ? ["--recursive"] : [];
+  const paths = settings.paths.length > 0 ? ["--", ...settings.paths] : [];
+  const submodule = (...args: readonly string[]): string =>
+    git("-c", `include.path=${sideConfigPath}`, "submodule", ...args);
+  const limit = depth > 0 ? ["--depth", String(depth)] : [];
+  const update = submodule("update", "--init", ...recursive, ...limit, ...updateFlags, ...paths);
+  const tidy = skipClean ? ":" : `git clean ${cleanFlags.map(quote).join(" ")}`;
+  const clean = submodule("foreach", ...recursive, `${tidy} && git reset --hard`);
+  const include = `[include]\n\tpath = "${sideConfigPath.replaceAll(/["\\]/g, "\\$&")}"\n`;
+  const sync = submodule("sync", ...recursive, ...paths);
+  return [
+    say(`Updating/initializing submodules${how}...`),
+    "if [ -e .gitmodules ]; then reused=; if [ -d .git/modules ]; then reused=1; fi",
+    submodule("init", ...paths),
+    sync,
+    `if [ -n "$reused" ]; then ${clean}; fi`,
+    `if ! ${update}; then echo "Updating submodules failed. Retrying..." >&2`,
+    ...(updateFlags.includes("--remote")
+      ? [submodule("foreach", ...recursive, "git fetch origin '+refs/heads/*:refs/remotes/origin/*'")]
+      : []),
+    `${sync}; ${update}; ${clean}; fi`,
+    `if [ -n "$reused" ]; then ${clean}; fi`,
+    // So that git works in them for as long as the job lasts.
+    `find .git/modules ! -path '*/refs/*' ! -path '*/logs/*' -name config -type f -exec sh -c ${quote(INCLUDE)} ${quote(sideConfigPath)} ${quote(include)} {} +`,
+    ...(lfs
+      ? [`if git lfs version >/dev/null 2>&1; then ${submodule("foreach", ...recursive, "git lfs pull")}; fi`]
+      : []),
+    "fi",
+  ];
+}
+
+const INCLUDE = 'text=$1; shift; for config do grep -qF "$0" "$config" || printf %s "$text" >>"$config"; done';
