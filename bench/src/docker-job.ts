@@ -22,13 +22,14 @@ export async function measure(): Promise<void> {
   await using engine = await startDockerEngine();
   const image = await importImage(engine);
   const { path: docker } = await requireProgram("docker", "the bare minimum of an engine");
+  const bareRun = (): Promise<number> =>
+    run(docker, ["--host", engine.dockerHost, "run", "--rm", image, "true"]).then(({ milliseconds }) => milliseconds);
   const one = await withRunner(engine, image, 1, async ({ coordinator, runner }) => {
     const jobs: number[] = [];
     const bare: number[] = [];
     for (let round = 0; round < ROUNDS + WARM_UP_ROUNDS; round += 1) {
       const job = duration(await finishedJob(coordinator));
-      const words = ["--host", engine.dockerHost, "run", "--rm", image, "true"];
-      const { milliseconds } = await run(docker, words);
+      const milliseconds = await bareRun();
       if (round < WARM_UP_ROUNDS) continue;
       jobs.push(job);
       bare.push(milliseconds);
@@ -44,12 +45,28 @@ export async function measure(): Promise<void> {
       peakMb: await peakMemoryMb(runner.pid ?? Number.NaN),
     };
   });
+  const barePerMinute = await perMinuteAtFour(bareRun);
   console.log(`empty job, received to final update: ${spread(one.jobs, "ms")} (${ROUNDS} jobs)`);
   console.log(`docker run --rm ${image} true: ${spread(one.bare, "ms")}`);
   const ratio = median(one.jobs) / median(one.bare);
   console.log(`ratio: ${ratio.toFixed(2)}; to reach 2.0; GitLab Runner ${REFERENCE.ratio}`);
   console.log(`jobs per minute at 4: ${four.perMinute.toFixed(0)}; to reach 120; GitLab Runner ${REFERENCE.perMinute}`);
+  console.log(`docker run --rm per minute at 4: ${barePerMinute.toFixed(0)}`);
   console.log(`most resident memory: ${one.peakMb.toFixed(0)} MB one by one, ${four.peakMb.toFixed(0)} MB at 4`);
+}
+
+/** What the engine itself gets done when four ask it all the time. */
+async function perMinuteAtFour(work: () => Promise<unknown>): Promise<number> {
+  let left = JOBS_AT_FOUR;
+  const startedAt = performance.now();
+  const worker = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      await work();
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, worker));
+  return (JOBS_AT_FOUR * 60_000) / (performance.now() - startedAt);
 }
 
 interface Bench {

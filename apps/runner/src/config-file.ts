@@ -6,7 +6,7 @@ import { lintRunnerConfig, parseRunnerConfig, type ConfigProblem, type RunnerCon
 import type { Invocation } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
-import type { NetworkSettings } from "./run/connect.ts";
+import type { NetworkSettings } from "./instance/connect.ts";
 
 /** The `config.toml` of this process. */
 export interface ConfigFile {

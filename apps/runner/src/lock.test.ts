@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -33,6 +33,12 @@ describe("acquireLock", () => {
     await lock.release();
     await (await acquireLock(join(folder, "lock"))).release();
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("names a folder that is in its place", async () => {
+    await mkdir(join(folder, "lock"));
+    await expect(acquireLock(join(folder, "lock"))).rejects.toThrow(`${join(folder, "lock")} is a folder`);
+    expect(await readdir(folder)).toEqual(["lock"]);
   });
 
   it("is taken over from a process that is dead", async () => {

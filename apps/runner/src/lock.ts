@@ -1,6 +1,7 @@
 import { link, mkdir, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
+import { UsageError } from "./errors.ts";
 import { processStatus } from "./process-table.ts";
 
 /** Ownership of something that only one process may use at a time. */
@@ -28,6 +29,7 @@ export class LockedError extends Error {
  * can end up with the lock. The time tells the holder from a later process that was given the same number, as happens in every container.
  *
  * @throws {LockedError} a living process has it
+ * @throws {UsageError} there is a folder in its place
  */
 export async function acquireLock(path: string): Promise<Lock> {
   await mkdir(dirname(path), { recursive: true });
@@ -106,7 +108,11 @@ async function readIfThere(path: string): Promise<string | undefined> {
     return await readFile(path, "utf8");
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
+    if (!hasCode(error, "EISDIR")) throw error;
+    throw new UsageError(`${path} is a folder, where the file of a lock belongs.`, {
+      cure: "Remove the folder, or use another place.",
+      cause: error,
+    });
   }
 }
 

@@ -330,6 +330,7 @@ function createPuller(
       platform,
       logins,
       reference: options.imageReference?.(image, request) ?? image,
+      advice: options.pullAdvice,
       log: request.log,
       warn: request.warn,
       sleep: options.sleep,

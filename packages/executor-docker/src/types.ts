@@ -37,6 +37,12 @@ export interface DockerExecutorOptions {
    * @default no such registries are known
    */
   readonly registryAuth?: MatchRegistryLogin;
+  /**
+   * Says what a failed pull may come from, for registries that do not say it themselves; a line of the job's log.
+   *
+   * @default nothing is said
+   */
+  readonly pullAdvice?: (reference: string, message: string) => string | undefined;
   /** Idle time after which connections to the engine are probed; 0 switches it off. @default 10_000 */
   readonly keepAliveMs?: number;
   /**

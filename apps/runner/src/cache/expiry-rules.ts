@@ -1,5 +1,5 @@
 import type { RunnerCache } from "@fleetfoot/runner-config";
-import { gcsOptions, s3Options, type StoreTools } from "../run/store-options.ts";
+import { gcsOptions, s3Options, type StoreTools } from "../stores/store-options.ts";
 
 /** Which caches go, and when. */
 interface Expiry {

@@ -4,8 +4,8 @@ import { projectSlug } from "@fleetfoot/cache-key";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { LOCAL_PROJECT_ID } from "../exec/facts.ts";
-import { DEFAULT_STATE_DIRECTORY } from "../exec/state-directory.ts";
+import { LOCAL_PROJECT_ID } from "../project/facts.ts";
+import { DEFAULT_STATE_DIRECTORY } from "../project/state-directory.ts";
 
 /** Where a command about caches works. */
 export interface CachePlace {

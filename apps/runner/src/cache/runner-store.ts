@@ -5,7 +5,7 @@ import { configPath, loadConfig, networkSettings } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
-import { remoteCaches } from "../run/remote-caches.ts";
+import { remoteCaches } from "../stores/remote-caches.ts";
 
 /** The store that a runner of config.toml uses. */
 export interface RunnerStore {

@@ -1,6 +1,6 @@
 import type { CacheTransfer } from "@fleetfoot/job-runner";
 import type { Output } from "../context.ts";
-import { formatBytes } from "../exec/format.ts";
+import { formatBytes } from "../console/format.ts";
 
 const BAR_WIDTH = 24;
 

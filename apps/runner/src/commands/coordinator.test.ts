@@ -131,6 +131,10 @@ describe("fleetfoot coordinator", () => {
     expect(first.process.output()).toContain("Pipeline 1 has not ended. The same command goes on with it.");
     // Changes since then are no part of it.
     await project.write(".gitlab-ci.yml", "other: { script: [exit 1] }\n");
+    await project.write("ci/other.yml", "other: { script: [exit 1] }\n");
+    const refused = await serveProject(project, [...listen, "--pipeline", "ci/other.yml"]).catch(String);
+    expect(refused).toContain("Pipeline 1, of .gitlab-ci.yml, has not ended, so ci/other.yml cannot be started.");
+    expect(refused).toContain("Add --new");
     const second = await serveProject(project, listen);
     await second.process.printed("Going on with pipeline 1");
     await writeFile(join(elsewhere.folder, "gate"), "");

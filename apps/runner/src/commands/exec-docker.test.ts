@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { type DockerEngine, importImage, repositoryFolder, startTinyproxy } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { beforeAll, expect, it } from "vitest";
-import { startChild } from "../testing/process.ts";
+import { containersOf } from "../testing/docker-world.ts";
+import { type ChildRunner, startChild } from "../testing/process.ts";
 import { testEnvironment, testProject } from "../testing/project.ts";
 
 /** The image that the README's command names, made of this machine's programs. */
@@ -53,8 +54,7 @@ describeWithSystem("docker-engine", (engine) => {
   });
 
   async function expectNothingLeft(): Promise<void> {
-    const containers = await engine().request({ method: "GET", path: "/containers/json?all=1" });
-    expect(containers.json()).toEqual([]);
+    expect(await containersOf(engine())).toEqual([]);
   }
 
   it("fleetfoot exec --executor docker runs a pipeline in the images of its jobs, with cache hits the second time", async () => {
@@ -72,6 +72,30 @@ describeWithSystem("docker-engine", (engine) => {
     expect(first.printed).not.toContain("no effect with the shell executor");
     const second = await run();
     expect([second.code, second.printed]).toEqual([0, expect.stringMatching(/install +\| installed before/)]);
+    await expectNothingLeft();
+  });
+
+  it("SIGINT ends the containers of a local run; what a SIGKILL leaves, the next run removes", async () => {
+    const pipeline = "long: { image: fleetfoot-busybox, script: [echo begun, sleep 600] }\n";
+    await using project = await testProject({ ".gitlab-ci.yml": pipeline });
+    const start = (): ChildRunner =>
+      startChild(["exec", "--executor", "docker"], {
+        directory: project.directory,
+        environment: { ...testEnvironment(join(project.directory, "..")), DOCKER_HOST: engine().dockerHost },
+      });
+    const killed = start();
+    await killed.printed("begun");
+    killed.kill("SIGKILL");
+    await killed.ended;
+    const [left, ...others] = await containersOf(engine());
+    expect([left, others]).toEqual([expect.stringMatching(/-build$/), []]);
+    const stopped = start();
+    await stopped.printed("begun");
+    const running = await containersOf(engine());
+    expect(running).toHaveLength(1);
+    expect(running).not.toContain(left);
+    stopped.kill("SIGINT");
+    expect(await stopped.ended).toBe(1);
     await expectNothingLeft();
   });
 

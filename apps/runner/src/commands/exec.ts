@@ -1,12 +1,13 @@
 import type { CommandAction } from "../command.ts";
-import { createGit, withoutRepositoryVariables } from "../exec/git.ts";
+import { createGit, withoutRepositoryVariables } from "../project/git.ts";
+import { containerWarnings } from "../exec/container-warnings.ts";
 import { printJobs, printJobsAsJson } from "../exec/list.ts";
-import { lockState } from "../exec/lock-state.ts";
+import { lockState } from "../project/lock-state.ts";
 import { readExecOptions } from "../exec/options.ts";
-import { readProject } from "../exec/project.ts";
-import { checkProjectDirectory } from "../exec/project-directory.ts";
-import { secretWarnings } from "../exec/secret-warnings.ts";
-import { makeStateDirectory } from "../exec/state-directory.ts";
+import { readProject } from "../project/project.ts";
+import { checkProjectDirectory } from "../project/project-directory.ts";
+import { secretWarnings } from "../project/secret-warnings.ts";
+import { makeStateDirectory } from "../project/state-directory.ts";
 
 /** Runs, or lists, the pipeline of a project on this machine. */
 export const exec: CommandAction = async (invocation, given) => {
@@ -20,9 +21,11 @@ export const exec: CommandAction = async (invocation, given) => {
   const running = listing ? undefined : import("../exec/run-pipeline.ts");
   const [project, { describeProblems, planPipeline }] = await Promise.all([
     readProject(options.directory, git),
-    import("../exec/plan.ts"),
+    import("../project/plan.ts"),
   ]);
-  const plan = await planPipeline(options, project, git, forced);
+  const planned = await planPipeline(options, project, git, forced);
+  const ofContainers = options.executor === "shell" ? containerWarnings(planned.pipeline.jobs) : [];
+  const plan = { ...planned, warnings: [...planned.warnings, ...ofContainers] };
   if (plan.warnings.length > 0) context.stderr.write(`${describeProblems(plan.warnings)}\n`);
   const names = [...plan.pipeline.jobs.map((job) => job.name), plan.facts.commit.ref];
   for (const warning of secretWarnings(options.variables, names)) context.stderr.write(`WARNING: ${warning}\n`);
@@ -33,7 +36,7 @@ export const exec: CommandAction = async (invocation, given) => {
   }
   const { runPipeline } = await running;
   await makeStateDirectory(options.stateDirectory);
-  const lock = await lockState(options.stateDirectory);
+  const lock = await lockState(options.stateDirectory, "pipeline");
   try {
     return await runPipeline({ options, plan, git, context });
   } finally {

@@ -14,8 +14,8 @@ import { defined } from "../defined.ts";
 import { dockerOptionsGiven, readDockerSettings } from "../docker-settings.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
-import { connect } from "../run/connect.ts";
-import { SUPPORTED_EXECUTORS } from "../run/executors.ts";
+import { connect } from "../instance/connect.ts";
+import { SUPPORTED_EXECUTORS } from "../executors/executors.ts";
 import { loadSystemId } from "../system-id.ts";
 
 const AUTHENTICATION_TOKEN = /^glrt-/;

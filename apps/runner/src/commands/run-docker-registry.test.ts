@@ -65,6 +65,26 @@ describeWithSystem("docker-engine", (engine) => {
       for (const text of [log, runner.context.complained()]) expect(text).not.toContain(PASSWORD);
     });
 
+    it.each([
+      [404, /GitLab answers 404 for \S+\/tool:latest when .* no member of the group/],
+      [403, /GitLab answers 403 for \S+\/tool:latest when/],
+      [503, /Failed to pull image with policy "always": .*503/],
+    ])("RM G11: fail with words about status %d", async (status, words) => {
+      await using world = await dockerWorld(engine(), { settings: anyPolicy });
+      world.start();
+      gitlab.refusal = status;
+      try {
+        const image = "$CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX/tool:latest";
+        const view = await world.coordinator.addJob(order(image)).finished;
+        const log = await world.linesOf(view);
+        expect(log).toMatch(words);
+        expect(log).toMatch(/failed to pull image "\S+\/group\/dependency_proxy\/containers\/tool:latest"/);
+        expect(view).toMatchObject({ status: "failed", failureReason: "image_pull_failure" });
+      } finally {
+        gitlab.refusal = undefined;
+      }
+    });
+
     it("are the configuration's fault when the login does not open them, and the password is in no log", async () => {
       await using world = await dockerWorld(engine(), { settings: anyPolicy });
       const runner = world.start();

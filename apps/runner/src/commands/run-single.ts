@@ -9,9 +9,9 @@ import { defined } from "../defined.ts";
 import { readDockerSettings } from "../docker-settings.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
-import { SUPPORTED_EXECUTORS } from "../run/executors.ts";
+import { SUPPORTED_EXECUTORS } from "../executors/executors.ts";
 import { startRunnerProcess } from "../run/runner-process.ts";
-import { nothingSelected } from "../run/selection.ts";
+import { nothingSelected } from "../instance/selection.ts";
 import { loadSystemId } from "../system-id.ts";
 
 /** Runs the jobs of one runner, for as many jobs or as long as was asked for. */

@@ -107,6 +107,7 @@ async function lockConfig(path: string): Promise<Lock> {
         cause: error,
       });
     }
+    if (error instanceof UsageError) throw error;
     throw new UsageError(`${path}.lock cannot be made: ${error instanceof Error ? error.message : String(error)}`, {
       cure: "Check that the folder of the configuration can be written, or name another file with --config.",
       cause: error,

@@ -5,8 +5,8 @@ import type { CommandAction } from "../command.ts";
 import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
-import { connect } from "../run/connect.ts";
-import { hasSelection, nothingSelected, selectsRunner } from "../run/selection.ts";
+import { connect } from "../instance/connect.ts";
+import { hasSelection, nothingSelected, selectsRunner } from "../instance/selection.ts";
 import { loadSystemId } from "../system-id.ts";
 
 /** Removes runners from their instances and, one by one as that succeeds, from the file. */

@@ -4,8 +4,8 @@ import { removeRunners } from "@fleetfoot/runner-config";
 import type { CommandAction } from "../command.ts";
 import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import { createProcessLog } from "../process-log.ts";
-import { connect } from "../run/connect.ts";
-import { nothingSelected, selectsRunner } from "../run/selection.ts";
+import { connect } from "../instance/connect.ts";
+import { nothingSelected, selectsRunner } from "../instance/selection.ts";
 import { loadSystemId } from "../system-id.ts";
 
 /** Checks every selected runner's token, and with `--delete` drops those that were refused. */

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { noopLogger } from "@fleetfoot/coordinator-client";
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 import type { RunnerSettings } from "@fleetfoot/job-runner";
-import { createDockerJobExecutor } from "../run/docker-executor.ts";
-import type { JobExecutor } from "../run/executors.ts";
+import { createDockerJobExecutor } from "../executors/docker-executor.ts";
+import type { JobExecutor } from "../executors/executors.ts";
 import type { ExecOptions } from "./options.ts";
 
 /** What runs the scripts of a local run, and where they find their files. */

@@ -4,18 +4,18 @@ import { createCoordinatorClient, noopLogger, Secret, startPolling } from "@flee
 import { JobInterrupted, runJob } from "@fleetfoot/job-runner";
 import { createLocalCoordinator } from "@fleetfoot/local-coordinator";
 import type { CliContext, StopSignals } from "../context.ts";
-import { trackChildGroups } from "../run/child-groups.ts";
+import { trackChildGroups } from "../executors/child-groups.ts";
 import { runnerInfo } from "../runner-info.ts";
 import { version } from "../version.ts";
-import { CacheCounts } from "./cache-counts.ts";
-import { pipelineFacts } from "./facts.ts";
+import { CacheCounts } from "../console/cache-counts.ts";
+import { pipelineFacts } from "../project/facts.ts";
 import { createExecExecutor } from "./executor.ts";
-import type { Git } from "./git.ts";
+import type { Git } from "../project/git.ts";
 import type { ExecOptions } from "./options.ts";
-import type { Plan } from "./plan.ts";
-import { createProgress } from "./progress.ts";
-import { takeSnapshot } from "./snapshot.ts";
-import { printPlaces, printSummary } from "./summary.ts";
+import type { Plan } from "../project/plan.ts";
+import { createProgress } from "../console/progress.ts";
+import { takeSnapshot } from "../project/snapshot.ts";
+import { printPlaces, printSummary } from "../console/summary.ts";
 import { removeTraceLeftovers } from "./trace-leftovers.ts";
 
 const TICK_MS = 250;

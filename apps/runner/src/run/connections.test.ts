@@ -5,7 +5,7 @@ import { noopLogger, Secret } from "@fleetfoot/coordinator-client";
 import { readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { parseRunnerConfig, type RunnerEntry } from "@fleetfoot/runner-config";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { trackChildGroups } from "./child-groups.ts";
+import { trackChildGroups } from "../executors/child-groups.ts";
 import { noopObserver } from "./observer.ts";
 import { openConnections } from "./connections.ts";
 

@@ -1,9 +1,9 @@
 import type { CoordinatorClient, Logger } from "@fleetfoot/coordinator-client";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
-import type { ChildGroups } from "./child-groups.ts";
-import { connect, type NetworkSettings } from "./connect.ts";
-import { imagePrefixOf } from "./gitlab-images.ts";
-import { createExecutor, type JobExecutor } from "./executors.ts";
+import type { ChildGroups } from "../executors/child-groups.ts";
+import { connect, type NetworkSettings } from "../instance/connect.ts";
+import { imagePrefixOf } from "../executors/gitlab-images.ts";
+import { createExecutor, type JobExecutor } from "../executors/executors.ts";
 import type { RunnerObserver } from "./observer.ts";
 
 /** What requests and jobs of one runner need. */

@@ -7,7 +7,7 @@ import {
 } from "@fleetfoot/coordinator-client";
 import { type RunnerConfig, type RunnerEntry, updateRunners } from "@fleetfoot/runner-config";
 import { loadConfig, saveConfig } from "../config-file.ts";
-import { connect, type NetworkSettings } from "./connect.ts";
+import { connect, type NetworkSettings } from "../instance/connect.ts";
 
 /** How soon a reset that failed is tried again. */
 const RETRY_MS = 60_000;

@@ -12,14 +12,14 @@ import { sleep } from "@fleetfoot/coordinator-client/retry";
 import { JobInterrupted, runJob, type UnfinishedJob, type UnfinishedJobs } from "@fleetfoot/job-runner";
 import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import { type StopSignals, StopReason } from "../context.ts";
-import { trackChildGroups } from "./child-groups.ts";
-import { connect, type NetworkSettings } from "./connect.ts";
+import { trackChildGroups } from "../executors/child-groups.ts";
+import { connect, type NetworkSettings } from "../instance/connect.ts";
 import { type Connection, openConnections } from "./connections.ts";
 import { finishLeftovers, type LeftoverAccess } from "./finish-leftovers.ts";
-import type { GroupRecords } from "./group-records.ts";
+import type { GroupRecords } from "../executors/group-records.ts";
 import { toRunnerSettings } from "./job-settings.ts";
 import { noopObserver, type RunnerObserver } from "./observer.ts";
-import { remoteCaches } from "./remote-caches.ts";
+import { remoteCaches } from "../stores/remote-caches.ts";
 
 export interface RunnerProcessOptions {
   readonly config: RunnerConfig;

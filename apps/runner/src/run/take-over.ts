@@ -5,7 +5,7 @@ import {
   type UnfinishedJob,
   type UnfinishedJobs,
 } from "@fleetfoot/job-runner";
-import { endLeftoverGroups, type GroupRecords, openGroupRecords } from "./group-records.ts";
+import { endLeftoverGroups, type GroupRecords, openGroupRecords } from "../executors/group-records.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
 /** Time between asking what a killed process left to end and killing it. */

@@ -1,5 +1,5 @@
 import type { FileLookups } from "@fleetfoot/local-coordinator";
-import type { Git } from "../exec/git.ts";
+import type { Git } from "../project/git.ts";
 
 /** Looks into the commit that a repository's `HEAD` names, also when another process put it there. */
 export function fileLookups(git: Git, repository: string): Required<FileLookups> {

@@ -8,7 +8,7 @@ import {
 } from "@fleetfoot/local-coordinator";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import type { Git } from "../exec/git.ts";
+import type { Git } from "../project/git.ts";
 import { createProcessLog } from "../process-log.ts";
 import { fileLookups } from "./file-lookups.ts";
 import { createGitHttpHandler } from "./git-http.ts";

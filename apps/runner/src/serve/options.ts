@@ -4,10 +4,12 @@ import { resolve } from "node:path";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { type ExecOptions, readExecOptions } from "../exec/options.ts";
+import { type PipelineOptions, readPipelineOptions } from "../project/pipeline-options.ts";
 
 /** What the user wants of a coordinator. */
-export interface ServeOptions extends ExecOptions {
+export interface ServeOptions extends PipelineOptions {
+  /** Whether the configuration was named. */
+  readonly namesPipeline: boolean;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -30,7 +32,7 @@ const DEFAULT_STATE_DIRECTORY = ".fleetfoot/served";
 const ANY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
 /**
- * Reads the options of `fleetfoot coordinator`. Those that describe the pipeline are the ones of `fleetfoot exec`.
+ * Reads the options of `fleetfoot coordinator`.
  *
  * @throws {UsageError} a value that cannot be meant, or a file that cannot be read
  */
@@ -42,7 +44,8 @@ export async function readServeOptions(invocation: Invocation, context: CliConte
     .map((tag) => tag.trim())
     .filter((tag) => tag !== "");
   return {
-    ...readExecOptions(asExec(invocation), context),
+    ...readPipelineOptions(invocation, context, { fileOption: "pipeline", stateDirectory: DEFAULT_STATE_DIRECTORY }),
+    namesPipeline: invocation.isGiven("pipeline"),
     host,
     port,
     url: readUrl(invocation.text("url"), { host, port, scheme: tls === undefined ? "http" : "https" }),
@@ -51,16 +54,6 @@ export async function readServeOptions(invocation: Invocation, context: CliConte
     startOver: invocation.flag("new"),
     tags,
     matchTags: tags.length > 0 || invocation.flag("match-tags"),
-  };
-}
-
-function asExec(invocation: Invocation): Invocation {
-  return {
-    ...invocation,
-    text: (name) => {
-      if (name === "file") return invocation.text("pipeline");
-      return invocation.text(name) ?? (name === "state-dir" ? DEFAULT_STATE_DIRECTORY : undefined);
-    },
   };
 }
 

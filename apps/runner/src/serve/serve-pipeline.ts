@@ -1,13 +1,14 @@
 import type { LocalCoordinator, PipelineResult, PipelineRun } from "@fleetfoot/local-coordinator";
 import type { CliContext } from "../context.ts";
-import { pipelineFacts } from "../exec/facts.ts";
-import type { Git } from "../exec/git.ts";
-import { describeProblems, planPipeline } from "../exec/plan.ts";
-import { createProgress } from "../exec/progress.ts";
-import { readProject } from "../exec/project.ts";
-import { secretWarnings } from "../exec/secret-warnings.ts";
-import { takeSnapshot } from "../exec/snapshot.ts";
-import { printPlaces, printSummary } from "../exec/summary.ts";
+import { pipelineFacts } from "../project/facts.ts";
+import type { Git } from "../project/git.ts";
+import { describeProblems, planPipeline } from "../project/plan.ts";
+import { createProgress } from "../console/progress.ts";
+import { readProject } from "../project/project.ts";
+import { secretWarnings } from "../project/secret-warnings.ts";
+import { takeSnapshot } from "../project/snapshot.ts";
+import { printPlaces, printSummary } from "../console/summary.ts";
+import { UsageError } from "../errors.ts";
 import { explainError } from "../explain-error.ts";
 import { instructions } from "./instructions.ts";
 import { type ServedCoordinator, openCoordinator } from "./open-coordinator.ts";
@@ -44,6 +45,7 @@ export async function servePipeline(parts: {
   });
   const endShowing = showRunners(coordinator, context);
   try {
+    refuseAnother(coordinator, options);
     context.stdout.write(instructions(served.url, served.tokens));
     let code = 1;
     let next: Served | undefined = goOn(coordinator, options, context) ?? (await begin(served, parts));
@@ -68,6 +70,18 @@ export async function servePipeline(parts: {
   }
 }
 
+/** @throws {UsageError} an earlier process did not end its pipeline, and one of another configuration was asked for */
+function refuseAnother(coordinator: LocalCoordinator, options: ServeOptions): void {
+  const run = coordinator.pipelines.findLast(({ status }) => status === "running");
+  if (run === undefined || options.startOver || !options.namesPipeline || options.file === run.configPath) return;
+  throw new UsageError(
+    `Pipeline ${run.id}, of ${run.configPath}, has not ended, so ${options.file} cannot be started.`,
+    {
+      cure: "Add --new to cancel it and start over, or leave --pipeline out to go on with it.",
+    },
+  );
+}
+
 /** The pipeline that an earlier process did not end. */
 function goOn(coordinator: LocalCoordinator, options: ServeOptions, context: CliContext): Served | undefined {
   const open = coordinator.pipelines.filter((run) => run.status === "running");
@@ -88,8 +102,7 @@ async function begin(
   const { options, git, context } = parts;
   const { stderr, stop } = context;
   const plan = await planPipeline(options, await readProject(options.directory, git), git, stop.forced);
-  // Which executor its jobs get is the runners' choice.
-  const warnings = plan.warnings.filter(({ code }) => code !== "no-container");
+  const { warnings } = plan;
   if (warnings.length > 0) stderr.write(`${describeProblems(warnings)}\n`);
   const names = [...plan.pipeline.jobs.map((job) => job.name), plan.facts.commit.ref];
   for (const warning of secretWarnings(options.variables, names)) stderr.write(`WARNING: ${warning}\n`);

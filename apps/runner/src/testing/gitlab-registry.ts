@@ -14,6 +14,8 @@ export interface TokenRequest {
 /** GitLab's Dependency Proxy and its virtual registry of number 1, on port 443, in front of a registry that asks nobody. */
 export interface GitlabRegistry extends AsyncDisposable {
   readonly tokenRequests: readonly TokenRequest[];
+  /** Status of the answer to whoever asks for an image with a good token; undefined: the image. */
+  refusal: number | undefined;
 }
 
 const PROXIED =
@@ -56,8 +58,8 @@ export async function startGitlabRegistry(options: {
       return undefined;
     }
     const [, path] = PROXIED.exec(url.pathname) ?? [];
-    if (path === undefined) {
-      response.writeHead(url.pathname === "/v2/" ? 200 : 404).end();
+    if (path === undefined || gitlab.refusal !== undefined) {
+      response.writeHead(url.pathname === "/v2/" ? 200 : (gitlab.refusal ?? 404)).end();
       return undefined;
     }
     const { accept } = incoming.headers;
@@ -76,12 +78,14 @@ export async function startGitlabRegistry(options: {
 
   const server = createServer({ cert: certificate, key }, respond).listen(443, host);
   await once(server, "listening");
-  return {
+  const gitlab: GitlabRegistry = {
     tokenRequests,
+    refusal: undefined,
     async [Symbol.asyncDispose]() {
       server.close();
       server.closeAllConnections();
       await once(server, "close");
     },
   };
+  return gitlab;
 }

@@ -17,7 +17,7 @@ describe("requestJob", () => {
     expect(result).toMatchObject({ healthy: true, status: 201, job: { id: 101, artifacts: [], image: null } });
     expect(result.rejection).toBeUndefined();
     expect(test.logger.lines).toMatchObject([
-      { level: "info", fields: { job: 101, repository: "http://127.0.0.1/g/p.git" } },
+      { level: "debug", fields: { job: 101, repository: "http://127.0.0.1/g/p.git" } },
     ]);
     expect(JSON.stringify(test.logger.lines)).not.toContain("glcbt-test-101");
   });

@@ -85,7 +85,7 @@ function decode(context: CallContext, request: CallRequest, answer: Answer): Job
 function logOutcome(context: CallContext, request: CallRequest, answer: JobAnswer): void {
   const { job, facts } = answer;
   if (job !== undefined) {
-    context.logger.info("Job received", {
+    context.logger.debug("A job was handed out", {
       job: job.id,
       repository: withoutCredentials(job.git_info.repo_url),
       requestId: facts.requestId,

@@ -29,6 +29,8 @@ export interface PullOptions {
   readonly logins: RegistryLogins;
   /** Under which it is really pulled. */
   readonly reference: string;
+  /** Says what a failure may come from. */
+  readonly advice: ((reference: string, message: string) => string | undefined) | undefined;
   readonly log: (text: string) => void;
   readonly warn: (text: string) => void;
   readonly sleep: Sleep;
@@ -56,7 +58,10 @@ export async function obtainImage(image: string, options: PullOptions): Promise<
       signal.throwIfAborted();
       if (!(error instanceof ImagePullError)) throw error;
       failure = error;
-      warn(`Failed to pull image with policy ${JSON.stringify(policy)}: ${messageOf(error.cause ?? error)}`);
+      const message = messageOf(error.cause ?? error);
+      warn(`Failed to pull image with policy ${JSON.stringify(policy)}: ${message}`);
+      const advice = options.advice?.(reference, message);
+      if (advice !== undefined) log(advice);
     }
   }
   throw failure;

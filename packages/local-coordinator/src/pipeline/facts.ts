@@ -1,3 +1,6 @@
+/** Where the configuration lies unless a project says otherwise. */
+export const DEFAULT_CONFIG_PATH = ".gitlab-ci.yml";
+
 /** The project that a pipeline belongs to. */
 export interface ProjectFacts {
   readonly id: number;

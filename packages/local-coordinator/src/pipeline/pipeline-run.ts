@@ -51,6 +51,8 @@ export type PipelineStatus = "running" | "success" | "failed" | "canceled" | "sk
 /** A pipeline that is being run; it goes on by itself as runners take its jobs. */
 export interface PipelineRun {
   readonly id: number;
+  /** The configuration that it was made from, relative to the project. */
+  readonly configPath: string;
   readonly status: PipelineStatus;
   /** The job of each name as it stands now: the last attempt. */
   readonly jobs: readonly JobView[];

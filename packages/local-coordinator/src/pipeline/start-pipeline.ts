@@ -14,6 +14,7 @@ import type { KeptJob, RestoredPipeline } from "./kept-pipeline.ts";
 import { hasClaim, originOfPipeline } from "./kept-pipeline.ts";
 import { createPayloadMaker } from "./make-payload.ts";
 import { requiredFeatures } from "./payload.ts";
+import { DEFAULT_CONFIG_PATH } from "./facts.ts";
 import type { PipelineResult, PipelineRun, PipelineStatus, StartPipelineOptions } from "./pipeline-run.ts";
 import type { ResourceGroups } from "./resource-groups.ts";
 import { shouldRetry } from "./retry.ts";
@@ -267,6 +268,7 @@ function assemblePipeline(core: Core, groups: ResourceGroups, parts: PipelinePar
 
   const run: PipelineRun = {
     id,
+    configPath: options.project.configPath ?? DEFAULT_CONFIG_PATH,
     get status() {
       return status;
     },

@@ -1,5 +1,6 @@
 import type { JobVariable } from "@fleetfoot/coordinator-client";
 
+import { DEFAULT_CONFIG_PATH } from "./facts.ts";
 import type { CommitFacts, MergeRequestFacts, ProjectFacts, UserFacts } from "./facts.ts";
 import { slugOf } from "./slug.ts";
 
@@ -106,7 +107,7 @@ function projectVariables(project: ProjectFacts, projectUrl: string): Values {
     CI_PROJECT_VISIBILITY: visibility,
     CI_DEFAULT_BRANCH: project.defaultBranch ?? "main",
     CI_DEFAULT_BRANCH_SLUG: slugOf(project.defaultBranch ?? "main"),
-    CI_CONFIG_PATH: project.configPath ?? ".gitlab-ci.yml",
+    CI_CONFIG_PATH: project.configPath ?? DEFAULT_CONFIG_PATH,
   };
 }
 

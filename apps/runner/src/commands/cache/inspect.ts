@@ -6,7 +6,7 @@ import { cachePlace } from "../../cache/place.ts";
 import type { CommandAction, Invocation } from "../../command.ts";
 import type { CliContext } from "../../context.ts";
 import { UsageError } from "../../errors.ts";
-import { formatBytes } from "../../exec/format.ts";
+import { formatBytes } from "../../console/format.ts";
 
 /** Prints what is known of one archive: a cache by its name, or any file. */
 export const cacheInspect: CommandAction = async (invocation, context) => {

@@ -5,7 +5,7 @@ import { storePrefix } from "../../cache/store-shelf.ts";
 import type { CommandAction } from "../../command.ts";
 import { networkSettings } from "../../config-file.ts";
 import { UsageError } from "../../errors.ts";
-import { openStoreTools } from "../../run/store-options.ts";
+import { openStoreTools } from "../../stores/store-options.ts";
 
 const DEFAULT_DAYS = 14;
 

@@ -1,7 +1,7 @@
 import { openShelf } from "../../cache/open-shelf.ts";
 import type { ShelvedCache } from "../../cache/shelf.ts";
 import type { CommandAction } from "../../command.ts";
-import { formatBytes, formatDuration } from "../../exec/format.ts";
+import { formatBytes, formatDuration } from "../../console/format.ts";
 
 /** Prints the caches of a place. */
 export const cacheLs: CommandAction = async (invocation, context) => {

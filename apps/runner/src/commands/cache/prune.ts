@@ -3,7 +3,7 @@ import { openShelf } from "../../cache/open-shelf.ts";
 import { choosePruned } from "../../cache/shelf.ts";
 import type { CommandAction } from "../../command.ts";
 import { UsageError } from "../../errors.ts";
-import { formatBytes } from "../../exec/format.ts";
+import { formatBytes } from "../../console/format.ts";
 
 /** Removes what was not used for long, or what is too much. */
 export const cachePrune: CommandAction = async (invocation, context) => {

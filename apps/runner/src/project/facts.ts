@@ -1,5 +1,5 @@
 import type { CommitFacts, MergeRequestFacts, ProjectFacts } from "@fleetfoot/local-coordinator";
-import type { ExecOptions } from "./options.ts";
+import type { PipelineOptions } from "./pipeline-options.ts";
 import type { Project } from "./project.ts";
 
 /** What the predefined variables of a local pipeline are made from. */
@@ -19,7 +19,7 @@ const NO_COMMIT = { sha1: "0".repeat(40), sha256: "0".repeat(64) };
  *
  * @param sha - the commit that the jobs fetch; until it is known, the one that is checked out stands for it
  */
-export function pipelineFacts(project: Project, options: ExecOptions, sha?: string): PipelineFacts {
+export function pipelineFacts(project: Project, options: PipelineOptions, sha?: string): PipelineFacts {
   const { head, branch, tag, defaultBranch, objectFormat } = project;
   const noCommit = NO_COMMIT[objectFormat];
   const ref = tag ?? branch ?? "HEAD-snapshot";

@@ -1,7 +1,7 @@
 import { expandReferences } from "@fleetfoot/cache-key";
 import type { DockerExecutorOptions } from "@fleetfoot/executor-docker";
 
-type ImageOptions = Required<Pick<DockerExecutorOptions, "imageReference" | "registryAuth">>;
+type ImageOptions = Required<Pick<DockerExecutorOptions, "imageReference" | "pullAdvice" | "registryAuth">>;
 
 /** Entry of `environment` in a runner's section: where its jobs get images of Docker Hub from. */
 const PREFIX_NAME = "FLEETFOOT_IMAGE_PREFIX";
@@ -49,6 +49,7 @@ export async function gitlabImages(prefix: string | undefined): Promise<ImageOpt
 
   return {
     registryAuth: matchLogin,
+    pullAdvice,
     imageReference: (image, { variables, payload }) => {
       if (prefix === undefined) return image;
       const place = expandReferences(prefix, (name) => variables.get(name)).replace(/\/+$/, "");
@@ -68,4 +69,18 @@ export async function gitlabImages(prefix: string | undefined): Promise<ImageOpt
   function isOwnProxy(place: string, logins: Parameters<typeof registryAuth>[1]): boolean {
     return place.endsWith("/dependency_proxy/containers") && matchLogin(`${place}/image`, logins) !== undefined;
   }
+}
+
+const PROXIED = /\/dependency_proxy\/containers\/|\/virtual_registries\/container\//;
+
+/** GitLab hides what somebody may not see, so its 404 has several causes. @see registry-mirror 5.1, 5.3 */
+function pullAdvice(reference: string, message: string): string | undefined {
+  if (!PROXIED.test(reference)) return undefined;
+  if (/\b404\b|not found|manifest unknown/i.test(message)) {
+    return `GitLab answers 404 for ${reference} when no upstream has the image, and also when the user of the job is no member of the group, when the Dependency Proxy is switched off, or when the virtual registry has no upstream`;
+  }
+  if (/\b403\b|denied|forbidden/i.test(message)) {
+    return `GitLab answers 403 for ${reference} when it refuses the service itself to the user of the job`;
+  }
+  return undefined;
 }

@@ -3,9 +3,8 @@ import { join, relative } from "node:path";
 import { type Pipeline, type Problem, resolvePipeline } from "@fleetfoot/ci-config";
 import { pipelineVariables } from "@fleetfoot/local-coordinator";
 import { UsageError } from "../errors.ts";
-import { containerWarnings } from "./container-warnings.ts";
 import type { Git } from "./git.ts";
-import type { ExecOptions } from "./options.ts";
+import type { PipelineOptions } from "./pipeline-options.ts";
 import { type PipelineFacts, pipelineFacts } from "./facts.ts";
 import type { Project } from "./project.ts";
 import { readConfiguration } from "./read-configuration.ts";
@@ -26,7 +25,7 @@ export interface Plan {
  * @throws {UsageError} there is no configuration, it has errors, or its rules want no pipeline
  */
 export async function planPipeline(
-  options: ExecOptions,
+  options: PipelineOptions,
   project: Project,
   git: Git,
   signal: AbortSignal,
@@ -53,12 +52,7 @@ export async function planPipeline(
     });
   }
   const pipeline = selectJobs(resolution.pipeline, options.jobNames, options.withNeeds);
-  return {
-    project,
-    facts,
-    pipeline,
-    warnings: [...resolution.warnings, ...(options.executor === "shell" ? containerWarnings(pipeline.jobs) : [])],
-  };
+  return { project, facts, pipeline, warnings: resolution.warnings };
 }
 
 /** `file:line: text`, one per line. */
@@ -72,7 +66,7 @@ async function listFiles(git: Git): Promise<readonly string[]> {
 }
 
 /** Outside of a repository nothing says what is to be left out, but the state of earlier runs is no part of the project. */
-async function listAllFiles({ directory, stateDirectory }: ExecOptions): Promise<readonly string[]> {
+async function listAllFiles({ directory, stateDirectory }: PipelineOptions): Promise<readonly string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile() && isOutside(relative(stateDirectory, entry.parentPath)))
@@ -80,7 +74,7 @@ async function listAllFiles({ directory, stateDirectory }: ExecOptions): Promise
 }
 
 /** Somebody in a subfolder of a repository usually means the pipeline of the whole. */
-async function hintAtTop(options: ExecOptions, project: Project, signal: AbortSignal): Promise<string> {
+async function hintAtTop(options: PipelineOptions, project: Project, signal: AbortSignal): Promise<string> {
   const { directory, file } = options;
   const { top } = project;
   if (top === undefined || top === directory) return "";
