@@ -67,6 +67,7 @@ const ROWS: readonly (readonly [key: string, value: string, help: string])[] = [
   ["service_cpu_shares", "NUMBER", "weight of a service"],
   ["service_cpuset_cpus", "LIST", "processors that a service may use"],
   ["service_cgroup_parent", "NAME", "control group around services"],
+  ["helper_image", "IMAGE", "an image with git in which sources are fetched; default: this host does it"],
 ];
 
 /** Where the name of an option is not made from the key as all others are. @see job-execution 3.3 */

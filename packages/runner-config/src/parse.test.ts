@@ -327,7 +327,7 @@ const REFERENCE_TABLES = [
   "container_labels",
   "log_options",
 ];
-const REFERENCE_UNSUPPORTED = ["helper_image", "helper_image_flavor", "service_slot_cgroup_template"];
+const REFERENCE_UNSUPPORTED = ["helper_image_flavor", "service_slot_cgroup_template"];
 
 describe("[runners.docker]", () => {
   const docker = (

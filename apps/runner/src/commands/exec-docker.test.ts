@@ -97,7 +97,7 @@ describeWithSystem("docker-engine", (engine) => {
     stopped.kill("SIGINT");
     expect(await stopped.ended).toBe(1);
     await expectNothingLeft();
-  });
+  }, 120_000);
 
   it("fleetfoot exec --executor docker --image node:24 runs the example of npm start in containers, twice, the second time with its caches", async () => {
     await using proxy = await startTinyproxy({ host: engine().hostAddress });
@@ -120,7 +120,7 @@ describeWithSystem("docker-engine", (engine) => {
       await rm(state, { recursive: true, force: true });
     }
     await expectNothingLeft();
-  });
+  }, 240_000);
 });
 
 /** Runs the pipeline of the example project to its end. @returns what was printed */

@@ -131,7 +131,7 @@ describe("fleetfoot register with --executor docker", () => {
       name,
       { type, multiple },
     ]);
-    expect(options).toEqual(kinds);
+    expect(Object.fromEntries(options)).toEqual(Object.fromEntries(kinds));
   });
 });
 

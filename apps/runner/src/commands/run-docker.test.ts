@@ -221,7 +221,7 @@ describeWithSystem("docker-engine", (engine) => {
         expect(await finished).toMatchObject({ status: "failed", failureReason: "runner_system_failure" });
       }
       await runner.terminate();
-    });
+    }, 180_000);
   });
 });
 
