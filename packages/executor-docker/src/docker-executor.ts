@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto";
 import { openEngine } from "./engine/engine.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { ExecutorContext } from "./executor-context.ts";
+import { collectGarbage } from "./garbage/collect-garbage.ts";
+import { openUsage } from "./garbage/usage.ts";
 import { prepareJob } from "./prepare-job.ts";
 import { sleep as realSleep } from "./sleep.ts";
 import { sweep } from "./sweep.ts";
@@ -26,6 +28,7 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
         .slice(0, digits),
   } = options;
   const running = options.runningJobs ?? new Set<number>();
+  const usage = openUsage(options.hostDirectory, options.held ?? new Map<string, number>(), now);
   let opening: Promise<Engine> | undefined;
   let sharing: Promise<boolean> | undefined;
 
@@ -63,6 +66,7 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
         {
           engine: await engine(),
           options: { ...options, stopGraceMs, reconnectMs, silenceCheckMs, sleep, now, randomHex },
+          usage,
           userId: process.getuid?.(),
           sharesFiles,
         },
@@ -88,6 +92,15 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
     prepare,
     sweep: async ({ signal }) =>
       sweep({ engine: await engine(), runner: options.runner, running, hostDirectory: options.hostDirectory, signal }),
+    collectGarbage: async ({ signal }) =>
+      collectGarbage({
+        engine: await engine(),
+        runner: options.runner,
+        settings: options.settings ?? {},
+        usage,
+        now,
+        signal,
+      }),
     killAll: () => undefined,
     close: async () => {
       const opened = await opening?.catch(() => undefined);

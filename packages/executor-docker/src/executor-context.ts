@@ -1,4 +1,5 @@
 import type { Engine } from "./engine/engine.ts";
+import type { Usage } from "./garbage/usage.ts";
 import type { DockerExecutorOptions } from "./types.ts";
 
 /** What all jobs of an executor have in common, its defaults filled in. */
@@ -8,6 +9,7 @@ export interface ExecutorContext {
     Required<
       Pick<DockerExecutorOptions, "now" | "randomHex" | "reconnectMs" | "silenceCheckMs" | "sleep" | "stopGraceMs">
     >;
+  readonly usage: Usage;
   readonly userId: number | undefined;
   /** Remembers whether this host and the engine see the same files. */
   readonly sharesFiles: (probe: () => Promise<boolean>) => Promise<boolean>;

@@ -25,6 +25,7 @@ export type {
   DockerSettings,
   DockerVariable,
   DockerWorkspace,
+  GarbageResult,
   MatchRegistryLogin,
   PullPolicy,
   Sleep,

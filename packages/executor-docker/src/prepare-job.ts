@@ -18,6 +18,7 @@ import { TextSink } from "./engine/text-sink.ts";
 import type { ExecutorContext } from "./executor-context.ts";
 import { createDockerEnvironment } from "./environment.ts";
 import { DockerConfigurationError } from "./errors.ts";
+import { JobUsage } from "./garbage/usage.ts";
 import { checkAllowed, chooseUser } from "./image/allowed.ts";
 import { readLogins } from "./image/credentials.ts";
 import type { RegistryLogins } from "./image/credentials.ts";
@@ -37,9 +38,10 @@ export async function prepareJob(context: ExecutorContext, request: DockerPrepar
   const { engine, options } = context;
   const settings = options.settings ?? {};
   const belongings = new JobBelongings(engine, settings.volumeKeep === true);
-  const removals: (() => Promise<void>)[] = [];
+  const usage = new JobUsage(context.usage);
+  const removals: (() => Promise<void>)[] = [async () => usage.end()];
   try {
-    return await prepare(context, request, belongings, removals);
+    return await prepare(context, request, belongings, usage, removals);
   } catch (error) {
     // What fails here is what is told; the sweep takes care of what is left.
     await Promise.allSettled([belongings.remove(), ...removals.map((remove) => remove())]);
@@ -52,6 +54,7 @@ async function prepare(
   context: ExecutorContext,
   request: DockerPrepareRequest,
   belongings: JobBelongings,
+  usage: JobUsage,
   removals: (() => Promise<void>)[],
 ): Promise<DockerEnvironment> {
   const { engine, options } = context;
@@ -100,9 +103,11 @@ async function prepare(
     warn: request.warn,
     signal,
   });
-  const pulling = createPuller(context, request, logins);
+  const pulling = createPuller(context, request, usage, logins);
   const network = await createNetwork(context, request, names, labels, belongings);
-  for (const volume of volumes.named) await createVolume(context, { ...volume, isProtected, labels }, belongings);
+  for (const volume of volumes.named) {
+    await createVolume(context, { ...volume, isProtected, labels }, { belongings, usage });
+  }
   // A mistake in the image's name shows at once, and not after the services.
   const present = await pulling(image, policies, wanted.platform);
   const helperImage = expandReferences(settings.helperImage ?? "", lookup) || undefined;
@@ -112,6 +117,7 @@ async function prepare(
     labels,
     volumes,
     belongings,
+    usage,
     onRemoval: (remove) => removals.push(remove),
     isProtected,
     image: present,
@@ -313,6 +319,7 @@ function configuredLabels(
 function createPuller(
   { engine, options }: ExecutorContext,
   request: DockerPrepareRequest,
+  usage: JobUsage,
   logins: RegistryLogins,
 ): (
   image: string,
@@ -324,12 +331,14 @@ function createPuller(
     const key = JSON.stringify([image, policies, platform]);
     const known = pulled.get(key);
     if (known !== undefined) return known;
+    const reference = options.imageReference?.(image, request) ?? image;
     const pulling = obtainImage(image, {
       engine,
       policies,
       platform,
       logins,
-      reference: options.imageReference?.(image, request) ?? image,
+      reference,
+      onUse: (id, wasPulled) => usage.image(id, wasPulled ? reference : undefined),
       advice: options.pullAdvice,
       log: request.log,
       warn: request.warn,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { removeNetwork, removeVolume } from "./container/cleanup.ts";
 import { removeContainer } from "./container/job-container.ts";
-import { labelName } from "./container/names.ts";
+import { labelName, ownLabels } from "./container/names.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { DockerRunner, SweepResult } from "./types.ts";
 
@@ -50,14 +50,6 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   );
   if (running.size === 0) await removeHostDirectories(options.hostDirectory);
   return { containers: removedContainers, networks: removedNetworks, volumes: removedVolumes };
-}
-
-function ownLabels({ shortToken, systemId }: DockerRunner): string[] {
-  return [
-    `${labelName("managed")}=true`,
-    `${labelName("runner.id")}=${shortToken}`,
-    `${labelName("runner.system_id")}=${systemId}`,
-  ];
 }
 
 /** Working copies that are kept have names without a random part. */

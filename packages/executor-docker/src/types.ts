@@ -65,6 +65,13 @@ export interface DockerExecutorOptions {
    * @default a set of its own
    */
   readonly runningJobs?: Set<number>;
+  /**
+   * How many jobs use an image or a volume now; grows and shrinks. Executors with the same engine share one map, or the garbage
+   * collection of one could remove an image that the other's job has just found.
+   *
+   * @default a map of its own
+   */
+  readonly held?: Map<string, number>;
   /** Waits; rejects with the signal's reason when it is aborted. @default a timer */
   readonly sleep?: Sleep;
   /** Epoch milliseconds. @default Date.now */
@@ -187,6 +194,17 @@ export interface DockerSettings {
   readonly serviceCgroupParent?: string | undefined;
   /** Image with a shell and git, in which sources are fetched; expanded. @default sources are fetched on this host */
   readonly helperImage?: string | undefined;
+  /**
+   * Whether `collectGarbage` removes anything: of the volumes that are kept for later jobs those of this runner, of the images those
+   * that it pulled.
+   *
+   * @default false
+   */
+  readonly garbageCollection?: boolean | undefined;
+  /** Days without use after which something goes. @default 14 */
+  readonly garbageCollectionMaxAgeDays?: number | undefined;
+  /** For example `50g`; of all volumes together, and of all images together. @default no limit */
+  readonly garbageCollectionMaxSize?: string | undefined;
   /** Values are expanded. */
   readonly containerLabels?: Readonly<Record<string, string>> | undefined;
   readonly logOptions?: Readonly<Record<string, string>> | undefined;
@@ -215,6 +233,16 @@ export interface DockerExecutor {
    * @throws {EngineUnreachableError | EngineResponseError}
    */
   sweep(options: { readonly signal: AbortSignal }): Promise<SweepResult>;
+  /**
+   * Removes kept volumes and pulled images that no job has used for long, and the longest unused ones of too many. Does nothing
+   * unless the settings have `garbageCollection`.
+   *
+   * Volumes: those with the labels of this runner and this machine, that no container has. Images: those that this executor pulled,
+   * that no container is made of, and whose every name is one by which a job asked for them; so a further tag keeps an image.
+   *
+   * @throws {EngineUnreachableError | EngineResponseError}
+   */
+  collectGarbage(options: { readonly signal: AbortSignal }): Promise<GarbageResult>;
   /** Forgets all jobs without a word to the engine. For a process that is about to exit; the next one sweeps. */
   killAll(): void;
   /** Closes the connections to the engine. */
@@ -225,6 +253,14 @@ export interface SweepResult {
   readonly containers: number;
   readonly networks: number;
   readonly volumes: number;
+}
+
+/** What a garbage collection has removed. */
+export interface GarbageResult {
+  readonly volumes: number;
+  readonly images: number;
+  /** Of both, as the engine tells them: layers count for each image that has them. */
+  readonly bytes: number;
 }
 
 /** Absolute paths of one job. */

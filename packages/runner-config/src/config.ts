@@ -160,6 +160,9 @@ export interface RunnerDocker {
   readonly serviceCpuShares: number | undefined;
   readonly serviceCpusetCpus: string | undefined;
   readonly serviceCgroupParent: string | undefined;
+  readonly garbageCollection: boolean | undefined;
+  readonly garbageCollectionMaxAgeDays: number | undefined;
+  readonly garbageCollectionMaxSize: string | undefined;
   readonly helperImage: string | undefined;
   readonly containerLabels: Readonly<Record<string, string>> | undefined;
   readonly logOptions: Readonly<Record<string, string>> | undefined;

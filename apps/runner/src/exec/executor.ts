@@ -42,6 +42,7 @@ export function createExecExecutor(
     docker: { image: options.image, pullPolicy: PULL_POLICY, allowedPullPolicies: PULL_POLICIES },
     environment,
     runningJobs: new Set(),
+    held: new Map(),
     logger: noopLogger,
   });
   return {

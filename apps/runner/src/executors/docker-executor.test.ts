@@ -17,6 +17,7 @@ describe("createDockerJobExecutor", () => {
       docker: undefined,
       environment: { DOCKER_HOST: `tcp://127.0.0.1:${(server.address() as AddressInfo).port}` },
       runningJobs: new Set(),
+      held: new Map(),
       logger: noopLogger,
     });
     await once(server, "connection");

@@ -17,6 +17,8 @@ export interface DockerExecutorPlace {
   readonly environment: Readonly<Record<string, string>>;
   /** Jobs that run in this process. */
   readonly runningJobs: Set<number>;
+  /** Images and volumes that jobs of this process use. */
+  readonly held: Map<string, number>;
   readonly logger: Logger;
 }
 
@@ -67,6 +69,7 @@ async function load(place: DockerExecutorPlace): Promise<DockerExecutor> {
     settings: docker ?? {},
     environment,
     runningJobs: place.runningJobs,
+    held: place.held,
     ...(await gitlabImages(place.imagePrefix)),
     ...defined({ homeDirectory: environment["HOME"], keyLogFile: environment["FLEETFOOT_ENGINE_KEYLOG"] }),
   });
@@ -79,9 +82,14 @@ function isSet(value: string | undefined): boolean | undefined {
 
 async function sweepOnce(loaded: Promise<DockerExecutor>, signal: AbortSignal, logger: Logger): Promise<void> {
   try {
-    const removed = await (await loaded).sweep({ signal });
+    const executor = await loaded;
+    const removed = await executor.sweep({ signal });
     if (removed.containers + removed.networks + removed.volumes > 0) {
       logger.info("Removed what earlier jobs have left on the Docker engine", { ...removed });
+    }
+    const unused = await executor.collectGarbage({ signal });
+    if (unused.volumes + unused.images > 0) {
+      logger.info("Removed what no job used any longer on the Docker engine", { ...unused });
     }
   } catch (error) {
     if (!signal.aborted) logger.warn("The Docker engine could not be swept", { error: String(error) });

@@ -25,6 +25,8 @@ export interface ExecutorPlace {
   readonly workingDirectory: string;
   /** Jobs that run in containers now. */
   readonly runningJobs: Set<number>;
+  /** How many of them use an image or a volume now. */
+  readonly held: Map<string, number>;
   /** Starts the processes of jobs on this host. */
   readonly spawn: ChildGroups["spawn"];
   readonly logger: Logger;

@@ -45,7 +45,7 @@ export function openConnections(options: {
   readonly observer: Pick<RunnerObserver, "clientOf">;
 }): Connections {
   const { network, logger, observer } = options;
-  const executorPlace = { ...options, runningJobs: new Set<number>() };
+  const executorPlace = { ...options, runningJobs: new Set<number>(), held: new Map<string, number>() };
   const open = new Map<string, OpenConnection>();
 
   function connectionOf(entry: RunnerEntry, shared: SharedSettings): OpenConnection | undefined {

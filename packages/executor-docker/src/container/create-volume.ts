@@ -1,4 +1,5 @@
 import type { ExecutorContext } from "../executor-context.ts";
+import type { JobUsage } from "../garbage/usage.ts";
 import type { JobBelongings } from "./cleanup.ts";
 import { labelName } from "./names.ts";
 import type { NamedVolume } from "./volumes.ts";
@@ -13,9 +14,10 @@ export interface VolumeOrder extends NamedVolume {
 export async function createVolume(
   { engine, options }: ExecutorContext,
   order: VolumeOrder,
-  belongings: JobBelongings,
+  { belongings, usage }: { readonly belongings: JobBelongings; readonly usage: JobUsage },
 ): Promise<void> {
   const { name, destination, reusable, isProtected, labels } = order;
+  if (reusable) await usage.volume(name);
   const { volumeDriver, volumeDriverOptions } = options.settings ?? {};
   await engine.call("create a volume", (docker) =>
     docker.createVolume({

@@ -76,3 +76,12 @@ export function jobLabels({ job, runner, jobUrl }: LabelFacts): Record<string, s
   };
   return Object.fromEntries(Object.entries(facts).map(([name, value]) => [labelName(name), String(value)]));
 }
+
+/** Labels that everything of a runner on a machine has, `name=value` as the engine filters by them. */
+export function ownLabels({ shortToken, systemId }: DockerRunner): string[] {
+  return [
+    `${labelName("managed")}=true`,
+    `${labelName("runner.id")}=${shortToken}`,
+    `${labelName("runner.system_id")}=${systemId}`,
+  ];
+}

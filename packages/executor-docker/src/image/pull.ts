@@ -31,6 +31,8 @@ export interface PullOptions {
   readonly reference: string;
   /** Says what a failure may come from. */
   readonly advice: ((reference: string, message: string) => string | undefined) | undefined;
+  /** Learns of the image that is used, and whether it was pulled for that. */
+  readonly onUse: (id: string, wasPulled: boolean) => Promise<void>;
   readonly log: (text: string) => void;
   readonly warn: (text: string) => void;
   readonly sleep: Sleep;
@@ -73,6 +75,7 @@ async function byPolicy(image: string, policy: PullPolicy, options: PullOptions)
     const present = await findImage(engine, image, reference);
     if (present !== undefined) {
       if (policy === "if-not-present") log(`Using locally found image version due to "if-not-present" pull policy`);
+      await options.onUse(present.id, false);
       logUse(image, present, log);
       return present;
     }
@@ -87,6 +90,7 @@ async function byPolicy(image: string, policy: PullPolicy, options: PullOptions)
   await pullWithRetries(image, options);
   const present = await findImage(engine, image, reference);
   if (present === undefined) throw new ImagePullError(image, "image_pull_failure", "it was pulled, but is not there");
+  await options.onUse(present.id, true);
   logUse(image, present, log);
   return present;
 }

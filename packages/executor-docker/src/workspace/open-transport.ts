@@ -5,6 +5,7 @@ import { createVolume } from "../container/create-volume.ts";
 import type { JobNames } from "../container/names.ts";
 import { placeVolume } from "../container/volumes.ts";
 import type { JobVolumes } from "../container/volumes.ts";
+import type { JobUsage } from "../garbage/usage.ts";
 import type { PresentImage } from "../image/pull.ts";
 import type { ExecutorContext } from "../executor-context.ts";
 import type { DockerPrepareRequest } from "../types.ts";
@@ -21,6 +22,7 @@ export interface TransportFacts {
   readonly labels: Readonly<Record<string, string>>;
   readonly volumes: JobVolumes;
   readonly belongings: JobBelongings;
+  readonly usage: JobUsage;
   /** Takes what removes the files of this host. */
   readonly onRemoval: (remove: () => Promise<void>) => void;
   readonly isProtected: boolean;
@@ -103,11 +105,11 @@ const SHARED = "shared";
 
 /** A working copy that a helper made is kept for the next job like any other volume. */
 async function makeBuildsVolume(context: ExecutorContext, facts: TransportFacts, isHelper: boolean): Promise<string> {
-  const { request, names, labels, isProtected, belongings } = facts;
+  const { request, names, labels, isProtected } = facts;
   const { builds } = request.directories;
   const settings = context.options.settings ?? {};
   const isKept = isHelper && request.keepsWorkingCopy && settings.disableCache !== true;
   const { source, named } = placeVolume(builds, isKept, { settings, names, isProtected });
-  if (named !== undefined) await createVolume(context, { ...named, isProtected, labels }, belongings);
+  if (named !== undefined) await createVolume(context, { ...named, isProtected, labels }, facts);
   return `${source}:${builds}`;
 }
