@@ -57,7 +57,7 @@ export class JobUsage {
 }
 
 /** A reference as the engine lists it: without the names that mean Docker Hub's own. */
-export function familiarName(reference: string): string {
+function familiarName(reference: string): string {
   const { tag, digest } = parseReference(reference);
   const full = tag === undefined && digest === undefined ? pullReference(reference) : reference;
   return full.replace(/^(?:index\.)?docker\.io\//, "").replace(/^library\//, "");
