@@ -82,7 +82,7 @@ export class EntryTable {
     };
   }
 
-  setPacked(index: number, { crc, bytes, compressedBytes, form }: PackedFacts): void {
+  setPacked(index: number, form: number, { crc, bytes, compressedBytes }: Omit<PackedFacts, "form">): void {
     const row = index * COLUMNS;
     this.#rows[row + CRC] = crc;
     this.#rows[row + PACKED_FROM] = bytes;

@@ -77,8 +77,8 @@ export class TarPacker implements UnitRunner {
     this.#append(encodeHeader(tarHeader(entry, content.length, linkTarget)));
     const headerBytes = this.#used - offset;
     this.#append(content, padding(content.length));
-    const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes, form: unit };
-    this.#entries.setPacked(index, facts);
+    const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes };
+    this.#entries.setPacked(index, unit, facts);
     this.#entries.setOffset(index, offset);
   }
 
@@ -95,7 +95,7 @@ export class TarPacker implements UnitRunner {
     if (position + wanted === entry.bytes) this.#append(padding(entry.bytes));
     this.#frames.set(unit, crc32(content), this.#used, 0);
     if (block > 0) return;
-    this.#entries.setPacked(index, { crc: 0, bytes: entry.bytes, compressedBytes: headerBytes, form: unit });
+    this.#entries.setPacked(index, unit, { crc: 0, bytes: entry.bytes, compressedBytes: headerBytes });
     this.#entries.setOffset(index, 0);
   }
 

@@ -7,7 +7,7 @@ import type { UnitList } from "../engine/units.ts";
 import type { ArchiveEntry } from "../types.ts";
 import { blockBytesFor, encodeBlockIndex } from "./block-index.ts";
 import { METHOD_DEFLATE } from "./constants.ts";
-import { centralHeader, endRecords } from "./records.ts";
+import { centralHeaderLength, endRecords, putCentralHeader } from "./records.ts";
 import type { EntryHeader } from "./records.ts";
 
 /** What the directory of an archive is made of, when all entries are written. */
@@ -33,34 +33,33 @@ export function writeDirectory(
   start: number,
 ): number {
   const firstBlocks = findFirstBlocks(units);
-  let gathered: Buffer[] = [];
-  let waiting = 0;
+  const gathered = Buffer.allocUnsafeSlow(GATHERED_BYTES);
+  let used = 0;
   let end = start;
-  const flush = (): void => {
-    writeAll(descriptor, Buffer.concat(gathered), end);
-    end += waiting;
-    gathered = [];
-    waiting = 0;
-  };
-  const push = (record: Buffer): void => {
-    gathered.push(record);
-    waiting += record.length;
-    if (waiting >= GATHERED_BYTES) flush();
+  const makeRoom = (bytes: number): void => {
+    if (used + bytes <= gathered.length) return;
+    writeAll(descriptor, gathered.subarray(0, used), end);
+    end += used;
+    used = 0;
   };
   for (let index = 0; index < entries.count; index += 1) {
     const entry = entries.entry(index);
     const packed = entries.packed(index);
-    const header = headerOf(entry, packed.form);
-    const firstUnit = header.method === METHOD_DEFLATE ? firstBlocks.get(index) : undefined;
-    const indexed =
+    const offset = entries.offset(index);
+    const plain = headerOf(entry, packed.form);
+    const firstUnit = plain.method === METHOD_DEFLATE ? firstBlocks.get(index) : undefined;
+    const header =
       firstUnit === undefined
-        ? header
-        : { ...header, extra: Buffer.concat([header.extra, blockIndex(entry, firstUnit, blocks)]) };
-    push(centralHeader(indexed, packed, entries.offset(index)));
+        ? plain
+        : { ...plain, extra: Buffer.concat([plain.extra, blockIndex(entry, firstUnit, blocks)]) };
+    makeRoom(centralHeaderLength(header, packed, offset));
+    used = putCentralHeader(gathered, used, header, packed, offset);
   }
-  const directoryBytes = end + waiting - start;
-  push(endRecords(entries.count, directoryBytes, start));
-  flush();
+  const records = endRecords(entries.count, end + used - start, start);
+  makeRoom(records.length);
+  used += records.copy(gathered, used);
+  writeAll(descriptor, gathered.subarray(0, used), end);
+  end += used;
   ftruncateSync(descriptor, end);
   return end - start;
 }

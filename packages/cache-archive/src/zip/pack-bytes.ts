@@ -52,14 +52,19 @@ export function looksIncompressible(bytes: Buffer): boolean {
 
 /** Whether none of these pieces of a file is worth compressing. */
 export function isHopeless(pieces: readonly Buffer[]): boolean {
-  let bytes = 0;
-  let packed = 0;
+  const limit = HOPELESS_RATIO * pieces.reduce((sum, piece) => sum + piece.length, 0);
+  // What the pieces would come to if none of the rest shrank.
+  let most = pieces.reduce((sum, piece) => sum + piece.length + MAX_GROWTH_BYTES, 0);
   for (const piece of pieces) {
-    bytes += piece.length;
-    packed += deflateRawSync(piece, deflateOptions(1, piece.length)).length;
+    most += deflateRawSync(piece, deflateOptions(1, piece.length)).length - piece.length - MAX_GROWTH_BYTES;
+    // One piece that shrinks well answers for the others.
+    if (most <= limit) return false;
   }
-  return packed > HOPELESS_RATIO * bytes;
+  return true;
 }
+
+/** Deflate makes a sample no longer than this at worst. */
+const MAX_GROWTH_BYTES = 16;
 
 /** A window and tables that fit the data: filling larger ones with zeros takes longer than compressing a small file. */
 function deflateOptions(
@@ -68,7 +73,7 @@ function deflateOptions(
 ): { level: number; chunkSize: number; windowBits: number; memLevel: number } {
   // One chunk that surely fits spares zlib from gathering many.
   const chunkSize = length + (length >> 10) + 64;
-  if (length > 16384) return { level, chunkSize, windowBits: 15, memLevel: 8 };
+  if (length > 16384) return { level, chunkSize, windowBits: 15, memLevel: 9 };
   return { level, chunkSize, windowBits: length <= 8192 ? 13 : 14, memLevel: 6 };
 }
 

@@ -16,7 +16,15 @@ import { blockBytesFor } from "./block-index.ts";
 import { METHOD_STORED } from "./constants.ts";
 import { writeDirectory } from "./directory-writer.ts";
 import { isHopeless, looksIncompressible, packBlock, packBytes, PROBE_BYTES } from "./pack-bytes.ts";
-import { dataDescriptor, entryHeader, localHeader } from "./records.ts";
+import {
+  dataDescriptor,
+  entryHeader,
+  localHeader,
+  localHeaderLength,
+  putLocalHeader,
+  putShortDescriptor,
+  SHORT_DESCRIPTOR_BYTES,
+} from "./records.ts";
 import type { EntryData, EntryHeader } from "./records.ts";
 import { streamLongFile } from "./pack-stream.ts";
 
@@ -105,13 +113,14 @@ export class ZipPacker implements UnitRunner {
   #packEntry(index: number): void {
     const entry = this.#entries.entry(index);
     if (entry.kind === "directory") {
-      this.#append(localHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING));
-      this.#entries.setPacked(index, { ...NOTHING, form: FORM_STORED });
+      this.#appendHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING);
+      this.#entries.setPacked(index, FORM_STORED, NOTHING);
     } else if (entry.kind === "symlink") {
       const target = this.#readLink(entry);
       const data = { crc: crc32(target), compressedBytes: target.length, bytes: target.length };
-      this.#append(localHeader(entryHeader(entry, METHOD_STORED, "time-first"), data), target);
-      this.#entries.setPacked(index, { ...data, form: FORM_STORED });
+      this.#appendHeader(entryHeader(entry, METHOD_STORED, "time-first"), data);
+      this.#append(target);
+      this.#entries.setPacked(index, FORM_STORED, data);
     } else {
       this.#packFile(index, entry);
     }
@@ -120,16 +129,18 @@ export class ZipPacker implements UnitRunner {
   #packFile(index: number, entry: ArchiveEntry): void {
     const { root, method, level, storesGrowing } = this.#task;
     const content = readWhole(root, entry, this.#input);
-    const crc = crc32(content);
     let packed = content;
     if (method !== METHOD_STORED && content.length > 0 && !(storesGrowing && looksIncompressible(content))) {
       packed = packBytes(method, level, content);
       if (storesGrowing && packed.length > content.length) packed = content;
     }
     const form = packed === content ? FORM_STORED : FORM_PACKED;
-    const data = { crc, compressedBytes: packed.length, bytes: content.length };
-    this.#append(localHeader(this.#header(entry, form)), packed, dataDescriptor(data));
-    this.#entries.setPacked(index, { ...data, form });
+    const data = { crc: crc32(content), compressedBytes: packed.length, bytes: content.length };
+    this.#appendHeader(this.#header(entry, form));
+    this.#append(packed);
+    this.#makeRoom(SHORT_DESCRIPTOR_BYTES);
+    this.#used = putShortDescriptor(this.#scratch, this.#used, data);
+    this.#entries.setPacked(index, form, data);
   }
 
   #packBlock(unit: number, { first: index, block }: Unit): undefined {
@@ -149,13 +160,13 @@ export class ZipPacker implements UnitRunner {
     const packed = form === FORM_STORED ? content : packBlock(level, content, isLast);
     this.#blocks.set(unit, crc32(content), content.length, packed.length);
     this.#used = 0;
-    if (block === 0) this.#append(localHeader(this.#header(entry, form)));
+    if (block === 0) this.#appendHeader(this.#header(entry, form));
     this.#append(packed);
     const place = (offset: number): Buffer | undefined => {
       if (block === 0) this.#entries.setOffset(index, offset);
       if (!isLast) return undefined;
       const data = this.#blocks.sum(firstUnit, count);
-      this.#entries.setPacked(index, { ...data, form });
+      this.#entries.setPacked(index, form, data);
       return dataDescriptor(data);
     };
     this.#output.give({ unit, bytes: this.#scratch.subarray(0, this.#used), place }, true);
@@ -196,11 +207,11 @@ export class ZipPacker implements UnitRunner {
       form = FORM_STORED;
       data = await write(form);
     }
-    const { length: headerBytes } = localHeader(this.#header(entry, form));
+    const headerBytes = localHeaderLength(this.#header(entry, form));
     const end = dataDescriptor(data);
     writeAll(descriptor, end, start + headerBytes + data.compressedBytes);
     this.#entries.setOffset(index, start);
-    this.#entries.setPacked(index, { ...data, form });
+    this.#entries.setPacked(index, form, data);
     this.#control.commit(headerBytes + data.compressedBytes + end.length);
     this.#control.finish();
   }
@@ -237,15 +248,22 @@ export class ZipPacker implements UnitRunner {
     }
   }
 
+  #appendHeader(header: EntryHeader, data?: EntryData): void {
+    this.#makeRoom(localHeaderLength(header));
+    this.#used = putLocalHeader(this.#scratch, this.#used, header, data);
+  }
+
   /** Puts bytes behind those of the unit so far. */
-  #append(...parts: readonly Buffer[]): void {
-    for (const part of parts) {
-      if (this.#used + part.length > this.#scratch.length) {
-        const larger = Buffer.allocUnsafeSlow(2 * (this.#used + part.length));
-        this.#scratch.copy(larger, 0, 0, this.#used);
-        this.#scratch = larger;
-      }
-      this.#used += part.copy(this.#scratch, this.#used);
-    }
+  #append(bytes: Buffer): void {
+    this.#makeRoom(bytes.length);
+    this.#scratch.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#used + bytes <= this.#scratch.length) return;
+    const larger = Buffer.allocUnsafeSlow(2 * (this.#used + bytes));
+    this.#scratch.copy(larger, 0, 0, this.#used);
+    this.#scratch = larger;
   }
 }

@@ -72,63 +72,108 @@ export function entryHeader(entry: ArchiveEntry, method: number, extraOrder: Ext
 
 /** @param data - absent when a descriptor follows the data */
 export function localHeader(header: EntryHeader, data?: EntryData): Buffer {
-  const record = Buffer.alloc(LOCAL_HEADER_LENGTH + header.name.length + header.extra.length);
-  record.writeUInt32LE(LOCAL_HEADER_SIGNATURE, 0);
-  record.writeUInt16LE(VERSION_20, 4);
-  record.writeUInt16LE(header.flags, 6);
-  record.writeUInt16LE(header.method, 8);
-  record.writeUInt16LE(header.time, 10);
-  record.writeUInt16LE(header.date, 12);
-  if (data !== undefined) {
-    record.writeUInt32LE(data.crc, 14);
-    record.writeUInt32LE(data.compressedBytes, 18);
-    record.writeUInt32LE(data.bytes, 22);
-  }
-  record.writeUInt16LE(header.name.length, 26);
-  record.writeUInt16LE(header.extra.length, 28);
-  header.name.copy(record, LOCAL_HEADER_LENGTH);
-  header.extra.copy(record, LOCAL_HEADER_LENGTH + header.name.length);
+  const record = Buffer.allocUnsafe(localHeaderLength(header));
+  putLocalHeader(record, 0, header, data);
   return record;
 }
 
+export function localHeaderLength({ name, extra }: EntryHeader): number {
+  return LOCAL_HEADER_LENGTH + name.length + extra.length;
+}
+
+/**
+ * Writes {@link localHeader} at a place of `target`: tens of thousands of short-lived buffers cost more than what is in them.
+ *
+ * @returns where it ends
+ */
+export function putLocalHeader(target: Buffer, at: number, header: EntryHeader, data: EntryData = UNKNOWN): number {
+  const { name, extra } = header;
+  target.writeUInt32LE(LOCAL_HEADER_SIGNATURE, at);
+  target.writeUInt16LE(VERSION_20, at + 4);
+  target.writeUInt16LE(header.flags, at + 6);
+  target.writeUInt16LE(header.method, at + 8);
+  target.writeUInt16LE(header.time, at + 10);
+  target.writeUInt16LE(header.date, at + 12);
+  target.writeUInt32LE(data.crc, at + 14);
+  target.writeUInt32LE(data.compressedBytes, at + 18);
+  target.writeUInt32LE(data.bytes, at + 22);
+  target.writeUInt16LE(name.length, at + 26);
+  target.writeUInt16LE(extra.length, at + 28);
+  target.set(name, at + LOCAL_HEADER_LENGTH);
+  target.set(extra, at + LOCAL_HEADER_LENGTH + name.length);
+  return at + LOCAL_HEADER_LENGTH + name.length + extra.length;
+}
+
+const UNKNOWN: EntryData = { crc: 0, compressedBytes: 0, bytes: 0 };
+
 /** Follows the data of a regular file; longer when a size needs more than 32 bits. */
 export function dataDescriptor(data: EntryData): Buffer {
-  const wide = isWide(data);
-  const record = Buffer.alloc(wide ? 24 : 16);
+  const record = Buffer.allocUnsafe(isWide(data) ? 24 : SHORT_DESCRIPTOR_BYTES);
+  if (!isWide(data)) {
+    putShortDescriptor(record, 0, data);
+    return record;
+  }
   record.writeUInt32LE(DESCRIPTOR_SIGNATURE, 0);
   record.writeUInt32LE(data.crc, 4);
-  if (wide) {
-    record.writeBigUInt64LE(BigInt(data.compressedBytes), 8);
-    record.writeBigUInt64LE(BigInt(data.bytes), 16);
-  } else {
-    record.writeUInt32LE(data.compressedBytes, 8);
-    record.writeUInt32LE(data.bytes, 12);
-  }
+  record.writeBigUInt64LE(BigInt(data.compressedBytes), 8);
+  record.writeBigUInt64LE(BigInt(data.bytes), 16);
   return record;
+}
+
+/** Length of the descriptor of a file whose sizes need no more than 32 bits. */
+export const SHORT_DESCRIPTOR_BYTES: number = 16;
+
+/** Writes the descriptor of such a file at a place of `target`. @returns where it ends */
+export function putShortDescriptor(target: Buffer, at: number, data: EntryData): number {
+  target.writeUInt32LE(DESCRIPTOR_SIGNATURE, at);
+  target.writeUInt32LE(data.crc, at + 4);
+  target.writeUInt32LE(data.compressedBytes, at + 8);
+  target.writeUInt32LE(data.bytes, at + 12);
+  return at + SHORT_DESCRIPTOR_BYTES;
 }
 
 /** @param offset - of the local header, from the start of the archive */
 export function centralHeader(header: EntryHeader, data: EntryData, offset: number): Buffer {
-  const zip64 = isWide(data) || offset >= MAX_32;
-  const extra = zip64 ? Buffer.concat([header.extra, zip64Extra(data, offset)]) : header.extra;
-  const record = Buffer.alloc(CENTRAL_HEADER_LENGTH + header.name.length + extra.length);
-  record.writeUInt32LE(CENTRAL_HEADER_SIGNATURE, 0);
-  record.writeUInt16LE(MADE_BY_UNIX_20, 4);
-  record.writeUInt16LE(isWide(data) ? VERSION_ZIP64 : VERSION_20, 6);
-  record.writeUInt16LE(header.flags, 8);
-  record.writeUInt16LE(header.method, 10);
-  record.writeUInt16LE(header.time, 12);
-  record.writeUInt16LE(header.date, 14);
-  record.writeUInt32LE(data.crc, 16);
-  record.writeUInt32LE(zip64 ? MAX_32 : data.compressedBytes, 20);
-  record.writeUInt32LE(zip64 ? MAX_32 : data.bytes, 24);
-  record.writeUInt16LE(header.name.length, 28);
-  record.writeUInt16LE(extra.length, 30);
-  record.writeUInt32LE(header.externalAttributes, 38);
-  record.writeUInt32LE(Math.min(offset, MAX_32), 42);
-  header.name.copy(record, CENTRAL_HEADER_LENGTH);
-  extra.copy(record, CENTRAL_HEADER_LENGTH + header.name.length);
+  const record = Buffer.allocUnsafe(centralHeaderLength(header, data, offset));
+  putCentralHeader(record, 0, header, data, offset);
   return record;
+}
+
+export function centralHeaderLength({ name, extra }: EntryHeader, data: EntryData, offset: number): number {
+  const zip64Bytes = needsZip64(data, offset) ? ZIP64_EXTRA_BYTES : 0;
+  return CENTRAL_HEADER_LENGTH + name.length + extra.length + zip64Bytes;
+}
+
+/** Writes {@link centralHeader} at a place of `target`. @returns where it ends */
+export function putCentralHeader(
+  target: Buffer,
+  at: number,
+  header: EntryHeader,
+  data: EntryData,
+  offset: number,
+): number {
+  const { name } = header;
+  const zip64 = needsZip64(data, offset);
+  const extra = zip64 ? Buffer.concat([header.extra, zip64Extra(data, offset)]) : header.extra;
+  target.writeUInt32LE(CENTRAL_HEADER_SIGNATURE, at);
+  target.writeUInt16LE(MADE_BY_UNIX_20, at + 4);
+  target.writeUInt16LE(isWide(data) ? VERSION_ZIP64 : VERSION_20, at + 6);
+  target.writeUInt16LE(header.flags, at + 8);
+  target.writeUInt16LE(header.method, at + 10);
+  target.writeUInt16LE(header.time, at + 12);
+  target.writeUInt16LE(header.date, at + 14);
+  target.writeUInt32LE(data.crc, at + 16);
+  target.writeUInt32LE(zip64 ? MAX_32 : data.compressedBytes, at + 20);
+  target.writeUInt32LE(zip64 ? MAX_32 : data.bytes, at + 24);
+  target.writeUInt16LE(name.length, at + 28);
+  target.writeUInt16LE(extra.length, at + 30);
+  // No comment, no other disk, no internal attributes.
+  target.fill(0, at + 32, at + 38);
+  target.writeUInt32LE(header.externalAttributes, at + 38);
+  target.writeUInt32LE(Math.min(offset, MAX_32), at + 42);
+  target.set(name, at + CENTRAL_HEADER_LENGTH);
+  target.set(extra, at + CENTRAL_HEADER_LENGTH + name.length);
+  return at + CENTRAL_HEADER_LENGTH + name.length + extra.length;
 }
 
 /** The end of the archive, with the zip64 record and locator when a number does not fit without. */
@@ -163,9 +208,15 @@ function isWide(data: EntryData): boolean {
   return data.bytes >= MAX_32 || data.compressedBytes >= MAX_32;
 }
 
+function needsZip64(data: EntryData, offset: number): boolean {
+  return isWide(data) || offset >= MAX_32;
+}
+
+const ZIP64_EXTRA_BYTES = 28;
+
 /** Always all three values, as the reference writes them. */
 function zip64Extra(data: EntryData, offset: number): Buffer {
-  const field = Buffer.alloc(28);
+  const field = Buffer.alloc(ZIP64_EXTRA_BYTES);
   field.writeUInt16LE(EXTRA_ZIP64, 0);
   field.writeUInt16LE(24, 2);
   field.writeBigUInt64LE(BigInt(data.bytes), 4);
@@ -187,20 +238,28 @@ function externalAttributes(entry: ArchiveEntry): number {
 }
 
 function extraFields(entry: ArchiveEntry, order: ExtraOrder): Buffer {
-  const time = Buffer.alloc(9);
-  time.writeUInt16LE(EXTRA_TIMESTAMP, 0);
-  time.writeUInt16LE(5, 2);
-  time.writeUInt8(1, 4);
-  time.writeUInt32LE(Math.floor(entry.mtimeMs / 1000) >>> 0, 5);
+  const extra = Buffer.allocUnsafe(TIME_BYTES + OWNER_BYTES);
+  putTime(extra, order === "owner-first" ? OWNER_BYTES : 0, entry);
+  putOwner(extra, order === "owner-first" ? 0 : TIME_BYTES, entry);
+  return extra;
+}
 
-  const owner = Buffer.alloc(15);
-  owner.writeUInt16LE(EXTRA_OWNER, 0);
-  owner.writeUInt16LE(11, 2);
-  owner.writeUInt8(1, 4);
-  owner.writeUInt8(4, 5);
-  owner.writeUInt32LE(entry.uid, 6);
-  owner.writeUInt8(4, 10);
-  owner.writeUInt32LE(entry.gid, 11);
+const TIME_BYTES = 9;
+const OWNER_BYTES = 15;
 
-  return Buffer.concat(order === "owner-first" ? [owner, time] : [time, owner]);
+function putTime(extra: Buffer, at: number, { mtimeMs }: ArchiveEntry): void {
+  extra.writeUInt16LE(EXTRA_TIMESTAMP, at);
+  extra.writeUInt16LE(TIME_BYTES - 4, at + 2);
+  extra.writeUInt8(1, at + 4);
+  extra.writeUInt32LE(Math.floor(mtimeMs / 1000) >>> 0, at + 5);
+}
+
+function putOwner(extra: Buffer, at: number, { uid, gid }: ArchiveEntry): void {
+  extra.writeUInt16LE(EXTRA_OWNER, at);
+  extra.writeUInt16LE(OWNER_BYTES - 4, at + 2);
+  extra.writeUInt8(1, at + 4);
+  extra.writeUInt8(4, at + 5);
+  extra.writeUInt32LE(uid, at + 6);
+  extra.writeUInt8(4, at + 10);
+  extra.writeUInt32LE(gid, at + 11);
 }
