@@ -45,6 +45,11 @@ describeWithSystem("docker-registry", (registry) => {
     while (mirror.metric("fills_running") > 0) await new Promise((resolve) => setImmediate(resolve));
   }
 
+  async function received(bytes: number): Promise<void> {
+    while ((mirror.mirror.status().fills[0]?.receivedBytes ?? 0) < bytes)
+      await new Promise((resolve) => setImmediate(resolve));
+  }
+
   it("RM B1: fetches a blob once for eight clients that come at once", async () => {
     const answers = await Promise.all(Array.from({ length: 8 }, () => mirror.send(layerPath())));
     for (const { body, status } of answers) expect([status, body.equals(layer.bytes)]).toEqual([200, true]);
@@ -134,6 +139,7 @@ describeWithSystem("docker-registry", (registry) => {
     // An engine that comes back for the rest is sent to the upstream, since it would come back for minutes.
     const rest = { headers: { range: `bytes=${body.byteLength}-` } };
     expect(await mirror.send(layerPath(), rest)).toMatchObject({ status: 404, code: "BLOB_UNKNOWN" });
+    await clock.advance(15_000);
     tap.fault = () => undefined;
     tap.requests.length = 0;
     expect((await mirror.send(layerPath())).body.equals(layer.bytes)).toBe(true);
@@ -241,10 +247,13 @@ describeWithSystem("docker-registry", (registry) => {
     const large = randomContent(70_000_000);
     await pushImage(registry().endpoint, "library/large", "v1", { layers: [large] });
     const largePath = `/v2/library/large/blobs/${large.digest}`;
-    tap.fault = ({ target }) => (target === largePath ? { kind: "stall", afterBytes: 700_000 } : undefined);
-    await leaveAfter(`${mirror.url}${largePath}`, 600_000);
+    tap.fault = ({ target }) => (target === largePath ? { kind: "slow", bytesPerSecond: 1_000_000 } : undefined);
+    await leaveAfter(`${mirror.url}${largePath}`, 100_000);
     while (mirror.metric("fill_readers") > 0) await new Promise((resolve) => setImmediate(resolve));
-    await clock.advance(30_000);
+    for (let second = 0; second < 30; second += 5) {
+      await received((mirror.mirror.status().fills[0]?.receivedBytes ?? 0) + 20_000);
+      await clock.advance(5000);
+    }
     await stored();
     tap.fault = () => undefined;
     expect((await mirror.send(largePath)).body.equals(large.bytes)).toBe(true);
@@ -255,12 +264,63 @@ describeWithSystem("docker-registry", (registry) => {
     let stalls = 0;
     tap.fault = (request) => (isBlob(request) && stalls++ === 0 ? { kind: "stall", afterBytes: 3_000_000 } : undefined);
     const pulled = mirror.send(layerPath());
-    while ((mirror.mirror.status().fills[0]?.receivedBytes ?? 0) < 3_000_000)
-      await new Promise((resolve) => setImmediate(resolve));
-    await clock.advance(30_000);
+    await received(3_000_000);
+    await clock.advance(6000);
     await clock.waitsFor(500);
     await clock.advance(500);
     expect((await pulled).body.equals(layer.bytes)).toBe(true);
+  });
+
+  it("cuts the client off when all tries stay silent, sends nobody there for a while, and goes on later", async () => {
+    tap.fault = (request) => (isBlob(request) ? { kind: "stall", afterBytes: 3_000_000 } : undefined);
+    const pulled = mirror.send(layerPath());
+    await received(3_000_000);
+    tap.fault = (request) => (isBlob(request) ? { kind: "hang" } : undefined);
+    await clock.advance(13_000);
+    const { body, isCut } = await pulled;
+    expect([isCut, body.equals(layer.bytes.subarray(0, body.byteLength))]).toEqual([true, true]);
+    const tries = tap.requests.length;
+    expect(tries).toBe(2);
+    expect(await mirror.send(layerPath())).toMatchObject({ status: 404, code: "BLOB_UNKNOWN" });
+    // As an engine does it.
+    await clock.advance(5000);
+    expect(await mirror.send(layerPath(), { headers: { range: "bytes=2999999-" } })).toMatchObject({ status: 404 });
+    await clock.advance(10_000);
+    expect(await mirror.send(layerPath())).toMatchObject({ status: 404, code: "BLOB_UNKNOWN" });
+    expect(tap.requests.length).toBe(tries);
+    await clock.advance(5000);
+    tap.fault = () => undefined;
+    expect((await mirror.send(layerPath())).body.equals(layer.bytes)).toBe(true);
+    expect(tap.requests.at(-1)?.headers.range).toBe("bytes=3000000-");
+  });
+
+  it("takes a byte now and then for silence", async () => {
+    const drip = Promise.withResolvers<void>();
+    tap.fault = (request) =>
+      isBlob(request) ? { kind: "drip", afterBytes: 3_000_000, stopped: drip.promise } : undefined;
+    const pulled = mirror.send(layerPath());
+    await received(3_000_100);
+    await clock.advance(13_000);
+    expect((await pulled).isCut).toBe(true);
+    drip.resolve();
+  });
+
+  it("sends who comes back for the rest of wrong bytes elsewhere, or gives him everything anew", async () => {
+    for (const [host, rest] of [
+      ["", { status: 404, code: "BLOB_UNKNOWN" }],
+      ["docker.io/", { status: 200, isCut: false }],
+    ] as const) {
+      const other = randomContent(1_000_000);
+      await pushImage(registry().endpoint, "library/other", "v1", { layers: [other] });
+      const path = `/v2/${host}library/other/blobs/${other.digest}`;
+      tap.fault = () => ({ kind: "flip", atByte: 5 });
+      const { body, isCut } = await mirror.send(path);
+      expect(isCut).toBe(true);
+      tap.fault = () => undefined;
+      const again = await mirror.send(path, { headers: { range: `bytes=${body.byteLength}-` } });
+      expect(again).toMatchObject(rest);
+      if (again.status === 200) expect(again.body.equals(other.bytes)).toBe(true);
+    }
   });
 
   it("gives a blob only under a name that was seen to hold it", async () => {

@@ -1,20 +1,21 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { importImage, requireProgram, startDockerEngine, startRegistry } from "@fleetfoot-tooling/systems";
-import type { DockerEngine, Registry } from "@fleetfoot-tooling/systems";
+import { requireProgram, startDockerEngine, startRegistry } from "@fleetfoot-tooling/systems";
+import type { Registry } from "@fleetfoot-tooling/systems";
 import { describeWithProgram, describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { manifestTypes } from "./reference/manifest.ts";
+import { pull, pushFromEngine, removeImage, useMirror } from "./testing/engine.ts";
 import { pushImage, randomContent } from "./testing/images.ts";
 import { serveMirror } from "./testing/serve.ts";
 import type { ServedMirror } from "./testing/serve.ts";
 import { startTap } from "./testing/tap.ts";
-import type { Fault, Tap } from "./testing/tap.ts";
+import type { Tap } from "./testing/tap.ts";
 
 const run = promisify(execFile);
 
@@ -22,18 +23,10 @@ describeWithSystem("docker-engine", (engine) => {
   let registry: Registry;
   let tap: Tap;
   let mirror: ServedMirror;
-  let image: string;
 
   beforeAll(async () => {
     registry = await startRegistry({ host: engine().hostAddress });
-    image = await importImage(engine(), { reference: `${registry.authority}/library/app:one` });
-    const push = await engine().request({
-      method: "POST",
-      path: `/images/${registry.authority}/library/app/push?tag=one`,
-      headers: { "x-registry-auth": Buffer.from("{}").toString("base64") },
-    });
-    expect(push.text).toContain("digest: sha256:");
-    await engine().request({ method: "DELETE", path: `/images/${image}` });
+    await pushFromEngine(engine(), `${registry.authority}/library/app:one`);
   });
 
   afterAll(() => registry.stop());
@@ -43,13 +36,12 @@ describeWithSystem("docker-engine", (engine) => {
     mirror = await serveMirror({
       host: "0.0.0.0",
       upstreams: { hub: { url: tap.url, hosts: ["docker.io"] } },
-      limits: { manifestMs: 3000, manifestTotalMs: 4000, blobMs: 3000, idleMs: 3000 },
     });
     await useMirror(engine(), mirror);
   });
 
   afterEach(async () => {
-    await engine().request({ method: "DELETE", path: "/images/app:one?force=1" });
+    await removeImage(engine(), "app:one");
     await mirror[Symbol.asyncDispose]();
     await tap[Symbol.asyncDispose]();
   });
@@ -72,31 +64,6 @@ describeWithSystem("docker-engine", (engine) => {
     });
     expect(created.status, created.text).toBe(201);
   });
-
-  const faults: readonly (readonly [string, (request: { readonly target: string }) => Fault | undefined])[] = [
-    ["is silent", () => ({ kind: "hang" })],
-    ["is in trouble", () => ({ kind: "answer", status: 500 })],
-    ["sends wrong bytes", ({ target }) => (target.includes("/blobs/") ? { kind: "flip", atByte: 300 } : undefined)],
-  ];
-
-  it.each(faults)(
-    "RM F5, RM F14: an engine's pull ends, and installs nothing wrong, when the upstream %s",
-    async (_, fault) => {
-      tap.fault = fault;
-      const text = await pull(engine());
-      expect(text).not.toContain("Downloaded newer image");
-      expect((await engine().request({ method: "GET", path: "/images/app:one/json" })).status).toBe(404);
-      tap.fault = () => undefined;
-      // The breaker's longest pause, and what engine and mirror remember of the failure.
-      let again = "";
-      for (let attempt = 0; attempt < 40 && !again.includes("Downloaded newer image"); attempt += 1) {
-        again = await pull(engine());
-        if (!again.includes("Downloaded newer image")) await sleep(1000);
-      }
-      expect(again).toContain("Downloaded newer image");
-    },
-    240_000,
-  );
 });
 
 describeWithProgram("skopeo", (skopeo) => {
@@ -190,32 +157,3 @@ describeWithProgram("ctr", (ctr) => {
     }
   });
 });
-
-/** Points an engine at the mirror, and lets it read its file again. */
-async function useMirror(engine: DockerEngine, mirror: ServedMirror): Promise<void> {
-  const url = `http://${engine.hostAddress}:${new URL(mirror.url).port}`;
-  await writeFile(join(engine.folder, "daemon.json"), JSON.stringify({ "registry-mirrors": [url] }));
-  process.kill(await daemonOf(engine), "SIGHUP");
-  for (;;) {
-    const info = await engine.request({ method: "GET", path: "/info" });
-    if (info.text.includes(url)) return;
-    await sleep(20);
-  }
-}
-
-/** The daemon's process, as this machine sees it. */
-async function daemonOf(engine: DockerEngine): Promise<number> {
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
-    if (words[0]?.endsWith("dockerd") === true && words.includes(`--config-file=${join(engine.folder, "daemon.json")}`))
-      return Number(entry);
-  }
-  throw new Error("the engine's daemon was not found");
-}
-
-/** Pulls as `docker pull app:one` does; what the engine said. */
-async function pull(engine: DockerEngine): Promise<string> {
-  const answer = await engine.request({ method: "POST", path: "/images/create?fromImage=app&tag=one" });
-  return answer.text;
-}

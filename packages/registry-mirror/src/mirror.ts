@@ -211,9 +211,11 @@ class Mirror implements RegistryMirror {
     this.#manifests = new ManifestStore(disk);
     const { staleIfErrorMs = 7 * 24 * 60 * 60_000, keepDeletedTags = false, catalog = true } = options;
     const common = { records, disk, shared, access, clientOf, clock, metrics, limits };
-    const { idleMs, abandonedFillMs } = limits;
+    const { idleMs, fillStallMs: stallMs, abandonedFillMs } = limits;
+    // A head that does not come counts against the upstream, so its own limit is over first.
+    const headMs = limits.blobMs + limits.tokenMs;
     const onStored = (digest: Digest): void => shared.upload(digest);
-    this.#fills = new Fills({ disk, clock, metrics, logger, idleMs, abandonedFillMs, onStored });
+    this.#fills = new Fills({ disk, clock, metrics, logger, headMs, idleMs, stallMs, abandonedFillMs, onStored });
     const hasBlob = (digest: Digest): boolean => disk.has(digest) || this.#fills.find(digest)?.isVerified === true;
     this.#images = new Images({ ...common, hasBlob, manifests: this.#manifests, staleIfErrorMs, keepDeletedTags });
     const onUpstreamBytes = (image: UpstreamImage, bytes: number): void =>

@@ -83,8 +83,15 @@ export interface TimeLimits {
   readonly manifestMs?: number;
   /** For the head of an answer about a blob. @default 20000 */
   readonly blobMs?: number;
-  /** Between two pieces of a body. @default 30000 */
+  /** For something new of a body; then another try goes on with it. Below 1 KiB a second counts as nothing. @default 6000 */
   readonly idleMs?: number;
+  /**
+   * For something new of a blob, over all tries; then its clients are cut off. Engines need 15 seconds more until they go
+   * elsewhere.
+   *
+   * @default 13000
+   */
+  readonly fillStallMs?: number;
   /** For everything that one manifest needs. @default 12000 */
   readonly manifestTotalMs?: number;
   /** For one upstream of a virtual registry, except the last. @default 4000 */
@@ -136,7 +143,8 @@ export const defaultLimits: Required<TimeLimits> = {
   tokenMs: 5000,
   manifestMs: 10_000,
   blobMs: 20_000,
-  idleMs: 30_000,
+  idleMs: 6000,
+  fillStallMs: 13_000,
   manifestTotalMs: 12_000,
   walkStepMs: 4000,
   abandonedFillMs: 30_000,

@@ -18,6 +18,8 @@ export interface DockerEngineOptions {
   readonly configuration?: Readonly<Record<string, unknown>>;
   /** More variables for the daemon, such as its proxy. @default none */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Addresses of hosts, as the engine sees them, in place of what this machine's `/etc/hosts` says. @default that file */
+  readonly hosts?: Readonly<Record<string, string>>;
   /** Whether it also listens on port 2376 of its network, with TLS. @default false */
   readonly tls?: boolean;
 }
@@ -66,8 +68,9 @@ const engineNetwork = { prefix: "10.199", cidr: "10.199.0.0/16" };
  */
 const namespaceScript = `
 set -e
-link=$1 hostAddress=$2 address=$3
-shift 3
+link=$1 hostAddress=$2 address=$3 hosts=$4
+shift 4
+if [ -e "$hosts" ]; then mount --bind "$hosts" /etc/hosts; fi
 ip link set lo up
 ip link add "$link" type veth peer name eth0
 ip link set "$link" netns /proc/self/fd/3
@@ -120,7 +123,9 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
       };
       const daemon = [dockerd.path, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
       if (options.tls === true) daemon.push(...tlsFlags(folder, address));
-      const inside = [namespaceScript, "engine", link, hostAddress, address, ...daemon];
+      const hosts = join(folder, "hosts");
+      if (options.hosts !== undefined) await writeFile(hosts, hostsFile(options.hosts));
+      const inside = [namespaceScript, "engine", link, hostAddress, address, hosts, ...daemon];
       return {
         command: ["sh", "-c", machineScript, "machine", ...inside],
         environment: systemEnvironment(folder, options.environment),
@@ -146,6 +151,12 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
     hostAddress,
     request: (request) => engineRequest(socketPath(system.folder), request),
   };
+}
+
+/** @see https://man7.org/linux/man-pages/man5/hosts.5.html */
+function hostsFile(hosts: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(hosts).map(([host, address]) => `${address} ${host}\n`);
+  return `127.0.0.1 localhost\n${lines.join("")}`;
 }
 
 async function layOutCertificates(folder: string, address: string): Promise<void> {

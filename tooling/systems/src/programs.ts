@@ -9,6 +9,7 @@ import { runProgram } from "./run-program.ts";
 const packageOf = {
   bsdtar: "libarchive-tools",
   busybox: "busybox-static",
+  chromium: "chromium",
   cntlm: "cntlm",
   containerd: "containerd",
   ctr: "containerd",

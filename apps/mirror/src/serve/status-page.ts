@@ -74,6 +74,7 @@ export function statusPage({ clientBytes, hitRate, rateLimits, requests, status,
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="5">
+<link rel="icon" href="data:,">
 <title>Registry mirror</title>
 <style>
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -82,7 +83,7 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: 1rem; }
 dl div { border: 1px solid #8884; border-radius: .5rem; padding: .6rem .9rem; }
 dt { opacity: .7; } dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
-table { width: 100%; border-collapse: collapse; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884; }
+table { width: 100%; border-collapse: collapse; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8884; overflow-wrap: anywhere; }
 .up { color: #2a8a3e; } .down, .credentials { color: #c0392b; font-weight: 600; }
 </style>
 </head>

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { UpstreamError } from "../errors.ts";
+import type { UpstreamErrorCode } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { totalOfContentRange } from "../reference/range.ts";
@@ -38,8 +39,10 @@ export interface BlobInquiry {
   readonly digest: Digest;
   readonly candidates: readonly UpstreamImage[];
   readonly askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>;
-  /** Whether a client that was cut off comes back for the rest, although it could go elsewhere. */
-  readonly isAvoidableResume: boolean;
+  /** Whether a client that was cut off comes back for the rest. */
+  readonly isResume: boolean;
+  /** Whether a client that is told that there is nothing can go elsewhere. */
+  readonly hasSecondChoice: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -51,9 +54,17 @@ export interface FoundBlob {
   readonly result: CacheResult;
   /** Where a client may get it by itself. */
   readonly location: string | undefined;
+  /** Whether a part is of no use to this client. */
+  readonly isWholeOnly?: boolean;
   /** Opens a part, or everything. Called at most once; otherwise `release` is. */
   read(span?: ByteSpan): Promise<Body>;
   release(): void;
+}
+
+interface BrokenFill {
+  readonly error: UpstreamError;
+  /** Epoch milliseconds until which nobody tries again. */
+  readonly silentUntilMs: number;
 }
 
 /** Blobs from the disk, from a fill that goes on, from the shared store, or from an upstream. */
@@ -61,7 +72,7 @@ export class Blobs {
   readonly #options: BlobsOptions;
   readonly #negative: ExpiringMap<UpstreamError>;
   /** Fills that broke off while clients read them. */
-  readonly #brokenOff: ExpiringMap<UpstreamError>;
+  readonly #brokenOff: ExpiringMap<BrokenFill>;
   readonly #confirmations = new SingleFlight<void>();
 
   constructor(options: BlobsOptions) {
@@ -112,10 +123,22 @@ export class Blobs {
       const found = await this.#joined(image, running, signal);
       if (found !== undefined) return found;
     }
-    // An engine comes back for the rest again and again, for minutes; told that there is nothing, it goes to the upstream.
-    const broken = inquiry.isAvoidableResume ? this.#brokenOff.get(digest) : undefined;
-    if (broken !== undefined) throw broken;
-    return this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
+    const broken = this.#brokenOff.get(digest);
+    if (broken !== undefined) {
+      // Nobody waits for the same silence once more.
+      if (this.#options.now() < broken.silentUntilMs && !(inquiry.isResume && inquiry.hasSecondChoice))
+        throw broken.error;
+      // An engine comes back for the rest again and again, for minutes. Told that there is nothing, it comes once more, for
+      // the whole; told so again, it goes to the upstream.
+      if (inquiry.isResume && inquiry.hasSecondChoice) {
+        const silentUntilMs = this.#options.now() + engineComesBackMs;
+        this.#brokenOff.set(digest, { ...broken, silentUntilMs }, engineComesBackMs);
+        throw broken.error;
+      }
+    }
+    const found = await this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
+    // What this client has is wrong, so that the rest would not help it.
+    return broken?.error.code === "wrong-bytes" && inquiry.isResume ? { ...found, isWholeOnly: true } : found;
   }
 
   async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
@@ -139,9 +162,9 @@ export class Blobs {
       origin: originOf(image),
       source,
       expectedBytes: records.bytesOf(image, digest),
+      onSettled: (failure, receivedBytes) => this.#rememberBreak(digest, failure, receivedBytes),
     });
     const seat = fill.attach();
-    if (!joined) void fill.ended.then(() => this.#rememberBreak(fill));
     try {
       await orAbort(fill.started, signal);
     } catch (error) {
@@ -154,10 +177,12 @@ export class Blobs {
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 
-  #rememberBreak({ digest, failure, receivedBytes }: Fill): void {
+  #rememberBreak(digest: Digest, failure: unknown, receivedBytes: number): void {
     if (failure === undefined) this.#brokenOff.delete(digest);
     if (!(failure instanceof UpstreamError) || receivedBytes === 0) return;
-    if (failure.code === "timeout" || failure.code === "unreachable") this.#brokenOff.set(digest, failure, brokenOffMs);
+    const silentMs = failure.code === "timeout" ? silentMemoryMs : 0;
+    const broken = { error: failure, silentUntilMs: this.#options.now() + silentMs };
+    if (brokenOffCodes.has(failure.code)) this.#brokenOff.set(digest, broken, brokenOffMs);
   }
 
   async #joined(image: UpstreamImage, fill: Fill, signal: AbortSignal): Promise<FoundBlob | undefined> {
@@ -420,3 +445,6 @@ function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string
 const readBytes = 512 * 1024;
 /** Longer than engines wait before they come back. */
 const brokenOffMs = 30_000;
+const silentMemoryMs = 10_000;
+const engineComesBackMs = 15_000;
+const brokenOffCodes: ReadonlySet<UpstreamErrorCode> = new Set(["timeout", "unreachable", "wrong-bytes"]);

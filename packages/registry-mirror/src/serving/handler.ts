@@ -223,8 +223,8 @@ export class Handler {
   ): Promise<MirrorResponse> {
     const signal = request.signal ?? neverAborted;
     const askerFor = (image: UpstreamImage): Promise<Asker> => this.#asker(request, image, `blobs/${digest}`, signal);
-    const isAvoidableResume = hasSecondChoice && /^bytes=0*[1-9]\d*-$/.test(request.headers["range"] ?? "");
-    const inquiry = { digest, candidates, askerFor, isAvoidableResume, signal };
+    const isResume = /^bytes=0*[1-9]\d*-$/.test(request.headers["range"] ?? "");
+    const inquiry = { digest, candidates, askerFor, isResume, hasSecondChoice, signal };
     if (request.method === "HEAD") {
       const { bytes, result } = await this.#options.blobs.head(inquiry);
       return { status: 200, headers: blobHeaders(digest, bytes, result), body: undefined };
@@ -333,7 +333,7 @@ async function blobResponse(
   range: string | undefined,
   ifNoneMatch: string | undefined,
 ): Promise<MirrorResponse> {
-  const { bytes, location, result } = found;
+  const { bytes, isWholeOnly = false, location, result } = found;
   if (location !== undefined) {
     return {
       status: 307,
@@ -350,7 +350,7 @@ async function blobResponse(
     };
   }
   // Of a length that nobody knows yet no part can be named.
-  const span = bytes === undefined ? undefined : parseRange(range, bytes);
+  const span = bytes === undefined || isWholeOnly ? undefined : parseRange(range, bytes);
   if (span === "unsatisfiable") {
     found.release();
     return errorResponse(416, "SIZE_INVALID", "the blob has no such part", { "content-range": `bytes */${bytes}` });

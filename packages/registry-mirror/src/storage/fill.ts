@@ -6,6 +6,7 @@ import { UpstreamError } from "../errors.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Digest } from "../reference/grammar.ts";
 import type { ByteSpan } from "../reference/range.ts";
+import { orAbort } from "../single-flight.ts";
 import { bodyOf } from "./body.ts";
 import type { Body } from "./body.ts";
 import type { Disk, TemporaryFile } from "./disk.ts";
@@ -40,7 +41,12 @@ export interface FillOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  /** How long the first answer may take, with all that comes before it: a free slot, a token, redirects. */
+  readonly headMs: number;
+  /** How long one try may bring nothing. */
   readonly idleMs: number;
+  /** How long all tries together may bring nothing. */
+  readonly stallMs: number;
   readonly abandonedFillMs: number;
   /** What an earlier fill left. */
   readonly partial: PartialBlob | undefined;
@@ -50,6 +56,8 @@ export interface FillOptions {
   readonly onPassThrough: (reason: unknown) => void;
   /** Called once it lies on the disk. */
   readonly onStored: () => void;
+  /** Called when all bytes are here and right, or with the reason why they will not be, before readers learn of it. */
+  readonly onSettled: (failure: unknown, receivedBytes: number) => void;
 }
 
 /** The first bytes of a blob and the state of their hash. */
@@ -109,7 +117,9 @@ export class Fill {
   #unwritten: Piece[] = [];
   #unwrittenBytes = 0;
   #writing: Promise<void> | undefined;
-  #lastByteAtMs = 0;
+  /** When the last bytes came that are worth being called progress. */
+  #progressAtMs: number;
+  #progressBytes: number;
   #isPaused = false;
   #hasStarted = false;
   #hasEnded = false;
@@ -125,7 +135,8 @@ export class Fill {
     this.#receivedBytes = partial?.bytes ?? 0;
     this.#fileBytes = this.#receivedBytes;
     this.totalBytes = partial?.totalBytes ?? expectedBytes;
-    this.#lastByteAtMs = clock.now();
+    this.#progressAtMs = clock.now();
+    this.#progressBytes = this.#receivedBytes;
     this.started = this.#start.promise;
     this.started.catch(() => {});
     this.ended = this.#run();
@@ -254,10 +265,12 @@ export class Fill {
     try {
       await this.#fetch();
       this.#verify();
+      this.#options.onSettled(undefined, this.#receivedBytes);
       this.#wake();
       await this.#store();
     } catch (error) {
       this.#failure = error;
+      this.#options.onSettled(error, this.#receivedBytes);
       this.#start.reject(error);
       this.#wake();
       await this.#clearUp();
@@ -271,7 +284,7 @@ export class Fill {
   }
 
   async #fetch(): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, stallMs } = this.#options;
     const { signal } = this.#stop;
     for (let tries = 0; ; tries += 1) {
       try {
@@ -282,54 +295,68 @@ export class Fill {
         // Who has got nothing yet can be told at once, and go elsewhere.
         const isFinal = error instanceof UpstreamError && (error.isDefinite || error.code === "wrong-bytes");
         if (!this.#hasStarted || isFinal || pauseMs === undefined) throw error;
+        if (clock.now() + pauseMs - this.#progressAtMs >= stallMs) throw error;
         await clock.sleep(pauseMs, signal);
       }
     }
   }
 
   async #fetchOnce(): Promise<void> {
-    const { clock, disk, idleMs, source } = this.#options;
-    const { signal } = this.#stop;
-    const opened = await source.open(this.#receivedBytes, signal);
-    const onAbort = (): void => opened.discard();
+    const { source } = this.#options;
+    const attempt = new AbortController();
     const ended = new AbortController();
-    let isIdle = false;
-    signal.addEventListener("abort", onAbort, { once: true });
+    const onStop = (): void => attempt.abort(this.#stop.signal.reason);
+    this.#stop.signal.addEventListener("abort", onStop, { once: true });
+    void this.#watch(attempt, ended.signal);
     try {
-      signal.throwIfAborted();
-      this.#checkTotal(opened);
-      if (this.#file === undefined && this.#isStoring) {
-        if (await disk.makeRoom(this.totalBytes ?? 0)) await this.#createFile();
-        else this.#stopStoring(new Error("there is no room for it"));
-      }
-      this.#hasStarted = true;
-      this.#start.resolve();
-      this.#lastByteAtMs = clock.now();
-      const onIdle = (): void => {
-        isIdle = true;
-        opened.discard();
-      };
-      void this.#watch(idleMs, ended.signal, onIdle);
-      let skip = this.#receivedBytes - opened.offset;
-      for await (const chunk of opened.chunks) {
-        this.#lastByteAtMs = clock.now();
-        const skipped = Math.min(skip, chunk.byteLength);
-        skip -= skipped;
-        if (skipped < chunk.byteLength) await this.#take(chunk.subarray(skipped));
+      this.#stop.signal.throwIfAborted();
+      const opening = source.open(this.#receivedBytes, attempt.signal);
+      const opened = await orAbort(opening, attempt.signal).catch((error: unknown) => {
+        // What still comes, from a source that does not look at its signal, is not wanted any more.
+        opening.then(
+          (late) => late.discard(),
+          () => {},
+        );
+        throw error;
+      });
+      const discard = (): void => opened.discard();
+      attempt.signal.addEventListener("abort", discard, { once: true });
+      try {
+        attempt.signal.throwIfAborted();
+        await this.#read(opened);
+      } finally {
+        attempt.signal.removeEventListener("abort", discard);
+        discard();
       }
     } catch (error) {
-      signal.throwIfAborted();
+      this.#stop.signal.throwIfAborted();
+      if (attempt.signal.aborted) throw attempt.signal.reason;
       if (error instanceof UpstreamError) throw error;
-      const code = isIdle ? "timeout" : "unreachable";
-      const reason = isIdle ? "it sent nothing for too long" : "the body broke off";
-      throw new UpstreamError({ code, upstream: source.id, reason }, { cause: error });
+      const reason = "the body broke off";
+      throw new UpstreamError({ code: "unreachable", upstream: source.id, reason }, { cause: error });
     } finally {
       ended.abort();
-      signal.removeEventListener("abort", onAbort);
-      opened.discard();
+      this.#stop.signal.removeEventListener("abort", onStop);
     }
     if (this.totalBytes !== undefined && this.#receivedBytes < this.totalBytes) {
       throw new UpstreamError({ code: "unreachable", upstream: source.id, reason: "the body ended early" });
+    }
+  }
+
+  async #read(opened: OpenedSource): Promise<void> {
+    this.#checkTotal(opened);
+    if (this.#file === undefined && this.#isStoring) {
+      if (await this.#options.disk.makeRoom(this.totalBytes ?? 0)) await this.#createFile();
+      else this.#stopStoring(new Error("there is no room for it"));
+    }
+    if (!this.#hasStarted) this.#progressAtMs = this.#options.clock.now();
+    this.#hasStarted = true;
+    this.#start.resolve();
+    let skip = this.#receivedBytes - opened.offset;
+    for await (const chunk of opened.chunks) {
+      const skipped = Math.min(skip, chunk.byteLength);
+      skip -= skipped;
+      if (skipped < chunk.byteLength) await this.#take(chunk.subarray(skipped));
     }
   }
 
@@ -347,17 +374,32 @@ export class Fill {
     this.totalBytes = totalBytes;
   }
 
-  async #watch(idleMs: number, signal: AbortSignal, onIdle: () => void): Promise<void> {
-    const { clock } = this.#options;
+  /** Ends a try that brings nothing, or next to nothing, for too long; what the mirror itself waits for does not count. */
+  async #watch(attempt: AbortController, ended: AbortSignal): Promise<void> {
+    const { clock, headMs, idleMs, source, stallMs } = this.#options;
+    const beganAtMs = clock.now();
     try {
       for (;;) {
-        const quietMs = this.#isPaused ? 0 : clock.now() - this.#lastByteAtMs;
-        if (quietMs >= idleMs) return onIdle();
-        await clock.sleep(idleMs - quietMs, signal);
+        const now = clock.now();
+        if (this.#isPaused) this.#progressAtMs = now;
+        const sinceMs = Math.max(this.#progressAtMs, beganAtMs);
+        const stallLeftMs = stallMs - (now - this.#progressAtMs);
+        // The head of the first answer has a limit of its own; nobody was given anything yet.
+        const leftMs = this.#hasStarted ? Math.min(idleMs - (now - sinceMs), stallLeftMs) : headMs - (now - beganAtMs);
+        if (leftMs <= 0) break;
+        await clock.sleep(Math.min(leftMs, idleMs), ended);
       }
     } catch {
-      // The body has ended.
+      // The try has ended.
+      return;
     }
+    attempt.abort(
+      new UpstreamError({
+        code: "timeout",
+        upstream: source.id,
+        reason: "it sent nothing, or too little, for too long",
+      }),
+    );
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
@@ -365,6 +407,10 @@ export class Fill {
     const piece = { start: this.#receivedBytes, chunk };
     this.#pieces.push(piece);
     this.#receivedBytes += chunk.byteLength;
+    if (this.#receivedBytes - this.#progressBytes >= this.#worthwhileBytes) {
+      this.#progressBytes = this.#receivedBytes;
+      this.#progressAtMs = this.#options.clock.now();
+    }
     if (this.#receivedBytes > (this.totalBytes ?? Number.POSITIVE_INFINITY)) {
       const reason = "the blob is longer than announced";
       throw new UpstreamError({ code: "wrong-bytes", upstream: this.#options.source.id, reason });
@@ -374,9 +420,30 @@ export class Fill {
       this.#unwritten.push(piece);
       this.#unwrittenBytes += chunk.byteLength;
       this.#writing ??= this.#write();
-      while (this.#isStoring && this.#unwrittenBytes > maxUnwrittenBytes) await this.#change();
+      if (this.#unwrittenBytes > maxUnwrittenBytes) await this.#waitForDisk();
     }
     if (!this.#isStoring) await this.#waitForReaders();
+  }
+
+  /** A disk that stands still is not waited for: the clients get their bytes without it. */
+  async #waitForDisk(): Promise<void> {
+    const { clock, idleMs } = this.#options;
+    const timer = new AbortController();
+    const late = clock.sleep(idleMs, timer.signal).then(
+      () => this.#stopStoring(new Error("the disk takes nothing for too long")),
+      () => {},
+    );
+    this.#isPaused = true;
+    try {
+      while (this.#isStoring && this.#unwrittenBytes > maxUnwrittenBytes) {
+        this.#stop.signal.throwIfAborted();
+        await Promise.race([this.#change(), late]);
+      }
+    } finally {
+      this.#isPaused = false;
+      this.#progressAtMs = clock.now();
+      timer.abort();
+    }
   }
 
   /** Nothing keeps the bytes but memory, so the slowest reader sets the pace; one that stands still is left behind. */
@@ -408,8 +475,13 @@ export class Fill {
       }
     } finally {
       this.#isPaused = false;
-      this.#lastByteAtMs = clock.now();
+      this.#progressAtMs = clock.now();
     }
+  }
+
+  /** A byte now and then is no progress. */
+  get #worthwhileBytes(): number {
+    return (this.#options.idleMs / 1000) * slowBytesPerSecond;
   }
 
   #slowest(): number {
@@ -544,6 +616,8 @@ export class Fill {
 }
 
 const pausesMs: readonly number[] = [500, 1000, 2000];
+/** Whoever sends less stands still. */
+const slowBytesPerSecond = 1024;
 const readBytes = 512 * 1024;
 /** Per fill, for readers that keep up: they need no file. */
 const maxPiecesBytes = 4 * 1024 * 1024;

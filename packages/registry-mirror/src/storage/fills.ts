@@ -14,7 +14,9 @@ export interface FillsOptions {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  readonly headMs: number;
   readonly idleMs: number;
+  readonly stallMs: number;
   readonly abandonedFillMs: number;
   /** Called with every blob that came from outside and lies on the disk now. */
   readonly onStored: (digest: Digest) => void;
@@ -26,6 +28,8 @@ export interface FillRequest {
   readonly origin: string;
   readonly source: BlobSource;
   readonly expectedBytes: number | undefined;
+  /** Told when it is complete, or why it broke off, before readers are. */
+  readonly onSettled: (failure: unknown, receivedBytes: number) => void;
 }
 
 /** One fill per blob at a time, whoever asks. */
@@ -76,7 +80,7 @@ export class Fills {
     for (const digest of this.#partials.keys()) await this.#dropPartial(digest);
   }
 
-  #begin({ digest, expectedBytes, origin, source }: FillRequest): Fill {
+  #begin({ digest, expectedBytes, onSettled, origin, source }: FillRequest): Fill {
     const { logger, metrics, onStored } = this.#options;
     const partial = this.#partials.get(digest);
     this.#partials.delete(digest);
@@ -86,6 +90,7 @@ export class Fills {
       origin,
       source,
       expectedBytes,
+      onSettled,
       partial,
       onPartial: (left) => {
         this.#partials.set(digest, left);

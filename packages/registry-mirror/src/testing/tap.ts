@@ -32,6 +32,15 @@ export type Fault =
   | { readonly kind: "hang" }
   /** Sends so many bytes of the body, and then nothing more. */
   | { readonly kind: "stall"; readonly afterBytes: number }
+  /** Sends so many bytes of the body, and then one at a time, until it is stopped. */
+  | {
+      readonly kind: "drip";
+      readonly afterBytes: number;
+      readonly everyMs?: number;
+      readonly stopped: Promise<void>;
+    }
+  /** Sends the body no faster than this. */
+  | { readonly kind: "slow"; readonly bytesPerSecond: number }
   /** Sends the body only as far as it is let. */
   | { readonly kind: "gate"; readonly afterBytes: number; readonly opened: Promise<void> }
   | { readonly kind: "reset" };
@@ -125,8 +134,7 @@ async function copy(
   count: (bytes: number) => void,
 ): Promise<void> {
   let position = 0;
-  const limit =
-    fault?.kind === "cut" || fault?.kind === "stall" || fault?.kind === "gate" ? fault.afterBytes : Infinity;
+  const limit = fault !== undefined && "afterBytes" in fault ? fault.afterBytes : Infinity;
   let isLimited = limit < Infinity;
   const write = async (bytes: Buffer): Promise<void> => {
     if (fault?.kind === "flip" && fault.atByte >= position && fault.atByte < position + bytes.byteLength) {
@@ -136,6 +144,10 @@ async function copy(
     count(bytes.byteLength);
     position += bytes.byteLength;
     if (bytes.byteLength > 0 && !response.write(bytes) && !response.destroyed) await drained(response);
+    if (fault?.kind === "slow") {
+      const pauseMs = (bytes.byteLength / fault.bytesPerSecond) * 1000;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
   };
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) {
@@ -147,6 +159,10 @@ async function copy(
       const cut = Math.max(0, limit - position);
       await write(chunk.subarray(0, cut));
       if (fault?.kind === "stall") return;
+      if (fault?.kind === "drip") {
+        await drip(chunk.subarray(cut), fault, write, response);
+        return;
+      }
       if (fault?.kind === "gate") {
         await fault.opened;
         isLimited = false;
@@ -160,6 +176,20 @@ async function copy(
     response.end();
   } catch {
     response.destroy();
+  }
+}
+
+async function drip(
+  chunk: Buffer,
+  { everyMs = 10, stopped }: Extract<Fault, { readonly kind: "drip" }>,
+  write: (bytes: Buffer) => Promise<void>,
+  response: ServerResponse,
+): Promise<void> {
+  let isStopped = false;
+  void stopped.then(() => (isStopped = true));
+  for (let at = 0; at < chunk.byteLength && !isStopped && !response.destroyed; at += 1) {
+    await write(chunk.subarray(at, at + 1));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
