@@ -33,7 +33,7 @@ interface Case {
   /** How often it fails so. @default always */
   readonly times?: number;
   /** How it fails afterwards. @default not at all */
-  readonly then?: Fault;
+  readonly afterwards?: Fault;
   readonly arrives: boolean;
   /** How often the upstream is asked for what fails, at most: each of them is a wait of the engine's user. */
   readonly mostRequests: number;
@@ -46,7 +46,6 @@ describeWithSystem("docker-engine", () => {
   let mirror: ServedMirror;
   let config: string;
   let layer: string;
-  const dripping = Promise.withResolvers<void>();
 
   beforeAll(async () => {
     // The Hub refuses connections at once, whatever name servers this machine has.
@@ -63,7 +62,6 @@ describeWithSystem("docker-engine", () => {
   });
 
   afterAll(async () => {
-    dripping.resolve();
     await registry.stop();
     await engine.stop();
   });
@@ -124,7 +122,7 @@ describeWithSystem("docker-engine", () => {
       at: "layer",
       fault: { kind: "stall", afterBytes: 2_000_000 },
       times: 1,
-      then: { kind: "hang" },
+      afterwards: { kind: "hang" },
       arrives: false,
       mostRequests: 3,
     },
@@ -139,9 +137,9 @@ describeWithSystem("docker-engine", () => {
     {
       upstream: "lets layers drip",
       at: "layer",
-      fault: { kind: "drip", afterBytes: 2_000_000, stopped: dripping.promise },
+      fault: { kind: "drip", afterBytes: 2_000_000 },
       times: 1,
-      then: { kind: "drip", afterBytes: 0, stopped: dripping.promise },
+      afterwards: { kind: "drip", afterBytes: 0 },
       arrives: false,
       mostRequests: 3,
     },
@@ -194,7 +192,7 @@ describeWithSystem("docker-engine", () => {
 
   it.each(cases)(
     "RM F5, RM F14: an engine's pull ends, with the right image or none, when the upstream $upstream",
-    async ({ arrives, at, fault, mostRequests, then, times = Infinity }) => {
+    async ({ afterwards, arrives, at, fault, mostRequests, times = Infinity }) => {
       let failed = 0;
       tap.fault = ({ target }) => {
         const fails =
@@ -202,7 +200,7 @@ describeWithSystem("docker-engine", () => {
           (at === "manifest" ? target.includes("/manifests/") : target.endsWith(at === "config" ? config : layer));
         failed += fails ? 1 : 0;
         if (!fails) return undefined;
-        return failed <= times ? fault : then;
+        return failed <= times ? fault : afterwards;
       };
       const text = await pull(engine);
       expect(text.includes("Downloaded newer image")).toBe(arrives);

@@ -32,13 +32,8 @@ export type Fault =
   | { readonly kind: "hang" }
   /** Sends so many bytes of the body, and then nothing more. */
   | { readonly kind: "stall"; readonly afterBytes: number }
-  /** Sends so many bytes of the body, and then one at a time, until it is stopped. */
-  | {
-      readonly kind: "drip";
-      readonly afterBytes: number;
-      readonly everyMs?: number;
-      readonly stopped: Promise<void>;
-    }
+  /** Sends so many bytes of the body, and then one every ten milliseconds. */
+  | { readonly kind: "drip"; readonly afterBytes: number }
   /** Sends the body no faster than this. */
   | { readonly kind: "slow"; readonly bytesPerSecond: number }
   /** Sends the body only as far as it is let. */
@@ -160,7 +155,7 @@ async function copy(
       await write(chunk.subarray(0, cut));
       if (fault?.kind === "stall") return;
       if (fault?.kind === "drip") {
-        await drip(chunk.subarray(cut), fault, write, response);
+        await drip(chunk.subarray(cut), write, response);
         return;
       }
       if (fault?.kind === "gate") {
@@ -179,17 +174,10 @@ async function copy(
   }
 }
 
-async function drip(
-  chunk: Buffer,
-  { everyMs = 10, stopped }: Extract<Fault, { readonly kind: "drip" }>,
-  write: (bytes: Buffer) => Promise<void>,
-  response: ServerResponse,
-): Promise<void> {
-  let isStopped = false;
-  void stopped.then(() => (isStopped = true));
-  for (let at = 0; at < chunk.byteLength && !isStopped && !response.destroyed; at += 1) {
+async function drip(chunk: Buffer, write: (bytes: Buffer) => Promise<void>, response: ServerResponse): Promise<void> {
+  for (let at = 0; at < chunk.byteLength && !response.destroyed; at += 1) {
     await write(chunk.subarray(at, at + 1));
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
