@@ -1,7 +1,10 @@
 /** What an archive says about one entry, whatever its format. */
-export interface ArchivedEntry {
+export interface ArchivedEntry extends EntryMetadata {
   /** As in the archive, not yet checked. */
   readonly name: string;
+}
+
+export interface EntryMetadata {
   readonly kind: "file" | "directory" | "symlink" | "other";
   /** Permission bits with setuid, setgid and sticky. */
   readonly mode: number;

@@ -6,6 +6,7 @@ import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
+import { observeTree, recordTree } from "./manifest/tree-manifest.ts";
 import { openOutputFile } from "./output-file.ts";
 import type { OutputFile } from "./output-file.ts";
 import { printablePath, sortByPathBytes } from "./path-bytes.ts";
@@ -33,12 +34,14 @@ import { packZip } from "./zip/pack.ts";
  */
 export async function createArchive(options: CreateArchiveOptions): Promise<ArchiveSummary> {
   const { root, archivePath, format = "zip", level = "default", engine = "parallel", signal } = options;
-  const { maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
+  const { manifestPath, maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
   const entries = await planEntries(options.entries);
   const attempt = `write archive ${archivePath}`;
   try {
+    const tree = manifestPath === undefined ? undefined : { root, archivePath, manifestPath, maxInlineMs, signal };
+    const observed = tree === undefined ? undefined : await observeTree(tree, entries);
     const output = await openOutputFile(archivePath);
     try {
       const work = { root, entries, output, format, level, concurrency, maxInlineMs, signal };
@@ -46,7 +49,11 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
       else await packParallel(work);
       signal?.throwIfAborted();
       const bytes = await output.commit();
-      return { entries: entries.length, bytes };
+      const summary = { entries: entries.length, bytes };
+      if (tree === undefined) return summary;
+      const isTar = format === "tarzstd";
+      const manifestError = await recordTree({ ...tree, isTar, observed, entries: entries.length });
+      return manifestError === undefined ? summary : { ...summary, manifestError };
     } finally {
       await output.discard();
     }

@@ -11,8 +11,9 @@ import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
 import type { ExtractWork } from "./extract-work.ts";
+import { entriesInPlace, recordTree } from "./manifest/tree-manifest.ts";
 import { extractTarSequentially, extractTarZstd } from "./tar/extract.ts";
-import type { ArchiveEngine, ArchiveSummary, ExtractArchiveOptions, ReadArchiveOptions } from "./types.ts";
+import type { ArchiveEngine, ExtractArchiveOptions, ReadArchiveOptions, RestoreSummary } from "./types.ts";
 import { extractZip } from "./zip/extract.ts";
 
 const DEFAULT_MAX_BYTES = 1024 ** 4;
@@ -29,9 +30,14 @@ const DEFAULT_MAX_RATIO = 40_000;
  * @throws the signal's reason when it aborts
  * @see cache document 3.5, 3.6
  */
-export async function extractArchive(options: ExtractArchiveOptions): Promise<ArchiveSummary> {
+export async function extractArchive(options: ExtractArchiveOptions): Promise<RestoreSummary> {
   const { archivePath, root, signal, maxBytes = DEFAULT_MAX_BYTES, maxRatio = DEFAULT_MAX_RATIO } = options;
-  const { restoreSpecialBits = false, engine = "parallel", maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
+  const {
+    manifestPath,
+    restoreSpecialBits = false,
+    engine = "parallel",
+    maxInlineMs = DEFAULT_MAX_INLINE_MS,
+  } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
   try {
@@ -44,8 +50,15 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Ar
     try {
       const file = { path: archivePath, descriptor: handle.fd, size: (await handle.stat()).size };
       const work = { file, root, concurrency, maxInlineMs, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
+      const tree = manifestPath === undefined ? undefined : { root, archivePath, manifestPath, maxInlineMs, signal };
+      const inPlace = tree === undefined ? undefined : await entriesInPlace(tree);
+      if (inPlace !== undefined) return { entries: inPlace, bytes: file.size, wasInPlace: true };
       const entries = await extractAs(format, engine, work);
-      return { entries, bytes: file.size };
+      const summary = { entries, bytes: file.size, wasInPlace: false };
+      if (tree === undefined) return summary;
+      const isTar = format === "tarzstd";
+      const manifestError = await recordTree({ ...tree, isTar, observed: undefined, entries });
+      return manifestError === undefined ? summary : { ...summary, manifestError };
     } finally {
       await handle.close();
     }
@@ -61,7 +74,7 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Ar
  *
  * @throws as {@link extractArchive}
  */
-export async function extractArchiveFrom({ source, ...options }: ReadArchiveOptions): Promise<ArchiveSummary> {
+export async function extractArchiveFrom({ source, ...options }: ReadArchiveOptions): Promise<RestoreSummary> {
   const { signal } = options;
   signal?.throwIfAborted();
   const folder = await mkdtemp(join(tmpdir(), "fleetfoot-archive-"));

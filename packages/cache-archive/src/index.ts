@@ -2,6 +2,7 @@ export { createArchive, writeArchive } from "./create.ts";
 export { CacheArchiveError } from "./errors.ts";
 export type { CacheArchiveErrorCode, CacheArchiveErrorFacts } from "./errors.ts";
 export { extractArchive, extractArchiveFrom } from "./extract.ts";
+export { compareTree } from "./manifest/tree-manifest.ts";
 export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
 export { selectFiles } from "./select.ts";
 export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";
@@ -14,12 +15,15 @@ export type {
   ArchiveEntry,
   ArchiveFormat,
   ArchiveSummary,
+  CompareTreeOptions,
   CompressionLevel,
   CreateArchiveOptions,
   ExtractArchiveOptions,
   ItemReport,
   ReadArchiveOptions,
+  RestoreSummary,
   SelectOptions,
   Selection,
+  TreeState,
   WriteArchiveOptions,
 } from "./types.ts";

@@ -94,7 +94,7 @@ export class RestorePlanner<T extends ArchivedEntry> {
 }
 
 /** Where an entry goes: an absolute name lands below the root; one that climbs out of it is refused. */
-function targetOf(entry: ArchivedEntry): string {
+export function targetOf(entry: ArchivedEntry): string {
   if (entry.name.includes("\0")) throw failure("malformed", entry, "its name holds a zero byte");
   const segments: string[] = [];
   for (const segment of entry.name.split("/")) {

@@ -1,6 +1,8 @@
 import type { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 
+import type { CacheArchiveError } from "./errors.ts";
+
 /** How an archive is written. @see cache document 3.1 */
 export type ArchiveFormat = "zip" | "zipzstd" | "tarzstd";
 
@@ -87,13 +89,18 @@ export interface CreateArchiveOptions {
   readonly maxInlineMs?: number;
   /** The streaming engine writes `zipzstd` as `zip`, and compresses one file at a time. @default "parallel" */
   readonly engine?: ArchiveEngine;
+  /**
+   * Absolute path where a manifest of the tree is kept, best beside the archive and never in the project. Written when the archive is
+   * complete; `compareTree` tells by it whether the tree has changed since. @default none is written
+   */
+  readonly manifestPath?: string;
   readonly signal?: AbortSignal;
 }
 
 /** For a sink that cannot seek; the streaming engine does the work. */
 export interface WriteArchiveOptions extends Omit<
   CreateArchiveOptions,
-  "archivePath" | "concurrency" | "engine" | "maxInlineMs"
+  "archivePath" | "concurrency" | "engine" | "manifestPath" | "maxInlineMs"
 > {
   /** Ends with the archive; is destroyed when it fails. */
   readonly sink: Writable;
@@ -103,7 +110,44 @@ export interface ArchiveSummary {
   readonly entries: number;
   /** Length of the archive in bytes. */
   readonly bytes: number;
+  /** Why there is no manifest although one was asked for. Everything else is done all the same. */
+  readonly manifestError?: CacheArchiveError;
 }
+
+export interface RestoreSummary extends ArchiveSummary {
+  /** Whether the manifest showed that everything was there already, so that nothing was touched. */
+  readonly wasInPlace: boolean;
+}
+
+/** What a tree is compared with, and what of it. */
+export type CompareTreeOptions = {
+  readonly root: string;
+  readonly archivePath: string;
+  /** As it was given to `createArchive` or `extractArchive`. */
+  readonly manifestPath: string;
+  /** As of `extractArchive`. @default 60 */
+  readonly maxInlineMs?: number;
+  readonly signal?: AbortSignal;
+} & (
+  | {
+      /** Slash paths relative to the root, without patterns; each stands for itself and everything below it. */
+      readonly paths: readonly string[];
+    }
+  | {
+      /** What was selected, where patterns have a say. */
+      readonly entries: readonly ArchiveEntry[];
+    }
+);
+
+/** Whether a tree is what an archive holds; with the first difference that was met. */
+export type TreeState =
+  | { readonly state: "unchanged" | "unknown" }
+  | {
+      readonly state: "changed";
+      readonly what: "added" | "removed" | "changed";
+      /** Slash path relative to the root. */
+      readonly path: string;
+    };
 
 export interface ExtractArchiveOptions {
   readonly archivePath: string;
@@ -136,10 +180,15 @@ export interface ExtractArchiveOptions {
   readonly maxInlineMs?: number;
   /** @default "parallel" */
   readonly engine?: ArchiveEngine;
+  /**
+   * Absolute path where a manifest of the tree is kept, best beside the archive and never in the project. Where it shows that
+   * everything in the archive is there already, nothing is touched; else it is written after the restore. @default none is read or written
+   */
+  readonly manifestPath?: string;
   readonly signal?: AbortSignal;
 }
 
 /** For a source that cannot seek. */
-export interface ReadArchiveOptions extends Omit<ExtractArchiveOptions, "archivePath"> {
+export interface ReadArchiveOptions extends Omit<ExtractArchiveOptions, "archivePath" | "manifestPath"> {
   readonly source: AsyncIterable<Uint8Array>;
 }

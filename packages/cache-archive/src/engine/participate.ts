@@ -9,12 +9,14 @@ import type { PlanTask } from "../restore/plan-runner.ts";
 import { RestoreRunner } from "../restore/restore-runner.ts";
 import { ZipUnpacker } from "../zip/unpacker.ts";
 import type { UnpackZipTask } from "../zip/unpacker.ts";
+import { TreeRunner } from "../manifest/tree-runner.ts";
+import type { TreeTask } from "../manifest/tree-task.ts";
 import type { JobControl } from "./control.ts";
 import { JobAborted } from "./job-aborted.ts";
 import type { UnitRunner } from "./unit-runner.ts";
 
 /** What a job is about. Everything in it can be sent to another thread. */
-export type Task = PackTarTask | PackZipTask | PlanTask | UnpackTarTask | UnpackZipTask;
+export type Task = PackTarTask | PackZipTask | PlanTask | TreeTask | UnpackTarTask | UnpackZipTask;
 
 /**
  * Does units of a job until none is left, until the job is aborted, or until this participant has to leave.
@@ -57,6 +59,10 @@ function openTask(task: Task, control: JobControl): UnitRunner {
     case "plan-zip":
     case "plan-tar":
       return new PlanRunner(task, control);
+    case "observe-tree":
+    case "record-tree":
+    case "compare-tree":
+      return new TreeRunner(task, control);
     case "unpack-zip":
       return new RestoreRunner(task, control, (context) => new ZipUnpacker(task, context));
     case "unpack-tar":

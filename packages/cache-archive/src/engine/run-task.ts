@@ -29,28 +29,30 @@ let inlineMs = 0;
  * Runs a task on the pool's threads, or right here when it is short: starting threads takes longer than restoring a
  * thousand files. Several short ones at the same time count together.
  *
+ * @returns what the task computes; most tasks compute nothing
  * @throws WorkersUnavailable when it is not short and this host has no threads; nothing was done then
  */
-export async function runTask(run: TaskRun): Promise<void> {
+export async function runTask(run: TaskRun): Promise<unknown> {
   const { task, control, concurrency, estimatedMs, maxInlineMs, signal } = run;
   const isTiny = estimatedMs <= Math.min(MAX_TINY_MS, maxInlineMs);
   if (!isTiny && (sharedPool.hasIdle || inlineMs + estimatedMs > maxInlineMs)) {
-    await sharedPool.run({ task, control, concurrency, signal });
-    return;
+    return await sharedPool.run({ task, control, concurrency, signal });
   }
   inlineMs += estimatedMs;
   try {
-    await runInline(task, control, signal);
+    return await runInline(task, control, signal);
   } finally {
     inlineMs -= estimatedMs;
   }
 }
 
-async function runInline(task: Task, control: SharedControl, signal: AbortSignal | undefined): Promise<void> {
+/** Runs a task on this thread, in turns. */
+export async function runInline(task: Task, control: SharedControl, signal: AbortSignal | undefined): Promise<unknown> {
   const turn = new Turn();
-  await participate(task, new JobControl(control), 0, () => {
+  const result = await participate(task, new JobControl(control), 0, () => {
     signal?.throwIfAborted();
     return turn.isOver ? turn.next() : undefined;
   });
   signal?.throwIfAborted();
+  return result;
 }

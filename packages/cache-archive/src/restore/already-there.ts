@@ -1,9 +1,7 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
-import { crc32 } from "node:zlib";
+import { lstatSync } from "node:fs";
 
-import type { ArchivedEntry } from "../archived-entry.ts";
-
-const PIECE_BYTES = 256 * 1024;
+import type { EntryMetadata } from "../archived-entry.ts";
+import { fileCrc } from "../manifest/look.ts";
 
 /**
  * Whether a file is just as its entry says, so that it need not be unpacked: size, mode, owner, time to the second, and the
@@ -13,7 +11,7 @@ const PIECE_BYTES = 256 * 1024;
  */
 export function isAlreadyThere(
   place: string | Buffer | undefined,
-  entry: ArchivedEntry,
+  entry: EntryMetadata,
   crc: number,
   modeMask: number,
 ): boolean {
@@ -24,29 +22,5 @@ export function isAlreadyThere(
   if (entry.owner !== undefined && process.geteuid?.() === 0) {
     if (found.uid !== entry.owner.uid || found.gid !== entry.owner.gid) return false;
   }
-  return crcOf(place, entry.bytes) === crc;
-}
-
-/** CRC of a file; undefined when it is not a file of this length any more. */
-function crcOf(place: string | Buffer, bytes: number): number | undefined {
-  let descriptor: number;
-  try {
-    descriptor = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch {
-    // It cannot be read, for instance by its mode; then it is replaced.
-    return undefined;
-  }
-  try {
-    if (!fstatSync(descriptor).isFile()) return undefined;
-    const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, bytes + 1));
-    let crc = 0;
-    let done = 0;
-    for (let got = readSync(descriptor, piece); got > 0; got = readSync(descriptor, piece)) {
-      crc = crc32(piece.subarray(0, got), crc);
-      done += got;
-    }
-    return done === bytes ? crc : undefined;
-  } finally {
-    closeSync(descriptor);
-  }
+  return fileCrc(place, entry.bytes) === crc;
 }

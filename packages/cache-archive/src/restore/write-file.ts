@@ -1,6 +1,6 @@
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from "node:fs";
 
-import type { ArchivedEntry } from "../archived-entry.ts";
+import type { EntryMetadata } from "../archived-entry.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 
@@ -12,11 +12,12 @@ export interface ModePolicy {
   readonly umask: number;
 }
 
-/** Writes a whole file into a place where nothing is. */
+/** Writes `entry.bytes` bytes from a place of `content` on into a new file, where nothing is. */
 export function writeNewFile(
   place: string | Buffer,
   content: Uint8Array,
-  entry: ArchivedEntry,
+  start: number,
+  entry: EntryMetadata,
   policy: ModePolicy,
 ): void {
   const mode = entry.mode & policy.mask;
@@ -24,7 +25,9 @@ export function writeNewFile(
   // With its own bits only if nothing will change them; else nobody else may read it until then.
   const descriptor = openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, isPlain ? mode : 0o600);
   try {
-    for (let done = 0; done < content.length;) done += writeSync(descriptor, content, done);
+    for (let done = 0; done < entry.bytes;) {
+      done += writeSync(descriptor, content, start + done, entry.bytes - done);
+    }
     if (!isPlain) changeOwnerAndMode(descriptor, entry, mode);
     futimesSync(descriptor, Date.now() / 1000, entry.mtimeMs / 1000);
   } finally {
@@ -38,12 +41,12 @@ export function openSharedFile(place: string | Buffer): number {
 }
 
 /** Times, permission bits and owner of a file whose content is complete. */
-export function finishFile(descriptor: number, entry: ArchivedEntry, { mask }: ModePolicy): void {
+export function finishFile(descriptor: number, entry: EntryMetadata, { mask }: ModePolicy): void {
   changeOwnerAndMode(descriptor, entry, entry.mode & mask);
   futimesSync(descriptor, Date.now() / 1000, entry.mtimeMs / 1000);
 }
 
-function changeOwnerAndMode(descriptor: number, entry: ArchivedEntry, mode: number): void {
+function changeOwnerAndMode(descriptor: number, entry: EntryMetadata, mode: number): void {
   if (needsOwner(entry) && entry.owner !== undefined) {
     try {
       fchownSync(descriptor, entry.owner.uid, entry.owner.gid);
@@ -56,7 +59,7 @@ function changeOwnerAndMode(descriptor: number, entry: ArchivedEntry, mode: numb
 }
 
 /** Whether a new file would belong to somebody else than its entry says. */
-function needsOwner({ owner }: ArchivedEntry): boolean {
+function needsOwner({ owner }: EntryMetadata): boolean {
   return owner !== undefined && (owner.uid !== ownUid || owner.gid !== ownGid);
 }
 

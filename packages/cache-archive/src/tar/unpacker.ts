@@ -49,18 +49,12 @@ export class TarUnpacker implements ContentUnpacker {
     const { table, folders, job, control } = this.#context;
     for (const index of entries) {
       if (control.isAborted) throw new JobAborted();
-      const entry = table.entry(index);
       try {
         if (this.#isThere(index)) continue;
         const { start, content } = this.#entryContent(index);
-        writeNewFile(
-          folders.stage(table.target(index)),
-          content.subarray(start, start + entry.bytes),
-          entry,
-          job.policy,
-        );
+        writeNewFile(folders.stage(table.target(index)), content, start, table.metadata(index), job.policy);
       } catch (error) {
-        throw restoreError(error, entry);
+        throw restoreError(error, table.entry(index));
       }
     }
   }
@@ -101,7 +95,7 @@ export class TarUnpacker implements ContentUnpacker {
     const { table, folders, job } = this.#context;
     return isAlreadyThere(
       folders.existing(table.target(index)),
-      table.entry(index),
+      table.metadata(index),
       table.facts(index).crc,
       job.policy.mask,
     );

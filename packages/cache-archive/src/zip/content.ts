@@ -77,6 +77,15 @@ export function checkLocalHeader(start: Buffer, entry: ZipContent): number {
   return headerEnd;
 }
 
+/** Whether a local header leaves sizes and CRC to a descriptor, as almost all do, so that only method and name have to agree. */
+export function isStreamedHeader(bytes: Buffer, at: number, method: number): boolean {
+  return (
+    bytes.readUInt32LE(at) === LOCAL_HEADER_SIGNATURE &&
+    (bytes.readUInt16LE(at + 6) & FLAG_DESCRIPTOR) !== 0 &&
+    bytes.readUInt16LE(at + 8) === method
+  );
+}
+
 export function checkContent(entry: ZipContent, bytes: number, crc: number): void {
   const entryName = printablePath(entry.name);
   if (bytes !== entry.bytes) {

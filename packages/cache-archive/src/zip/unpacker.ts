@@ -14,9 +14,10 @@ import type { ContentUnpacker, SharedRestoreJob, UnpackContext } from "../restor
 import type { RestoreUnit } from "../restore/units.ts";
 import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
 import { decompressStream, unpackBytes } from "./codec.ts";
-import { LOCAL_HEADER_LENGTH } from "./constants.ts";
-import { checkContent, checkLinkTarget, checkLocalHeader, damage, unpackWhole } from "./content.ts";
+import { LOCAL_HEADER_LENGTH, METHOD_DEFLATE } from "./constants.ts";
+import { checkContent, checkLinkTarget, checkLocalHeader, damage, isStreamedHeader, unpackWhole } from "./content.ts";
 import type { ZipContent } from "./content.ts";
+import { InflateBatch } from "./inflate-batch.ts";
 
 /** What a participant needs to restore a part of a zip archive. */
 export interface UnpackZipTask extends SharedRestoreJob {
@@ -32,6 +33,9 @@ const MAX_LOCAL_EXTRA = 0xffff;
 /** Blocks of stored files. */
 export const STORED_BLOCK_BYTES: number = 1024 * 1024;
 
+/** More at once gains nothing, and less stays in the processor's cache until it is written. */
+const MAX_BATCH_BYTES = 128 * 1024;
+
 /** Unpacks the content of zip entries into the staging folder. */
 export class ZipUnpacker implements ContentUnpacker {
   readonly #task: UnpackZipTask;
@@ -39,6 +43,9 @@ export class ZipUnpacker implements ContentUnpacker {
   readonly #blocks: BlockTable;
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
+  readonly #batch = new InflateBatch();
+  /** Entries in the batch. */
+  #batched: number[] = [];
   #input = Buffer.allocUnsafeSlow(1024 * 1024);
 
   constructor(task: UnpackZipTask, context: UnpackContext) {
@@ -50,7 +57,7 @@ export class ZipUnpacker implements ContentUnpacker {
   }
 
   restoreShort(entries: readonly number[]): void {
-    const { table, folders, job, control } = this.#context;
+    const { table } = this.#context;
     const todo = entries.filter((index) => !this.#isThere(index));
     const first = todo[0];
     const last = todo.at(-1);
@@ -58,15 +65,64 @@ export class ZipUnpacker implements ContentUnpacker {
     const start = this.#content(first).offset;
     const read = this.#read(start, endOf(this.#content(last)) + LOCAL_EXTRA_SLACK - start);
     for (const index of todo) {
+      const { bytes } = table.metadata(index);
+      if (this.#batch.bytes + bytes > MAX_BATCH_BYTES) this.#restoreBatch(read, start);
+      if (bytes > MAX_BATCH_BYTES || !this.#addToBatch(index, read, start)) this.#restoreWhole(index, read, start);
+    }
+    this.#restoreBatch(read, start);
+  }
+
+  /** @returns false when an entry has to be looked at on its own */
+  #addToBatch(index: number, read: Buffer, readStart: number): boolean {
+    const { table } = this.#context;
+    const { method, offset, compressedBytes, crc } = table.facts(index);
+    const bytes = table.bytes(index);
+    const at = offset - readStart;
+    const nameStart = at + LOCAL_HEADER_LENGTH;
+    if (method !== METHOD_DEFLATE || bytes === 0 || nameStart > read.length || !isStreamedHeader(read, at, method)) {
+      return false;
+    }
+    const nameEnd = nameStart + read.readUInt16LE(at + 26);
+    const dataStart = nameEnd + read.readUInt16LE(at + 28);
+    const dataEnd = dataStart + compressedBytes;
+    if (dataEnd > read.length || !table.hasNameAt(index, read, nameStart, nameEnd)) return false;
+    this.#batch.add(read, dataStart, dataEnd, crc, bytes);
+    this.#batched.push(index);
+    return true;
+  }
+
+  #restoreBatch(read: Buffer, readStart: number): void {
+    const entries = this.#batched;
+    if (entries.length === 0) return;
+    this.#batched = [];
+    const { table, folders, job, control } = this.#context;
+    const content = this.#batch.unpack();
+    let start = 0;
+    for (const index of entries) {
       if (control.isAborted) throw new JobAborted();
-      const content = this.#content(index);
-      const entry = table.entry(index);
-      try {
-        const bytes = unpackWhole(this.#packed(content, read, start), content);
-        writeNewFile(folders.stage(table.target(index)), bytes, entry, job.policy);
-      } catch (error) {
-        throw restoreError(error, entry);
+      if (content === undefined) {
+        this.#restoreWhole(index, read, readStart);
+        continue;
       }
+      const metadata = table.metadata(index);
+      try {
+        writeNewFile(folders.stage(table.target(index)), content, start, metadata, job.policy);
+      } catch (error) {
+        throw restoreError(error, table.entry(index));
+      }
+      start += metadata.bytes;
+    }
+  }
+
+  #restoreWhole(index: number, read: Buffer, readStart: number): void {
+    const { table, folders, job, control } = this.#context;
+    if (control.isAborted) throw new JobAborted();
+    const content = this.#content(index);
+    try {
+      const bytes = unpackWhole(this.#packed(content, read, readStart), content);
+      writeNewFile(folders.stage(table.target(index)), bytes, 0, table.metadata(index), job.policy);
+    } catch (error) {
+      throw restoreError(error, table.entry(index));
     }
   }
 
@@ -160,7 +216,7 @@ export class ZipUnpacker implements ContentUnpacker {
   #isThere(index: number): boolean {
     const { table, folders, job } = this.#context;
     const target = table.target(index);
-    return isAlreadyThere(folders.existing(target), table.entry(index), table.facts(index).crc, job.policy.mask);
+    return isAlreadyThere(folders.existing(target), table.metadata(index), table.facts(index).crc, job.policy.mask);
   }
 
   /** The entry's packed data, from what was read, or from the archive when its local header is unusually long. */

@@ -1,0 +1,68 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from "node:fs";
+import type { Stats } from "node:fs";
+import { crc32 } from "node:zlib";
+
+import type { FoundFacts } from "./manifest-rows.ts";
+
+/**
+ * Change times come from a clock that ticks every few milliseconds. What changed this shortly before it was looked at may have
+ * changed again within the same tick.
+ */
+const TICK_MS = 50;
+const PIECE_BYTES = 256 * 1024;
+
+/** How an entry is now; undefined when it is not there. The CRC of a file is left at 0, since its content is not read. */
+export function lookAt(place: string | Buffer): FoundFacts | undefined {
+  const found = lstatSync(place, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  const { mode, ino: inode, mtimeMs, ctimeMs, uid, gid } = found;
+  const crc = found.isSymbolicLink() ? crc32(readlinkSync(place, { encoding: "buffer" })) : 0;
+  return { mode, inode, bytes: found.isDirectory() ? 0 : found.size, mtimeMs, ctimeMs, uid, gid, crc };
+}
+
+/**
+ * Whether an entry is as it was. No program can set the change time, so one that is the same proves it; with another one, or
+ * another inode, only the content does.
+ *
+ * @param takenAtMs - before `was` was looked at
+ */
+export function isUnchanged(place: string | Buffer, now: Stats, was: FoundFacts, takenAtMs: number): boolean {
+  const { mode, uid, gid, mtimeMs } = was;
+  if (now.mode !== mode || now.uid !== uid || now.gid !== gid || now.mtimeMs !== mtimeMs) return false;
+  // A folder that is moved as a whole gets a new change time; what is in it is looked at in any case.
+  if (now.isDirectory()) return true;
+  if (now.size !== was.bytes) return false;
+  const isSettled = was.ctimeMs < takenAtMs - TICK_MS;
+  if (isSettled && now.ino === was.inode && now.ctimeMs === was.ctimeMs) return true;
+  return contentCrc(place, now) === was.crc;
+}
+
+/** CRC of a file's content or a link's target; undefined for anything else, and for a file that is not as it was found. */
+function contentCrc(place: string | Buffer, found: Stats): number | undefined {
+  if (found.isSymbolicLink()) return crc32(readlinkSync(place, { encoding: "buffer" }));
+  return found.isFile() ? fileCrc(place, found.size) : undefined;
+}
+
+/** CRC of a file; undefined when it is not a file of this length any more. */
+export function fileCrc(place: string | Buffer, bytes: number): number | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    // It cannot be read, for instance by its mode; then nothing is known of it.
+    return undefined;
+  }
+  try {
+    if (!fstatSync(descriptor).isFile()) return undefined;
+    const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, bytes + 1));
+    let crc = 0;
+    let done = 0;
+    for (let got = readSync(descriptor, piece); got > 0; got = readSync(descriptor, piece)) {
+      crc = crc32(piece.subarray(0, got), crc);
+      done += got;
+    }
+    return done === bytes ? crc : undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}

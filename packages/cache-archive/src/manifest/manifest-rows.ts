@@ -1,0 +1,149 @@
+import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
+
+/** What {@link ManifestRows} needs in another thread. */
+export interface SharedRows {
+  readonly names: SharedArrayBuffer;
+  readonly rows: SharedArrayBuffer;
+  readonly count: number;
+}
+
+/** How an entry was found. */
+export interface FoundFacts {
+  /** The file type of the mode, and its permission bits. */
+  readonly mode: number;
+  readonly inode: number;
+  /** 0 for folders. */
+  readonly bytes: number;
+  /** To a quarter of a microsecond, which is what a number of milliseconds holds. */
+  readonly mtimeMs: number;
+  readonly ctimeMs: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Of the content of a file or the target of a link; 0 for folders. */
+  readonly crc: number;
+}
+
+const COLUMN = {
+  start: 0,
+  length: 1,
+  mode: 2,
+  inode: 3,
+  bytes: 4,
+  mtimeMs: 5,
+  ctimeMs: 6,
+  uid: 7,
+  gid: 8,
+  crc: 9,
+} as const;
+const COLUMNS = 10;
+/** After so many entries the caller may do something else. */
+const ENTRIES_PER_STEP = 2000;
+
+/** Paths and how each was found, in memory that all participants share. */
+export class ManifestRows {
+  readonly count: number;
+  readonly #names: Buffer;
+  readonly #rows: Float64Array;
+
+  static bytesFor(count: number): number {
+    return count * COLUMNS * 8;
+  }
+
+  /** Rows of which nothing but the path is known, in steps of less than a few milliseconds. */
+  static *share(count: number, pathAt: (index: number) => string): Generator<void, SharedRows> {
+    const rows = new SharedArrayBuffer(ManifestRows.bytesFor(count));
+    const numbers = new Float64Array(rows);
+    const names: Buffer[] = [];
+    let at = 0;
+    for (let index = 0; index < count; index += 1) {
+      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+      const name = pathToBytes(pathAt(index));
+      numbers[index * COLUMNS + COLUMN.start] = at;
+      numbers[index * COLUMNS + COLUMN.length] = name.length;
+      names.push(name);
+      at += name.length;
+    }
+    const shared = new SharedArrayBuffer(at);
+    const bytes = Buffer.from(shared);
+    at = 0;
+    for (const name of names) at += name.copy(bytes, at);
+    return { names: shared, rows, count };
+  }
+
+  /** @param rows - of any alignment */
+  static copyOf(names: Buffer, rows: Buffer): ManifestRows {
+    const [sharedNames, sharedRows] = [new SharedArrayBuffer(names.length), new SharedArrayBuffer(rows.length)];
+    names.copy(Buffer.from(sharedNames));
+    rows.copy(Buffer.from(sharedRows));
+    return new ManifestRows({ names: sharedNames, rows: sharedRows, count: rows.length / (COLUMNS * 8) });
+  }
+
+  constructor({ names, rows, count }: SharedRows) {
+    this.count = count;
+    this.#names = Buffer.from(names);
+    this.#rows = new Float64Array(rows);
+  }
+
+  path(index: number): string {
+    const start = this.#get(index, COLUMN.start);
+    return pathFromBytes(this.#names.subarray(start, start + this.#get(index, COLUMN.length)));
+  }
+
+  /** How an entry was found; undefined when it was not what it should have been. */
+  found(index: number): FoundFacts | undefined {
+    const mode = this.#get(index, COLUMN.mode);
+    if (mode === 0) return undefined;
+    return {
+      mode,
+      inode: this.#get(index, COLUMN.inode),
+      bytes: this.#get(index, COLUMN.bytes),
+      mtimeMs: this.#get(index, COLUMN.mtimeMs),
+      ctimeMs: this.#get(index, COLUMN.ctimeMs),
+      uid: this.#get(index, COLUMN.uid),
+      gid: this.#get(index, COLUMN.gid),
+      crc: this.#get(index, COLUMN.crc),
+    };
+  }
+
+  setFound(index: number, { mode, inode, bytes, mtimeMs, ctimeMs, uid, gid, crc }: FoundFacts): void {
+    const row = index * COLUMNS;
+    this.#rows[row + COLUMN.mode] = mode;
+    this.#rows[row + COLUMN.inode] = inode;
+    this.#rows[row + COLUMN.bytes] = bytes;
+    this.#rows[row + COLUMN.mtimeMs] = mtimeMs;
+    this.#rows[row + COLUMN.ctimeMs] = ctimeMs;
+    this.#rows[row + COLUMN.uid] = uid;
+    this.#rows[row + COLUMN.gid] = gid;
+    this.#rows[row + COLUMN.crc] = crc;
+  }
+
+  /** Nothing is known of the entry then, so it counts as changed. */
+  forget(index: number): void {
+    this.#rows[index * COLUMNS + COLUMN.mode] = 0;
+  }
+
+  setCrc(index: number, crc: number): void {
+    this.#rows[index * COLUMNS + COLUMN.crc] = crc;
+  }
+
+  /** Whether every path is one that an archive could have: nothing that a file says may lead out of the root. */
+  get isSound(): boolean {
+    let end = 0;
+    for (let index = 0; index < this.count; index += 1) {
+      const [start, length] = [this.#get(index, COLUMN.start), this.#get(index, COLUMN.length)];
+      if (start !== end || !Number.isSafeInteger(length) || length < 1) return false;
+      end = start + length;
+      if (end > this.#names.length || !isCleanPath(this.path(index))) return false;
+    }
+    return end === this.#names.length;
+  }
+
+  #get(index: number, column: number): number {
+    return this.#rows[index * COLUMNS + column] ?? 0;
+  }
+}
+
+/** The root itself, or a slash path whose segments are neither empty, nor `.`, nor `..`. */
+export function isCleanPath(path: string): boolean {
+  return path === "." || (!path.includes("\0") && !/(?:^|\/)\.{0,2}(?:\/|$)/.test(path));
+}

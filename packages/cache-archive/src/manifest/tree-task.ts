@@ -1,0 +1,156 @@
+import { fstatSync, lstatSync } from "node:fs";
+
+import type { ArchiveFile } from "../archive-file.ts";
+import type { ArchivedEntry } from "../archived-entry.ts";
+import { toFileSystemPath } from "../path-bytes.ts";
+import { targetOf } from "../restore-plan.ts";
+import { readFrameIndex } from "../tar/frame-index.ts";
+import { readDirectory } from "../zip/directory.ts";
+import { compareList, compareRows, compareWalk } from "./compare-tree.ts";
+import type { TreeDifference } from "./compare-tree.ts";
+import { lookAt } from "./look.ts";
+import { identityOf, readManifest, writeManifest } from "./manifest-file.ts";
+import type { Manifest } from "./manifest-file.ts";
+import { ManifestRows } from "./manifest-rows.ts";
+import type { SharedRows } from "./manifest-rows.ts";
+
+/** Looks at every entry of a list. */
+interface ObserveTask {
+  readonly kind: "observe-tree";
+  /** Without links. */
+  readonly root: string;
+  readonly rows: SharedRows;
+}
+
+/** Writes the manifest of an archive and the tree that it was made of, or that was made of it. */
+interface RecordTask {
+  readonly kind: "record-tree";
+  readonly root: string;
+  readonly file: ArchiveFile;
+  readonly isTar: boolean;
+  readonly manifestPath: string;
+  /** How the tree was before it was archived; undefined for a tree that was just restored. */
+  readonly observed: SharedRows | undefined;
+  readonly takenAtMs: number;
+}
+
+/** Compares a tree with a manifest. */
+interface CompareTask {
+  readonly kind: "compare-tree";
+  readonly root: string;
+  readonly archivePath: string;
+  readonly manifestPath: string;
+  /** What the tree has to hold, and nothing else; undefined when it may hold more than the manifest says. */
+  readonly content: { readonly paths: readonly string[] } | { readonly list: SharedRows } | undefined;
+}
+
+export type TreeTask = ObserveTask | RecordTask | CompareTask;
+
+/** Undefined when nothing is known of this tree and this archive. */
+export type TreeComparison = { readonly difference: TreeDifference | undefined; readonly entries: number } | undefined;
+
+/** After so many entries the caller may do something else. */
+const ENTRIES_PER_STEP = 500;
+
+/** In steps of less than a few milliseconds. */
+export function treeSteps(task: TreeTask): Generator<void, unknown> {
+  switch (task.kind) {
+    case "observe-tree":
+      return observe(task);
+    case "record-tree":
+      return record(task);
+    case "compare-tree":
+      return compare(task);
+    default:
+      throw new TypeError("unknown task");
+  }
+}
+
+function* observe({ root, rows: shared }: ObserveTask): Generator<void, undefined> {
+  const rows = new ManifestRows(shared);
+  for (let index = 0; index < rows.count; index += 1) {
+    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+    const found = lookAt(toFileSystemPath(`${root}/${rows.path(index)}`));
+    if (found !== undefined) rows.setFound(index, found);
+  }
+  return undefined;
+}
+
+/** @returns whether it could be written: an archive without an index tells too little */
+function* record(task: RecordTask): Generator<void, boolean> {
+  const { root, file, manifestPath, takenAtMs } = task;
+  const entries: readonly ListedEntry[] | undefined = task.isTar
+    ? (yield* readFrameIndex(file))?.entries
+    : yield* readDirectory(file);
+  if (entries === undefined) return false;
+  // Of what was read, whatever its name stands for by now.
+  const archive = identityOf(fstatSync(file.descriptor));
+  const { dev: device, ino: inode } = lstatSync(toFileSystemPath(root));
+  const facts = { archive, root: { device, inode }, takenAtMs, entries: entries.length };
+  const listed = entries.filter(({ kind }) => kind !== "other");
+  const shared = task.observed ?? (yield* restoredRows(root, listed));
+  yield* setCrcs(new ManifestRows(shared), listed);
+  yield;
+  writeManifest(toFileSystemPath(manifestPath), facts, shared);
+  return true;
+}
+
+type ListedEntry = ArchivedEntry & { readonly crc: number };
+
+function* restoredRows(root: string, listed: readonly ListedEntry[]): Generator<void, SharedRows> {
+  const shared = yield* ManifestRows.share(listed.length, (index) => targetAt(listed, index));
+  const rows = new ManifestRows(shared);
+  for (const [index, entry] of listed.entries()) {
+    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+    const found = lookAt(toFileSystemPath(`${root}/${targetAt(listed, index)}`));
+    // What somebody has changed since it was restored is not known to be as in the archive.
+    if (found !== undefined && found.mtimeMs === entry.mtimeMs) rows.setFound(index, found);
+  }
+  return shared;
+}
+
+function* setCrcs(rows: ManifestRows, listed: readonly ListedEntry[]): Generator<void, void> {
+  const files = new Map<string, ListedEntry>();
+  for (const [index, entry] of listed.entries()) {
+    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+    if (entry.kind === "file") files.set(targetOf(entry), entry);
+  }
+  for (let index = 0; index < rows.count; index += 1) {
+    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+    const file = files.get(rows.path(index));
+    const found = rows.found(index);
+    if (file === undefined || found === undefined) continue;
+    if (found.bytes === file.bytes) rows.setCrc(index, file.crc);
+    else rows.forget(index);
+  }
+}
+
+function targetAt(listed: readonly ListedEntry[], index: number): string {
+  const entry = listed[index];
+  if (entry === undefined) throw new RangeError("no such entry");
+  return targetOf(entry);
+}
+
+function* compare(task: CompareTask): Generator<void, TreeComparison> {
+  const { root, content } = task;
+  const manifest = readManifest(toFileSystemPath(task.manifestPath));
+  yield;
+  if (manifest === undefined || !isAbout(manifest, task)) return undefined;
+  const { entries } = manifest.facts;
+  if (content === undefined) return { difference: yield* compareRows(root, manifest), entries };
+  if ("paths" in content) return { difference: yield* compareWalk(root, content.paths, manifest), entries };
+  return { difference: yield* compareList(root, new ManifestRows(content.list), manifest), entries };
+}
+
+function isAbout({ facts }: Manifest, { root, archivePath }: CompareTask): boolean {
+  const found = lstatSync(toFileSystemPath(archivePath), { throwIfNoEntry: false });
+  const archive = found === undefined ? undefined : identityOf(found);
+  const folder = lstatSync(toFileSystemPath(root), { throwIfNoEntry: false });
+  return (
+    archive?.inode === facts.archive.inode &&
+    archive.bytes === facts.archive.bytes &&
+    archive.mtimeMs === facts.archive.mtimeMs &&
+    folder?.dev === facts.root.device &&
+    folder.ino === facts.root.inode
+  );
+}
