@@ -30,7 +30,7 @@ type KindOf<Value> = [Value] extends [boolean]
 export type NewRunnerDocker = Partial<Pick<RunnerDocker, DockerKeyName>>;
 
 /** All of them, in the order of the reference. @see job-execution 3.3 */
-export const DOCKER_KEYS: readonly DockerKey[] = [
+export const DOCKER_KEYS = [
   { name: "host", key: "host", kind: "text" },
   { name: "tlsCertificatePath", key: "tls_cert_path", kind: "text" },
   { name: "tlsVerify", key: "tls_verify", kind: "boolean" },
@@ -100,4 +100,4 @@ export const DOCKER_KEYS: readonly DockerKey[] = [
   { name: "serviceCpuShares", key: "service_cpu_shares", kind: "integer" },
   { name: "serviceCpusetCpus", key: "service_cpuset_cpus", kind: "text" },
   { name: "serviceCgroupParent", key: "service_cgroup_parent", kind: "text" },
-];
+] as const;

@@ -33,8 +33,11 @@ export function createDockerJobExecutor(place: DockerExecutorPlace): JobExecutor
   loaded.catch(() => undefined);
   const over = new AbortController();
   const sweep = (): Promise<void> => sweepOnce(loaded, over.signal, logger);
+  const collect = (): Promise<void> => collectOnce(loaded, over.signal, logger);
   const first = sweep();
-  const timer = setInterval(() => void sweep(), SWEEP_INTERVAL_MS);
+  // No job waits for that.
+  void first.then(collect);
+  const timer = setInterval(() => void sweep().then(collect), SWEEP_INTERVAL_MS);
   timer.unref();
   return {
     name: "docker",
@@ -82,17 +85,26 @@ function isSet(value: string | undefined): boolean | undefined {
 
 async function sweepOnce(loaded: Promise<DockerExecutor>, signal: AbortSignal, logger: Logger): Promise<void> {
   try {
-    const executor = await loaded;
-    const removed = await executor.sweep({ signal });
+    const removed = await (await loaded).sweep({ signal });
     if (removed.containers + removed.networks + removed.volumes > 0) {
       logger.info("Removed what earlier jobs have left on the Docker engine", { ...removed });
     }
-    const unused = await executor.collectGarbage({ signal });
+  } catch (error) {
+    if (!signal.aborted) logger.warn("The Docker engine could not be swept", { error: String(error) });
+  }
+}
+
+async function collectOnce(loaded: Promise<DockerExecutor>, signal: AbortSignal, logger: Logger): Promise<void> {
+  if (signal.aborted) return;
+  try {
+    const unused = await (await loaded).collectGarbage({ signal });
     if (unused.volumes + unused.images > 0) {
       logger.info("Removed what no job used any longer on the Docker engine", { ...unused });
     }
   } catch (error) {
-    if (!signal.aborted) logger.warn("The Docker engine could not be swept", { error: String(error) });
+    if (!signal.aborted) {
+      logger.warn("What no job uses any longer could not be removed from the Docker engine", { error: String(error) });
+    }
   }
 }
 
