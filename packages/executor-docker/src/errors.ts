@@ -70,6 +70,20 @@ export class ContainerLostError extends DockerExecutorError {
   }
 }
 
+/** The engine ended while a script ran, and its containers with it: whatever the exit code says, the script did not fail. */
+export class EngineRestartedError extends DockerExecutorError {
+  override readonly name = "EngineRestartedError";
+  override readonly code = "engine-restarted";
+  override readonly failureReason = "runner_system_failure";
+  override readonly retryable = false;
+
+  constructor(container: string) {
+    super(
+      `the Docker engine was restarted and ended the container ${container}; with "live-restore" in its daemon.json jobs go on`,
+    );
+  }
+}
+
 /** The connection to a running container was lost and could not be resumed. */
 export class OutputLostError extends DockerExecutorError {
   override readonly name = "OutputLostError";

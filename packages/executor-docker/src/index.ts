@@ -5,6 +5,7 @@ export {
   DockerConfigurationError,
   DockerExecutorError,
   EngineResponseError,
+  EngineRestartedError,
   EngineUnreachableError,
   ImagePullError,
   OutputLostError,

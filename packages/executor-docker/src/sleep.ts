@@ -1,34 +1,18 @@
-/**
- * Waits, for as long as it takes: a timer of the platform ends after 24.8 days.
- *
- * @throws `signal.reason` as soon as the signal is aborted; timer and listener are gone by then
- */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason as Error);
-      return;
+import { setTimeout as timer } from "node:timers/promises";
+
+/** @throws `signal.reason` as soon as the signal is aborted; timer and listener are gone by then */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  try {
+    // One that the platform takes; a longer one would end at once.
+    for (let leftMs = ms; leftMs > 0; leftMs -= LONGEST_TIMER_MS) {
+      await timer(Math.min(leftMs, LONGEST_TIMER_MS), undefined, signal === undefined ? {} : { signal });
     }
-    let remainingMs = ms;
-    let timer: NodeJS.Timeout;
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const step = (): void => {
-      if (remainingMs <= 0) {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-        return;
-      }
-      const stepMs = Math.min(remainingMs, LONGEST_TIMER_MS);
-      remainingMs -= stepMs;
-      timer = setTimeout(step, stepMs);
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    step();
-  });
+    signal?.throwIfAborted();
+  } catch (error) {
+    // The platform's own error only has the reason as its cause.
+    signal?.throwIfAborted();
+    throw error;
+  }
 }
 
-/** Longest delay that `setTimeout` keeps; a longer one fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

@@ -325,6 +325,12 @@ export interface DockerPrepareRequest {
   /** Writes one line into the job's log. */
   readonly log: (text: string) => void;
   readonly warn: (text: string) => void;
+  /**
+   * Opens a stream into the job's log for what a service prints. It is closed with the log.
+   *
+   * @default nobody wants to see it
+   */
+  readonly serviceOutput?: (channel: "stderr" | "stdout") => Writable;
   readonly signal: AbortSignal;
 }
 

@@ -41,6 +41,12 @@ export interface PrepareRequest {
   readonly log: (text: string) => void;
   /** Writes one line that begins with "WARNING: ". */
   readonly warn: (text: string) => void;
+  /**
+   * Opens a stream into the job's log for what a service prints; it is closed with the log, and takes nothing afterwards.
+   *
+   * @default nobody wants to see it
+   */
+  readonly serviceOutput?: (channel: "stderr" | "stdout") => Writable;
   readonly signal: AbortSignal;
 }
 

@@ -1,12 +1,14 @@
 import { randomInt } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { makeCertificateFolder } from "./certificates.ts";
 import { engineRequest } from "./engine-request.ts";
 import type { EngineAnswer, EngineRequest } from "./engine-request.ts";
 import { systemEnvironment } from "./environment.ts";
-import { SystemUnavailableError } from "./errors.ts";
+import { SystemStartError, SystemUnavailableError } from "./errors.ts";
 import { requirePrograms } from "./programs.ts";
 import { runProgram } from "./run-program.ts";
 import { startSystem } from "./running-system.ts";
@@ -38,6 +40,8 @@ export interface DockerEngine extends RunningSystem {
    * @param port - of the connections it is about; that of TLS by default
    */
   forgetIdleConnections(afterSeconds: number, port?: number): Promise<void>;
+  /** Asks the daemon to end and starts it anew; resolves when it answers again. Containers live on only with `live-restore`. */
+  restart(): Promise<void>;
   /** Address of the engine's network as this machine reaches it; published ports of containers listen there. */
   readonly address: string;
   /** Address of this machine as the engine and its containers reach it: bind a server to it that they shall call. */
@@ -68,8 +72,8 @@ const engineNetwork = { prefix: "10.199", cidr: "10.199.0.0/16" };
  */
 const namespaceScript = `
 set -e
-link=$1 hostAddress=$2 address=$3 hosts=$4
-shift 4
+link=$1 hostAddress=$2 address=$3 hosts=$4 again=$5
+shift 5
 if [ -e "$hosts" ]; then mount --bind "$hosts" /etc/hosts; fi
 ip link set lo up
 ip link add "$link" type veth peer name eth0
@@ -82,8 +86,12 @@ ip route add default via "$hostAddress"
 exec 3<&-
 # An engine prefers the machine's own containerd, whose containers would live outside of these namespaces.
 if [ -d /run/containerd ]; then mount -t tmpfs none /run/containerd; fi
-"$@"
-exit $?
+while :; do
+  code=0
+  "$@" || code=$?
+  if [ ! -e "$again" ]; then exit $code; fi
+  rm "$again"
+done
 `;
 
 const machineScript = `exec 3</proc/self/ns/net
@@ -125,7 +133,8 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
       if (options.tls === true) daemon.push(...tlsFlags(folder, address));
       const hosts = join(folder, "hosts");
       if (options.hosts !== undefined) await writeFile(hosts, hostsFile(options.hosts));
-      const inside = [namespaceScript, "engine", link, hostAddress, address, hosts, ...daemon];
+      const own = [link, hostAddress, address, hosts, restartMark(folder)];
+      const inside = [namespaceScript, "engine", ...own, ...daemon];
       return {
         command: ["sh", "-c", machineScript, "machine", ...inside],
         environment: systemEnvironment(folder, options.environment),
@@ -134,8 +143,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
         networkLink: link,
       };
     },
-    isReady: async ({ folder }) =>
-      (await engineRequest(socketPath(folder), { method: "GET", path: "/_ping" })).status === 200,
+    isReady: ({ folder }) => isUp(folder),
   });
   return {
     ...system,
@@ -147,6 +155,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
         : undefined,
     forgetIdleConnections: (afterSeconds, port = tlsPort) =>
       forgetIdleConnections(system.processId, afterSeconds, port),
+    restart: () => restart(system.processId, system.folder),
     address,
     hostAddress,
     request: (request) => engineRequest(socketPath(system.folder), request),
@@ -201,6 +210,39 @@ async function forgetIdleConnections(processId: number, afterSeconds: number, po
   await runProgram("nsenter", [`--net=/proc/${processId}/ns/net`, "sh", "-c", script], {
     environment: systemEnvironment("/"),
   });
+}
+
+const restartPollMs = 50;
+const restartDeadlineMs = 60_000;
+
+async function restart(processId: number, folder: string): Promise<void> {
+  await writeFile(restartMark(folder), "");
+  const place = `/proc/${processId}/ns`;
+  const inside = [`--pid=${place}/pid_for_children`, `--mount=${place}/mnt`];
+  const stop = `kill -TERM "$(cat '${join(folder, "pid")}')"`;
+  await runProgram("nsenter", [...inside, "sh", "-c", stop], { environment: systemEnvironment("/") });
+  const deadline = performance.now() + restartDeadlineMs;
+  // The mark goes when the old daemon has gone.
+  while (existsSync(restartMark(folder)) || !(await isUp(folder))) {
+    if (performance.now() > deadline) {
+      throw new SystemStartError("docker-engine", `it does not serve ${restartDeadlineMs} ms after a restart`, "");
+    }
+    await sleep(restartPollMs);
+  }
+}
+
+async function isUp(folder: string): Promise<boolean> {
+  try {
+    return (await engineRequest(socketPath(folder), { method: "GET", path: "/_ping" })).status === 200;
+  } catch {
+    // Not yet.
+    return false;
+  }
+}
+
+/** While it is there, the end of the daemon is the beginning of the next one. */
+function restartMark(folder: string): string {
+  return join(folder, "restart");
 }
 
 /** What stands in the way of a Docker engine on this machine; undefined when nothing is known to. */

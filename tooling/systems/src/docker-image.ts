@@ -15,11 +15,12 @@ export interface ImageOptions {
   /**
    * `busybox`: one static program with a shell and the usual commands, 2 MB.
    * `bash-and-git`: bash, git (with http) and the GNU commands of this machine, with the libraries they need.
+   * `docker`: the engine and the client of this machine beside busybox, 200 MB; `dockerd` runs in a privileged container.
    * `bash-git-and-node`: the same, and the Node that runs this.
    * `bash-git-node-and-npm`: the same, and this machine's npm.
    * @default "busybox"
    */
-  readonly content?: "bash-and-git" | "bash-git-and-node" | "bash-git-node-and-npm" | "busybox";
+  readonly content?: "bash-and-git" | "bash-git-and-node" | "bash-git-node-and-npm" | "busybox" | "docker";
   /** Name and tag. @default "fleetfoot-<content>:latest" */
   readonly reference?: string;
   /** More files: absolute paths in the image to files of this machine, whose modes they get. @default none */
@@ -44,14 +45,16 @@ export async function importImage(engine: ImageTarget, options: ImageOptions = {
   const { content = "busybox", reference = `fleetfoot-${content}:latest`, files = {} } = options;
   const root = await mkdtemp(join(engine.folder, "image-"));
   try {
-    await (content === "busybox" ? layOutBusybox(root) : layOutBashAndGit(root, content.startsWith("bash-git-")));
+    const isSmall = content === "busybox" || content === "docker";
+    await (isSmall ? layOutBusybox(root) : layOutBashAndGit(root, content.startsWith("bash-git-")));
+    if (content === "docker") await layOutDocker(root);
     if (content === "bash-git-node-and-npm") await layOutNpm(root);
     await layOutCommon(root);
     for (const [target, source] of Object.entries(files)) {
       await mkdir(join(root, dirname(target)), { recursive: true });
       await cp(source, join(root, target), { dereference: true });
     }
-    await importFolder(engine, root, reference, content === "busybox" ? "/bin/sh" : "/usr/bin/bash");
+    await importFolder(engine, root, reference, isSmall ? "/bin/sh" : "/usr/bin/bash");
   } finally {
     await rm(root, { recursive: true, force: true });
   }
@@ -82,6 +85,35 @@ async function layOutBashAndGit(root: string, withNode: boolean): Promise<void> 
     programs.push({ source: join(gitFolder, name), target: join(gitFolder, name) });
   }
   if (withNode) programs.push({ source: process.execPath, target: "/usr/bin/node" });
+  await layOutPrograms(root, programs);
+  // Without this folder every `git init` prints a warning.
+  await mkdir(join(root, "usr/share/git-core/templates"), { recursive: true });
+  await symlink("bash", join(root, "usr/bin/sh"));
+  await symlink("usr/bin", join(root, "bin"));
+}
+
+async function layOutDocker(root: string): Promise<void> {
+  await requirePrograms(
+    ["containerd", "docker", "dockerd", "runc"],
+    "an image of a Docker engine for tests with another",
+  );
+  const names = ["containerd", "containerd-shim-runc-v2", "docker", "dockerd", "runc"];
+  await layOutPrograms(
+    root,
+    names.map((name) => ({ source: sourceOf(name), target: `/usr/bin/${name}` })),
+  );
+  await mkdir(join(root, "run"));
+  await mkdir(join(root, "var/lib"), { recursive: true });
+}
+
+interface ProgramToCopy {
+  readonly source: string;
+  /** In the image. */
+  readonly target: string;
+}
+
+/** With the libraries that they need. */
+async function layOutPrograms(root: string, programs: readonly ProgramToCopy[]): Promise<void> {
   const files = new Map(programs.map(({ source, target }) => [target, source]));
   for (const { source } of programs) {
     for (const library of await librariesOf(source)) files.set(library, library);
@@ -90,10 +122,6 @@ async function layOutBashAndGit(root: string, withNode: boolean): Promise<void> 
     await mkdir(join(root, dirname(target)), { recursive: true });
     await cp(source, join(root, target), { dereference: true });
   }
-  // Without this folder every `git init` prints a warning.
-  await mkdir(join(root, "usr/share/git-core/templates"), { recursive: true });
-  await symlink("bash", join(root, "usr/bin/sh"));
-  await symlink("usr/bin", join(root, "bin"));
 }
 
 /** npm brings its dependencies in its own folder; only Debian's package of it spreads them over the machine. */

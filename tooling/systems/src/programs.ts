@@ -18,6 +18,7 @@ const packageOf = {
   docker: "docker.io",
   dockerd: "docker.io",
   git: "git",
+  htpasswd: "apache2-utils",
   ip: "iproute2",
   iptables: "iptables",
   openssl: "openssl",

@@ -1,8 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemEnvironment } from "./environment.ts";
-import { answersWell } from "./http.ts";
+import { answers, answersWell } from "./http.ts";
 import { requirePrograms } from "./programs.ts";
+import { runProgram } from "./run-program.ts";
 import { startSystem } from "./running-system.ts";
 import type { RunningSystem } from "./running-system.ts";
 
@@ -12,9 +13,11 @@ export interface RegistryOptions {
   readonly host?: string;
   /** Makes the registry a pull-through cache of this one (a base URL). @default an ordinary registry */
   readonly mirrorOf?: string;
+  /** Whom it asks everybody to be. @default nobody is asked */
+  readonly login?: { readonly username: string; readonly password: string };
 }
 
-/** A running container registry without access control. */
+/** A running container registry. */
 export interface Registry extends RunningSystem {
   /** Base URL without a path; the API begins at `/v2/`. */
   readonly endpoint: string;
@@ -32,6 +35,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     ...(options.host === undefined ? {} : { host: options.host }),
     order: async ({ folder, host, port }) => {
       const configuration = join(folder, "registry.json");
+      if (options.login !== undefined) await writePasswords(folder, options.login, why);
       // JSON is YAML, and needs no library to write.
       await writeFile(configuration, JSON.stringify(registryConfiguration(folder, `${host}:${port}`, options)));
       return {
@@ -39,11 +43,24 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
         environment: systemEnvironment(folder, { OTEL_TRACES_EXPORTER: "none" }),
       };
     },
-    isReady: ({ host, port }) => answersWell(`http://${host}:${port}/v2/`),
+    isReady: ({ host, port }) => (options.login === undefined ? answersWell : answers)(`http://${host}:${port}/v2/`),
   });
   const authority = `${system.host}:${system.port}`;
   return { ...system, authority, endpoint: `http://${authority}` };
 }
+
+/** The registry takes bcrypt alone. */
+async function writePasswords(
+  folder: string,
+  { username, password }: NonNullable<RegistryOptions["login"]>,
+  why: string,
+): Promise<void> {
+  const { htpasswd } = await requirePrograms(["htpasswd"], why);
+  const line = await runProgram(htpasswd.path, ["-nbB", username, password], { environment: systemEnvironment("/") });
+  await writeFile(join(folder, PASSWORDS), line, { mode: 0o600 });
+}
+
+const PASSWORDS = "htpasswd";
 
 /** @see https://distribution.github.io/distribution/about/configuration/ */
 function registryConfiguration(folder: string, address: string, options: RegistryOptions): object {
@@ -52,6 +69,9 @@ function registryConfiguration(folder: string, address: string, options: Registr
     log: { level: "info" },
     storage: { filesystem: { rootdirectory: join(folder, "data") }, delete: { enabled: true } },
     http: { addr: address },
+    ...(options.login === undefined
+      ? {}
+      : { auth: { htpasswd: { realm: "test registry", path: join(folder, PASSWORDS) } } }),
     ...(options.mirrorOf === undefined ? {} : { proxy: { remoteurl: options.mirrorOf } }),
   };
 }

@@ -12,6 +12,7 @@ import { messageOf } from "../errors.ts";
 import type { PresentImage } from "../image/pull.ts";
 import { parseReference } from "../image/reference.ts";
 import type { DockerPrepareRequest, DockerSettings, Sleep } from "../types.ts";
+import { followLog } from "./follow-log.ts";
 import type { PlannedService } from "./plan-services.ts";
 import { awaitReadiness } from "./readiness.ts";
 
@@ -96,6 +97,9 @@ async function startService(
   });
   belongings.container(id);
   await engine.call(`start the service ${planned.image}`, (docker) => docker.getContainer(id).start());
+  const { serviceOutput: output } = request;
+  // The name that the job gave it, if it gave one.
+  if (output !== undefined) void followLog({ engine, containerId: id, alias: planned.aliases.at(-1) ?? alias, output });
   const { NetworkSettings: networking } = await engine.call("inspect a service", (docker) =>
     docker.getContainer(id).inspect(),
   );

@@ -2,7 +2,13 @@ import type { IncomingMessage } from "node:http";
 
 import type { Engine } from "../engine/engine.ts";
 import { isMissing } from "../engine/engine.ts";
-import { ContainerLostError, EngineResponseError, OutputLostError } from "../errors.ts";
+import {
+  ContainerLostError,
+  EngineResponseError,
+  EngineRestartedError,
+  EngineUnreachableError,
+  OutputLostError,
+} from "../errors.ts";
 import type { Sleep } from "../types.ts";
 
 export interface WaitOptions {
@@ -32,12 +38,14 @@ export function openWait(
  *
  * @param first - the answer of {@link openWait}
  * @throws {ContainerLostError} somebody removed the container
+ * @throws {EngineRestartedError} the engine ended, and the container with it
  * @throws {OutputLostError} the engine stayed away for too long
  * @throws `signal.reason`
  */
 export async function waitForExit(first: IncomingMessage, options: WaitOptions): Promise<number> {
   const { containerName, reconnectMs, sleep, now, signal } = options;
   let answer: IncomingMessage | undefined = first;
+  let wentAway = false;
   let brokenSince: number | undefined;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
@@ -45,10 +53,12 @@ export async function waitForExit(first: IncomingMessage, options: WaitOptions):
       options.current.answer = answer;
       const code = await readExitCode(answer);
       if (code !== 0) await checkPresence(options);
+      if (code !== 0 && wentAway && (await endsContainers(options))) throw new EngineRestartedError(containerName);
       return code;
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof ContainerLostError) throw error;
+      if (error instanceof ContainerLostError || error instanceof EngineRestartedError) throw error;
+      wentAway ||= isRefusal(error);
       if (isMissing(error)) throw new ContainerLostError(containerName, { cause: error });
       brokenSince ??= now();
       if (now() - brokenSince > reconnectMs) throw new OutputLostError(containerName, error);
@@ -81,4 +91,18 @@ async function checkPresence({ engine, containerId, containerName }: WaitOptions
     docker.getContainer(containerId).inspect(),
   );
   if (state.Status === "removing" || state.Dead) throw new ContainerLostError(containerName);
+}
+
+/** Whether nobody listened at the engine's address, which a broken connection alone does not do. */
+function isRefusal(error: unknown): boolean {
+  const { code } = (error instanceof EngineUnreachableError ? error.cause : {}) as NodeJS.ErrnoException;
+  return code === "ECONNREFUSED" || code === "ENOENT";
+}
+
+/** Whether the engine takes its containers with it when it ends. @see https://docs.docker.com/engine/daemon/live-restore/ */
+async function endsContainers({ engine }: WaitOptions): Promise<boolean> {
+  const { LiveRestoreEnabled: livesOn } = (await engine.call("tell its settings", (docker) => docker.info())) as {
+    readonly LiveRestoreEnabled?: boolean;
+  };
+  return livesOn !== true;
 }

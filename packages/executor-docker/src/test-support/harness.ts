@@ -28,6 +28,7 @@ export interface JobOrder {
   readonly keepsWorkingCopy?: boolean;
   readonly concurrentProjectId?: number;
   readonly signal?: AbortSignal;
+  readonly serviceOutput?: NonNullable<DockerPrepareRequest["serviceOutput"]>;
 }
 
 export const TOKEN = "glrt-AbCdEfGhIjKlMnOp";
@@ -66,6 +67,7 @@ export async function openHarness(host: string, options: Partial<DockerExecutorO
       publicVariables: new Set(order.publicVariables ?? []),
       log: (text) => log.push(text),
       warn: (text) => log.push(`WARNING: ${text}`),
+      ...(order.serviceOutput === undefined ? {} : { serviceOutput: order.serviceOutput }),
       signal: order.signal ?? new AbortController().signal,
     };
   };

@@ -52,8 +52,8 @@ describe("git", () => {
   });
 
   it.each([
-    { ends: "kill -KILL $$", text: "signal: killed", exitCode: -1 },
-    { ends: "kill -TERM $$", text: "signal: terminated", exitCode: -1 },
+    { ends: "kill -KILL $$", text: "signal: SIGKILL", exitCode: -1 },
+    { ends: "kill -TERM $$", text: "signal: SIGTERM", exitCode: -1 },
     { ends: "exit 128", text: "exit status 128", exitCode: 128 },
   ])("words the end `$ends` as a script's: $text", async ({ ends, text, exitCode }) => {
     const git = openGit({ ...options, spawn: insteadOfGit(ends) });

@@ -4,8 +4,6 @@ import type { Readable, Writable } from "node:stream";
 import { GitFailedError, GitNotFoundError } from "../errors.ts";
 import type { JobLog } from "../job-log.ts";
 import type { Sleep, Spawn } from "../platform.ts";
-import { describeExit } from "./exit-text.ts";
-import type { GitExit } from "./exit-text.ts";
 
 /** Runs git for one job. */
 export interface Git {
@@ -89,12 +87,22 @@ async function runGit(args: readonly string[], run: GitRunOptions, options: GitO
   }
 }
 
+/** How a git ended. */
+interface GitExit {
+  /** -1 when a signal ended it. */
+  readonly code: number;
+  /** For the log. */
+  readonly text: string;
+}
+
 function exitOf(child: ChildProcess): Promise<GitExit> {
   return new Promise((resolve, reject) => {
     child.once("error", (error: NodeJS.ErrnoException) => {
       reject(error.code === "ENOENT" ? new GitNotFoundError({ cause: error }) : error);
     });
-    child.once("exit", (code, signalName) => resolve(describeExit(code, signalName)));
+    child.once("exit", (code, signalName) => {
+      resolve({ code: code ?? -1, text: code === null ? `signal: ${signalName}` : `exit status ${code}` });
+    });
   });
 }
 

@@ -41,6 +41,9 @@ function request(job: JobContext, signal: AbortSignal): Parameters<JobContext["e
     publicVariables: job.plan.variables.publicNames,
     log: (text) => job.log.plain(text),
     warn: (text) => job.log.warning(text),
+    ...(job.plan.settings.debugServices
+      ? { serviceOutput: (channel) => job.trace.openStream({ source: "service", channel }) }
+      : {}),
     signal,
   };
 }

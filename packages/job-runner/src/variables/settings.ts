@@ -10,6 +10,8 @@ export interface JobSettings {
   readonly afterScriptTimeoutMs: number;
   readonly afterScriptIgnoreErrors: boolean;
   readonly debugTrace: boolean;
+  /** Whether the job's log gets what its services print. */
+  readonly debugServices: boolean;
   /** Lines for the log about values that cannot be used. */
   readonly warnings: readonly string[];
 }
@@ -32,6 +34,10 @@ export function readSettings({ lookup, jobTimeoutMs, debugTraceDisabled }: Setti
   if (debugTrace && debugTraceDisabled) {
     warnings.push("CI_DEBUG_TRACE: usage is disabled on this Runner");
   }
+  const debugServices = flag("CI_DEBUG_SERVICES", false);
+  if (debugServices && debugTraceDisabled) {
+    warnings.push("CI_DEBUG_SERVICES: usage is disabled on this Runner");
+  }
   return {
     getSourcesAttempts: attempts("GET_SOURCES_ATTEMPTS"),
     restoreCacheAttempts: attempts("RESTORE_CACHE_ATTEMPTS"),
@@ -40,6 +46,7 @@ export function readSettings({ lookup, jobTimeoutMs, debugTraceDisabled }: Setti
     afterScriptTimeoutMs: timeout("RUNNER_AFTER_SCRIPT_TIMEOUT") ?? DEFAULT_AFTER_SCRIPT_TIMEOUT_MS,
     afterScriptIgnoreErrors: flag("AFTER_SCRIPT_IGNORE_ERRORS", true),
     debugTrace: debugTrace && !debugTraceDisabled,
+    debugServices: debugServices && !debugTraceDisabled,
     warnings,
   };
 }
