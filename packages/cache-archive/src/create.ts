@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
-import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
+import { DEFAULT_MAX_INLINE_MS, prepareThreads } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
 import { observeTree, recordTree } from "./manifest/tree-manifest.ts";
 import { openOutputFile } from "./output-file.ts";
@@ -37,6 +37,7 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   const { manifestPath, maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
+  if (engine === "parallel" && concurrency > 1) prepareThreads(options.entries.length, concurrency, maxInlineMs);
   const entries = await planEntries(options.entries);
   const attempt = `write archive ${archivePath}`;
   try {
@@ -81,8 +82,15 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
       },
     });
     const delivered = pipeline(counted, sink, signal === undefined ? {} : { signal });
-    const packed = streamTo({ root, entries, format, level, signal }, counted);
-    await Promise.all([packed, delivered]);
+    // A sink that was closed before leaves what leads to it open.
+    delivered.catch((error: Error) => counted.destroy(error));
+    const work = [streamTo({ root, entries, format, level, signal }, counted), delivered];
+    try {
+      await Promise.all(work);
+    } finally {
+      // The other half notices the failure of the first, and closes what it has open.
+      await Promise.allSettled(work);
+    }
     return { entries: entries.length, bytes };
   } catch (error) {
     sink.destroy();

@@ -59,12 +59,24 @@ export function toFileSystemPath(path: string): string | Buffer {
 /** Sorts by the bytes of the paths, which is not the order of JavaScript strings above U+D7FF. */
 export function sortByPathBytes<T>(items: readonly T[], pathOf: (item: T) => string): T[] {
   if (!items.some((item) => /[\ud800-\uffff]/.test(pathOf(item)))) {
+    if (isAscending(items, pathOf)) return [...items];
     return [...items].sort((a, b) => compareStrings(pathOf(a), pathOf(b)));
   }
   return items
     .map((item) => ({ item, bytes: pathToBytes(pathOf(item)) }))
     .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
     .map(({ item }) => item);
+}
+
+/** What was walked is in order already, and a sort would call back for each of tens of thousands. */
+function isAscending<T>(items: readonly T[], pathOf: (item: T) => string): boolean {
+  let before = "";
+  for (const item of items) {
+    const path = pathOf(item);
+    if (path < before) return false;
+    before = path;
+  }
+  return true;
 }
 
 function compareStrings(a: string, b: string): number {

@@ -79,13 +79,15 @@ class Walker {
   /** @param matches - how many of the folders on the way here are matches */
   async #content(folder: string, state: GlobState | undefined, matches: number): Promise<void> {
     this.#options.signal?.throwIfAborted();
-    for (const { name, isFolder, isContent } of this.#children(folder)) {
+    for (const key of this.#keys(folder)) {
       if (this.#turn.isOver) await this.#turn.next();
+      const isContent = key.endsWith("/");
+      const name = isContent ? key.slice(0, -1) : key;
       const path = folder === "." ? name : `${folder}/${name}`;
       const next = state === undefined ? undefined : this.#glob?.advance(state, name);
       const count = matches + (next?.isMatch === true ? 1 : 0);
       if (!isContent) this.#record(path, count);
-      else if (isFolder && (count > 0 || next?.canContinue === true)) await this.#content(path, next, count);
+      else if (count > 0 || next?.canContinue === true) await this.#content(path, next, count);
     }
   }
 
@@ -97,14 +99,17 @@ class Walker {
     this.entries.push(entry);
   }
 
-  /** The names in a folder, folders once more for their content, in byte order: `a`, `a-b`, then what is below `a/`. */
-  #children(folder: string): Child[] {
-    const found = this.#names(folder);
-    const content = found
-      .filter(({ isFolder }) => isFolder)
-      .map(({ name }) => ({ name, key: `${name}/`, isFolder: true, isContent: true }));
-    const here = found.map(({ name, isFolder }) => ({ name, key: name, isFolder, isContent: false }));
-    return sortByPathBytes([...here, ...content], (child) => child.key);
+  /**
+   * The names in a folder in byte order, and those of folders once more with a slash, for what is below them: `a`, `a-b`, then
+   * `a/`.
+   */
+  #keys(folder: string): string[] {
+    const keys: string[] = [];
+    for (const { name, isFolder } of this.#names(folder)) {
+      keys.push(name);
+      if (isFolder) keys.push(`${name}/`);
+    }
+    return sortByPathBytes(keys, (key) => key);
   }
 
   #names(folder: string): { name: string; isFolder: boolean }[] {
@@ -124,24 +129,21 @@ class Walker {
   }
 }
 
-interface Child {
-  readonly name: string;
-  readonly key: string;
-  readonly isFolder: boolean;
-  /** Whether this stands for what is below the folder, not for the folder. */
-  readonly isContent: boolean;
-}
-
 function named(name: string, entry: Dirent | Dirent<Buffer>): { name: string; isFolder: boolean } {
   return { name, isFolder: entry.isDirectory() };
 }
 
 function toEntry(path: string, stats: Stats): ArchiveEntry | undefined {
-  const facts = { path, mode: stats.mode & 0o7777, mtimeMs: stats.mtimeMs, uid: stats.uid, gid: stats.gid };
-  if (stats.isFile()) return { ...facts, kind: "file", bytes: stats.size };
-  if (stats.isDirectory()) return { ...facts, kind: "directory", bytes: 0 };
-  if (stats.isSymbolicLink()) return { ...facts, kind: "symlink", bytes: 0 };
-  return undefined;
+  const kind = kindOf(stats);
+  if (kind === undefined) return undefined;
+  const { mtimeMs, uid, gid } = stats;
+  return { path, kind, bytes: kind === "file" ? stats.size : 0, mode: stats.mode & 0o7777, mtimeMs, uid, gid };
+}
+
+function kindOf(stats: Stats): ArchiveEntry["kind"] | undefined {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "directory";
+  return stats.isSymbolicLink() ? "symlink" : undefined;
 }
 
 function unlessMissing<T>(look: () => T): T | undefined {

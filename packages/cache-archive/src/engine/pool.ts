@@ -73,6 +73,23 @@ export class WorkerPool {
   }
 
   /**
+   * Starts threads for work that is about to come, so that they are ready when it is planned. What cannot be started now is told
+   * by {@link run}.
+   */
+  prepare(threads: number): void {
+    try {
+      while (this.#workers.size < Math.min(threads, this.#size)) {
+        const worker = this.#start(this.#size);
+        if (worker === undefined) return;
+        worker.thread.unref();
+        this.#rest(worker);
+      }
+    } catch {
+      // No work is lost yet, and the job that comes says why it cannot run.
+    }
+  }
+
+  /**
    * Runs a job to its end. After an abort or a failure it settles when all its workers have left it.
    *
    * @returns what a worker had to say, which is one at most
@@ -158,12 +175,16 @@ export class WorkerPool {
     const { job } = worker;
     worker.job = undefined;
     worker.thread.unref();
-    worker.idleTimer = setTimeout(() => this.#end(worker), this.#idleMs).unref();
+    this.#rest(worker);
     if (job === undefined) return;
     job.members.delete(worker.participant);
     if (failure !== undefined) job.failure ??= decodeFailure(failure);
     job.result ??= result;
     this.#balance();
+  }
+
+  #rest(worker: PooledWorker): void {
+    worker.idleTimer = setTimeout(() => this.#end(worker), this.#idleMs).unref();
   }
 
   #end(worker: PooledWorker): void {

@@ -22,6 +22,14 @@ export const DEFAULT_MAX_INLINE_MS: number = 60;
 /** Up to this, even a thread that waits for work is no gain. */
 const MAX_TINY_MS = 3;
 
+/** What an entry costs beside its bytes, roughly. */
+export const MS_PER_ENTRY: number = 0.03;
+
+/** Starts threads while the work for them is still planned, when so many entries are certain to need them. */
+export function prepareThreads(entries: number, concurrency: number, maxInlineMs: number): void {
+  if (entries * MS_PER_ENTRY > maxInlineMs) sharedPool.prepare(concurrency);
+}
+
 /** Of all jobs that are on the main thread now. */
 let inlineMs = 0;
 

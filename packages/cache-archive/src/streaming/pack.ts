@@ -33,10 +33,12 @@ export async function streamZip({ root, entries, sink, level, signal }: StreamZi
   archive.pipe(sink);
   // The sink's end decides; until then nobody listens to it.
   sinkEnds.catch(() => archive.destroy());
+  let adding = Promise.resolve();
   try {
     for (const entry of entries) {
       signal?.throwIfAborted();
-      await Promise.race([addEntry(archive, root, entry), sinkEnds]);
+      adding = addEntry(archive, root, entry);
+      await Promise.race([adding, sinkEnds]);
     }
     await Promise.race([archive.finalize(), sinkEnds]);
     await sinkEnds;
@@ -44,6 +46,8 @@ export async function streamZip({ root, entries, sink, level, signal }: StreamZi
     archive.unpipe(sink);
     sink.destroy();
     archive.destroy();
+    // It ends with the archive, and closes its file.
+    await adding.catch(() => undefined);
     signal?.throwIfAborted();
     throw error;
   }

@@ -27,6 +27,8 @@ export class ExactZipArchive extends Archiver {
 
   /** Packs one entry and waits for it. Several at once would gather in memory. */
   async add(entry: ArchiveEntry, source: Buffer | Readable): Promise<void> {
+    // It would not say so once more.
+    if (this.destroyed) throw new Error("the archive was closed");
     await new Promise<void>((resolve, reject) => {
       const cleanUp = (): void => {
         this.off("entry", packed);

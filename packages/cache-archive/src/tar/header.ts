@@ -34,22 +34,43 @@ const MAX_OCTAL_11 = 0o77777777777;
  * name is not ASCII.
  */
 export function encodeHeader(header: TarHeader): Buffer {
-  const records: [key: string, value: Buffer][] = [];
+  const records = extendedRecords(header);
+  const block = Buffer.allocUnsafe(BLOCK_BYTES);
+  putBlock(block, header, splitName(header.name) ?? { prefix: EMPTY, name: header.name.subarray(0, 100) });
+  return records.length === 0 ? block : Buffer.concat([encodeExtended(records, header), block]);
+}
+
+/**
+ * Writes the header into a block that is there already: tens of thousands of short-lived ones cost more than what is in them.
+ *
+ * @returns false when one block is not enough, as {@link encodeHeader} then shows
+ */
+export function putHeader(block: Buffer, header: TarHeader): boolean {
   const name = splitName(header.name);
-  if (name === undefined || !isAscii(header.name)) records.push(["path", header.name]);
+  if (name === undefined || extendedRecords(header).length > 0) return false;
+  putBlock(block, header, name);
+  return true;
+}
+
+function extendedRecords(header: TarHeader): [key: string, value: Buffer][] {
+  const records: [key: string, value: Buffer][] = [];
+  if (splitName(header.name) === undefined || !isAscii(header.name)) records.push(["path", header.name]);
   if (header.linkTarget.length > 100 || !isAscii(header.linkTarget)) records.push(["linkpath", header.linkTarget]);
   for (const key of ["uid", "gid"] as const) {
     if (header[key] > MAX_OCTAL_7) records.push([key, Buffer.from(`${header[key]}`)]);
   }
   if (header.bytes > MAX_OCTAL_11) records.push(["size", Buffer.from(`${header.bytes}`)]);
   if (header.mtime < 0 || header.mtime > MAX_OCTAL_11) records.push(["mtime", Buffer.from(`${header.mtime}`)]);
-  const block = encodeBlock(header, name ?? { prefix: EMPTY, name: header.name.subarray(0, 100) });
-  return records.length === 0 ? block : Buffer.concat([encodeExtended(records, header), block]);
+  return records;
 }
 
 /** Zeros that fill the last block of a content of this length. */
 export function padding(bytes: number): Buffer {
-  return Buffer.alloc((BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES);
+  return Buffer.alloc(paddingLength(bytes));
+}
+
+export function paddingLength(bytes: number): number {
+  return (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES;
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -66,7 +87,9 @@ function encodeExtended(records: readonly (readonly [string, Buffer])[], header:
     mtime: 0,
     linkTarget: EMPTY,
   };
-  return Buffer.concat([encodeBlock(facts, { prefix: EMPTY, name }), content, padding(content.length)]);
+  const block = Buffer.allocUnsafe(BLOCK_BYTES);
+  putBlock(block, facts, { prefix: EMPTY, name });
+  return Buffer.concat([block, content, padding(content.length)]);
 }
 
 /** `<length> <key>=<value>\n`, where the length counts itself. */
@@ -77,9 +100,9 @@ function encodeRecord(key: string, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${length}`), rest]);
 }
 
-function encodeBlock(header: TarHeader, { prefix, name }: { readonly prefix: Buffer; readonly name: Buffer }): Buffer {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  name.copy(block, 0);
+function putBlock(block: Buffer, header: TarHeader, { prefix, name }: SplitName): void {
+  block.fill(0);
+  block.set(name, 0);
   octal(block, 100, 7, header.mode & 0o7777);
   octal(block, 108, 7, header.uid > MAX_OCTAL_7 ? 0 : header.uid);
   octal(block, 116, 7, header.gid > MAX_OCTAL_7 ? 0 : header.gid);
@@ -91,20 +114,30 @@ function encodeBlock(header: TarHeader, { prefix, name }: { readonly prefix: Buf
   block.write("ustar\x0000", 257);
   octal(block, 329, 7, 0);
   octal(block, 337, 7, 0);
-  prefix.copy(block, 345);
+  block.set(prefix, 345);
   let sum = 0;
   for (let at = 0; at < BLOCK_BYTES; at += 1) sum += block[at] ?? 0;
   octal(block, 148, 6, sum);
   block[154] = 0;
-  return block;
 }
 
 function octal(block: Buffer, at: number, digits: number, value: number): void {
-  block.write(value.toString(8).padStart(digits, "0"), at, "latin1");
+  let left = value;
+  for (let place = at + digits - 1; place >= at; place -= 1) {
+    block[place] = ZERO + (left % 8);
+    left = Math.floor(left / 8);
+  }
+}
+
+const ZERO = 0x30;
+
+interface SplitName {
+  readonly prefix: Buffer;
+  readonly name: Buffer;
 }
 
 /** Name in up to 100 bytes, or cut at a slash with up to 155 bytes before it; undefined when neither fits. */
-function splitName(name: Buffer): { readonly prefix: Buffer; readonly name: Buffer } | undefined {
+function splitName(name: Buffer): SplitName | undefined {
   if (name.length <= 100) return { prefix: EMPTY, name };
   for (let slash = name.indexOf(0x2f); slash !== -1 && slash <= 155; slash = name.indexOf(0x2f, slash + 1)) {
     const rest = name.subarray(slash + 1);
@@ -114,7 +147,8 @@ function splitName(name: Buffer): { readonly prefix: Buffer; readonly name: Buff
 }
 
 function isAscii(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte < 0x80);
+  for (let at = 0; at < bytes.length; at += 1) if ((bytes[at] ?? 0) >= 0x80) return false;
+  return true;
 }
 
 /** Bytes of a path as tar has it: folders end in a slash, the root is `./`. */

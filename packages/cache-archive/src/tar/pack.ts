@@ -1,7 +1,7 @@
 import { BlockTable } from "../engine/block-table.ts";
 import { makeControl } from "../engine/control.ts";
 import { EntryTable } from "../engine/entry-table.ts";
-import { runTask } from "../engine/run-task.ts";
+import { MS_PER_ENTRY, runTask } from "../engine/run-task.ts";
 import { cutIntoUnits, UnitList } from "../engine/units.ts";
 import type { ArchiveEntry } from "../types.ts";
 import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
@@ -19,8 +19,7 @@ export interface PackTarOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Rough costs of one thread, to choose where to work. */
-const MS_PER_ENTRY = 0.03;
+/** Rough cost of one thread, to choose where to work. */
 const MS_PER_MEGABYTE = 4;
 
 /** Writes a tar archive into a file, in frames that threads pack on their own, with an index behind them. */

@@ -13,7 +13,8 @@ import type { Unit } from "../engine/units.ts";
 import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
 import type { ArchiveEntry } from "../types.ts";
 import { encodeFrameIndex, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
-import { BLOCK_BYTES, encodeHeader, padding } from "./header.ts";
+import { BLOCK_BYTES, encodeHeader, paddingLength, putHeader } from "./header.ts";
+import type { TarHeader } from "./header.ts";
 import { tarHeader } from "./write.ts";
 
 /** What a participant needs to pack a part of a tar archive. */
@@ -39,7 +40,6 @@ export class TarPacker implements UnitRunner {
   readonly #units: UnitList;
   readonly #frames: BlockTable;
   readonly #output: OrderedOutput;
-  readonly #input = Buffer.allocUnsafeSlow(WHOLE_FILE_BYTES + 1);
   #tar = Buffer.allocUnsafeSlow(LONG_FILE_FRAME_BYTES + WHOLE_FILE_BYTES);
   #used = 0;
 
@@ -72,19 +72,33 @@ export class TarPacker implements UnitRunner {
   #takeEntry(unit: number, index: number): void {
     const entry = this.#entries.entry(index);
     const offset = this.#used;
-    const content = entry.kind === "file" ? readWhole(this.#task.root, entry, this.#input) : EMPTY;
     const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;
-    this.#append(encodeHeader(tarHeader(entry, content.length, linkTarget)));
+    this.#appendHeader(tarHeader(entry, entry.kind === "file" ? entry.bytes : 0, linkTarget));
     const headerBytes = this.#used - offset;
-    this.#append(content, padding(content.length));
+    const content = entry.kind === "file" ? this.#takeContent(entry, offset) : EMPTY;
+    this.#pad(content.length);
     const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes };
     this.#entries.setPacked(index, unit, facts);
     this.#entries.setOffset(index, offset);
   }
 
+  /** Reads straight to where it belongs, behind a header for the length that was listed. */
+  #takeContent(entry: ArchiveEntry, headerOffset: number): Buffer {
+    const content = readWhole(this.#task.root, entry, this.#room(entry.bytes + 1));
+    if (content.length === entry.bytes) {
+      this.#used += content.length;
+      return content;
+    }
+    // It has another length by now, and lies elsewhere; the header is as long as before.
+    this.#used = headerOffset;
+    this.#appendHeader(tarHeader(entry, content.length, EMPTY));
+    this.#append(content);
+    return content;
+  }
+
   #takeBlock(unit: number, { first: index, block }: Unit): void {
     const entry = this.#entries.entry(index);
-    if (block === 0) this.#append(encodeHeader(tarHeader(entry, entry.bytes, EMPTY)));
+    if (block === 0) this.#appendHeader(tarHeader(entry, entry.bytes, EMPTY));
     const headerBytes = this.#used;
     const position = block * LONG_FILE_FRAME_BYTES;
     const wanted = Math.min(LONG_FILE_FRAME_BYTES, entry.bytes - position);
@@ -92,7 +106,7 @@ export class TarPacker implements UnitRunner {
     // Its header says more than there is, and may be written already.
     if (content.length < wanted) throw changed(entry);
     this.#used += wanted;
-    if (position + wanted === entry.bytes) this.#append(padding(entry.bytes));
+    if (position + wanted === entry.bytes) this.#pad(entry.bytes);
     this.#frames.set(unit, crc32(content), this.#used, 0);
     if (block > 0) return;
     this.#entries.setPacked(index, unit, { crc: 0, bytes: entry.bytes, compressedBytes: headerBytes });
@@ -124,8 +138,21 @@ export class TarPacker implements UnitRunner {
     }
   }
 
-  #append(...parts: readonly Buffer[]): void {
-    for (const part of parts) this.#used += part.copy(this.#room(part.length));
+  #appendHeader(header: TarHeader): void {
+    if (putHeader(this.#room(BLOCK_BYTES), header)) this.#used += BLOCK_BYTES;
+    else this.#append(encodeHeader(header));
+  }
+
+  #append(bytes: Buffer): void {
+    this.#room(bytes.length).set(bytes);
+    this.#used += bytes.length;
+  }
+
+  /** Zeros that fill the last block of a content of this length. */
+  #pad(bytes: number): void {
+    const missing = paddingLength(bytes);
+    this.#room(missing).fill(0);
+    this.#used += missing;
   }
 
   /** Memory behind what was taken so far. */

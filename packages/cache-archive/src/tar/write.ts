@@ -1,7 +1,6 @@
 import { readlink } from "node:fs/promises";
-import { once } from "node:events";
-import type { Writable } from "node:stream";
-import { finished, pipeline } from "node:stream/promises";
+import { Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
 
 import type { ArchiveOutput } from "../output-file.ts";
@@ -21,32 +20,28 @@ export interface WriteTarOptions {
 }
 
 /** Writes a tar archive in one Zstandard frame with a checksum. @see RFC 8878, cache document 3.4 */
-export async function writeTarZstd(options: WriteTarOptions): Promise<void> {
-  const { output, level, signal } = options;
+export async function writeTarZstd({ output, ...options }: WriteTarOptions): Promise<void> {
+  const sink = new Writable({
+    write(piece: Buffer, _encoding, done) {
+      output.write(piece).then(() => done(), done);
+    },
+  });
+  await writeTarZstdTo(sink, options);
+}
+
+/** The same to a sink, which ends with the archive. When this settles, no file is open any more. */
+export async function writeTarZstdTo(sink: Writable, options: Omit<WriteTarOptions, "output">): Promise<void> {
+  const { level, signal } = options;
   const compress = createZstdCompress({
     chunkSize: STREAM_CHUNK_BYTES,
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVELS[level], [constants.ZSTD_c_checksumFlag]: 1 },
   });
-  const write = async (packed: AsyncIterable<Buffer>): Promise<void> => {
-    for await (const piece of packed) await output.write(piece);
-  };
-  await pipeline(gathered(tarBlocks(options)), compress, write, signal === undefined ? {} : { signal });
-}
-
-/** The same to a sink, which ends with the archive. */
-export async function writeTarZstdTo(sink: Writable, options: Omit<WriteTarOptions, "output">): Promise<void> {
-  const write = async (bytes: Uint8Array): Promise<void> => {
-    if (!sink.write(bytes)) await once(sink, "drain", options.signal === undefined ? {} : { signal: options.signal });
-  };
-  const ended = finished(sink);
-  ended.catch(() => undefined);
+  const blocks = gathered(tarBlocks(options));
   try {
-    await Promise.race([writeTarZstd({ ...options, output: { write } }), ended]);
-    sink.end();
-    await ended;
-  } catch (error) {
-    sink.destroy();
-    throw error;
+    await pipeline(blocks, compress, sink, signal === undefined ? {} : { signal });
+  } finally {
+    // A pipeline that failed does not wait for its source to end.
+    await blocks.return(undefined);
   }
 }
 
@@ -67,7 +62,7 @@ async function* gathered(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
   if (bytes > 0) yield Buffer.concat(waiting);
 }
 
-async function* tarBlocks({ root, entries, signal }: WriteTarOptions): AsyncGenerator<Buffer> {
+async function* tarBlocks({ root, entries, signal }: Omit<WriteTarOptions, "output">): AsyncGenerator<Buffer> {
   for (const entry of entries) {
     signal?.throwIfAborted();
     if (entry.kind === "file") yield* fileBlocks(root, entry);

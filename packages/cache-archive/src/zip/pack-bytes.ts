@@ -71,10 +71,9 @@ function deflateOptions(
   level: number,
   length: number,
 ): { level: number; chunkSize: number; windowBits: number; memLevel: number } {
-  // One chunk that surely fits spares zlib from gathering many.
-  const chunkSize = length + (length >> 10) + 64;
-  if (length > 16384) return { level, chunkSize, windowBits: 15, memLevel: 9 };
-  return { level, chunkSize, windowBits: length <= 8192 ? 13 : 14, memLevel: 6 };
+  // One chunk that fits spares zlib from gathering many; that of long data fits unless it hardly shrinks, and is memory soon thrown away.
+  if (length > 16384) return { level, chunkSize: (length >> 1) + 64, windowBits: 15, memLevel: 9 };
+  return { level, chunkSize: length + (length >> 10) + 64, windowBits: length <= 8192 ? 13 : 14, memLevel: 6 };
 }
 
 function storedBlocks(bytes: Buffer, isLast: boolean): Buffer {

@@ -1,7 +1,7 @@
 import { BlockTable } from "../engine/block-table.ts";
 import { makeControl } from "../engine/control.ts";
 import { EntryTable } from "../engine/entry-table.ts";
-import { runTask } from "../engine/run-task.ts";
+import { MS_PER_ENTRY, runTask } from "../engine/run-task.ts";
 import { cutIntoUnits, UnitList } from "../engine/units.ts";
 import { WHOLE_FILE_BYTES } from "../source-file.ts";
 import type { ArchiveEntry } from "../types.ts";
@@ -59,5 +59,4 @@ function estimate(entries: readonly ArchiveEntry[], { level }: PackMethod): numb
   return entries.length * MS_PER_ENTRY + (bytes / 1e6) * MS_PER_MEGABYTE * (1 + level);
 }
 
-const MS_PER_ENTRY = 0.03;
 const MS_PER_MEGABYTE = 6;
