@@ -11,6 +11,8 @@ import {
   warningLine,
 } from "@fleetfoot/job-trace";
 
+import type { JobDirectories } from "./executor.ts";
+
 /** Lines of the runner in the job's log. */
 export interface JobLog {
   plain(text: string): void;
@@ -25,6 +27,8 @@ export interface RunnerLog extends JobLog {
   /** Opens a section, if the coordinator understands sections, and writes its heading. */
   openStage(stage: string, heading: string): void;
   closeStage(stage: string): void;
+  /** From now on, names directories of this host as scripts know them: those of the host mean nothing to the job. */
+  namePathsOf(host: JobDirectories, scripts: JobDirectories): void;
   /** Resolves when every line so far is in the trace, so that what others write next comes after it. */
   flush(): Promise<void>;
 }
@@ -38,11 +42,15 @@ export interface RunnerLogOptions {
   readonly now: () => number;
 }
 
+const DIRECTORIES = ["temporary", "project", "cache", "builds"] as const;
+
 /** Writes the runner's own lines. @see job-execution 1.10 */
 export function createRunnerLog({ stream, sections, now }: RunnerLogOptions): RunnerLog {
+  let names: readonly (readonly [host: string, scripts: string])[] = [];
   const write = (text: string): void => {
-    if (stream.writable) stream.write(text);
+    if (stream.writable) stream.write(named(text));
   };
+  const named = (text: string): string => names.reduce((line, [host, scripts]) => line.replaceAll(host, scripts), text);
   return {
     plain: (text) => write(plainLine(text)),
     info: (text) => write(infoLine(text)),
@@ -52,6 +60,11 @@ export function createRunnerLog({ stream, sections, now }: RunnerLogOptions): Ru
     openStage: (stage, heading) => write((sections ? sectionStart(stage, now()) : "") + headingLine(heading)),
     closeStage: (stage) => {
       if (sections) write(sectionEnd(stage, now()));
+    },
+    namePathsOf: (host, scripts) => {
+      const pairs = DIRECTORIES.map((name) => [host[name], scripts[name]] as const);
+      // A directory inside of another one comes before it.
+      names = pairs.filter(([from, to]) => from !== to).toSorted(([one], [other]) => other.length - one.length);
     },
     flush: async () => {
       if (!stream.writable || stream.writableLength === 0) return;

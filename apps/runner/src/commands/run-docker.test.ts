@@ -179,6 +179,7 @@ describeWithSystem("docker-engine", (engine) => {
       const first = await world.coordinator.addJob(order).finished;
       expect(await world.linesOf(first)).toMatch(/^from git\nof the variable[^]*^1$[^]*^no deps$[^]*Saved cache deps/m);
       expect(first.status).toBe("success");
+      expect(await world.linesOf(first)).not.toContain(world.folder);
       const second = await world.coordinator.addJob(order).finished;
       expect(await world.linesOf(second)).toMatch(/^from git\nof the variable[^]*^1$[^]*^installed$/m);
       expect(second.status).toBe("success");

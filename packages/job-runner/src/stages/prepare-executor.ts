@@ -14,6 +14,7 @@ export function prepareExecutor(job: JobContext, holder: EnvironmentHolder, sign
     for (let tried = 1; ; tried++) {
       try {
         const environment = await holder.hold(job.executor.prepare(request(job, signal)), signal);
+        job.log.namePathsOf(environment.workspace.directories, job.plan.directories);
         const variables = job.plan.variablesWith(environment.variables);
         job.trace.addMaskedValues(variables.maskedValues);
         return { ...job, environment, variables };
