@@ -1,19 +1,14 @@
 // How long an empty job in a container takes in `fleetfoot run`, against the engine's own bare minimum, turn and turn about.
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type DockerEngine, importImage, requireProgram, startDockerEngine } from "@fleetfoot-tooling/systems";
-import { type JobView, startLocalCoordinator, type StartedCoordinator } from "@fleetfoot/local-coordinator";
+import { importImage, requireProgram, startDockerEngine } from "@fleetfoot-tooling/systems";
+import type { JobView, StartedCoordinator } from "@fleetfoot/local-coordinator";
+import { withDockerRunner } from "./docker-runner.ts";
 import { peakMemoryMb } from "./peak-memory.ts";
-import { fleetfootProgram, run } from "./process.ts";
+import { run } from "./process.ts";
 import { median, spread } from "./statistics.ts";
 
 const ROUNDS = 20;
 const WARM_UP_ROUNDS = 2;
 const JOBS_AT_FOUR = 40;
-const POLL_HOLD_MS = 10_000;
 
 /** Of GitLab Runner 19.4 on a machine of this size, for orientation: it cannot be installed from a package registry. */
 const REFERENCE = { ratio: "5.5", perMinute: "46" };
@@ -24,7 +19,7 @@ export async function measure(): Promise<void> {
   const { path: docker } = await requireProgram("docker", "the bare minimum of an engine");
   const bareRun = (): Promise<number> =>
     run(docker, ["--host", engine.dockerHost, "run", "--rm", image, "true"]).then(({ milliseconds }) => milliseconds);
-  const one = await withRunner(engine, image, 1, async ({ coordinator, runner }) => {
+  const one = await withDockerRunner({ engine, image, concurrent: 1 }, async ({ coordinator, runner }) => {
     const jobs: number[] = [];
     const bare: number[] = [];
     for (let round = 0; round < ROUNDS + WARM_UP_ROUNDS; round += 1) {
@@ -36,7 +31,7 @@ export async function measure(): Promise<void> {
     }
     return { jobs, bare, peakMb: await peakMemoryMb(runner.pid ?? Number.NaN) };
   });
-  const four = await withRunner(engine, image, 4, async ({ coordinator, runner }) => {
+  const four = await withDockerRunner({ engine, image, concurrent: 4 }, async ({ coordinator, runner }) => {
     const jobs = await Promise.all(Array.from({ length: JOBS_AT_FOUR }, () => finishedJob(coordinator)));
     const startedAt = Math.min(...jobs.map((job) => job.startedAtMs ?? Number.NaN));
     const finishedAt = Math.max(...jobs.map((job) => job.finishedAtMs ?? Number.NaN));
@@ -67,57 +62,6 @@ async function perMinuteAtFour(work: () => Promise<unknown>): Promise<number> {
   };
   await Promise.all(Array.from({ length: 4 }, worker));
   return (JOBS_AT_FOUR * 60_000) / (performance.now() - startedAt);
-}
-
-interface Bench {
-  readonly coordinator: StartedCoordinator;
-  readonly runner: ChildProcess;
-}
-
-async function withRunner<Result>(
-  engine: DockerEngine,
-  image: string,
-  concurrent: number,
-  action: (bench: Bench) => Promise<Result>,
-): Promise<Result> {
-  const folder = await mkdtemp(join(tmpdir(), "fleetfoot-bench-"));
-  await using coordinator = await startLocalCoordinator({
-    stateDirectory: join(folder, "coordinator"),
-    longPolling: { holdMs: POLL_HOLD_MS, onWake: "assign" },
-  });
-  const runner = await startRunner(coordinator, engine, image, folder, concurrent);
-  try {
-    return await action({ coordinator, runner });
-  } finally {
-    const ended = once(runner, "exit");
-    runner.kill("SIGTERM");
-    await ended;
-    await rm(folder, { recursive: true });
-  }
-}
-
-async function startRunner(
-  coordinator: StartedCoordinator,
-  engine: DockerEngine,
-  image: string,
-  folder: string,
-  concurrent: number,
-): Promise<ChildProcess> {
-  const { token } = coordinator.createRunner();
-  const config = join(folder, "config.toml");
-  const runnerLines = `[[runners]]\nname = "bench"\nurl = "${coordinator.url}"\ntoken = "${token}"\nexecutor = "docker"\nrequest_concurrency = ${concurrent}\n`;
-  const dockerLines = `[runners.docker]\nhost = "${engine.dockerHost}"\nimage = "${image}"\npull_policy = "if-not-present"\n`;
-  await writeFile(config, `concurrent = ${concurrent}\ncheck_interval = 1\n\n${runnerLines}${dockerLines}`);
-  const runner = spawn(process.execPath, [fleetfootProgram, "run", "--config", config, "--working-directory", folder], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, HOME: folder },
-  });
-  await new Promise<void>((resolve) => {
-    runner.stderr.on("data", (text: Buffer) => {
-      if (text.includes("Waiting for jobs")) resolve();
-    });
-  });
-  return runner;
 }
 
 async function finishedJob(coordinator: StartedCoordinator): Promise<JobView> {

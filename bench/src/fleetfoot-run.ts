@@ -10,18 +10,20 @@ export interface FleetfootRunOptions {
   /** Holds the configuration, the working copies and the caches. */
   readonly folder: string;
   readonly concurrent: number;
+  /** @default "shell" */
+  readonly executor?: "docker" | "shell";
   /** What follows the settings that every runner has, such as the section of its cache. @default nothing */
   readonly settings?: string;
 }
 
-/** Starts `fleetfoot run` with the shell executor, as it is installed, and resolves when it waits for jobs. */
+/** Starts `fleetfoot run`, as it is installed, and resolves when it waits for jobs. */
 export async function startFleetfootRun(options: FleetfootRunOptions): Promise<ChildProcess> {
-  const { coordinator, folder, concurrent, settings = "" } = options;
+  const { coordinator, folder, concurrent, executor = "shell", settings = "" } = options;
   const { token } = coordinator.createRunner();
   const config = join(folder, "config.toml");
   await writeFile(
     config,
-    `concurrent = ${concurrent}\ncheck_interval = 1\n\n[[runners]]\nname = "bench"\nurl = "${coordinator.url}"\ntoken = "${token}"\nexecutor = "shell"\nrequest_concurrency = ${concurrent}\n${settings}`,
+    `concurrent = ${concurrent}\ncheck_interval = 1\n\n[[runners]]\nname = "bench"\nurl = "${coordinator.url}"\ntoken = "${token}"\nexecutor = "${executor}"\nrequest_concurrency = ${concurrent}\n${settings}`,
     { mode: 0o600 },
   );
   const runner = spawn(process.execPath, [fleetfootProgram, "run", "--config", config, "--working-directory", folder], {

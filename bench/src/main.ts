@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly measure: () =
   runner: () => import("./runner.ts"),
   exec: () => import("./exec.ts"),
   "docker-job": () => import("./docker-job.ts"),
+  "docker-output": () => import("./docker-output.ts"),
   "cache-archive": () => import("./cache-archive/measure.ts"),
   "cache-backends": () => import("./cache-backends.ts"),
   "cache-job": () => import("./cache-job.ts"),
