@@ -72,8 +72,34 @@ describe("downloadToFile", () => {
     await utimes(path, 0, modifiedAtMs / 1000);
     expect(await download({ newerThanMs: modifiedAtMs })).toMatchObject({ outcome: "up-to-date" });
     expect(await readFile(path, "utf8")).toBe("what is there");
+    expect(server.requests.map(({ method }) => method)).toEqual(["HEAD"]);
     expect(await download({ newerThanMs: modifiedAtMs - 1 })).toMatchObject({ outcome: "downloaded" });
     expect((await stat(path)).size).toBe(1000);
+  });
+
+  it("asks for the object itself when it may not ask whether it is newer", async () => {
+    serve(counted(1000));
+    intercept = (request, response) => {
+      if (request.method !== "HEAD") return false;
+      response.writeHead(403).end();
+      return true;
+    };
+    expect(await download({ newerThanMs: modifiedAtMs })).toMatchObject({ outcome: "up-to-date" });
+    expect(await download({ newerThanMs: modifiedAtMs - 1 })).toMatchObject({ outcome: "downloaded" });
+  });
+
+  it("goes on behind the last byte that came, however few came since the last write", async () => {
+    serve(counted(700_000));
+    let answers = 0;
+    intercept = (_request, response) => {
+      answers += 1;
+      if (answers > 1) return false;
+      response.writeHead(200, { "content-length": "700000", etag: '"v"', "last-modified": new Date(0).toUTCString() });
+      response.write(counted(600_001), () => response.destroy());
+      return true;
+    };
+    await download().catch(() => {});
+    expect(server.requests[1]?.headers["range"]).toBe("bytes=600001-699999");
   });
 
   it("writes nothing when the object has the version that is not wanted, however new it is", async () => {

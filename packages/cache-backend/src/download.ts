@@ -107,7 +107,26 @@ async function downloadOnce(transfer: Transfer, signal: AbortSignal): Promise<Do
   const { store, partial } = transfer;
   if (partial.facts !== undefined && canReadRanges(store)) return fetchMissing(transfer, store, partial.facts, signal);
   partial.forget();
-  return (await inParts(transfer, signal)) ?? inOne(transfer, signal);
+  return (await unlessWanted(transfer, signal)) ?? (await inParts(transfer, signal)) ?? inOne(transfer, signal);
+}
+
+/**
+ * Asks for the facts first where the object may not be wanted: of a body that is given up at its start, a megabyte or more is on its way
+ * already, and the connection is lost.
+ *
+ * @returns `undefined` when the object is wanted, or who may read it may not ask
+ */
+async function unlessWanted(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult | undefined> {
+  const { store, name, newerThanMs, unlessVersion } = transfer;
+  if (newerThanMs === -Infinity && unlessVersion === undefined) return undefined;
+  try {
+    const facts = await store.head(name, { signal });
+    if (facts === undefined) return { outcome: "absent" };
+    return isUpToDate(transfer, facts) ? { outcome: "up-to-date", facts } : undefined;
+  } catch (error) {
+    if (CacheStoreError.isInstance(error) && error.code === "access-denied") return undefined;
+    throw error;
+  }
 }
 
 /** Others may use that name for something else. */
@@ -227,12 +246,17 @@ async function copy(
 ): Promise<void> {
   const { partial, onProgress } = transfer;
   const wanted = piece.end - piece.start;
-  for await (const chunk of ownErrors(readChunks(body, signal), transfer, signal)) {
-    if (piece.start + chunk.byteLength > piece.end) {
-      throw failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`);
+  try {
+    for await (const chunk of ownErrors(readChunks(body, signal), transfer, signal)) {
+      if (chunk.byteLength > partial.missingBytes(piece)) {
+        throw failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`);
+      }
+      await partial.write(chunk, piece);
+      onProgress({ bytes: partial.takenBytes, totalBytes: partial.totalBytes });
     }
-    await partial.write(chunk, piece);
-    onProgress({ bytes: partial.writtenBytes, totalBytes: partial.totalBytes });
+  } finally {
+    // A further try goes on behind what has come, so that must be there.
+    await partial.flush(piece);
   }
   if (piece.start < piece.end) {
     throw failure(transfer, "truncated", `only ${wanted - (piece.end - piece.start)} of ${wanted} bytes came`);

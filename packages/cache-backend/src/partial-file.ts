@@ -7,11 +7,28 @@ import { dirname, join } from "node:path";
 import type { ObjectFacts } from "./store.ts";
 
 const REREAD_BYTES = 1024 * 1024;
+/** A write of its own for each of the short pieces that come from a socket takes the thread longer than all the rest. */
+const WRITE_BYTES = 512 * 1024;
 
 /** Bytes of the object that were not written yet; `start` moves towards `end`. */
 export interface MissingPiece {
   start: number;
   readonly end: number;
+}
+
+/** Bytes of a piece that are on their way to the file. One buffer is filled while the other is written; no further ones are made. */
+interface Collected {
+  buffer: Uint8Array;
+  other: Uint8Array;
+  /** Where in the object the buffer begins. */
+  start: number;
+  filled: number;
+  writing: Promise<void>;
+}
+
+function collect(start: number): Collected {
+  const buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
+  return { buffer, other: Buffer.allocUnsafeSlow(WRITE_BYTES), start, filled: 0, writing: Promise.resolve() };
 }
 
 /** A file that is being downloaded: it lies beside its place under a name of its own, and remembers what it lacks. */
@@ -24,6 +41,7 @@ export class PartialFile {
   #missing: readonly MissingPiece[] = [];
   #hash: Hash | undefined;
   #hashedBytes = 0;
+  readonly #collected = new Map<MissingPiece, Collected>();
 
   constructor(path: string) {
     this.#path = path;
@@ -39,8 +57,9 @@ export class PartialFile {
     return this.#missing;
   }
 
-  get writtenBytes(): number {
-    return this.#totalBytes - this.#missing.reduce((sum, { start, end }) => sum + end - start, 0);
+  /** What is here, also while it is on its way to the file. */
+  get takenBytes(): number {
+    return this.#totalBytes - this.#missing.reduce((sum, piece) => sum + this.missingBytes(piece), 0);
   }
 
   get totalBytes(): number {
@@ -71,11 +90,55 @@ export class PartialFile {
     this.#missing = missing;
   }
 
+  /**
+   * Takes bytes of a piece. They are collected, and written when it pays, while more of them come; so the caller must `flush` at the end, also
+   * after a failure.
+   */
   async write(chunk: Uint8Array, piece: MissingPiece): Promise<void> {
-    if (piece.start === this.#hashedBytes) this.#addToHash(chunk);
-    for (let written = 0; written < chunk.byteLength;) {
-      const rest = chunk.byteLength - written;
-      const { bytesWritten } = await this.#opened().write(chunk, written, rest, piece.start);
+    const collected = this.#collected.get(piece) ?? collect(piece.start);
+    this.#collected.set(piece, collected);
+    for (let taken = 0; taken < chunk.byteLength;) {
+      const rest = chunk.subarray(taken, taken + WRITE_BYTES - collected.filled);
+      collected.buffer.set(rest, collected.filled);
+      collected.filled += rest.byteLength;
+      taken += rest.byteLength;
+      if (collected.filled === WRITE_BYTES) await this.#writeBehind(collected, piece);
+    }
+  }
+
+  /** How many bytes of a piece are still to come. */
+  missingBytes(piece: MissingPiece): number {
+    const collected = this.#collected.get(piece);
+    return piece.end - (collected === undefined ? piece.start : collected.start + collected.filled);
+  }
+
+  /** Writes what was collected of a piece. */
+  async flush(piece: MissingPiece): Promise<void> {
+    const collected = this.#collected.get(piece);
+    this.#collected.delete(piece);
+    if (collected === undefined) return;
+    await this.#writeBehind(collected, piece);
+    await collected.writing;
+  }
+
+  /** Starts to write what was collected when what was collected before it is in the file, and goes on with the other buffer. */
+  async #writeBehind(collected: Collected, piece: MissingPiece): Promise<void> {
+    await collected.writing;
+    const { buffer, start, filled } = collected;
+    collected.writing = this.#writeAll(buffer.subarray(0, filled), piece);
+    // Whoever awaits it next gets the failure; until then it is nobody's.
+    collected.writing.catch(() => {});
+    collected.buffer = collected.other;
+    collected.other = buffer;
+    collected.start = start + filled;
+    collected.filled = 0;
+  }
+
+  async #writeAll(bytes: Uint8Array, piece: MissingPiece): Promise<void> {
+    if (piece.start === this.#hashedBytes) this.#addToHash(bytes);
+    for (let written = 0; written < bytes.byteLength;) {
+      const rest = bytes.byteLength - written;
+      const { bytesWritten } = await this.#opened().write(bytes, written, rest, piece.start);
       written += bytesWritten;
       piece.start += bytesWritten;
     }
