@@ -3,6 +3,7 @@ export { CacheArchiveError } from "./errors.ts";
 export type { CacheArchiveErrorCode, CacheArchiveErrorFacts } from "./errors.ts";
 export { extractArchive, extractArchiveFrom } from "./extract.ts";
 export { compareTree } from "./manifest/tree-manifest.ts";
+export { finishRestores } from "./finish-restores.ts";
 export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
 export { selectFiles } from "./select.ts";
 export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { finishRestores } from "@fleetfoot/cache-archive";
 import { type CacheEvent, type CacheStageOptions, goArchitecture, goPlatform } from "@fleetfoot/job-runner";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
@@ -13,13 +12,14 @@ export interface CacheStage {
   readonly options: CacheStageOptions;
   /** What became of the entry, once the stage has ended. */
   event(): CacheEvent | undefined;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /**
  * Reads the entry and prepares the stage.
  *
  * @throws {UsageError} no key, or no paths
+ * @throws {CacheArchiveError} an earlier restore that was killed cannot be completed
  */
 export async function openCacheStage(invocation: Invocation, context: CliContext): Promise<CacheStage> {
   const key = invocation.text("key");
@@ -34,7 +34,8 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
   if (runnerStore !== undefined && projectId === undefined) {
     throw new UsageError("Names in a store begin with the project.", { cure: "Give its id with --project-id." });
   }
-  const temporaryDirectory = await mkdtemp(join(place.projectDirectory, ".fleetfoot-cache-"));
+  // A restore that was killed half-way may have left a tree that nobody should save, nor restore over.
+  await finishRestores(place.projectDirectory);
   const { stdout, stderr } = context;
   const transfer = transferLine(stderr);
   const variables: Readonly<Record<string, string>> = {
@@ -59,7 +60,6 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
       lookupContent: lookup,
       environment: context.environment,
       projectDirectory: place.projectDirectory,
-      temporaryDirectory,
       cacheDirectory: place.projectCacheDirectory,
       store: runnerStore?.remote,
       hashKeys: false,
@@ -78,9 +78,6 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
       signal: context.stop.forced,
     },
     event: () => last,
-    async close() {
-      transfer.close();
-      await rm(temporaryDirectory, { recursive: true, force: true });
-    },
+    close: () => transfer.close(),
   };
 }

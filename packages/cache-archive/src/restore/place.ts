@@ -62,15 +62,18 @@ export function placeTree(root: string, staging: string, folders: readonly Folde
  * was not moved.
  *
  * The staging folder may lie where scripts of a job can write, so nothing that it says leads out of the root.
+ *
+ * @returns whether it had begun
  */
-export function finishPlacing(root: string, staging: string): void {
+export function finishPlacing(root: string, staging: string): boolean {
   const folders = readMark(staging);
-  if (folders === undefined) return;
+  if (folders === undefined) return false;
   // Without the tree it was all done, and died while it cleaned up.
   if (existsSync(toFileSystemPath(`${staging}/tree`))) carryOut(collectMoves(root, staging), staging);
   for (const { target, entry } of folders) {
     if (isInside(root, target)) finishFolder(root, target, entry, PLAIN_MODE_BITS);
   }
+  return true;
 }
 
 const MARK = "complete.json";

@@ -13,7 +13,7 @@ export async function restoreStaged(
   { root, restoreSpecialBits }: ExtractWork,
   restore: (place: RestorePlace) => Promise<void>,
 ): Promise<void> {
-  const staging = openStaging(root);
+  const staging = await openStaging(root);
   const policy = { mask: restoreSpecialBits ? 0o7777 : 0o777, umask: staging.umask };
   try {
     await restore({ root: staging.root, staging: staging.folder, policy });

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import { errnoOf } from "../errors.ts";
@@ -22,11 +23,11 @@ export interface Staging {
 }
 
 /** Makes the root when it is missing, and a staging folder for it. What dead processes left for this root is cleaned up first. */
-export function openStaging(root: string): Staging {
+export async function openStaging(root: string): Promise<Staging> {
   mkdirSync(root, { recursive: true });
   const real = realPathOf(root);
-  cleanUpStaging(real);
-  const name = `${prefixOf(real)}${process.pid}-${randomUUID()}`;
+  await settleStaging(real);
+  const name = `${prefixOf(real)}${process.pid}-${processStart(process.pid)}-${randomUUID()}`;
   const [beside, inside] = placesFor(real);
   const folder = makeFolder(`${beside}/${name}`, real) ?? makeFolder(`${inside}/${name}`, real);
   if (folder === undefined)
@@ -41,16 +42,27 @@ export function openStaging(root: string): Staging {
  * Completes or clears away what restores into this root left behind when their process died.
  *
  * @param root - without links
+ * @returns how many had begun to move their tree into the root, and are complete now
+ * @throws what kept one of them from being completed, after all of them were cleared away: the root then holds a part of it
  */
-function cleanUpStaging(root: string): void {
+export async function settleStaging(root: string): Promise<number> {
+  let completed = 0;
+  const failures: unknown[] = [];
   for (const parent of placesFor(root)) {
     for (const name of namesIn(parent)) {
       if (!name.startsWith(prefixOf(root)) || isAlive(name.slice(prefixOf(root).length))) continue;
       const folder = `${parent}/${name}`;
-      finishPlacing(root, folder);
-      rmSync(toFileSystemPath(folder), { recursive: true, force: true });
+      try {
+        if (finishPlacing(root, folder)) completed += 1;
+      } catch (error) {
+        // It would fail again, and no restore into this root would ever come to its end.
+        failures.push(error);
+      }
+      await rm(toFileSystemPath(folder), { recursive: true, force: true });
     }
   }
+  if (failures.length > 0) throw failures[0];
+  return completed;
 }
 
 /** @returns undefined for a place that is not writable, or on another file system than the root */
@@ -82,9 +94,10 @@ function prefixOf(root: string): string {
   return `.fleetfoot-restore-${digest.slice(0, 16)}-`;
 }
 
+/** @param rest - of the name of a staging folder: process id, start of that process, something random */
 function isAlive(rest: string): boolean {
-  const pid = Number.parseInt(rest, 10);
-  if (pid === process.pid) return true;
+  const [pid = Number.NaN, start = 0] = rest.split("-").map(Number);
+  if (start !== processStart(pid)) return false;
   try {
     process.kill(pid, 0);
     return true;
@@ -92,6 +105,25 @@ function isAlive(rest: string): boolean {
     return errnoOf(error) === "EPERM";
   }
 }
+
+/**
+ * When a process began, in the system's own count; ids are given again, in a container nearly always the same one.
+ *
+ * @returns 0 where that cannot be told
+ * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+function processStart(pid: number): number {
+  try {
+    // The name of the program is in parentheses, and may hold anything.
+    const facts = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "");
+    return Number(facts.split(" ")[START_FIELD] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** Counted from behind the name. */
+const START_FIELD = 19;
 
 function namesIn(folder: string): string[] {
   try {
@@ -102,6 +134,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function realPathOf(path: string): string {
+/** The root as staging folders know it. */
+export function realPathOf(path: string): string {
   return pathFromBytes(realpathSync(toFileSystemPath(path), { encoding: "buffer" }));
 }

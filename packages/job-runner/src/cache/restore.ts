@@ -18,7 +18,6 @@ import { removeManifest } from "./manifest.ts";
 import { digestOfPaths, readMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { fetchArchive } from "./remote.ts";
-import { restoreWhole } from "./restore-whole.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /**
@@ -87,7 +86,7 @@ async function tryName(
       return found.bytes;
     }
     await options.keptTrees?.remove(entry);
-    const entries = await restoreWhole(entry, options, (root) => extract(options, location, root));
+    const entries = await extract(options, location);
     log.info(`Restored cache ${key}: ${entries} entries from ${formatBytes(found.bytes)}, ${found.from}`);
     await tellOtherWriter(options, entry, key, metadata);
     return found.bytes;
@@ -126,8 +125,9 @@ function acceptsPlatform(options: CacheStageOptions, key: string, { os, arch }: 
   return foreignArchitecture === "warn";
 }
 
-async function extract(options: CacheStageOptions, { localPath }: CacheLocation, root: string): Promise<number> {
-  const { lookup, signal, archiver = realArchiver } = options;
+/** All or nothing, also when the process dies: the next job on the host completes what was begun. */
+async function extract(options: CacheStageOptions, { localPath }: CacheLocation): Promise<number> {
+  const { projectDirectory: root, lookup, signal, archiver = realArchiver } = options;
   const concurrency = parseConcurrency(lookup("FASTZIP_EXTRACTOR_CONCURRENCY"));
   try {
     const chosen = concurrency === undefined ? {} : { concurrency };

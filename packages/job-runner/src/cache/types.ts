@@ -17,8 +17,6 @@ export interface CacheStageOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Absolute path. */
   readonly projectDirectory: string;
-  /** Absolute path of an existing directory on the file system of the project, which is removed before the next job. */
-  readonly temporaryDirectory: string;
   /** Absolute path of the project's caches on this host: the cache directory and the project's slug, without a key. */
   readonly cacheDirectory: string;
   /** Where caches lie beyond this host. @default caches stay on this host */

@@ -15,7 +15,6 @@ export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions>
     lookupContent: variables.lookupContent,
     environment: await stageEnvironment(job),
     projectDirectory: environment.workspace.directories.project,
-    temporaryDirectory: environment.workspace.directories.temporary,
     keptTrees: new KeptTrees(environment.workspace.directories.project, payload.id),
     cacheDirectory: environment.workspace.directories.cache,
     ...(cacheStore === undefined ? {} : { store: cacheStore }),

@@ -14,7 +14,6 @@ import type { CacheEvent, CacheStageOptions, RemoteCache } from "../cache/index.
 export class CacheBench {
   readonly top: string;
   readonly project: string;
-  readonly temporary: string;
   readonly cacheDirectory: string;
   readonly lines: { readonly kind: string; readonly text: string }[] = [];
   readonly events: CacheEvent[] = [];
@@ -28,14 +27,12 @@ export class CacheBench {
   static async open(top?: string): Promise<CacheBench> {
     const bench = new CacheBench(top ?? (await mkdtemp(join(tmpdir(), "caches-"))));
     await mkdir(bench.project, { recursive: true });
-    await mkdir(bench.temporary, { recursive: true });
     return bench;
   }
 
   private constructor(top: string) {
     this.top = top;
     this.project = join(top, "builds/project");
-    this.temporary = `${this.project}.tmp`;
     this.cacheDirectory = join(top, "cache/g/p");
   }
 
@@ -60,7 +57,6 @@ export class CacheBench {
       ...prepareVariables(variables),
       environment: this.variables,
       projectDirectory: this.project,
-      temporaryDirectory: this.temporary,
       cacheDirectory: this.cacheDirectory,
       store: this.store,
       hashKeys: this.hashKeys,
@@ -141,13 +137,12 @@ export function inProcess(
   { announce = false } = {},
 ): CacheProcess {
   const module = JSON.stringify(new URL("../cache/index.ts", import.meta.url).href);
-  const { entries, job, platform, projectDirectory, temporaryDirectory, cacheDirectory } = bench.options([entry]);
+  const { entries, job, platform, projectDirectory, cacheDirectory } = bench.options([entry]);
   const facts = {
     entries,
     job,
     platform,
     projectDirectory,
-    temporaryDirectory,
     cacheDirectory,
     environment: {},
     hashKeys: false,

@@ -8,7 +8,7 @@ export const cacheCreate: CommandAction = async (invocation, context) => {
   try {
     await saveCaches({ ...stage.options, succeeded: true });
   } finally {
-    await stage.close();
+    stage.close();
   }
   return stage.event()?.kind === "failed" ? 1 : 0;
 };

@@ -8,7 +8,7 @@ export const cacheRestore: CommandAction = async (invocation, context) => {
   try {
     await restoreCaches(stage.options);
   } finally {
-    await stage.close();
+    stage.close();
   }
   return invocation.flag("fail-on-miss") && stage.event()?.kind !== "hit" ? 1 : 0;
 };
