@@ -39,16 +39,17 @@ export async function* readChunks(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   const reader = stream.getReader();
-  const aborted = Promise.withResolvers<never>();
-  // Nobody may be waiting at the moment of the abort.
-  aborted.promise.catch(() => {});
-  const onAbort = (): void => aborted.reject(signal?.reason);
+  // One for each read: a promise that lives as long as the stream, raced with each read, would keep all chunks until the end.
+  let reading: PromiseWithResolvers<Awaited<ReturnType<typeof reader.read>>> | undefined;
+  const onAbort = (): void => reading?.reject(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   let finished = false;
   try {
-    signal?.throwIfAborted();
     while (true) {
-      const next = await Promise.race([reader.read(), aborted.promise]);
+      signal?.throwIfAborted();
+      reading = Promise.withResolvers();
+      reader.read().then(reading.resolve, reading.reject);
+      const next = await reading.promise;
       if (next.done) break;
       yield next.value;
     }

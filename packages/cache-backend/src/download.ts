@@ -1,6 +1,7 @@
 import { canReadRanges } from "./abilities.ts";
 import { readChunks } from "./bodies.ts";
 import { CacheStoreError } from "./errors.ts";
+import { freeMemory } from "./given-memory.ts";
 import { PartialFile } from "./partial-file.ts";
 import type { MissingPiece } from "./partial-file.ts";
 import { retryTransfer } from "./retry.ts";
@@ -252,6 +253,7 @@ async function copy(
         throw failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`);
       }
       await partial.write(chunk, piece);
+      freeMemory(chunk);
       onProgress({ bytes: partial.takenBytes, totalBytes: partial.totalBytes });
     }
   } finally {

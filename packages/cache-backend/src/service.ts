@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import type { BodyFacts } from "./bodies.ts";
 import { CacheStoreError } from "./errors.ts";
 import type { CacheStoreErrorCode } from "./errors.ts";
+import { giveMemory } from "./given-memory.ts";
 
 /** What a service's status means for a caller; 404, 412 and 416 are for the store to judge before. */
 export function codeOfStatus(status: number): CacheStoreErrorCode {
@@ -45,6 +46,7 @@ export function bodyFromAnswer(
           const next = await chunks.next();
           if (next.done !== true) {
             received += next.value.byteLength;
+            giveMemory(next.value);
             return controller.enqueue(next.value);
           }
         } catch (error) {
