@@ -8,6 +8,7 @@ const settingsOptions: Readonly<Record<string, OptionDescription>> = {
     value: "ADDRESS",
     help: "where engines come to; default: 127.0.0.1:6000 (env REGISTRY_HTTP_ADDR)",
   },
+  connect: { type: "boolean", help: "also serve clients that can only be given an HTTP proxy ([connect])" },
 };
 
 const operatorOption: OptionDescription = {
@@ -66,6 +67,9 @@ export const commands: readonly Command[] = [
       ...settingsOptions,
       advertise: { type: "string", value: "HOST[:PORT]", help: "address of the mirror, as clients reach it" },
       tls: { type: "boolean", help: "the mirror speaks TLS" },
+      client: { type: "string", value: "CLIENT", help: "with connect: dockerd, containerd or podman" },
+      data: { type: "string", value: "DIR", help: "with connect and ca: where the mirror keeps everything" },
+      renew: { type: "boolean", help: "with ca: a new certificate for the same key, with the hosts of the settings" },
       write: { type: "boolean", help: "write it: dockerd (and reload it), containerd" },
       remove: { type: "boolean", help: "with --write: take it out again" },
       file: { type: "string", value: "PATH", help: "file to write; default: the client's own" },
@@ -74,7 +78,13 @@ export const commands: readonly Command[] = [
       verbose: { type: "boolean", help: "show every address that was considered" },
       json: { type: "boolean", help: "print JSON: the address, why it was chosen, and the text" },
     },
-    examples: ["fleetfoot-mirror configure dockerd", "fleetfoot-mirror configure dockerd --write --advertise 10.1.2.3"],
+    examples: [
+      "fleetfoot-mirror configure dockerd",
+      "fleetfoot-mirror configure dockerd --write --advertise 10.1.2.3",
+      "fleetfoot-mirror configure connect --client dockerd --advertise 10.1.2.3",
+      "fleetfoot-mirror configure ca",
+      "FLEETFOOT_PROXY_PASSWORD=... fleetfoot-mirror configure proxy-user robot",
+    ],
     load: async () => (await import("./configure/configure.ts")).configure,
   },
   {

@@ -63,6 +63,8 @@ export interface UpstreamFailure {
   readonly status?: number | undefined;
   /** How long it wants to be left alone. */
   readonly retryAfterMs?: number | undefined;
+  /** `WWW-Authenticate` of a refusal, unless it leads to a token server that is not trusted. */
+  readonly challenge?: string | undefined;
 }
 
 /** An upstream did not give what was asked for. */
@@ -74,6 +76,7 @@ export class UpstreamError extends RegistryMirrorError {
   readonly reason: string;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly challenge: string | undefined;
 
   constructor(failure: UpstreamFailure, options?: ErrorOptions) {
     super(`upstream ${failure.upstream}: ${failure.reason}`, options);
@@ -83,6 +86,7 @@ export class UpstreamError extends RegistryMirrorError {
     this.reason = failure.reason;
     this.status = failure.status;
     this.retryAfterMs = failure.retryAfterMs;
+    this.challenge = failure.challenge;
   }
 
   /** Whether the upstream said so, or whether it could just not be asked. */

@@ -7,7 +7,15 @@ export type { LogFields, Logger } from "./logger.ts";
 export { metricDescriptions } from "./metrics.ts";
 export type { MetricName, Sample } from "./metrics.ts";
 export { createMirror } from "./mirror.ts";
-export type { CachedEntry, EntryFilter, MirrorStatus, RegistryMirror } from "./mirror.ts";
+export type {
+  CachedEntry,
+  EntryFilter,
+  KnownRegistry,
+  MirrorStatus,
+  RegistryMirror,
+  RelayRequest,
+  TokenServer,
+} from "./mirror.ts";
 export { createNodeListener } from "./node-listener.ts";
 export type { NodeListenerOptions } from "./node-listener.ts";
 export type {

@@ -29,6 +29,11 @@ export const metricDescriptions = {
   rate_limit: { type: "gauge", help: "Pulls that the upstream allows per window." },
   rate_limit_remaining: { type: "gauge", help: "Pulls that the upstream has left for us." },
   rate_limit_window_seconds: { type: "gauge", help: "Length of the upstream's window." },
+  connects_total: { type: "counter", help: "CONNECT requests by result." },
+  certificates_issued_total: { type: "counter", help: "Certificates made for intercepted hosts." },
+  handshakes_failed_total: { type: "counter", help: "Intercepted connections whose TLS did not come about." },
+  tunnels_open: { type: "gauge", help: "Connections that are passed on untouched now." },
+  tunnel_bytes_total: { type: "counter", help: "Bytes in both directions of tunnels that have ended." },
   breaker_open: { type: "gauge", help: "1 while an upstream is not asked because it did not answer." },
 } as const;
 

@@ -8,17 +8,24 @@ import type { Sample } from "./metrics.ts";
 import { defaultLimits } from "./options.ts";
 import type { MirrorOptions } from "./options.ts";
 import type { Digest } from "./reference/grammar.ts";
+import { parseTarget } from "./reference/path.ts";
 import { freshUntil, tagLifetime } from "./routing/freshness.ts";
 import { readRegistries } from "./routing/registries.ts";
 import type { Registries, Upstream } from "./routing/registries.ts";
+import { canonicalHost } from "./routing/registry-host.ts";
+import { selectRegistry } from "./routing/select.ts";
 import type { UpstreamImage } from "./routing/select.ts";
 import { Access } from "./serving/access.ts";
 import { Blobs } from "./serving/blobs.ts";
 import { Handler } from "./serving/handler.ts";
 import { Images } from "./serving/images.ts";
 import { Lists } from "./serving/lists.ts";
+import { failureResponse } from "./serving/failures.ts";
 import { ManifestStore } from "./serving/manifest-store.ts";
 import type { MirrorRequest, MirrorResponse } from "./serving/messages.ts";
+import { errorResponse } from "./serving/messages.ts";
+import { Pings } from "./serving/pings.ts";
+import { relayedResponse } from "./serving/relay.ts";
 import { Walk } from "./serving/walk.ts";
 import { Slots } from "./slots.ts";
 import { Disk } from "./storage/disk.ts";
@@ -26,8 +33,9 @@ import { Fills } from "./storage/fills.ts";
 import { Records } from "./storage/records.ts";
 import { createSharedStore, noSharedStore } from "./storage/shared-store.ts";
 import type { SharedStore } from "./storage/shared-store.ts";
-import { parseRanges } from "./upstream/address.ts";
+import { classOfAddress, parseRanges } from "./upstream/address.ts";
 import { UpstreamClient } from "./upstream/client.ts";
+import type { RelayedRequest } from "./upstream/client.ts";
 
 /** One thing that is cached. */
 export interface CachedEntry {
@@ -61,6 +69,29 @@ export interface EntryFilter {
   readonly search?: string;
 }
 
+/** A registry that is asked, as far as others may know it. */
+export interface KnownRegistry {
+  /** Id in the options. */
+  readonly id: string;
+  readonly access: "pass-through" | "public" | "shared";
+}
+
+/** A token server to which a registry sends its clients. */
+export interface TokenServer {
+  /** Host and port. */
+  readonly host: string;
+  /** Whether an address may be connected to for it: never further inside than where the registry itself lies. */
+  mayBeAt(address: string): boolean;
+}
+
+/** A request that is passed on as it is, and the registry that it is for. */
+export interface RelayRequest extends Omit<RelayedRequest, "authorization"> {
+  /** Host, with a port unless it is the usual one. */
+  readonly registry: string;
+  /** The client's own; used when the registry's access is `pass-through`. */
+  readonly authorization: string | undefined;
+}
+
 /** How a mirror is doing. */
 export interface MirrorStatus {
   readonly storedBytes: number;
@@ -89,6 +120,17 @@ export interface RegistryMirror {
   answer(request: MirrorRequest): Promise<MirrorResponse>;
   /** The same for servers that speak in terms of `fetch`. */
   handle(request: Request): Promise<Response>;
+  /** The upstream that a host belongs to; undefined when none is configured for it. */
+  registryAt(host: string): KnownRegistry | undefined;
+  /**
+   * Passes a request on to a registry: nothing of it is cached, and no login of the mirror's own is used. Answers of any status
+   * come back; an upstream that gives none makes an error response.
+   *
+   * @throws {TypeError} no upstream is configured for the host
+   */
+  relay(request: RelayRequest): Promise<MirrorResponse>;
+  /** Token servers to which clients were sent so far. */
+  tokenServers(): readonly TokenServer[];
   status(): MirrorStatus;
   metrics(): readonly Sample[];
   /** Everything that is cached, sorted by name. */
@@ -185,6 +227,8 @@ class Mirror implements RegistryMirror {
   readonly #fills: Fills;
   readonly #walk: Walk;
   readonly #handler: Handler;
+  readonly #pings: Pings;
+  readonly #allowed: ReturnType<typeof parseRanges>;
 
   constructor(
     options: ResolvedOptions,
@@ -223,8 +267,11 @@ class Mirror implements RegistryMirror {
     const blobs = new Blobs({ ...common, fills: this.#fills, slotsOf, now, onUpstreamBytes });
     const lists = new Lists({ clientOf, records, clock, totalMs: limits.manifestTotalMs });
     this.#walk = new Walk({ images: this.#images, records, metrics, limits, now });
+    this.#pings = new Pings((upstream) => this.#of(this.#clients, upstream), clock);
+    this.#allowed = allowed;
     this.#handler = new Handler({
       ...common,
+      pings: this.#pings,
       registries,
       images: this.#images,
       blobs,
@@ -260,6 +307,43 @@ class Mirror implements RegistryMirror {
       { highWaterMark: 0 },
     );
     return new Response(stream, init);
+  }
+
+  registryAt(host: string): KnownRegistry | undefined {
+    const upstream = this.#registries.byHost.get(canonicalHost(host));
+    return upstream === undefined ? undefined : { id: upstream.id, access: upstream.options.access ?? "public" };
+  }
+
+  async relay({ authorization, registry, ...request }: RelayRequest): Promise<MirrorResponse> {
+    const upstream = this.#registries.byHost.get(canonicalHost(registry));
+    if (upstream === undefined) throw new TypeError(`no upstream is configured for ${registry}`);
+    const { query, route } = parseTarget(request.target);
+    if ("image" in route) {
+      const hints = { namespace: query.get("ns") ?? undefined, entry: undefined, registry };
+      const selection = selectRegistry(route.image, hints, this.#registries);
+      if (selection.kind === "refused") return errorResponse(selection.status, selection.code, selection.message);
+    }
+    const ownLogin = upstream.options.access === "pass-through" ? authorization : undefined;
+    try {
+      const answer = await this.#of(this.#clients, upstream).relay({ ...request, authorization: ownLogin });
+      return relayedResponse(answer, request.method, upstream, registry);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      const response = failureResponse(error, { kind: "manifest", hasSecondChoice: false });
+      if (response === undefined) throw error;
+      return response;
+    }
+  }
+
+  tokenServers(): readonly TokenServer[] {
+    return [...this.#registries.upstreams.values()].flatMap((upstream) => {
+      const host = upstream.options.access === "pass-through" ? this.#pings.tokenHost(upstream) : undefined;
+      if (host === undefined) return [];
+      const { reach } = this.#of(this.#clients, upstream);
+      const mayBeAt = (address: string): boolean =>
+        reach.has(classOfAddress(address)) || this.#allowed.contains(address);
+      return [{ host, mayBeAt }];
+    });
   }
 
   status(): MirrorStatus {

@@ -7,6 +7,8 @@ import type { Body } from "./storage/body.ts";
 export interface NodeListenerOptions {
   /** Id of the registry that names without a host belong to on this address. @default that of the mirror */
   readonly entry?: string;
+  /** Host of the registry that clients believe to talk to here. @default they talk to the mirror */
+  readonly registry?: string;
   /** How long a client may take nothing of a body. @default 300000 */
   readonly clientIdleMs?: number;
 }
@@ -21,18 +23,27 @@ export function createNodeListener(
   mirror: Pick<RegistryMirror, "answer">,
   options: NodeListenerOptions = {},
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const { clientIdleMs = 300_000, entry } = options;
+  const { clientIdleMs = 300_000, entry, registry } = options;
+  const place = { ...(entry === undefined ? {} : { entry }), ...(registry === undefined ? {} : { registry }) };
   return (request, response) => {
-    void respond(mirror, request, response, clientIdleMs, entry);
+    const answer = (signal: AbortSignal): Promise<MirrorResponse> =>
+      mirror.answer({
+        method: request.method ?? "GET",
+        target: request.url ?? "/",
+        headers: headersOf(request),
+        signal,
+        ...place,
+      });
+    void respond(answer, request, response, clientIdleMs);
   };
 }
 
-async function respond(
-  mirror: Pick<RegistryMirror, "answer">,
+/** Sends what a mirror answers. */
+export async function respond(
+  answerFor: (signal: AbortSignal) => Promise<MirrorResponse>,
   request: IncomingMessage,
   response: ServerResponse,
   clientIdleMs: number,
-  entry: string | undefined,
 ): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort(clientGone));
@@ -40,13 +51,7 @@ async function respond(
   response.on("error", () => {});
   let answer: MirrorResponse;
   try {
-    answer = await mirror.answer({
-      method: request.method ?? "GET",
-      target: request.url ?? "/",
-      headers: headersOf(request),
-      signal: gone.signal,
-      ...(entry === undefined ? {} : { entry }),
-    });
+    answer = await answerFor(gone.signal);
   } catch {
     if (gone.signal.aborted) return;
     answer = errorResponse(500, "UNKNOWN", "the mirror cannot answer this request");

@@ -1,9 +1,16 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MirrorOptionsError } from "./errors.ts";
 import type { MirrorOptions, UpstreamOptions } from "./options.ts";
 import { readRegistries } from "./routing/registries.ts";
 import { candidatesOf } from "./routing/select.ts";
+import { Secret } from "./secret.ts";
 import { pushImage } from "./testing/images.ts";
 import { createManualClock } from "./testing/manual-clock.ts";
 import type { ManualClock } from "./testing/manual-clock.ts";
@@ -277,6 +284,65 @@ describeWithSystem("docker-registry", (registry) => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => askBody("1", "org/none")));
     expect(answers.every(({ status }) => status === 404)).toBe(true);
     expect([first.take().length, second.take().length]).toEqual([1, 1]);
+  });
+
+  it("RM V19: walks on past an upstream whose token server refuses our password, and says so once a minute", async () => {
+    const tokenServer = createServer((_, response) => response.writeHead(401).end()).listen(0, "127.0.0.1");
+    await once(tokenServer, "listening");
+    const realm = `http://127.0.0.1:${(tokenServer.address() as AddressInfo).port}/token`;
+    await using third = await startTap(registry().endpoint);
+    const credentials = { username: "robot", password: new Secret("hunter2") };
+    await restart(
+      {},
+      { credentials, access: "shared", sharedNames: [""] },
+      {
+        upstreams: {
+          one: { url: first.url },
+          two: { url: second.url, hosts: ["two.example"], credentials, access: "shared", sharedNames: [""] },
+          three: { url: third.url, hosts: ["three.example"] },
+        },
+        virtualRegistries: { ci: { upstreams: ["one", "two", "three"] } },
+      },
+    );
+    first.fault = () => absent;
+    second.fault = () => ({
+      kind: "answer",
+      status: 401,
+      headers: { "www-authenticate": `Bearer realm="${realm}",service="two"` },
+    });
+    const lines = (): number => mirror.log.filter((line) => line.includes("refuses our credentials")).length;
+    expect((await ask()).status).toBe(200);
+    await pushImage(registry().endpoint, "org/second", "1");
+    expect((await ask("1", "org/second")).status).toBe(200);
+    expect([mirror.metric("credentials_rejected_total", { upstream: "two" }), lines()]).toEqual([2, 1]);
+    expect(mirror.mirror.status().upstreams).toMatchObject([
+      { id: "one", state: "up" },
+      { id: "two", state: "credentials rejected" },
+      { id: "three", state: "up" },
+    ]);
+    await clock.advance(61_000);
+    await pushImage(registry().endpoint, "org/third", "1");
+    expect((await ask("1", "org/third")).status).toBe(200);
+    expect(lines()).toBe(2);
+    expect(mirror.log.join()).not.toContain("hunter2");
+    tokenServer.close();
+  });
+
+  it("RM V21: forgets who had a name when an upstream is taken from the list, or has moved", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "winners-"));
+    await restart({}, {}, { directory });
+    first.fault = () => absent;
+    expect((await ask()).status).toBe(200);
+    const taken = (): readonly number[] => [first.take().length, second.take().length];
+    expect(taken()).toEqual([1, 1]);
+    await restart({}, {}, { directory, virtualRegistries: { ci: { upstreams: ["one"] } } });
+    expect((await ask()).status).toBe(404);
+    expect(taken()).toEqual([1, 0]);
+    await using moved = await startTap(registry().endpoint);
+    await restart({}, { url: moved.url }, { directory });
+    expect((await ask("2")).status).toBe(200);
+    expect([...taken(), moved.take().length]).toEqual([1, 0, 1]);
+    await rm(directory, { recursive: true });
   });
 
   it("RM V20: lists and purges what is cached of one upstream, by a part of the name", async () => {

@@ -18,6 +18,8 @@ import type { RunningSystem } from "./running-system.ts";
 export interface DockerEngineOptions {
   /** Settings of `daemon.json`. @default none */
   readonly configuration?: Readonly<Record<string, unknown>>;
+  /** Registries to the authority (PEM) that it trusts for each, as in `/etc/docker/certs.d`. @default the machine's own */
+  readonly registryAuthorities?: Readonly<Record<string, string>>;
   /** More variables for the daemon, such as its proxy. @default none */
   readonly environment?: Readonly<Record<string, string>>;
   /** Addresses of hosts, as the engine sees them, in place of what this machine's `/etc/hosts` says. @default that file */
@@ -72,9 +74,10 @@ const engineNetwork = { prefix: "10.199", cidr: "10.199.0.0/16" };
  */
 const namespaceScript = `
 set -e
-link=$1 hostAddress=$2 address=$3 hosts=$4 again=$5
-shift 5
+link=$1 hostAddress=$2 address=$3 hosts=$4 again=$5 settings=$6
+shift 6
 if [ -e "$hosts" ]; then mount --bind "$hosts" /etc/hosts; fi
+if [ -n "$settings" ]; then mkdir -p /etc/docker; mount --bind "$settings" /etc/docker; fi
 ip link set lo up
 ip link add "$link" type veth peer name eth0
 ip link set "$link" netns /proc/self/fd/3
@@ -133,7 +136,10 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
       if (options.tls === true) daemon.push(...tlsFlags(folder, address));
       const hosts = join(folder, "hosts");
       if (options.hosts !== undefined) await writeFile(hosts, hostsFile(options.hosts));
-      const own = [link, hostAddress, address, hosts, restartMark(folder)];
+      const { registryAuthorities } = options;
+      const settings =
+        registryAuthorities === undefined ? "" : await layOutAuthorities(join(folder, "settings"), registryAuthorities);
+      const own = [link, hostAddress, address, hosts, restartMark(folder), settings];
       const inside = [namespaceScript, "engine", ...own, ...daemon];
       return {
         command: ["sh", "-c", machineScript, "machine", ...inside],
@@ -166,6 +172,16 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
 function hostsFile(hosts: Readonly<Record<string, string>>): string {
   const lines = Object.entries(hosts).map(([host, address]) => `${address} ${host}\n`);
   return `127.0.0.1 localhost\n${lines.join("")}`;
+}
+
+/** @see https://docs.docker.com/engine/security/certificates/ */
+async function layOutAuthorities(folder: string, authorities: Readonly<Record<string, string>>): Promise<string> {
+  await mkdir(folder);
+  for (const [registry, certificate] of Object.entries(authorities)) {
+    await mkdir(join(folder, "certs.d", registry), { recursive: true });
+    await writeFile(join(folder, "certs.d", registry, "ca.crt"), certificate);
+  }
+  return folder;
 }
 
 async function layOutCertificates(folder: string, address: string): Promise<void> {

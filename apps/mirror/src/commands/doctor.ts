@@ -7,6 +7,7 @@ import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import type { Overview } from "../serve/status-page.ts";
 import { loadSettings } from "../settings/load-settings.ts";
+import { proxyFinding } from "./proxy-finding.ts";
 import { askOperators } from "./operators-client.ts";
 
 /** One thing that was looked at. */
@@ -81,8 +82,11 @@ async function checkEngine(invocation: Invocation, url: string): Promise<Finding
   const socketPath = invocation.text("socket") ?? "/var/run/docker.sock";
   try {
     const info = (await new Docker({ socketPath }).info()) as {
+      readonly HttpsProxy?: string;
       readonly RegistryConfig?: { readonly Mirrors?: readonly string[] | null };
     };
+    const proxied = proxyFinding(info.HttpsProxy, url);
+    if (proxied !== undefined) return good(proxied);
     const mirrors = (info.RegistryConfig?.Mirrors ?? []).map((mirror) => mirror.replace(/\/+$/, ""));
     if (mirrors.includes(url)) return good(`the engine at ${socketPath} uses ${url} for Docker Hub`);
     const others = mirrors.length === 0 ? "no mirror" : mirrors.join(", ");

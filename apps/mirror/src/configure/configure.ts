@@ -5,8 +5,10 @@ import type { CommandAction, Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { loadSettings } from "../settings/load-settings.ts";
+import type { Settings } from "../settings/read-settings.ts";
 import { chooseAdvertised } from "./advertise.ts";
 import type { AdvertisedAddress } from "./advertise.ts";
+import { configureCa, configureConnect, configureProxyUser } from "./configure-connect.ts";
 import { changeDaemonJson, unitSetsMirrors } from "./daemon-json.ts";
 import { isContainer, routeInterface } from "./machine.ts";
 import { clients, mirrorUrlProblem, snippetFor } from "./snippets.ts";
@@ -14,12 +16,17 @@ import type { Client, Snippet } from "./snippets.ts";
 
 /** Prints what a client needs to use the mirror, or writes it where the client looks for it. */
 export const configure: CommandAction = async (invocation, context) => {
-  const client = clients.find((known) => known === invocation.operands[0]);
-  if (client === undefined || invocation.operands.length > 1)
-    throw new UsageError(`name one client: ${clients.join(", ")}`);
-  const { choice, url } = await mirrorUrl(invocation, context);
+  const [word, name, ...more] = invocation.operands;
+  if (word === "proxy-user" && name !== undefined && more.length === 0) return configureProxyUser(name, context);
+  if (word === "ca" && name === undefined)
+    return configureCa(await loadSettings(invocation, context), invocation, context);
+  const client = clients.find((known) => known === word);
+  if ((client === undefined && word !== "connect") || name !== undefined)
+    throw new UsageError(`name one client: ${clients.join(", ")}; or connect, ca, proxy-user NAME`);
+  const { choice, settings, url } = await mirrorUrl(invocation, context);
   const problem = mirrorUrlProblem(url);
   if (problem !== undefined) throw new UsageError(`${JSON.stringify(url)} cannot be a mirror: ${problem}`);
+  if (client === undefined) return configureConnect(settings, url, invocation, context);
   const snippet = snippetFor(client, url);
   if (invocation.flag("json")) {
     context.stdout.write(`${JSON.stringify({ client, ...choice, url, ...snippet }, null, 2)}\n`);
@@ -41,7 +48,7 @@ export const configure: CommandAction = async (invocation, context) => {
 async function mirrorUrl(
   invocation: Invocation,
   context: CliContext,
-): Promise<{ readonly choice: AdvertisedAddress; readonly url: string }> {
+): Promise<{ readonly choice: AdvertisedAddress; readonly settings: Settings; readonly url: string }> {
   const settings = await loadSettings(invocation, context);
   const given = settings.advertise;
   const isUrl = given !== undefined && /^[a-z]+:\/\//i.test(given);
@@ -53,7 +60,7 @@ async function mirrorUrl(
     isContainer: await isContainer(),
   });
   const scheme = settings.tls !== undefined || invocation.flag("tls") ? "https" : "http";
-  return { choice, url: isUrl ? given : `${scheme}://${choice.address}` };
+  return { choice, settings, url: isUrl ? given : `${scheme}://${choice.address}` };
 }
 
 async function write(

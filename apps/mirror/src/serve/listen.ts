@@ -22,6 +22,24 @@ export interface Listening {
   reloadTls(): Promise<void>;
 }
 
+/** Lets a server take requests, with or without those of proxy clients. */
+export interface ProxyAttachment {
+  attach(server: Server, listener: RequestListener): void;
+}
+
+const noProxy: ProxyAttachment = {
+  attach(server, listener) {
+    // A push is refused before its body is asked for.
+    server.on("request", listener).on("checkContinue", listener);
+    server.on("connect", (_request, socket) => {
+      socket.on("error", () => socket.destroy());
+      const text = "fleetfoot-mirror: CONNECT mode is off (connect.enabled)";
+      const head = `HTTP/1.1 405 ${text}\r\nallow: GET, HEAD\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`;
+      socket.end(head, () => socket.destroy());
+    });
+  },
+};
+
 /**
  * Listens on an address.
  *
@@ -31,13 +49,13 @@ export async function listen(
   address: ListenAddress,
   listener: RequestListener,
   tls: TlsFiles | undefined,
+  proxy: ProxyAttachment = noProxy,
 ): Promise<Listening> {
-  const server = tls === undefined ? createServer(listener) : await createSecure(listener, tls);
+  const server = tls === undefined ? createServer() : await createSecure(tls);
   // Longer than clients and load balancers keep idle connections, so that none of them meets a closing one.
   server.keepAliveTimeout = 75_000;
   server.headersTimeout = 80_000;
-  // A push is refused before its body is asked for.
-  server.on("checkContinue", listener);
+  proxy.attach(server, listener);
   server.listen({ port: address.port, ...(address.host === undefined ? {} : { host: address.host }) });
   try {
     await once(server, "listening");
@@ -78,10 +96,10 @@ export async function closeGracefully(server: Server, signal: AbortSignal): Prom
   signal.removeEventListener("abort", onAbort);
 }
 
-async function createSecure(listener: RequestListener, tls: TlsFiles): Promise<Server> {
+async function createSecure(tls: TlsFiles): Promise<Server> {
   const files = await readTls(tls);
   try {
-    return createTlsServer({ ...files, minVersion: "TLSv1.2" }, listener);
+    return createTlsServer({ ...files, minVersion: "TLSv1.2" });
   } catch (error) {
     throw unusable(tls, error);
   }

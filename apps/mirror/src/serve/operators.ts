@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { EntryFilter, RegistryMirror } from "@fleetfoot/registry-mirror";
+import type { EntryFilter, RegistryMirror, Sample } from "@fleetfoot/registry-mirror";
 import type { PrometheusPage } from "./prometheus.ts";
 import { overviewOf, statusPage } from "./status-page.ts";
 
@@ -8,6 +8,8 @@ export interface OperatorsOptions {
   readonly mirror: RegistryMirror;
   readonly prometheus: PrometheusPage;
   readonly upstreams: readonly string[];
+  /** Figures besides the mirror's own. */
+  readonly moreSamples: () => readonly Sample[];
 }
 
 /** Makes the listener of the operators' address. It is no place for clients: it shows and removes what is cached. */
@@ -36,7 +38,10 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-async function answer({ mirror, prometheus, upstreams }: OperatorsOptions, request: IncomingMessage): Promise<Answer> {
+async function answer(
+  { mirror, moreSamples, prometheus, upstreams }: OperatorsOptions,
+  request: IncomingMessage,
+): Promise<Answer> {
   const { pathname, searchParams } = new URL(request.url ?? "/", "http://operators");
   const { method = "GET" } = request;
   // A page of another site can make a browser send a GET, but not read its answer, and no DELETE without asking first.
@@ -67,7 +72,11 @@ async function answer({ mirror, prometheus, upstreams }: OperatorsOptions, reque
     case "/entries":
       return entriesPage(mirror, filterOf(searchParams), searchParams, pathname);
     case "/metrics":
-      return { status: 200, type: prometheus.contentType, body: await prometheus.render(mirror.metrics()) };
+      return {
+        status: 200,
+        type: prometheus.contentType,
+        body: await prometheus.render([...mirror.metrics(), ...moreSamples()]),
+      };
     case "/healthz":
       return text(200, "ok\n");
     case "/readyz": {

@@ -10,8 +10,11 @@ import { snippetFor } from "../configure/snippets.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { formatAddress } from "../settings/addresses.ts";
+import type { ListenAddress } from "../settings/addresses.ts";
 import { loadSettings } from "../settings/load-settings.ts";
 import type { Settings } from "../settings/read-settings.ts";
+import { openConnect } from "./connect.ts";
+import type { OpenedConnect } from "./connect.ts";
 import { closeGracefully, listen } from "./listen.ts";
 import type { Listening } from "./listen.ts";
 import { createLog } from "./log.ts";
@@ -29,19 +32,21 @@ export const serve: CommandAction = async (invocation, context) => {
   const prometheus = new PrometheusPage();
   const listening: Listening[] = [];
   const maintenance = new AbortController();
+  let connect: OpenedConnect | undefined;
   try {
+    connect = await openConnect({ settings, mirror, context, logger: log, addresses: () => addressesOf(listening) });
     for (const { entry, ...address } of settings.listeners) {
       const listener = createNodeListener(mirror, entry === undefined ? {} : { entry });
-      listening.push(await listen(address, listener, settings.tls));
+      listening.push(await listen(address, listener, settings.tls, connect?.handler));
     }
     const upstreams = Object.keys(settings.mirror.upstreams);
     const operators = await listen(
       settings.operators,
-      createOperatorsListener({ mirror, prometheus, upstreams }),
+      createOperatorsListener({ mirror, prometheus, upstreams, moreSamples: () => connect?.handler.metrics() ?? [] }),
       undefined,
     );
     listening.push(operators);
-    await announce(settings, listening.slice(0, -1), operators, context);
+    await announce(settings, listening.slice(0, -1), operators, connect, context);
     const stopReloading = context.stop.onReload(() => {
       for (const one of listening) {
         one.reloadTls().catch((error: unknown) => log.error("the certificate was not read again", { error }));
@@ -51,12 +56,14 @@ export const serve: CommandAction = async (invocation, context) => {
     await aborted(context.stop.graceful);
     context.stderr.write("stopping: bodies that are on their way may finish\n");
     const limit = AbortSignal.any([context.stop.forced, AbortSignal.timeout(stopWithinMs)]);
-    await Promise.all(listening.map(({ server }) => closeGracefully(server, limit)));
+    const tunnels = connect?.handler.close(limit);
+    await Promise.all([tunnels, ...listening.map(({ server }) => closeGracefully(server, limit))]);
     stopReloading();
     maintenance.abort();
     await maintained;
   } finally {
     maintenance.abort();
+    await connect?.handler.close(AbortSignal.abort());
     for (const { server } of listening) server.close().closeAllConnections();
     prometheus.close();
     await mirror.close();
@@ -86,6 +93,7 @@ async function announce(
   settings: Settings,
   clients: readonly Listening[],
   operators: Listening,
+  connect: OpenedConnect | undefined,
   context: CliContext,
 ): Promise<void> {
   const scheme = settings.tls === undefined ? "http" : "https";
@@ -99,11 +107,21 @@ async function announce(
     routeInterface: await routeInterface(),
     isContainer: await isContainer(),
   });
+  for (const warning of connect?.ca.warnings ?? []) context.stderr.write(`warning: ${warning}\n`);
+  if (connect !== undefined) {
+    context.stdout.write(
+      `HTTP proxy for ${connect.hosts.join(", ")} (fleetfoot-mirror configure connect); its certificate authority: SHA-256 ${connect.ca.fingerprint}\n`,
+    );
+  }
   for (const remark of choice.remarks) context.stdout.write(`${remark}\n`);
   const { text } = snippetFor("dockerd", `${scheme}://${choice.address}`);
   context.stdout.write(
     `Docker engines use it with this in /etc/docker/daemon.json (others: fleetfoot-mirror configure):\n${text}`,
   );
+}
+
+function addressesOf(listening: readonly Listening[]): readonly ListenAddress[] {
+  return listening.map(({ address }) => address);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -25,6 +25,7 @@ export async function loadSettings(invocation: Invocation, context: CliContext):
       tlsKey: invocation.text("tls-key"),
       advertise: invocation.text("advertise"),
       allowShared: invocation.flag("allow-shared"),
+      connect: invocation.flag("connect"),
     },
     environment: context.environment,
     file,

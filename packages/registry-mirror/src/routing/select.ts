@@ -29,10 +29,17 @@ export interface SelectionHints {
   readonly namespace: string | undefined;
   /** Id of the registry that names without a host belong to on this address. */
   readonly entry: string | undefined;
+  /** Host of the registry that the client believes to talk to. */
+  readonly registry?: string | undefined;
 }
 
 /** Decides which upstream or virtual registry an image path means. Nothing that is not configured is ever chosen. */
 export function selectRegistry(image: ImagePath, hints: SelectionHints, registries: Registries): Selection {
+  if (hints.registry !== undefined) {
+    const upstream = registries.byHost.get(canonicalHost(hints.registry));
+    if (upstream === undefined) return unknownName("this registry is not configured here");
+    return checked(upstream, image.fullName, { hasSecondChoice: false, namespace: undefined });
+  }
   if (hints.namespace !== undefined) {
     const upstream = registries.byHost.get(canonicalHost(hints.namespace));
     if (upstream === undefined) return unknownName("the registry that ns names is not configured here");

@@ -8,7 +8,8 @@ import { manifestTypes } from "../reference/manifest.ts";
 import { parseTarget } from "../reference/path.ts";
 import type { Route } from "../reference/path.ts";
 import { parseRange } from "../reference/range.ts";
-import type { Registries, VirtualRegistry } from "../routing/registries.ts";
+import { canonicalHost } from "../routing/registry-host.ts";
+import type { Registries, Upstream, VirtualRegistry } from "../routing/registries.ts";
 import { selectRegistry } from "../routing/select.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { bodyOf } from "../storage/body.ts";
@@ -24,6 +25,8 @@ import { pageOf, referrersIndex, sorted } from "./lists.ts";
 import type { Lists } from "./lists.ts";
 import { apiVersion, errorResponse, jsonResponse } from "./messages.ts";
 import type { CacheResult, MirrorRequest, MirrorResponse } from "./messages.ts";
+import { loginResponse } from "./pings.ts";
+import type { Pings } from "./pings.ts";
 import type { Walk } from "./walk.ts";
 
 export interface HandlerOptions {
@@ -34,6 +37,7 @@ export interface HandlerOptions {
   readonly lists: Lists;
   readonly walk: Walk;
   readonly access: Access;
+  readonly pings: Pings;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -67,14 +71,17 @@ export class Handler {
   async #answer(request: MirrorRequest): Promise<MirrorResponse> {
     const isReading = request.method === "GET" || request.method === "HEAD";
     if (!isReading && (request.target === "/v2" || request.target.startsWith("/v2/"))) {
-      const message = "this registry is a read-only mirror; push to the registry itself";
+      const message =
+        request.registry === undefined
+          ? "this registry is a read-only mirror; push to the registry itself"
+          : "pushes do not go through this mirror; add the registry to NO_PROXY";
       return errorResponse(405, "UNSUPPORTED", message, { allow: "GET, HEAD" });
     }
     const { query, route } = parseTarget(request.target);
     if (!isReading) return errorResponse(405, "UNSUPPORTED", "there is nothing to write here", { allow: "GET, HEAD" });
-    if (route.kind === "ping") return jsonResponse(200, Buffer.from("{}"));
+    if (route.kind === "ping") return this.#ping(request);
     if (route.kind === "refused") return errorResponse(route.status, route.code, route.message);
-    if (route.kind === "catalog") return this.#catalog(query);
+    if (route.kind === "catalog") return this.#catalog(query, this.#upstreamOf(request));
     try {
       return await this.#route(request, route, query);
     } catch (error) {
@@ -84,13 +91,24 @@ export class Handler {
     }
   }
 
+  /** The upstream that the client believes to talk to. */
+  #upstreamOf({ registry }: MirrorRequest): Upstream | undefined {
+    return registry === undefined ? undefined : this.#options.registries.byHost.get(canonicalHost(registry));
+  }
+
+  async #ping(request: MirrorRequest): Promise<MirrorResponse> {
+    const upstream = this.#upstreamOf(request);
+    if (upstream?.options.access !== "pass-through") return jsonResponse(200, Buffer.from("{}"));
+    return this.#options.pings.answer(upstream, request.headers["authorization"], request.signal ?? neverAborted);
+  }
+
   async #route(
     request: MirrorRequest,
     route: Exclude<Route, { readonly kind: "catalog" | "ping" | "refused" }>,
     query: URLSearchParams,
   ): Promise<MirrorResponse> {
     const { registries } = this.#options;
-    const hints = { namespace: query.get("ns") ?? undefined, entry: request.entry };
+    const hints = { namespace: query.get("ns") ?? undefined, entry: request.entry, registry: request.registry };
     const selection = selectRegistry(route.image, hints, registries);
     if (selection.kind === "refused") return errorResponse(selection.status, selection.code, selection.message);
     const target = this.#target(selection);
@@ -110,8 +128,19 @@ export class Handler {
       const response = failureResponse(error, { kind, hasSecondChoice: target.hasSecondChoice });
       if (response === undefined) throw error;
       this.#options.metrics.add("requests_total", { ...labels, result: "error" });
-      return response;
+      return this.#loginFor(request, error) ?? response;
     }
+  }
+
+  /** A client that talks to the registry, as it believes, learns what login the registry wants to see. */
+  #loginFor(request: MirrorRequest, error: unknown): MirrorResponse | undefined {
+    const upstream = this.#upstreamOf(request);
+    if (upstream?.options.access !== "pass-through") return undefined;
+    if (!(error instanceof UpstreamError) || error.code !== "denied") return undefined;
+    const isAnonymous = request.headers["authorization"] === undefined;
+    if (!isAnonymous && error.status !== 401) return undefined;
+    const challenge = error.challenge ?? (isAnonymous ? this.#options.pings.knownChallenge(upstream) : undefined);
+    return challenge === undefined ? undefined : loginResponse(challenge);
   }
 
   #target(selection: Exclude<ReturnType<typeof selectRegistry>, { readonly kind: "refused" }>): Target {
@@ -275,11 +304,13 @@ export class Handler {
     });
   }
 
-  #catalog(query: URLSearchParams): MirrorResponse {
+  #catalog(query: URLSearchParams, only: Upstream | undefined): MirrorResponse {
     const { catalog, records, registries } = this.#options;
     if (!catalog) return errorResponse(404, "UNSUPPORTED", "the list of repositories is switched off");
-    const names = [...records.repositories()].map(({ name, upstream }) => {
+    const listed = [...records.repositories()].filter(({ upstream }) => only === undefined || upstream === only.id);
+    const names = listed.map(({ name, upstream }) => {
       const known = registries.upstreams.get(upstream);
+      if (only !== undefined) return name;
       return known === undefined || known === registries.defaultRegistry ? name : `${known.hosts[0]}/${name}`;
     });
     const { entries, next } = pageOf(sorted(names), query, catalogPage);

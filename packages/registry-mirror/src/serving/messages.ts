@@ -9,6 +9,11 @@ export interface MirrorRequest {
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** Id of the registry that names without a host belong to on this address. @default that of the options */
   readonly entry?: string;
+  /**
+   * Host, with a port unless it is the usual one, of the registry that the client believes to talk to. No host is looked for in
+   * the path then, `ns` is ignored, and the client has no second choice. @default it talks to the mirror
+   */
+  readonly registry?: string;
   /** Aborted when the client is gone. */
   readonly signal?: AbortSignal;
 }

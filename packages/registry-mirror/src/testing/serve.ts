@@ -106,7 +106,7 @@ function codeOf(body: Buffer): string | undefined {
   }
 }
 
-function collectingLogger(lines: string[]): Logger {
+export function collectingLogger(lines: string[]): Logger {
   const write =
     (level: string) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {

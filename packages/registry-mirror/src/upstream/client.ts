@@ -1,7 +1,7 @@
 import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
-import type { UpstreamErrorCode } from "../errors.ts";
+import type { UpstreamErrorCode, UpstreamFailure } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import type { TimeLimits } from "../options.ts";
@@ -14,8 +14,11 @@ import { CircuitBreaker } from "./breaker.ts";
 import { Connections, discard, ForbiddenAddressError } from "./connections.ts";
 import type { RawAnswer } from "./connections.ts";
 import { parseRateLimit } from "./rate-limit.ts";
+import { trustedChallenge } from "./realm-trust.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 import type { Dispatcher } from "undici";
+import type { Readable } from "node:stream";
+import type { AddressClass } from "./address.ts";
 
 /** Who asks: the mirror itself, or a client with its own login, whose header is passed on as it came. */
 export type Asker = Identity | { readonly authorization: string };
@@ -31,6 +34,18 @@ export interface UpstreamRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Less time than usual for the head of the answer. */
   readonly withinMs?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** A client's request that is passed on as it is. */
+export interface RelayedRequest {
+  readonly method: string;
+  /** Path and query, as they came. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly authorization: string | undefined;
+  /** Set for requests that change something. Their answer is waited for until the signal is aborted. */
+  readonly body?: Readable | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -122,6 +137,44 @@ export class UpstreamClient {
     }
   }
 
+  /**
+   * Passes a request on, whatever it is about. Redirects of a GET or HEAD are followed; the answer may have any status.
+   *
+   * @throws {UpstreamError} there is no answer
+   */
+  async relay(relayed: RelayedRequest): Promise<RawAnswer> {
+    const { authorization, body, headers, method, signal, target } = relayed;
+    const url = new URL(this.#options.upstream.url);
+    const [path = "", ...query] = target.split("?");
+    url.pathname = `${url.pathname.replace(/\/$/, "")}${path}`;
+    url.search = query.join("?");
+    const giveBack = await this.#requests.take(signal);
+    try {
+      if (!this.#breaker.tryToEnter()) throw this.#failure("unreachable", "it did not answer a moment ago");
+      try {
+        const answer =
+          method === "GET" || method === "HEAD"
+            ? await this.#follow(url, { method, headers, kind: "list", signal }, authorization)
+            : await this.#explained(signal, () =>
+                this.#connections.send(url, { ...ownHeaders(method, headers, authorization), body, signal }),
+              );
+        this.#breaker.succeed();
+        return answer;
+      } catch (error) {
+        if (error instanceof UpstreamError && outages.has(error.code) && !signal.aborted) this.#breaker.fail();
+        else this.#breaker.leave();
+        throw error;
+      }
+    } finally {
+      giveBack();
+    }
+  }
+
+  /** Where addresses may lie that it leads to. */
+  get reach(): ReadonlySet<AddressClass> {
+    return this.#connections.reach;
+  }
+
   async close(): Promise<void> {
     await this.#connections.close();
   }
@@ -144,7 +197,7 @@ export class UpstreamClient {
     // Who sent nothing learns what is wanted; who then gets a token that opens nothing may try one more.
     let tries = authorization === undefined ? 2 : 1;
     for (;;) {
-      const answer = await this.#follow(request, authorization);
+      const answer = await this.#follow(this.#urlOf(request), request, authorization);
       if (answer.statusCode !== 401 || own) return answer;
       const mayTry = this.#authorizer.refused(answer.headers["www-authenticate"], name, identity, authorization);
       if (tries === 0 || !mayTry) return answer;
@@ -155,12 +208,7 @@ export class UpstreamClient {
   }
 
   /** Follows redirects to other hosts, which never see the login; starts anew once when a signed URL has expired. */
-  async #follow(request: UpstreamRequest, authorization: string | undefined): Promise<RawAnswer> {
-    const { upstream } = this.#options;
-    const start = new URL(upstream.url);
-    const [resource = "", query = ""] = request.resource.split("?");
-    start.pathname = `${start.pathname.replace(/\/$/, "")}/v2/${request.name}/${resource}`;
-    start.search = query;
+  async #follow(start: URL, request: SentOnce, authorization: string | undefined): Promise<RawAnswer> {
     for (let startsLeft = 2; ;) {
       startsLeft -= 1;
       let url = start;
@@ -185,31 +233,37 @@ export class UpstreamClient {
     }
   }
 
-  async #sendOnce(url: URL, request: UpstreamRequest, authorization: string | undefined): Promise<RawAnswer> {
-    const headers: Record<string, string> = {
-      ...request.headers,
-      // The digest is over the bytes as they are.
-      "accept-encoding": "identity",
-      "user-agent": "fleetfoot-mirror",
-      ...(authorization === undefined ? {} : { authorization }),
-    };
+  #urlOf({ name, resource: resourceAndQuery }: UpstreamRequest): URL {
+    const url = new URL(this.#options.upstream.url);
+    const [resource = "", query = ""] = resourceAndQuery.split("?");
+    url.pathname = `${url.pathname.replace(/\/$/, "")}/v2/${name}/${resource}`;
+    url.search = query;
+    return url;
+  }
+
+  async #sendOnce(url: URL, request: SentOnce, authorization: string | undefined): Promise<RawAnswer> {
+    const sent = ownHeaders(request.method, request.headers, authorization);
     return this.#inTime(request, async (signal) => {
-      const answer = await this.#connections.send(url, { method: request.method, headers, signal });
+      const answer = await this.#connections.send(url, { ...sent, signal });
       const labels = { upstream: this.#options.upstream.id, kind: request.kind, status: String(answer.statusCode) };
       this.#options.metrics.add("upstream_requests_total", labels);
       return answer;
     });
   }
 
-  async #inTime<Result>(request: UpstreamRequest, action: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  #inTime<Result>(request: SentOnce, action: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const { clock, limits } = this.#options;
     const late = (): Error => this.#failure("timeout", "it did not answer in time");
     const usual = request.kind === "blob" ? limits.blobMs : limits.manifestMs;
     const most = Math.min(usual, request.withinMs ?? usual);
+    return this.#explained(request.signal, () => withDeadline(clock, most, late, action, request.signal));
+  }
+
+  async #explained<Result>(signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
     try {
-      return await withDeadline(clock, most, late, action, request.signal);
+      return await action();
     } catch (error) {
-      request.signal.throwIfAborted();
+      signal.throwIfAborted();
       if (error instanceof UpstreamError) throw error;
       if (causes(error).some((cause) => cause instanceof ForbiddenAddressError)) {
         throw this.#failure("forbidden-address", "it leads to an address that is not connected to", {}, error);
@@ -236,7 +290,10 @@ export class UpstreamClient {
     }
     discard(answer);
     if (status === 404) throw this.#failure("absent", "it has no such thing", { status });
-    if (status === 401 || status === 403) throw this.#failure("denied", "it refuses", { status });
+    if (status === 401 || status === 403) {
+      const challenge = trustedChallenge(answer.headers["www-authenticate"], this.#options.upstream);
+      throw this.#failure("denied", "it refuses", { status, challenge });
+    }
     if (status !== 429) throw this.#failure("failing", `it answers ${status}`, { status });
     const retryAfterMs = parseRetryAfter(header("retry-after"), this.#options.clock.now());
     this.#blockedUntilMs.set(keyOf(request.asker), this.#options.clock.now() + retryAfterMs);
@@ -257,12 +314,32 @@ export class UpstreamClient {
   #failure(
     code: UpstreamErrorCode,
     reason: string,
-    facts: { readonly status?: number; readonly retryAfterMs?: number } = {},
+    facts: Pick<UpstreamFailure, "challenge" | "retryAfterMs" | "status"> = {},
     cause?: unknown,
   ): UpstreamError {
     const failure = { code, upstream: this.#options.upstream.id, reason, ...facts };
     return new UpstreamError(failure, cause === undefined ? undefined : { cause });
   }
+}
+
+/** What one request on the way to an answer is made of. */
+type SentOnce = Pick<UpstreamRequest, "headers" | "kind" | "signal" | "withinMs"> & { readonly method: string };
+
+function ownHeaders(
+  method: string,
+  headers: Readonly<Record<string, string>> | undefined,
+  authorization: string | undefined,
+): { readonly method: string; readonly headers: Readonly<Record<string, string>> } {
+  return {
+    method,
+    headers: {
+      ...headers,
+      // The digest is over the bytes as they are.
+      "accept-encoding": "identity",
+      "user-agent": "fleetfoot-mirror",
+      ...(authorization === undefined ? {} : { authorization }),
+    },
+  };
 }
 
 const maxHops = 8;

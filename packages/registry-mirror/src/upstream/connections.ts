@@ -2,6 +2,7 @@ import { lookup as systemLookup } from "node:dns";
 import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
+import type { Readable } from "node:stream";
 import { Agent } from "undici";
 import type { Dispatcher } from "undici";
 import { classOfAddress, reachableFrom } from "./address.ts";
@@ -63,6 +64,11 @@ export class Connections {
     });
   }
 
+  /** Where addresses may lie that the registry leads to. */
+  get reach(): ReadonlySet<AddressClass> {
+    return reachableFrom(this.#origin);
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
   }
@@ -104,9 +110,9 @@ export class Connections {
 }
 
 export interface SentRequest {
-  readonly method: "GET" | "HEAD" | "POST";
+  readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: Readable | undefined;
   readonly signal: AbortSignal;
 }
 

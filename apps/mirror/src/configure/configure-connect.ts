@@ -1,0 +1,87 @@
+import type { Invocation } from "../command.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { caOf } from "../serve/connect.ts";
+import type { ConnectSettings } from "../settings/connect-settings.ts";
+import type { Settings } from "../settings/read-settings.ts";
+import { connectClients, connectScript } from "./connect-script.ts";
+import { RegistryMirrorError } from "@fleetfoot/registry-mirror";
+import type { CertificateAuthority } from "@fleetfoot/registry-mirror/connect";
+
+/** Prints the certificate authority of CONNECT mode, or renews it. */
+export async function configureCa(settings: Settings, invocation: Invocation, context: CliContext): Promise<number> {
+  const connect = connectOf(settings);
+  const [source, options] = await caOf(settings, connect, context);
+  if (invocation.flag("renew")) {
+    if (!("directory" in source))
+      throw new UsageError("connect.caCert is not the mirror's own; whoever made it renews it");
+    const { renewCa } = await import("@fleetfoot/registry-mirror/connect");
+    await usable(() => renewCa(source, options));
+    context.stderr.write("Renewed. Restart the mirror; clients need the new certificate for hosts that were added.\n");
+  }
+  const ca = await openAuthority(settings, context);
+  context.stderr.write(`SHA-256 ${ca.fingerprint}, until ${new Date(ca.expiresAtMs).toISOString().slice(0, 10)}\n`);
+  for (const warning of ca.warnings) context.stderr.write(`warning: ${warning}\n`);
+  context.stdout.write(ca.certificate);
+  return 0;
+}
+
+/** Prints a script that makes a client use the mirror as its HTTP proxy. */
+export async function configureConnect(
+  settings: Settings,
+  url: string,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
+  const wanted = invocation.text("client") ?? "dockerd";
+  const client = connectClients.find((known) => known === wanted);
+  if (client === undefined) throw new UsageError(`--client is one of ${connectClients.join(", ")}`);
+  const { policy, users } = connectOf(settings);
+  const { certificate, fingerprint } = await openAuthority(settings, context);
+  const { remarks, text } = connectScript(client, {
+    url,
+    hosts: policy.hosts,
+    httpHosts: policy.httpHosts ?? [],
+    certificate,
+    fingerprint,
+  });
+  if (invocation.flag("json")) {
+    context.stdout.write(`${JSON.stringify({ client, url, fingerprint, text, remarks }, null, 2)}\n`);
+    return 0;
+  }
+  if (invocation.flag("write")) throw new UsageError("connect prints a script; run it as root on the client");
+  for (const remark of remarks) context.stderr.write(`${remark}\n`);
+  if (users !== undefined) context.stderr.write("Put the user and the password of the proxy into the URL.\n");
+  context.stdout.write(text);
+  return 0;
+}
+
+/** Prints an entry of connect.proxyAuth. */
+export async function configureProxyUser(name: string, context: CliContext): Promise<number> {
+  const password = context.environment["FLEETFOOT_PROXY_PASSWORD"];
+  if (password === undefined || password === "") throw new UsageError("FLEETFOOT_PROXY_PASSWORD holds no password");
+  if (name === "" || name.includes(":")) throw new UsageError(`${JSON.stringify(name)} cannot be the name of a user`);
+  const { hashProxyPassword } = await import("@fleetfoot/registry-mirror/connect");
+  context.stdout.write(`${name}:${await hashProxyPassword(password)}\n`);
+  return 0;
+}
+
+async function openAuthority(settings: Settings, context: CliContext): Promise<CertificateAuthority> {
+  const { openCa } = await import("@fleetfoot/registry-mirror/connect");
+  const [source, options] = await caOf(settings, connectOf(settings), context);
+  return usable(() => openCa(source, options));
+}
+
+async function usable<Result>(action: () => Promise<Result>): Promise<Result> {
+  try {
+    return await action();
+  } catch (error) {
+    if (RegistryMirrorError.isInstance(error)) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+function connectOf({ connect }: Settings): ConnectSettings {
+  if (connect === undefined) throw new UsageError("CONNECT mode is off in the settings ([connect] enabled = true)");
+  return connect;
+}

@@ -1,0 +1,14 @@
+export { isForbiddenAddress } from "./addresses.ts";
+export type { Resolve } from "./addresses.ts";
+export { openCa, renewCa } from "./certificates/authority.ts";
+export type { CaOptions, CaSource, CertificateAuthority } from "./certificates/authority.ts";
+export type { Validity } from "./certificates/issue.ts";
+export { certificateHosts, createConnectHandler } from "./connect-handler.ts";
+export type { ConnectHandler, ConnectOptions } from "./connect-handler.ts";
+export { CertificateAuthorityError } from "./errors.ts";
+export { decideConnect, readConnectPolicy } from "./policy.ts";
+export type { ConnectDecision, ConnectPolicy, ConnectPolicyOptions } from "./policy.ts";
+export { hashProxyPassword } from "./proxy-auth.ts";
+export type { ProxyUsers } from "./proxy-auth.ts";
+export type { ConnectTarget } from "./target.ts";
+export type { Dial } from "./tunnels.ts";
