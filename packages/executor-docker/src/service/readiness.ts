@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { demultiplex } from "../engine/demultiplex.ts";
 import type { Engine } from "../engine/engine.ts";
 import { TextSink } from "../engine/text-sink.ts";
+import { settlesWithin } from "../stage/settle.ts";
 import type { Sleep } from "../types.ts";
 
 export interface ReadinessOptions {
@@ -31,7 +32,13 @@ export async function awaitReadiness(options: ReadinessOptions): Promise<string 
   const deadline = now() + timeoutMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     signal.throwIfAborted();
-    const state = await ask(options);
+    const asking = ask(options);
+    // An engine under load, or a service that takes all of its machine, may not answer at all.
+    const pause: Sleep = (ms, over = signal) => sleep(ms, AbortSignal.any([over, signal]));
+    const answered = await settlesWithin(asking, Math.max(deadline - now(), SHORTEST_QUESTION_MS), pause);
+    asking.catch(() => undefined);
+    signal.throwIfAborted();
+    const state = answered ? await asking : "starting";
     if (state === "ready") return undefined;
     if (state !== "starting") return state;
     if (now() >= deadline) {
@@ -43,6 +50,7 @@ export async function awaitReadiness(options: ReadinessOptions): Promise<string 
   }
 }
 
+const SHORTEST_QUESTION_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
