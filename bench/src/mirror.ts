@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { Agent, createServer, request } from "node:http";
+import { createServer, request } from "node:http";
 import type { Server } from "node:http";
+import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -176,7 +177,7 @@ async function startDistribution(upstream: string): Promise<Peer> {
 /** Reads a blob with so many clients at once. */
 async function megabytesPerSecond(url: string, path: string, clients: number): Promise<number> {
   const startedAt = performance.now();
-  const bytes = await Promise.all(Array.from({ length: clients }, () => get(url, path)));
+  const bytes = await Promise.all(Array.from({ length: clients }, () => readBody(url, path)));
   for (const received of bytes)
     if (received !== BLOB_BYTES) throw new Error(`${received} bytes came instead of ${BLOB_BYTES}`);
   return (clients * BLOB_BYTES) / 1e6 / ((performance.now() - startedAt) / 1000);
@@ -189,36 +190,90 @@ async function stored(url: string, path: string): Promise<void> {
 }
 
 async function requestsPerSecond(url: string, path: string, keepAlive: boolean): Promise<number> {
-  const agent = new Agent({ keepAlive, maxSockets: CONNECTIONS });
   const endsAt = performance.now() + REQUEST_MS;
   let count = 0;
+  const onAnswer = (): boolean => {
+    count += 1;
+    return performance.now() < endsAt;
+  };
   await Promise.all(
     Array.from({ length: CONNECTIONS }, async () => {
-      for (; performance.now() < endsAt; count += 1) await get(url, path, "GET", agent);
+      if (keepAlive) return askAgainAndAgain(url, path, onAnswer);
+      for (let goOn = true; goOn; goOn = onAnswer()) await readBody(url, path);
     }),
   );
-  agent.destroy();
   return count / (REQUEST_MS / 1000);
 }
 
-/** Bytes of the body. */
-function get(url: string, path: string, method = "GET", agent?: Agent): Promise<number> {
+/** Asks on one connection for as long as it is told to. A client of its own, since those of Node cost more than the answers. */
+function askAgainAndAgain(url: string, path: string, onAnswer: () => boolean): Promise<void> {
+  const { host, hostname, port } = new URL(url);
+  const question = `GET ${path} HTTP/1.1\r\nhost: ${host}\r\naccept: ${MANIFEST_TYPE}\r\n\r\n`;
   return new Promise((settle, reject) => {
-    const sent = request(
-      `${url}${path}`,
-      { method, headers: { accept: MANIFEST_TYPE }, agent: agent ?? false },
-      (response) => {
-        let bytes = 0;
-        response.on("data", (chunk: Buffer) => {
-          bytes += chunk.byteLength;
-        });
-        response.on("error", reject);
-        response.on("end", () => {
-          if (response.statusCode === 200) settle(bytes);
-          else reject(new Error(`${method} ${path}: ${response.statusCode}`));
-        });
-      },
-    );
+    const socket = connect({ host: hostname, port: Number(port), noDelay: true }, () => socket.write(question));
+    let left = 0;
+    socket.on("data", (chunk: Buffer) => {
+      left = left === 0 ? lengthOfAnswer(chunk) - chunk.byteLength : left - chunk.byteLength;
+      if (left > 0) return;
+      if (onAnswer()) socket.write(question);
+      else settle(void socket.destroy());
+    });
+    socket.on("error", reject);
+  });
+}
+
+/** Bytes of a body, read on a connection of its own into the same memory again and again. */
+function readBody(url: string, path: string): Promise<number> {
+  const { host, hostname, port } = new URL(url);
+  const question = `GET ${path} HTTP/1.1\r\nhost: ${host}\r\naccept: ${MANIFEST_TYPE}\r\nconnection: close\r\n\r\n`;
+  return new Promise((settle, reject) => {
+    let bodyBytes = 0;
+    let received = 0;
+    let hasHead = false;
+    const callback = (bytes: number, buffer: Uint8Array): boolean => {
+      if (!hasHead) {
+        hasHead = true;
+        const head = Buffer.from(buffer.subarray(0, bytes));
+        bodyBytes = lengthOfAnswer(head);
+        received = -(head.indexOf("\r\n\r\n") + 4);
+        bodyBytes += received;
+      }
+      received += bytes;
+      return true;
+    };
+    const onread = { buffer: Buffer.allocUnsafeSlow(256 * 1024), callback };
+    const socket = connect({ host: hostname, port: Number(port), onread }, () => socket.write(question));
+    socket.on("error", reject);
+    socket.on("close", () => {
+      if (received === bodyBytes) settle(received);
+      else reject(new Error(`${path}: ${received} bytes of ${bodyBytes}`));
+    });
+  });
+}
+
+/** Length of an answer with its head, which came as a whole. */
+function lengthOfAnswer(chunk: Buffer): number {
+  const end = chunk.indexOf("\r\n\r\n");
+  const head = chunk.toString("latin1", 0, Math.max(0, end));
+  const length = /\r\ncontent-length: (\d+)/i.exec(head)?.[1];
+  if (!head.startsWith("HTTP/1.1 200 ") || length === undefined) throw new Error(`an answer begins with ${head}`);
+  return end + 4 + Number(length);
+}
+
+/** Bytes of the body. */
+function get(url: string, path: string, method = "GET"): Promise<number> {
+  return new Promise((settle, reject) => {
+    const sent = request(`${url}${path}`, { method, headers: { accept: MANIFEST_TYPE }, agent: false }, (response) => {
+      let bytes = 0;
+      response.on("data", (chunk: Buffer) => {
+        bytes += chunk.byteLength;
+      });
+      response.on("error", reject);
+      response.on("end", () => {
+        if (response.statusCode === 200) settle(bytes);
+        else reject(new Error(`${method} ${path}: ${response.statusCode}`));
+      });
+    });
     sent.on("error", reject);
     sent.end();
   });

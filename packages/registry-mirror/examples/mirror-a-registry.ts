@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createMirror } from "@fleetfoot/registry-mirror";
 
@@ -19,4 +20,5 @@ for (let pull = 1; pull <= 2; pull += 1) {
   console.log(`pull ${pull}: ${response.status}, "${await response.text()}"`);
 }
 await mirror.close();
+await rm(directory, { recursive: true });
 hub.close();

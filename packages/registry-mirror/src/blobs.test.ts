@@ -83,8 +83,8 @@ describeWithSystem("docker-registry", (registry) => {
       get(`${mirror.url}${layerPath()}`, (response) => {
         response.on("data", (chunk: Buffer) => {
           received.push(chunk);
-          // All but the byte that is held back, of those that the upstream has sent.
-          if (Buffer.concat(received).byteLength === layerBytes - 2) gate.resolve();
+          // All that the upstream has sent; the last byte of a whole blob would be held back.
+          if (Buffer.concat(received).byteLength === layerBytes - 1) gate.resolve();
         });
         response.on("end", resolve);
       }).on("error", reject);

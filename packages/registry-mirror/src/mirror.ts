@@ -31,6 +31,7 @@ import { Slots } from "./slots.ts";
 import { Disk } from "./storage/disk.ts";
 import { Fills } from "./storage/fills.ts";
 import { Records } from "./storage/records.ts";
+import { scrub } from "./storage/scrub.ts";
 import { createSharedStore, noSharedStore } from "./storage/shared-store.ts";
 import type { SharedStore } from "./storage/shared-store.ts";
 import { classOfAddress, parseRanges } from "./upstream/address.ts";
@@ -141,6 +142,11 @@ export interface RegistryMirror {
   maintain(signal: AbortSignal): Promise<void>;
   /** Does what {@link RegistryMirror.maintain} does, once. */
   tidy(): Promise<void>;
+  /**
+   * Reads everything that is stored once, at 10 MB a second, and removes what is damaged; {@link RegistryMirror.maintain}
+   * does it every day. Rejects with the signal's reason when it is aborted.
+   */
+  scrub(signal: AbortSignal): Promise<void>;
   /** Ends every fill, and waits until everything is on the disk. */
   close(): Promise<void>;
 }
@@ -171,7 +177,7 @@ export async function createMirror(options: MirrorOptions): Promise<RegistryMirr
   return new Mirror(
     { ...options, clock, logger },
     registries,
-    await openStorage({ ...options, clock, logger }),
+    await openStorage({ ...options, clock, logger }, registries),
     allowed,
   );
 }
@@ -185,11 +191,13 @@ interface Storage {
   readonly metrics: Metrics;
 }
 
-async function openStorage(options: ResolvedOptions): Promise<Storage> {
+async function openStorage(options: ResolvedOptions, registries: Registries): Promise<Storage> {
   const { clock, directory, logger, store } = options;
   const metrics = new Metrics();
   const now = (): number => clock.now();
   const late: { records?: Records; shared: SharedStore } = { shared: noSharedStore };
+  const upstreams = [...registries.upstreams.values()];
+  const pins = upstreams.flatMap((upstream) => pinnedImages(upstream));
   const disk = await Disk.open({
     directory,
     maxBytes: options.maxBytes,
@@ -197,9 +205,10 @@ async function openStorage(options: ResolvedOptions): Promise<Storage> {
     clock,
     metrics,
     parentsOf: (digest) => late.records?.parentsOf(digest) ?? [],
+    pinned: () => new Set(pins.flatMap(({ image, tag }) => [...(late.records?.reachableFrom(image, [tag]) ?? [])])),
   });
   const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
-  const records = await Records.open({ directory, logger, now, onChange });
+  const records = await Records.open({ directory, logger, now, upstreams, onChange });
   late.records = records;
   if (store !== undefined) {
     late.shared = createSharedStore({
@@ -209,7 +218,7 @@ async function openStorage(options: ResolvedOptions): Promise<Storage> {
       records: () => records,
       logger,
       metrics,
-      now,
+      clock,
     });
   }
   return { disk, records, shared: late.shared, metrics };
@@ -299,8 +308,9 @@ class Mirror implements RegistryMirror {
       {
         async pull(controller) {
           const { value } = await body.next();
+          // Its memory is used again; a reader of this stream keeps what it gets.
           if (value === undefined) controller.close();
-          else controller.enqueue(value);
+          else controller.enqueue(Uint8Array.from(value));
         },
         cancel: () => void body.return(),
       },
@@ -439,15 +449,22 @@ class Mirror implements RegistryMirror {
   }
 
   async maintain(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await this.#options.clock.sleep(tidyEveryMs, signal);
-        await this.tidy();
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#options.logger.error("the directory could not be tidied", { error });
+    const again = async (everyMs: number, action: () => Promise<void>): Promise<void> => {
+      while (!signal.aborted) {
+        try {
+          await this.#options.clock.sleep(everyMs, signal);
+          await action();
+        } catch (error) {
+          if (signal.aborted) return;
+          this.#options.logger.error("the directory could not be looked after", { error });
+        }
       }
-    }
+    };
+    await Promise.all([again(tidyEveryMs, () => this.tidy()), again(dayMs, () => this.scrub(signal))]);
+  }
+
+  scrub(signal: AbortSignal): Promise<void> {
+    return scrub(this.#storage.disk, this.#options.clock, signal);
   }
 
   async tidy(): Promise<void> {
@@ -477,6 +494,13 @@ class Mirror implements RegistryMirror {
 
 const dayMs = 24 * 60 * 60_000;
 const tidyEveryMs = 10 * 60_000;
+
+function pinnedImages(upstream: Upstream): readonly { readonly image: UpstreamImage; readonly tag: string }[] {
+  return (upstream.options.pins ?? []).map((pin) => {
+    const colon = pin.lastIndexOf(":");
+    return { image: { upstream, name: pin.slice(0, colon) }, tag: pin.slice(colon + 1) };
+  });
+}
 
 function fits({ name, search, upstream }: EntryFilter, actualUpstream: string, actualName: string): boolean {
   if (upstream !== undefined && upstream !== actualUpstream) return false;

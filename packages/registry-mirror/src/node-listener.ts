@@ -78,7 +78,7 @@ async function sendBody(body: Body, response: ServerResponse): Promise<void> {
   try {
     for await (const chunk of body) {
       if (response.destroyed) return;
-      if (!response.write(chunk)) await drained(response);
+      await written(response, chunk);
     }
     response.end();
   } catch {
@@ -87,16 +87,15 @@ async function sendBody(body: Body, response: ServerResponse): Promise<void> {
   }
 }
 
-/** Until more can be written, or nobody reads any more. */
-function drained(response: ServerResponse): Promise<void> {
+/** Until the piece has been handed over to the system, so that its memory is free; or until nobody reads any more. */
+function written(response: ServerResponse, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      response.off("drain", done);
       response.off("close", done);
       resolve();
     };
-    response.once("drain", done);
     response.once("close", done);
+    response.write(chunk, done);
     if (response.destroyed) done();
   });
 }

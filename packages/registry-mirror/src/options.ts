@@ -41,6 +41,8 @@ export interface UpstreamOptions {
   readonly deny?: readonly string[];
   /** Patterns (RE2) of names that live here and nowhere else: no other upstream of a virtual registry sees them. @default [] */
   readonly exclusive?: readonly string[];
+  /** Images (`library/node:22`) that are never removed to make room or because of their age, once they are cached. @default [] */
+  readonly pins?: readonly string[];
   /** Put in front of every name. @default none */
   readonly addPrefix?: string;
   /** Hosts of token servers that may get the credentials besides those of the registry's own domain. @default [] */

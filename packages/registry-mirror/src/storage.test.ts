@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -84,6 +84,53 @@ describeWithSystem("docker-registry", (registry) => {
         () => false,
       );
     expect([await isStored(0), await isStored(1), await isStored(11)]).toEqual([true, false, true]);
+  });
+
+  it("keeps pinned images, whatever else has to go for them", async () => {
+    await restart({
+      upstreams: { hub: { url: tap.url, hosts: ["docker.io"], pins: ["library/pinned:v1"] } },
+      maxBytes: 3_000_000,
+      maxUnusedMs: 7 * dayMs,
+    });
+    const pinned = await pushImage(registry().endpoint, "library/pinned", "v1", { layers: [randomContent(1_000_000)] });
+    await pull("library/pinned", pinned);
+    for (let index = 0; index < 4; index += 1) {
+      await clock.advance(1000);
+      const image = await pushImage(registry().endpoint, `library/app${index}`, "v1", {
+        layers: [randomContent(1_000_000)],
+      });
+      await pull(`library/app${index}`, image);
+    }
+    expect(mirror.mirror.status().storedBytes).toBeLessThanOrEqual(3_000_000);
+    await clock.advance(8 * dayMs);
+    await mirror.mirror.tidy();
+    tap.take();
+    for (const { digest } of [pinned.config, ...pinned.layers]) {
+      expect((await mirror.send(`/v2/library/pinned/blobs/${digest}`)).headers["x-cache"]).toBe("hit");
+    }
+    expect(mirror.mirror.status().storedBlobs).toBe(3);
+    await expect(restart({ upstreams: { hub: { url: tap.url, pins: ["no tag"] } } })).rejects.toThrow("pins");
+    mirror = await start();
+  });
+
+  it("finds a damaged blob by itself, removes it, and fetches it again when somebody wants it", async () => {
+    const [whole, damaged] = [randomContent(600_000), randomContent(600_000)];
+    const image = await pushImage(registry().endpoint, "library/app", "v1", { layers: [whole, damaged] });
+    await pull("library/app", image);
+    const file = join(directory, blobName(damaged.digest));
+    const bytes = await readFile(file);
+    bytes.writeUInt8(bytes.readUInt8(300_000) ^ 1, 300_000);
+    await writeFile(file, bytes);
+    const stop = new AbortController();
+    const maintained = mirror.mirror.maintain(stop.signal);
+    await clock.advance(dayMs);
+    while (mirror.metric("verification_failures_total", { origin: "disk" }) === 0) await clock.advance(1000);
+    stop.abort();
+    await maintained;
+    await expect(stat(file)).rejects.toThrow("ENOENT");
+    await expect(stat(join(directory, blobName(whole.digest)))).resolves.toBeDefined();
+    await pull("library/app", image);
+    await expect(mirror.mirror.scrub(AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
   });
 
   it("RM E2: removes by age since the last use, not since it was fetched", async () => {
@@ -207,5 +254,5 @@ describeWithSystem("docker-registry", (registry) => {
 });
 
 /** Each takes half a second of a process's start. */
-const kills = Number(process.env["FLEETFOOT_MIRROR_KILLS"] ?? 40);
+const kills = Number(process.env["FLEETFOOT_KILLS"] ?? 40);
 const parallelKills = 4;

@@ -25,6 +25,10 @@ export interface ImageOptions {
   readonly reference?: string;
   /** More files: absolute paths in the image to files of this machine, whose modes they get. @default none */
   readonly files?: Readonly<Record<string, string>>;
+  /** More programs of this machine, by their absolute path in the image; their shared libraries come along. @default none */
+  readonly programs?: Readonly<Record<string, string>>;
+  /** What a container runs when it is told nothing else. @default the shell */
+  readonly command?: readonly string[];
 }
 
 /** What is needed of an engine to bring an image into it. */
@@ -42,7 +46,13 @@ const gnuPrograms =
  * @returns the image's reference
  */
 export async function importImage(engine: ImageTarget, options: ImageOptions = {}): Promise<string> {
-  const { content = "busybox", reference = `fleetfoot-${content}:latest`, files = {} } = options;
+  const {
+    command,
+    content = "busybox",
+    reference = `fleetfoot-${content}:latest`,
+    files = {},
+    programs = {},
+  } = options;
   const root = await mkdtemp(join(engine.folder, "image-"));
   try {
     const isSmall = content === "busybox" || content === "docker";
@@ -54,7 +64,11 @@ export async function importImage(engine: ImageTarget, options: ImageOptions = {
       await mkdir(join(root, dirname(target)), { recursive: true });
       await cp(source, join(root, target), { dereference: true });
     }
-    await importFolder(engine, root, reference, isSmall ? "/bin/sh" : "/usr/bin/bash");
+    await layOutPrograms(
+      root,
+      Object.entries(programs).map(([target, source]) => ({ source, target })),
+    );
+    await importFolder(engine, root, reference, command ?? [isSmall ? "/bin/sh" : "/usr/bin/bash"]);
   } finally {
     await rm(root, { recursive: true, force: true });
   }
@@ -162,10 +176,15 @@ async function layOutCommon(root: string): Promise<void> {
 }
 
 /** @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageCreate */
-async function importFolder(engine: ImageTarget, root: string, reference: string, shell: string): Promise<void> {
+async function importFolder(
+  engine: ImageTarget,
+  root: string,
+  reference: string,
+  command: readonly string[],
+): Promise<void> {
   const [repository = "", tag = "latest"] = splitReference(reference);
   const query = new URLSearchParams({ fromSrc: "-", repo: repository, tag });
-  for (const change of [`ENV PATH=${imagePath}`, `CMD ["${shell}"]`]) query.append("changes", change);
+  for (const change of [`ENV PATH=${imagePath}`, `CMD ${JSON.stringify(command)}`]) query.append("changes", change);
   const tar = spawn("tar", ["--create", "--owner=0", "--group=0", "--directory", root, "."], {
     env: systemEnvironment("/"),
     stdio: ["ignore", "pipe", "inherit"],

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { randomBytes, createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, get } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { get as getTls } from "node:https";
@@ -20,6 +20,7 @@ const digest = `sha256:${createHash("sha256").update(layer).digest("hex")}`;
 const large = randomBytes(60_000_000);
 const largeDigest = `sha256:${createHash("sha256").update(large).digest("hex")}`;
 const run = promisify(execFile);
+const pulls = Number(process.env["FLEETFOOT_PULLS"] ?? 30);
 
 describe("serve", () => {
   let data: string;
@@ -103,38 +104,66 @@ describe("serve", () => {
     expect(await mirror.ended).toBe(0);
   });
 
-  it("RM V20: shows operators what is cached, page by page, and removes it by the same filter", async () => {
-    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
-    for (let index = 0; index < 5; index += 1)
-      await (await fetch(`${mirror.url}/v2/org/app${index}/blobs/${digest}`)).arrayBuffer();
-    await (await fetch(`${mirror.url}/v2/org/other/blobs/${digest}`)).arrayBuffer();
-    const page = await fetch(`${mirror.operatorsUrl}/upstreams/hub/entries?search=app&n=2`);
-    const { entries } = (await page.json()) as { entries: { name: string }[] };
-    expect(entries.map(({ name }) => name)).toEqual(["org/app0", "org/app1"]);
-    const next = /<([^>]*)>/.exec(page.headers.get("link") ?? "")?.[1] ?? "";
-    const second = (await (await fetch(`${mirror.operatorsUrl}${next}`)).json()) as { entries: { name: string }[] };
-    expect(second.entries.map(({ name }) => name)).toEqual(["org/app2", "org/app3"]);
-    const operators = new URL(mirror.operatorsUrl).host;
-    const listed = await runMirror([
-      "stats",
-      "--operators",
-      operators,
-      "--entries",
-      "--upstream",
-      "hub",
-      "--search",
-      "app",
-      "--json",
-    ]);
-    expect((JSON.parse(listed.stdout) as unknown[]).length).toBe(5);
-    const pruned = await runMirror(["prune", "--operators", operators, "--search", "app"]);
-    expect(pruned.stdout).toBe("5 entries removed\n");
+  it("RM V20: shows operators what is cached of one upstream, page by page, and removes it by the same filter", async () => {
+    const settings = join(data, "mirror.toml");
+    await writeFile(
+      settings,
+      `[upstreams.hub]\nurl = "${hubUrl}"\nhosts = ["docker.io"]\n[upstreams.other]\nurl = "${hubUrl.replace("127.0.0.1", "localhost")}"\nhosts = ["other.example"]\n`,
+    );
+    const words = ["--data", join(data, "blobs"), "--config", settings, "--listen", "127.0.0.1:0"];
+    await using mirror = await startMirror(words);
+    const fetchBlob = async (name: string): Promise<void> => {
+      await (await fetch(`${mirror.url}/v2/${name}/blobs/${digest}`, { method: "GET" })).arrayBuffer();
+    };
+    for (let batch = 0; batch < 250; batch += 25) {
+      await Promise.all(
+        Array.from({ length: 25 }, (_, index) => fetchBlob(`org/app${String(batch + index).padStart(3, "0")}`)),
+      );
+    }
+    await fetchBlob("org/else");
+    await fetchBlob("other.example/org/app999");
+
+    const names: string[] = [];
+    const counts: number[] = [];
+    for (let path: string | undefined = "/upstreams/hub/entries?search=app"; path !== undefined;) {
+      const page: Response = await fetch(`${mirror.operatorsUrl}${path}`);
+      const { entries } = (await page.json()) as { entries: { name: string }[] };
+      for (const entry of entries) {
+        expect(entry).toMatchObject({ upstream: "hub", digest, bytes: layer.byteLength, winnerOf: [] });
+        expect(entry).toHaveProperty("lastUsedAtMs");
+        names.push(entry.name);
+      }
+      counts.push(entries.length);
+      path = /<([^>]*)>/.exec(page.headers.get("link") ?? "")?.[1];
+    }
+    expect(counts).toEqual([100, 100, 50]);
+    expect(names).toEqual(Array.from({ length: 250 }, (_, index) => `org/app${String(index).padStart(3, "0")}`));
+
+    const operators = ["--operators", new URL(mirror.operatorsUrl).host];
+    const filter = ["--upstream", "hub", "--search", "app"];
+    const listed = await runMirror(["stats", ...operators, "--entries", ...filter, "--json"]);
+    expect((JSON.parse(listed.stdout) as unknown[]).length).toBe(250);
+    const pruned = await runMirror(["prune", ...operators, ...filter]);
+    expect(pruned.stdout).toBe("250 entries removed\n");
     const left = (await (await fetch(`${mirror.operatorsUrl}/entries`)).json()) as { entries: { name: string }[] };
-    expect(left.entries.map(({ name }) => name)).toEqual(["org/other"]);
+    expect(left.entries.map(({ name }) => name)).toEqual(["org/app999", "org/else"]);
+    expect((await fetch(`${mirror.url}/upstreams/hub/entries`)).status).toBe(404);
     expect(
       (await fetch(`${mirror.operatorsUrl}/entries`, { method: "DELETE", headers: { "sec-fetch-site": "cross-site" } }))
         .status,
     ).toBe(405);
+  });
+
+  it("RM B15: needs no more memory for many bodies than for one", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    // The blob of the row has 5 GB, and is pulled 200 times; with FLEETFOOT_PULLS=17000 it is as many bytes.
+    for (let pull = 0; pull < pulls; pull += 1) {
+      let bytes = 0;
+      const { body } = await fetch(`${mirror.url}/v2/library/app/blobs/${largeDigest}`);
+      for await (const chunk of body ?? []) bytes += chunk.byteLength;
+      expect(bytes).toBe(large.byteLength);
+    }
+    expect(await peakMegabytes(mirror.processId)).toBeLessThanOrEqual(250);
   });
 
   it("shows figures to Prometheus, and to people", async () => {
@@ -220,6 +249,12 @@ describe("serve", () => {
     });
   });
 });
+
+/** @see https://man7.org/linux/man-pages/man5/proc_pid_status.5.html */
+async function peakMegabytes(processId: number): Promise<number> {
+  const status = await readFile(`/proc/${processId}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1000;
+}
 
 function certificateOf(url: string): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -188,6 +188,7 @@ function readUpstream(
     sharedNames: section.texts("sharedNames"),
     allow: section.texts("allow"),
     deny: section.texts("deny"),
+    pins: section.texts("pins"),
     exclusive: section.texts("exclusive"),
     realmHosts: section.texts("realmHosts"),
     tagRules,

@@ -8,6 +8,7 @@ export interface ChildMirror extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   readonly operatorsUrl: string;
+  readonly processId: number;
   /** All that it has printed. */
   output(): string;
   kill(signal: NodeJS.Signals): void;
@@ -67,6 +68,7 @@ export async function startMirror(
   return {
     url,
     port: Number(new URL(url).port),
+    processId: child.pid ?? 0,
     operatorsUrl: /for operators: (\S+)\//.exec(output)?.[1] ?? "",
     output: () => output,
     kill: (signal) => void child.kill(signal),

@@ -1,6 +1,6 @@
 import { MirrorOptionsError } from "../errors.ts";
 import type { MirrorOptions, TagLifetime, UpstreamOptions } from "../options.ts";
-import { isRegistryHost, isRepositoryName } from "../reference/grammar.ts";
+import { isRegistryHost, isRepositoryName, isTag } from "../reference/grammar.ts";
 import { compilePatterns } from "./patterns.ts";
 import type { NamePatterns } from "./patterns.ts";
 import { canonicalHost, dockerHub, hostOfUrl } from "./registry-host.ts";
@@ -124,6 +124,11 @@ function readUpstream(id: string, options: UpstreamOptions, problems: string[]):
   }
   if (options.addPrefix !== undefined && !isRepositoryName(options.addPrefix)) {
     problems.push(`${where}.addPrefix: ${JSON.stringify(options.addPrefix)} cannot be part of a name`);
+  }
+  for (const pin of options.pins ?? []) {
+    const colon = pin.lastIndexOf(":");
+    if (!isRepositoryName(pin.slice(0, Math.max(0, colon))) || !isTag(pin.slice(colon + 1)))
+      problems.push(`${where}.pins: ${JSON.stringify(pin)} is no image such as library/node:22`);
   }
   const tagRules = (options.tagRules ?? []).map((rule) => ({
     pattern: compilePatterns([rule.pattern], `${where}.tagRules`, problems),

@@ -156,6 +156,12 @@ export class Blobs {
     } else {
       this.#throwNegative(image, digest, asker);
     }
+    if (this.#options.disk.has(digest)) {
+      // Somebody else has fetched it while this client was looked after.
+      if (!this.#knows(image, digest)) await this.#confirm(image, digest, asker, signal);
+      const found = await this.#fromDisk(image, digest, isWhole);
+      if (found !== undefined) return found;
+    }
     const source = this.#source(image, digest, asker);
     const { fill, joined } = fills.join({
       digest,
@@ -165,6 +171,7 @@ export class Blobs {
       onSettled: (failure, receivedBytes) => this.#rememberBreak(digest, failure, receivedBytes),
     });
     const seat = fill.attach();
+    if (!joined) void fill.ended.then(() => shared.release(digest));
     try {
       await orAbort(fill.started, signal);
     } catch (error) {
@@ -287,6 +294,9 @@ export class Blobs {
       open: async (offset, signal): Promise<OpenedSource> => {
         const stored = await shared.open(digest, offset, signal);
         if (stored !== undefined) return stored;
+        const isThere = await shared.lease(digest, signal);
+        const fetched = isThere ? await shared.open(digest, offset, signal) : undefined;
+        if (fetched !== undefined) return fetched;
         const giveBack = await slotsOf(image).take(signal);
         try {
           const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
@@ -345,11 +355,10 @@ export class Blobs {
 
   async #isRight(digest: Digest, opened: OpenedBlob): Promise<boolean> {
     const hash = createHash(digest.slice(0, digest.indexOf(":")));
-    for (let position = 0; position < opened.bytes;) {
-      const chunk = await readAt(opened, position, opened.bytes);
+    const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
+    for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
       if (chunk.byteLength === 0) return false;
       hash.update(chunk);
-      position += chunk.byteLength;
     }
     if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) return false;
     opened.markVerified();
@@ -360,11 +369,12 @@ export class Blobs {
   #checkedBody(digest: Digest, opened: OpenedBlob, close: () => void): Body {
     const { disk } = this.#options;
     const hash = createHash(digest.slice(0, digest.indexOf(":")));
+    const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
     let position = 0;
     let isDone = false;
     const pull = async (): Promise<Uint8Array | undefined> => {
       if (isDone) return undefined;
-      const chunk = await readAt(opened, position, opened.bytes);
+      const chunk = (await reader.next()) ?? new Uint8Array();
       position += chunk.byteLength;
       hash.update(chunk);
       if (position < opened.bytes && chunk.byteLength > 0) return chunk;
@@ -376,7 +386,11 @@ export class Blobs {
       opened.markVerified();
       return chunk;
     };
-    return bodyOf(pull, close);
+    const release = async (): Promise<void> => {
+      await reader.settled();
+      close();
+    };
+    return bodyOf(pull, release);
   }
 
   #throwNegative(image: UpstreamImage, digest: Digest, asker: Asker): void {
@@ -406,22 +420,64 @@ function redirected(image: UpstreamImage, location: string): FoundBlob {
   return { image, bytes: undefined, result: "hit", location, read, release: () => {} };
 }
 
+/** Reads the next piece while the one before is on its way to the client. */
 function plainBody(opened: OpenedBlob, span: ByteSpan, close: () => void): Body {
-  let position = span.start;
-  return bodyOf(async () => {
-    if (position >= span.end) return undefined;
-    const chunk = await readAt(opened, position, span.end);
-    if (chunk.byteLength === 0) throw new Error("a stored blob ends early");
-    position += chunk.byteLength;
-    return chunk;
-  }, close);
+  const reader = createPieceReader(opened, span);
+  return bodyOf(
+    async () => {
+      const chunk = await reader.next();
+      if (chunk?.byteLength === 0) throw new Error("a stored blob ends early");
+      return chunk;
+    },
+    async () => {
+      await reader.settled();
+      close();
+    },
+  );
 }
 
-async function readAt(opened: OpenedBlob, position: number, end: number): Promise<Uint8Array> {
-  const length = Math.min(readBytes, end - position);
-  const buffer = Buffer.allocUnsafeSlow(length);
-  const { bytesRead } = await opened.handle.read(buffer, 0, length, position);
-  return buffer.subarray(0, bytesRead);
+interface PieceReader {
+  /** The next piece, good until the next call; undefined at the end. An empty one means that the file ends early. */
+  next(): Promise<Uint8Array | undefined>;
+  /** Resolves when nothing is read any more. */
+  settled(): Promise<void>;
+}
+
+/** Two buffers: one that a client gets, and one that is filled meanwhile. */
+function createPieceReader(opened: OpenedBlob, { start, end }: ByteSpan): PieceReader {
+  let position = start;
+  let ahead: Promise<Uint8Array> | undefined;
+  let free = Buffer.allocUnsafeSlow(Math.min(readBytes, end - start));
+  let used = Buffer.alloc(0);
+  const begin = (): void => {
+    if (position >= end) return;
+    if (free.byteLength === 0) free = Buffer.allocUnsafeSlow(readBytes);
+    const length = Math.min(free.byteLength, end - position);
+    ahead = readFully(opened, free, length, position);
+    ahead.catch(() => {});
+    position += length;
+    [free, used] = [used, free];
+  };
+  begin();
+  return {
+    async next() {
+      const chunk = await ahead;
+      ahead = undefined;
+      begin();
+      return chunk;
+    },
+    settled: async () => void (await ahead?.catch(() => {})),
+  };
+}
+
+async function readFully(opened: OpenedBlob, buffer: Buffer, length: number, position: number): Promise<Uint8Array> {
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await opened.handle.read(buffer, filled, length - filled, position + filled);
+    if (bytesRead === 0) return buffer.subarray(0, 0);
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
 }
 
 async function* counted(
@@ -442,7 +498,7 @@ function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string
   return `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`;
 }
 
-const readBytes = 512 * 1024;
+const readBytes = 256 * 1024;
 /** Longer than engines wait before they come back. */
 const brokenOffMs = 30_000;
 const silentMemoryMs = 10_000;

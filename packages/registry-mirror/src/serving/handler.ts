@@ -12,7 +12,6 @@ import { canonicalHost } from "../routing/registry-host.ts";
 import type { Registries, Upstream, VirtualRegistry } from "../routing/registries.ts";
 import { selectRegistry } from "../routing/select.ts";
 import type { UpstreamImage } from "../routing/select.ts";
-import { bodyOf } from "../storage/body.ts";
 import type { Body } from "../storage/body.ts";
 import type { Records } from "../storage/records.ts";
 import type { Asker } from "../upstream/client.ts";
@@ -406,13 +405,17 @@ function blobHeaders(digest: Digest, bytes: number | undefined, result: CacheRes
 }
 
 function countedBody(body: Body, count: (bytes: number) => void): Body {
-  const pull = async (): Promise<Uint8Array | undefined> => {
-    const { value } = await body.next();
-    if (value === undefined) return undefined;
-    count(value.byteLength);
-    return value;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const result = await body.next();
+      if (result.done !== true) count(result.value.byteLength);
+      return result;
+    },
+    return: () => body.return(),
   };
-  return bodyOf(pull, () => void body.return());
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc7234#section-5.5 */

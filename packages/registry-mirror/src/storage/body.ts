@@ -1,4 +1,7 @@
-/** Bytes on their way to a client. Whoever does not read it to its end calls `return`, also when nothing was read yet. */
+/**
+ * Bytes on their way to a client. Whoever does not read it to its end calls `return`, also when nothing was read yet. A piece
+ * is good until the next one is asked for: its memory may be used again then.
+ */
 export interface Body extends AsyncIterableIterator<Uint8Array, void, void> {
   return(): Promise<IteratorResult<Uint8Array, void>>;
 }
@@ -9,12 +12,12 @@ export interface Body extends AsyncIterableIterator<Uint8Array, void, void> {
  * @param pull - resolves to `undefined` at the end
  * @param release - called once: at the end, on failure, or when the reader leaves, even before it has begun
  */
-export function bodyOf(pull: () => Promise<Uint8Array | undefined>, release: () => void): Body {
+export function bodyOf(pull: () => Promise<Uint8Array | undefined>, release: () => Promise<void> | void): Body {
   let isOpen = true;
   const close = (): void => {
     if (!isOpen) return;
     isOpen = false;
-    release();
+    void release();
   };
   return {
     [Symbol.asyncIterator]() {

@@ -17,6 +17,8 @@ export interface DiskOptions {
   readonly metrics: Metrics;
   /** What must go together with a blob that is evicted: the manifests that lead to it. */
   readonly parentsOf: (digest: Digest) => Iterable<Digest>;
+  /** What is never removed to make room, or because of its age. */
+  readonly pinned: () => ReadonlySet<Digest>;
 }
 
 /** What is known of a stored blob without opening it. */
@@ -99,8 +101,8 @@ export class Disk {
     return this.#entries.get(digest)?.lastUsedAtMs;
   }
 
-  /** Counts as a use. What is not as long as it was is removed and counts as absent. */
-  async openBlob(digest: Digest): Promise<OpenedBlob | undefined> {
+  /** Counts as a use, usually. What is not as long as it was is removed and counts as absent. */
+  async openBlob(digest: Digest, { isUse = true } = {}): Promise<OpenedBlob | undefined> {
     const entry = this.#entries.get(digest);
     if (entry === undefined) return undefined;
     const path = this.#pathOf(digest);
@@ -118,7 +120,7 @@ export class Disk {
       return undefined;
     }
     const stamp = `${facts.size} ${facts.mtimeNs} ${facts.ino}`;
-    this.#use(entry, path);
+    if (isUse) this.#use(entry, path);
     return {
       bytes: entry.bytes,
       handle,
@@ -188,8 +190,9 @@ export class Disk {
 
   /** Removes everything that was not used since. */
   async removeUnusedSince(epochMs: number): Promise<void> {
+    const pinned = this.#options.pinned();
     for (const [digest, entry] of this.#entries) {
-      if (entry.lastUsedAtMs >= epochMs) continue;
+      if (entry.lastUsedAtMs >= epochMs || pinned.has(digest)) continue;
       this.#options.metrics.add("evicted_bytes_total", {}, entry.bytes);
       await this.remove(digest);
     }
@@ -198,7 +201,9 @@ export class Disk {
   /** Large blobs go first; small ones only when that is not enough, since they free nothing. */
   async #evict(bytes: number): Promise<void> {
     let left = bytes;
-    const byAge = [...this.#entries].sort(([, one], [, other]) => one.lastUsedAtMs - other.lastUsedAtMs);
+    const pinned = this.#options.pinned();
+    const loose = [...this.#entries].filter(([digest]) => !pinned.has(digest));
+    const byAge = loose.sort(([, one], [, other]) => one.lastUsedAtMs - other.lastUsedAtMs);
     const large = byAge.filter(([, entry]) => entry.bytes >= smallBytes);
     const small = byAge.filter(([, entry]) => entry.bytes < smallBytes);
     for (const [digest, entry] of [...large, ...small]) {
@@ -206,6 +211,7 @@ export class Disk {
       if (!this.#entries.has(digest)) continue;
       // Who gets a manifest must be able to get its layers.
       for (const parent of this.#options.parentsOf(digest)) {
+        if (pinned.has(parent)) continue;
         left -= this.#entries.get(parent)?.bytes ?? 0;
         await this.remove(parent);
       }

@@ -85,6 +85,8 @@ interface Reader {
   position: number;
   isDropped: boolean;
   hasLeft: boolean;
+  /** For what is read from the file; used again and again. */
+  buffer: Buffer | undefined;
 }
 
 /**
@@ -168,7 +170,7 @@ export class Fill {
 
   /** Takes part: from now on nothing is thrown away that this reader may still need. */
   attach(): FillSeat {
-    const reader: Reader = { position: 0, isDropped: false, hasLeft: false };
+    const reader: Reader = { position: 0, isDropped: false, hasLeft: false, buffer: undefined };
     let isSeated = true;
     const release = (): void => {
       if (isSeated) this.#leave(reader);
@@ -199,9 +201,10 @@ export class Fill {
       if (this.#failure !== undefined) throw this.#failure;
       if (reader.isDropped) throw new Error("the client was too slow for a blob that cannot be stored");
       // The last byte is held back: who gets it believes that all of them are right.
-      const readable = this.#isVerified ? end : Math.min(this.#receivedBytes, end) - 1;
+      const lastByte = Math.min(end, this.totalBytes ?? this.#receivedBytes) - 1;
+      const readable = this.#isVerified ? end : Math.min(this.#receivedBytes, lastByte);
       if (reader.position < readable) {
-        const chunk = await this.#chunkAt(reader.position, readable);
+        const chunk = this.#pieceFor(reader.position, readable) ?? (await this.#readFor(reader, readable));
         reader.position += chunk.byteLength;
         if (!this.#isStoring) this.#wake();
         return chunk;
@@ -210,16 +213,20 @@ export class Fill {
     }
   }
 
-  async #chunkAt(position: number, end: number): Promise<Uint8Array> {
+  #pieceFor(position: number, end: number): Uint8Array | undefined {
     const piece = this.#pieceAt(position);
-    if (piece !== undefined) return piece.chunk.subarray(position - piece.start, end - piece.start);
+    return piece?.chunk.subarray(position - piece.start, end - piece.start);
+  }
+
+  async #readFor(reader: Reader, end: number): Promise<Uint8Array> {
+    const { position } = reader;
     const file = this.#file;
     if (file === undefined) throw new Error("bytes that a reader needs are neither in memory nor on the disk");
+    reader.buffer ??= Buffer.allocUnsafeSlow(readBytes);
     const length = Math.min(readBytes, end - position, this.#fileBytes - position);
-    const buffer = Buffer.allocUnsafeSlow(length);
-    const { bytesRead } = await file.handle.read(buffer, 0, length, position);
+    const { bytesRead } = await file.handle.read(reader.buffer, 0, length, position);
     if (bytesRead === 0) throw new Error("the file of a running fill ends early");
-    return buffer.subarray(0, bytesRead);
+    return reader.buffer.subarray(0, bytesRead);
   }
 
   #pieceAt(position: number): Piece | undefined {
@@ -618,7 +625,7 @@ export class Fill {
 const pausesMs: readonly number[] = [500, 1000, 2000];
 /** Whoever sends less stands still. */
 const slowBytesPerSecond = 1024;
-const readBytes = 512 * 1024;
+const readBytes = 256 * 1024;
 /** Per fill, for readers that keep up: they need no file. */
 const maxPiecesBytes = 4 * 1024 * 1024;
 /** More than this waits for a disk that is slower than the network. */

@@ -18,3 +18,7 @@ export function tagName({ upstream, name }: UpstreamImage, tag: string): string 
 export function digestName({ upstream, name }: UpstreamImage, digest: Digest): string {
   return `meta/${upstream.id}/${name}/_digests/${digest.replace(":", "-")}`;
 }
+
+export function leaseName(digest: Digest): string {
+  return `leases/${digest.replace(":", "-")}`;
+}

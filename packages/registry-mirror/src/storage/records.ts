@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { OncePerMinute } from "../logger.ts";
 import type { Logger } from "../logger.ts";
@@ -31,6 +31,8 @@ export interface RecordsOptions {
   readonly directory: string;
   readonly logger: Logger;
   readonly now: () => number;
+  /** What was written down of another registry under the same id is forgotten. */
+  readonly upstreams: readonly { readonly id: string; readonly url: URL }[];
   /** Told of every change, with the path of its record and its text; `undefined` removes it. */
   readonly onChange: (name: string, text: string | undefined) => void;
 }
@@ -64,6 +66,7 @@ export class Records {
   static async open(options: RecordsOptions): Promise<Records> {
     const records = new Records(options);
     const top = join(options.directory, "meta");
+    for (const { id, url } of options.upstreams) await forgetOtherRegistry(join(top, id), url.href);
     for (const id of await entriesOf(top)) await records.#load(id.name, "", join(top, id.name));
     return records;
   }
@@ -111,6 +114,22 @@ export class Records {
   /** Whether anything leads to a digest. */
   isReferredTo(digest: Digest): boolean {
     return (this.#parents.get(digest)?.size ?? 0) > 0 || this.#isRecorded(digest);
+  }
+
+  /** Everything that tags lead to, directly or through other manifests. */
+  reachableFrom(image: UpstreamImage, tags: Iterable<string>): ReadonlySet<Digest> {
+    const repository = this.#find(image);
+    const reached = new Set<Digest>();
+    const visit = (digest: Digest): void => {
+      if (reached.has(digest)) return;
+      reached.add(digest);
+      for (const child of repository?.digests.get(digest)?.manifest?.children ?? []) visit(child.digest);
+    };
+    for (const tag of tags) {
+      const digest = repository?.tags.get(tag)?.digest;
+      if (digest !== undefined) visit(digest);
+    }
+    return reached;
   }
 
   /** Every repository of which anything is known. */
@@ -250,6 +269,16 @@ export interface RepositoryView {
   readonly name: string;
   readonly tags: ReadonlyMap<string, TagRecord>;
   readonly digests: ReadonlyMap<Digest, DigestRecord>;
+}
+
+/** The same id may mean another registry since the last start. */
+async function forgetOtherRegistry(directory: string, url: string): Promise<void> {
+  const note = join(directory, "_registry");
+  const known = await readFile(note, "utf8").catch(() => undefined);
+  if (known === url) return;
+  if (known !== undefined) await rm(directory, { recursive: true });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await writeFile(note, url, { mode: 0o600 });
 }
 
 /** Readers see the old record or the new one, also after a crash. */

@@ -1,7 +1,15 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
-import { bodyFrom, canPresign, canPutConditionally, canReadRanges, readChunks } from "@fleetfoot/cache-backend";
+import {
+  bodyFrom,
+  canDelete,
+  canPresign,
+  canPutConditionally,
+  canReadRanges,
+  readChunks,
+} from "@fleetfoot/cache-backend";
 import type { CacheStore, PutBody } from "@fleetfoot/cache-backend";
+import type { Clock } from "../clock.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import { OncePerMinute } from "../logger.ts";
 import type { Logger } from "../logger.ts";
@@ -13,6 +21,7 @@ import { SingleFlight } from "../single-flight.ts";
 import type { Disk } from "./disk.ts";
 import type { OpenedSource } from "./fill.ts";
 import { blobName, digestName, tagName } from "./layout.ts";
+import { Leases } from "./leases.ts";
 import type { Records } from "./records.ts";
 
 /** What several mirrors have in common. A failure of it is nobody's problem but its own: the upstream has everything. */
@@ -26,6 +35,14 @@ export interface SharedStore {
   open(digest: Digest, offset: number, signal: AbortSignal): Promise<OpenedSource | undefined>;
   /** A URL at which a client gets the blob by itself; undefined when it is to be relayed. */
   redirectFor(digest: Digest): Promise<string | undefined>;
+  /**
+   * Agrees with other mirrors about who fetches a blob; waits a moment for one that is at it.
+   *
+   * @returns whether the blob lies there now; otherwise the caller fetches it, and calls `release` in the end
+   */
+  lease(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** Lets others fetch a blob, once it was uploaded or given up. */
+  release(digest: Digest): void;
   /** Puts a blob that lies on the disk there, in the background. */
   upload(digest: Digest): void;
   /** Writes a record, in the background; `undefined` changes nothing there. */
@@ -45,6 +62,8 @@ export const noSharedStore: SharedStore = {
   read: async () => undefined,
   open: async () => undefined,
   redirectFor: async () => undefined,
+  lease: async () => false,
+  release: () => {},
   upload: () => {},
   save: () => {},
   adoptTag: async () => {},
@@ -59,7 +78,7 @@ export interface SharedStoreOptions {
   readonly records: () => Records;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 /**
@@ -67,22 +86,30 @@ export interface SharedStoreOptions {
  * without any agreement; a tag's record only ever gives way to one that was checked later.
  */
 export function createSharedStore(options: SharedStoreOptions): SharedStore {
-  const { disk, logger, metrics, now, records, redirect, store } = options;
+  const { clock, disk, logger, metrics, records, redirect, store } = options;
+  const now = (): number => clock.now();
   const present = new ExpiringMap<number>(100_000, now);
   const absent = new ExpiringMap<true>(10_000, now);
   const heads = new SingleFlight<number | undefined>();
   const seldom = new OncePerMinute(now);
   const background = new Set<Promise<void>>();
   const latest = new Map<string, string>();
+  const uploading = new Set<Digest>();
+  const isThere = async (digest: Digest): Promise<boolean> => {
+    absent.delete(digest);
+    return (await bytesOf(digest)) !== undefined;
+  };
+  const leases = canPutConditionally(store) && canDelete(store) ? new Leases({ store, clock, isThere }) : undefined;
   let isHealthy = true;
 
   /** Runs an operation; what fails is counted and told, never thrown. */
-  async function attempt<Result>(action: () => Promise<Result>): Promise<Result | undefined> {
+  async function attempt<Result>(action: () => Promise<Result>, signal?: AbortSignal): Promise<Result | undefined> {
     try {
       const result = await action();
       isHealthy = true;
       return result;
     } catch (error) {
+      signal?.throwIfAborted();
       isHealthy = false;
       metrics.add("shared_store_failures_total");
       const why = error instanceof Error ? error.message : String(error);
@@ -186,7 +213,24 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       // A client sends no headers of our choice.
       return signed === undefined || Object.keys(signed.headers).length > 0 ? undefined : signed.url;
     },
-    upload: (digest) => run(() => uploadBlob(digest)),
+    lease: async (digest, signal) => {
+      if (leases === undefined) return false;
+      return (await attempt(() => leases.take(digest, signal), signal)) ?? false;
+    },
+    release(digest) {
+      if (leases !== undefined && !uploading.has(digest)) run(() => leases.release(digest));
+    },
+    upload(digest) {
+      uploading.add(digest);
+      run(async () => {
+        try {
+          await uploadBlob(digest);
+        } finally {
+          uploading.delete(digest);
+          await leases?.release(digest);
+        }
+      });
+    },
     save(name, text) {
       if (text === undefined) return;
       const isWaiting = latest.has(name);

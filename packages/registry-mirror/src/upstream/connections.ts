@@ -61,6 +61,8 @@ export class Connections {
       // Own limits are in force, with a clock that can be replaced.
       headersTimeout: 0,
       bodyTimeout: 0,
+      // Read in fewer, longer steps.
+      highWaterMark: 512 * 1024,
     });
   }
 
