@@ -1,3 +1,6 @@
+import { get } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { get as getSecurely } from "node:https";
 import { networkInterfaces } from "node:os";
 import Docker from "dockerode";
 import type { CommandAction, Invocation } from "../command.ts";
@@ -45,14 +48,22 @@ async function urlOf(invocation: Invocation, context: CliContext): Promise<strin
 async function checkMirror(url: string, context: CliContext): Promise<Finding> {
   const signal = AbortSignal.any([context.stop.forced, AbortSignal.timeout(patienceMs)]);
   try {
-    const response = await fetch(`${url}/v2/`, { signal });
-    const isRegistry = response.headers.get("docker-distribution-api-version") !== null;
-    if (response.ok && isRegistry) return good(`the mirror answers at ${url}`);
-    return bad(`${url} answers ${response.status}, but not as a registry`);
+    const { headers, statusCode } = await ping(new URL("/v2/", url), signal);
+    const isRegistry = headers["docker-distribution-api-version"] !== undefined;
+    if (statusCode === 200 && isRegistry) return good(`the mirror answers at ${url}`);
+    return bad(`${url} answers ${statusCode}, but not as a registry`);
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+    const cause = error instanceof Error ? error.message : String(error);
     return bad(`no mirror answers at ${url}: ${cause}. Engines go to Docker Hub without a word.`);
   }
+}
+
+/** `fetch` refuses port 6000, which is the mirror's own. @see https://fetch.spec.whatwg.org/#port-blocking */
+function ping(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+  const send = url.protocol === "https:" ? getSecurely : get;
+  return new Promise((resolve, reject) => {
+    send(url, { agent: false, signal }, (response) => resolve(response.resume())).on("error", reject);
+  });
 }
 
 async function checkUpstreams(invocation: Invocation, context: CliContext): Promise<readonly Finding[]> {

@@ -1,12 +1,17 @@
+import { once } from "node:events";
 import { readFile, readdir, writeFile } from "node:fs/promises";
+import { get } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { importImage, startDockerEngine, startRegistry } from "@fleetfoot-tooling/systems";
+import { importImage, requireProgram, startDockerEngine, startRegistry } from "@fleetfoot-tooling/systems";
 import type { DockerEngine, Registry } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { runMirror, startMirror } from "../testing/process.ts";
 import type { ChildMirror, CommandResult } from "../testing/process.ts";
+
+const manifestType = "application/vnd.docker.distribution.manifest.v2+json";
 
 describeWithSystem("docker-engine", () => {
   let engine: DockerEngine;
@@ -102,6 +107,44 @@ describeWithSystem("docker-engine", () => {
     expect(stdout).toContain("FAIL no mirror answers operators at 127.0.0.1:1");
   });
 
+  it("classic starts registry:2 as its guide says, and it mirrors", async () => {
+    await makeClassicImage(engine);
+    const words = ["classic", "--socket", engine.socketPath, "--upstream", registry.endpoint, "--port", "6000"];
+    const started = await runMirror(words);
+    expect([started.code, started.stderr]).toEqual([0, ""]);
+    expect(started.stdout).toContain(`container registry (registry:2) mirrors ${registry.endpoint} on port 6000`);
+    const inspected = await engine.request({ method: "GET", path: "/containers/registry/json" });
+    expect(JSON.parse(inspected.text)).toMatchObject({
+      State: { Running: true },
+      Config: {
+        Env: expect.arrayContaining([
+          `REGISTRY_PROXY_REMOTEURL=${registry.endpoint}`,
+          "REGISTRY_STORAGE_DELETE_ENABLED=true",
+        ]),
+      },
+      HostConfig: {
+        RestartPolicy: { Name: "always" },
+        PortBindings: { "5000/tcp": [{ HostIp: "", HostPort: "6000" }] },
+      },
+    });
+    const path = "/v2/library/app/manifests/one";
+    const wanted = await (await fetch(`${registry.endpoint}${path}`, { headers: { accept: manifestType } })).text();
+    // The port is open before the program in the container listens.
+    let answer: string | undefined;
+    while (answer === undefined) {
+      await sleep(50);
+      answer = await read(`http://${engine.address}:6000${path}`).catch(() => undefined);
+    }
+    expect(answer).toBe(wanted);
+    const examined = await runMirror(["doctor", "--advertise", `${engine.address}:6000`]);
+    expect(examined.stdout).toContain(`ok   the mirror answers at http://${engine.address}:6000`);
+
+    const again = await runMirror(words);
+    expect([again.code, again.stdout]).toEqual([1, ""]);
+    expect(again.stderr).toContain("the container registry cannot be started");
+    await engine.request({ method: "DELETE", path: "/containers/registry?force=1" });
+  }, 60_000);
+
   it("classic says why it cannot start", async () => {
     const missing = await runMirror(["classic", "--socket", engine.socketPath, "--image", "registry:none"]);
     expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("cannot be started")]);
@@ -115,6 +158,33 @@ describeWithSystem("docker-engine", () => {
     return runMirror(["doctor", "--advertise", advertised, "--operators", operators, "--socket", engine.socketPath]);
   }
 });
+
+/** `fetch` refuses port 6000. */
+async function read(url: string): Promise<string> {
+  const [response] = (await once(get(url, { headers: { accept: manifestType } }), "response")) as [IncomingMessage];
+  let text = "";
+  for await (const chunk of response.setEncoding("utf8")) text += chunk;
+  return text;
+}
+
+/** Tags an image with Debian's registry as `registry:2`; it is the same program with the same settings. */
+async function makeClassicImage(engine: DockerEngine): Promise<void> {
+  const program = await requireProgram("docker-registry");
+  const configuration = join(engine.folder, "config.yml");
+  // JSON is YAML.
+  const settings = {
+    version: "0.1",
+    storage: { filesystem: { rootdirectory: "/var/lib/registry" } },
+    http: { addr: ":5000" },
+  };
+  await writeFile(configuration, JSON.stringify(settings));
+  await importImage(engine, {
+    reference: "registry:2",
+    programs: { "/bin/registry": program.path },
+    files: { "/etc/docker/registry/config.yml": configuration },
+    command: ["/bin/registry", "serve", "/etc/docker/registry/config.yml"],
+  });
+}
 
 /** The daemon's process, as this machine sees it. */
 async function daemonOf(engine: DockerEngine): Promise<number> {

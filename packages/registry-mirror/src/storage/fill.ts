@@ -149,11 +149,6 @@ export class Fill {
     return this.#isVerified;
   }
 
-  /** Why it ended early; undefined while it goes on and when all is well. */
-  get failure(): unknown {
-    return this.#failure;
-  }
-
   get receivedBytes(): number {
     return this.#receivedBytes;
   }
