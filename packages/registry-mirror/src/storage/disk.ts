@@ -102,7 +102,7 @@ export class Disk {
   }
 
   /** Counts as a use, usually. What is not as long as it was is removed and counts as absent. */
-  async openBlob(digest: Digest, { isUse = true } = {}): Promise<OpenedBlob | undefined> {
+  async openBlob(digest: Digest, { isUse = true }: { readonly isUse?: boolean } = {}): Promise<OpenedBlob | undefined> {
     const entry = this.#entries.get(digest);
     if (entry === undefined) return undefined;
     const path = this.#pathOf(digest);
