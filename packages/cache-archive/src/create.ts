@@ -38,7 +38,7 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
   if (engine === "parallel" && concurrency > 1) prepareThreads(options.entries.length, concurrency, maxInlineMs);
-  const entries = await planEntries(options.entries);
+  const entries = await planEntries(options.entries, signal);
   const attempt = `write archive ${archivePath}`;
   try {
     const tree = manifestPath === undefined ? undefined : { root, archivePath, manifestPath, maxInlineMs, signal };
@@ -73,7 +73,7 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
   const { root, sink, format = "zip", level = "default", signal } = options;
   signal?.throwIfAborted();
   try {
-    const entries = await planEntries(options.entries);
+    const entries = await planEntries(options.entries, signal);
     let bytes = 0;
     const counted = new Transform({
       transform(piece: Buffer, _encoding, done) {
@@ -153,11 +153,14 @@ async function streamTo(work: Omit<PackWork, "output" | "concurrency" | "maxInli
 const ENTRIES_PER_TURN = 2000;
 
 /** Sorts, and refuses what would not come back to the same place. */
-async function planEntries(entries: readonly ArchiveEntry[]): Promise<ArchiveEntry[]> {
+async function planEntries(entries: readonly ArchiveEntry[], signal: AbortSignal | undefined): Promise<ArchiveEntry[]> {
   const sorted = sortByPathBytes(entries, (entry) => entry.path);
   let before: string | undefined;
   for (const [index, entry] of sorted.entries()) {
-    if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
+    if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) {
+      await nextTurn();
+      signal?.throwIfAborted();
+    }
     if (!isInside(entry)) throw refusal("outside-root", entry, "it is not inside the root");
     if (entry.path === before) throw refusal("duplicate-name", entry, "it is listed twice");
     before = entry.path;

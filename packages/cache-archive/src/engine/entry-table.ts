@@ -45,8 +45,11 @@ export class EntryTable {
   readonly #names: Buffer;
   readonly #rows: Float64Array;
 
-  /** @param entries - in the order of the archive */
-  static async share(entries: readonly ArchiveEntry[]): Promise<SharedEntries> {
+  /**
+   * @param entries - in the order of the archive
+   * @throws the signal's reason when it aborts
+   */
+  static async share(entries: readonly ArchiveEntry[], signal: AbortSignal | undefined): Promise<SharedEntries> {
     let characters = 0;
     for (const { path } of entries) characters += path.length;
     // No character of a path takes more than three bytes for each of its units.
@@ -56,7 +59,10 @@ export class EntryTable {
     const table = new EntryTable(shared);
     let at = 0;
     for (const [index, entry] of entries.entries()) {
-      if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
+      if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) {
+        await nextTurn();
+        signal?.throwIfAborted();
+      }
       at = table.#set(index, entry, at);
     }
     return shared;

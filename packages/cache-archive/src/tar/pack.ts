@@ -34,7 +34,7 @@ export async function packTar(options: PackTarOptions): Promise<void> {
   const task = {
     kind: "pack-tar" as const,
     root,
-    entries: await EntryTable.share(entries),
+    entries: await EntryTable.share(entries, signal),
     units,
     frames: BlockTable.share(count),
     descriptor,

@@ -5,6 +5,7 @@ import { BlockTable } from "../engine/block-table.ts";
 import type { JobControl } from "../engine/control.ts";
 import { EntryTable } from "../engine/entry-table.ts";
 import type { SharedEntries } from "../engine/entry-table.ts";
+import { JobAborted } from "../engine/job-aborted.ts";
 import { OrderedOutput } from "../engine/ordered-output.ts";
 import { readPart, readWhole } from "../engine/source.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
@@ -70,6 +71,8 @@ export class TarPacker implements UnitRunner {
   }
 
   #takeEntry(unit: number, index: number): void {
+    // A unit is a thousand files, and nobody waits for the rest of an archive that was given up.
+    if (this.#control.isAborted) throw new JobAborted();
     const entry = this.#entries.entry(index);
     const offset = this.#used;
     const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;

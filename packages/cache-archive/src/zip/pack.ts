@@ -35,7 +35,7 @@ export async function packZip(options: PackZipOptions): Promise<void> {
   const task = {
     kind: "pack-zip" as const,
     root,
-    entries: await EntryTable.share(entries),
+    entries: await EntryTable.share(entries, signal),
     units,
     blocks: BlockTable.share(count),
     choices: new SharedArrayBuffer(count * 4),
