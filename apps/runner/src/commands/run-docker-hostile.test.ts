@@ -4,6 +4,9 @@ import type { JobView, NewJob } from "@fleetfoot/local-coordinator";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { containersOf, dockerJob, dockerWorld, type DockerWorld, volumesOf } from "../testing/docker-world.ts";
 
+// A job that hears nothing is asked, waited for and killed, and then the next one runs.
+vi.setConfig({ testTimeout: 180_000 });
+
 const MEGABYTE = 1_048_576;
 /** Hears neither TERM nor INT, and its children neither. */
 const DEAF = "trap '' TERM INT HUP; echo started; while true; do sleep 1; done";
