@@ -176,5 +176,5 @@ function compressFrame(content: Buffer, level: number): Buffer {
   });
 }
 
-/** A frame rarely needs more than a few. */
-const CHUNK_BYTES = 1024 * 1024;
+/** A frame needs a few. Larger ones are memory that is mostly thrown away unused; the frames differ by a few bytes with this length, so it is fixed. */
+const CHUNK_BYTES = 256 * 1024;
