@@ -52,9 +52,8 @@ export class RestorePlanner<T extends ArchivedEntry> {
     this.#targets.set(target, entry);
     this.#addParents(target);
     this.#count(entry);
-    const list = { file: this.#files, symlink: this.#symlinks, directory: this.#directories }[entry.kind];
     const planned = { entry, target };
-    list.push(planned);
+    this.#listOf(entry.kind).push(planned);
     return planned;
   }
 
@@ -71,6 +70,11 @@ export class RestorePlanner<T extends ArchivedEntry> {
       if (entry?.kind === "file") throw failure("malformed", entry, "other entries lie below this file");
     }
     return { directories: this.#directories, files: this.#files, symlinks: this.#symlinks };
+  }
+
+  #listOf(kind: "file" | "symlink" | "directory"): PlannedEntry<T>[] {
+    if (kind === "file") return this.#files;
+    return kind === "symlink" ? this.#symlinks : this.#directories;
   }
 
   #addParents(target: string): void {
@@ -95,6 +99,7 @@ export class RestorePlanner<T extends ArchivedEntry> {
 
 /** Where an entry goes: an absolute name lands below the root; one that climbs out of it is refused. */
 export function targetOf(entry: ArchivedEntry): string {
+  if (isClean(entry.name)) return entry.name;
   if (entry.name.includes("\0")) throw failure("malformed", entry, "its name holds a zero byte");
   const segments: string[] = [];
   for (const segment of entry.name.split("/")) {
@@ -105,6 +110,11 @@ export function targetOf(entry: ArchivedEntry): string {
   if (segments.length > 0) return segments.join("/");
   if (entry.kind !== "directory") throw failure("malformed", entry, "its name is that of the root");
   return ".";
+}
+
+/** Almost all names are, and need not be taken apart. */
+function isClean(name: string): boolean {
+  return !/[\0]|(?:^|\/)\.{0,2}(?:\/|$)/.test(name);
 }
 
 function failure(

@@ -6,16 +6,8 @@ import { fileCrc } from "../manifest/look.ts";
 /**
  * Whether a file is just as its entry says, so that it need not be unpacked: size, mode, owner, time to the second, and the
  * CRC of its content.
- *
- * @param place - undefined when there is nothing to look at
  */
-export function isAlreadyThere(
-  place: string | Buffer | undefined,
-  entry: EntryMetadata,
-  crc: number,
-  modeMask: number,
-): boolean {
-  if (place === undefined) return false;
+export function isAlreadyThere(place: string | Buffer, entry: EntryMetadata, crc: number, modeMask: number): boolean {
   const found = lstatSync(place, { throwIfNoEntry: false });
   if (found === undefined || !found.isFile() || found.size !== entry.bytes) return false;
   if ((found.mode & 0o7777) !== (entry.mode & modeMask) || found.mtimeMs !== entry.mtimeMs) return false;

@@ -1,7 +1,8 @@
 import { lstatSync, mkdirSync } from "node:fs";
 
-import { errnoOf } from "../errors.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
+
+const RECURSIVE = { recursive: true } as const;
 
 /** Folders of the staging folder, and which folders the root has already. */
 export class RestoreFolders {
@@ -25,14 +26,12 @@ export class RestoreFolders {
   /** Makes a folder and its parents in the staging folder. */
   make(target: string): void {
     if (target === "." || this.#made.has(target)) return;
-    const place = this.stage(target);
-    try {
-      mkdirSync(place);
-    } catch (error) {
-      // Another participant came first; what is no folder fails at the next step.
-      if (errnoOf(error) !== "EEXIST") throw error;
+    // Does not mind that another participant came first.
+    mkdirSync(toFileSystemPath(`${this.#staging}/${target}`), RECURSIVE);
+    for (let path = target; !this.#made.has(path); path = path.slice(0, path.lastIndexOf("/"))) {
+      this.#made.add(path);
+      if (!path.includes("/")) break;
     }
-    this.#made.add(target);
   }
 
   /** Path of a target in the root, if the way to it leads through folders only, and not through links. */

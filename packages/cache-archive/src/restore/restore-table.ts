@@ -132,15 +132,24 @@ export class RestoreTable {
     const nameLength = this.#write(entry.name, namesEnd);
     const targetStart = namesEnd + nameLength;
     const targetLength = this.#write(target, targetStart);
-    const { crc, compressedBytes, offset, method, flags, frame } = facts;
-    const kind = KINDS.indexOf(entry.kind === "other" ? "file" : entry.kind);
-    const uid = entry.owner?.uid ?? -1;
-    const gid = entry.owner?.gid ?? -1;
-    const place = [namesEnd, nameLength, targetStart, targetLength];
-    const metadata = [kind, entry.mode, entry.mtimeMs, uid, gid, entry.bytes];
-    const content = [crc, compressedBytes, offset, method, flags, frame];
-    // In the order of the columns.
-    this.#rows.set(place.concat(metadata, content), index * COLUMNS);
+    const row = index * COLUMNS;
+    const rows = this.#rows;
+    rows[row + COLUMN.nameStart] = namesEnd;
+    rows[row + COLUMN.nameLength] = nameLength;
+    rows[row + COLUMN.targetStart] = targetStart;
+    rows[row + COLUMN.targetLength] = targetLength;
+    rows[row + COLUMN.kind] = KINDS.indexOf(entry.kind === "other" ? "file" : entry.kind);
+    rows[row + COLUMN.mode] = entry.mode;
+    rows[row + COLUMN.mtimeMs] = entry.mtimeMs;
+    rows[row + COLUMN.uid] = entry.owner?.uid ?? -1;
+    rows[row + COLUMN.gid] = entry.owner?.gid ?? -1;
+    rows[row + COLUMN.bytes] = entry.bytes;
+    rows[row + COLUMN.crc] = facts.crc;
+    rows[row + COLUMN.compressedBytes] = facts.compressedBytes;
+    rows[row + COLUMN.offset] = facts.offset;
+    rows[row + COLUMN.method] = facts.method;
+    rows[row + COLUMN.flags] = facts.flags;
+    rows[row + COLUMN.frame] = facts.frame;
     return targetStart + targetLength;
   }
 

@@ -15,7 +15,7 @@ import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.
 import { unpackBytes } from "../zip/codec.ts";
 import { METHOD_ZSTD } from "../zip/constants.ts";
 import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
-import { BLOCK_BYTES, encodeHeader } from "./header.ts";
+import { BLOCK_BYTES, encodeHeader, putHeader } from "./header.ts";
 import type { TarHeader } from "./header.ts";
 import { beforeZero, records } from "./read.ts";
 
@@ -34,6 +34,7 @@ export class TarUnpacker implements ContentUnpacker {
   readonly #frames: Float64Array;
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
+  readonly #header = Buffer.alloc(BLOCK_BYTES);
   /** The last frame that was unpacked; links lie close to each other. */
   #unpacked: { readonly frame: number; readonly content: Buffer } | undefined;
 
@@ -93,12 +94,8 @@ export class TarUnpacker implements ContentUnpacker {
 
   #isThere(index: number): boolean {
     const { table, folders, job } = this.#context;
-    return isAlreadyThere(
-      folders.existing(table.target(index)),
-      table.metadata(index),
-      table.facts(index).crc,
-      job.policy.mask,
-    );
+    const place = folders.existing(table.target(index));
+    return place !== undefined && isAlreadyThere(place, table.metadata(index), table.facts(index).crc, job.policy.mask);
   }
 
   /**
@@ -108,7 +105,7 @@ export class TarUnpacker implements ContentUnpacker {
   #entryContent(index: number): { content: Buffer; start: number; linkTarget: Buffer } {
     const { table } = this.#context;
     const { frame, offset, compressedBytes: headerBytes } = table.facts(index);
-    const entry = table.entry(index);
+    const entry = table.metadata(index);
     const content = this.#frame(frame);
     const start = offset + headerBytes;
     const header = content.subarray(offset, start);
@@ -123,8 +120,9 @@ export class TarUnpacker implements ContentUnpacker {
       mtime: entry.mtimeMs / 1000,
       linkTarget,
     };
-    if (!encodeHeader(expected).equals(header)) {
-      const entryName = printablePath(entry.name);
+    const isUsual = header.length === BLOCK_BYTES && putHeader(this.#header, expected);
+    if (!(isUsual ? this.#header : encodeHeader(expected)).equals(header)) {
+      const entryName = printablePath(table.entry(index).name);
       const message = `entry "${entryName}": its header says something else than the index`;
       throw new CacheArchiveError({ code: "header-mismatch", message, entryName });
     }

@@ -149,11 +149,10 @@ function readEntry(directory: Buffer, at: number, archive: string): { entry: Zip
 
   const rawName = directory.subarray(nameStart, nameEnd);
   const name = pathFromBytes(rawName);
-  const shown = printablePath(name);
   const flags = directory.readUInt16LE(at + 8);
   const method = directory.readUInt16LE(at + 10);
   const type = readType(directory.readUInt16LE(at + 4) >> 8, directory.readUInt32LE(at + 38), name);
-  checkReadable(flags, method, type.kind, shown);
+  checkReadable(flags, method, type.kind, name);
   const extra = readExtra(
     directory.subarray(nameEnd, extraEnd),
     {
@@ -161,7 +160,7 @@ function readEntry(directory: Buffer, at: number, archive: string): { entry: Zip
       compressedBytes: directory.readUInt32LE(at + 20),
       offset: directory.readUInt32LE(at + 42),
     },
-    shown,
+    name,
   );
   const dosTime = { time: directory.readUInt16LE(at + 12), date: directory.readUInt16LE(at + 14) };
   const entry = {
@@ -182,15 +181,15 @@ function readEntry(directory: Buffer, at: number, archive: string): { entry: Zip
   return { entry, next };
 }
 
-function checkReadable(flags: number, method: number, kind: ArchivedEntry["kind"], entryName: string): void {
+function checkReadable(flags: number, method: number, kind: ArchivedEntry["kind"], name: string): void {
   if (kind !== "file" && kind !== "symlink") return;
+  if ((flags & FLAG_ENCRYPTED) === 0 && isKnownMethod(method)) return;
+  const entryName = printablePath(name);
   if ((flags & FLAG_ENCRYPTED) !== 0) {
     throw new CacheArchiveError({ code: "encrypted", message: `entry "${entryName}" is encrypted`, entryName });
   }
-  if (!isKnownMethod(method)) {
-    const message = `entry "${entryName}" is compressed with method ${method}`;
-    throw new CacheArchiveError({ code: "unsupported-method", message, entryName });
-  }
+  const message = `entry "${entryName}" is compressed with method ${method}`;
+  throw new CacheArchiveError({ code: "unsupported-method", message, entryName });
 }
 
 const MADE_BY_UNIX = 3;

@@ -1,4 +1,5 @@
 import { CacheArchiveError } from "../errors.ts";
+import { printablePath } from "../path-bytes.ts";
 import { EXTRA_BLOCKS, EXTRA_OWNER, EXTRA_TIMESTAMP, EXTRA_ZIP64, MAX_32 } from "./constants.ts";
 
 /** What the extra fields of a central header say. */
@@ -28,7 +29,12 @@ export function readExtra(extra: Buffer, sizes: Sizes, entryName: string): Extra
   let owner: ExtraFacts["owner"];
   let wide = sizes;
   let blocks: Buffer | undefined;
-  for (const { id, data } of fields(extra, entryName)) {
+  for (let at = 0; at + 4 <= extra.length;) {
+    const id = extra.readUInt16LE(at);
+    const end = at + 4 + extra.readUInt16LE(at + 2);
+    if (end > extra.length) throw malformed("an extra field goes beyond its header", entryName);
+    const data = extra.subarray(at + 4, end);
+    at = end;
     if (id === EXTRA_ZIP64) wide = readZip64(data, sizes, entryName);
     else if (id === EXTRA_OWNER) owner = readOwner(data, entryName);
     else if (id === EXTRA_BLOCKS) blocks = data;
@@ -37,17 +43,6 @@ export function readExtra(extra: Buffer, sizes: Sizes, entryName: string): Extra
     }
   }
   return { mtimeMs, owner, sizes: wide, blocks };
-}
-
-function* fields(extra: Buffer, entryName: string): Generator<{ id: number; data: Buffer }> {
-  let at = 0;
-  while (at + 4 <= extra.length) {
-    const id = extra.readUInt16LE(at);
-    const end = at + 4 + extra.readUInt16LE(at + 2);
-    if (end > extra.length) throw malformed("an extra field goes beyond its header", entryName);
-    yield { id, data: extra.subarray(at + 4, end) };
-    at = end;
-  }
 }
 
 function readZip64(data: Buffer, sizes: Sizes, entryName: string): Sizes {
@@ -80,6 +75,7 @@ function readNumber(data: Buffer, at: number, length: number): number {
   return data.readUIntLE(at, Math.min(length, 6));
 }
 
-function malformed(what: string, entryName: string): CacheArchiveError {
+function malformed(what: string, name: string): CacheArchiveError {
+  const entryName = printablePath(name);
   return new CacheArchiveError({ code: "malformed", message: `entry "${entryName}": ${what}`, entryName });
 }

@@ -51,13 +51,21 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const folders = sortFolders(directories);
   const planned = [...sorted, ...symlinks, ...folders.sorted];
   const units = new RestoreUnits();
-  const shorts = addLong(sorted, units);
-  addShort(sorted, shorts, units);
-  const order = [...shorts, ...planned.keys().drop(sorted.length)];
+  const { wholes, shorts } = addLong(sorted, units);
+  const order = [...wholes, ...shorts];
+  addShort(sorted, order, wholes.length, units);
+  for (let index = sorted.length; index < planned.length; index += 1) order.push(index);
   units.addRuns(FOLDERS, order.length - directories.length, order.length, MAX_SHORT_ENTRIES);
   addEnding(units, order.length, symlinks.length, folders);
   yield;
-  const table = yield* RestoreTable.share(planned, (entry) => ({ ...entry, frame: 0 }));
+  const table = yield* RestoreTable.share(planned, ({ crc, compressedBytes, offset, method, flags }) => ({
+    crc,
+    compressedBytes,
+    offset,
+    method,
+    flags,
+    frame: 0,
+  }));
   return {
     shared: {
       table,
@@ -72,23 +80,38 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   };
 }
 
-/** Long files first, and the longest of those that one participant unpacks alone. @returns the short ones */
-function addLong(files: readonly PlannedEntry<ZipEntry>[], units: RestoreUnits): number[] {
+/** Up to this length a file that only one participant can unpack is unpacked at once. */
+const MAX_WHOLE_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Long files first, and the longest of those that one participant unpacks alone.
+ *
+ * @returns those that are held in memory as a whole: the longer ones, each for itself, and the short ones in the order of the archive
+ */
+function addLong(
+  files: readonly PlannedEntry<ZipEntry>[],
+  units: RestoreUnits,
+): { wholes: number[]; shorts: number[] } {
   const shorts: number[] = [];
+  const wholes: number[] = [];
   const streams: number[] = [];
   const cut: number[] = [];
   for (const [index, { entry }] of files.entries()) {
-    if (entry.bytes <= WHOLE_ENTRY_BYTES && entry.compressedBytes <= WHOLE_ENTRY_BYTES) shorts.push(index);
+    const longest = Math.max(entry.bytes, entry.compressedBytes);
+    if (longest <= WHOLE_ENTRY_BYTES) shorts.push(index);
     else if (entry.blocks !== undefined || isStoredWhole(entry)) cut.push(index);
+    else if (longest <= MAX_WHOLE_BYTES) wholes.push(index);
     else streams.push(index);
   }
   const bytesOf = (index: number): number => files[index]?.entry.bytes ?? 0;
-  for (const index of streams.sort((a, b) => bytesOf(b) - bytesOf(a))) units.add(STREAM, index, 1);
+  const longestFirst = (a: number, b: number): number => bytesOf(b) - bytesOf(a);
+  for (const index of streams.sort(longestFirst)) units.add(STREAM, index, 1);
   for (const index of cut) {
     const entry = files[index]?.entry;
     if (entry !== undefined) addBlocks(index, entry, units);
   }
-  return shorts;
+  for (const [nth] of wholes.sort(longestFirst).entries()) units.add(SHORT, nth, 1);
+  return { wholes, shorts };
 }
 
 function isStoredWhole({ method, bytes, compressedBytes }: ZipEntry): boolean {
@@ -111,11 +134,16 @@ function storedLengths(bytes: number): number[] {
 }
 
 /** Runs of entries that lie close to each other in the archive, so that one call reads them all. */
-function addShort(files: readonly PlannedEntry<ZipEntry>[], shorts: readonly number[], units: RestoreUnits): void {
-  let first = 0;
+function addShort(
+  files: readonly PlannedEntry<ZipEntry>[],
+  order: readonly number[],
+  from: number,
+  units: RestoreUnits,
+): void {
+  let first = from;
   let start = 0;
-  for (const [nth, index] of shorts.entries()) {
-    const entry = files[index]?.entry;
+  for (let nth = from; nth < order.length; nth += 1) {
+    const entry = files[order[nth] ?? -1]?.entry;
     if (entry === undefined) continue;
     if (nth === first) start = entry.offset;
     const span = entry.offset + entry.compressedBytes - start;
@@ -125,5 +153,5 @@ function addShort(files: readonly PlannedEntry<ZipEntry>[], shorts: readonly num
       start = entry.offset;
     }
   }
-  if (shorts.length > first) units.add(SHORT, first, shorts.length - first);
+  if (order.length > first) units.add(SHORT, first, order.length - first);
 }

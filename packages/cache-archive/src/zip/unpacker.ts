@@ -215,8 +215,8 @@ export class ZipUnpacker implements ContentUnpacker {
 
   #isThere(index: number): boolean {
     const { table, folders, job } = this.#context;
-    const target = table.target(index);
-    return isAlreadyThere(folders.existing(target), table.metadata(index), table.facts(index).crc, job.policy.mask);
+    const place = folders.existing(table.target(index));
+    return place !== undefined && isAlreadyThere(place, table.metadata(index), table.facts(index).crc, job.policy.mask);
   }
 
   /** The entry's packed data, from what was read, or from the archive when its local header is unusually long. */

@@ -1,0 +1,187 @@
+import { readFile, readdir, rm, writeFile, mkdir } from "node:fs/promises";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { createArchive } from "./create.ts";
+import { CacheArchiveError } from "./errors.ts";
+import { extractArchive } from "./extract.ts";
+import { selectFiles } from "./select.ts";
+import { makeScratch } from "./test-support/scratch.ts";
+import type { Scratch } from "./test-support/scratch.ts";
+import { EXTRA_BLOCKS } from "./zip/constants.ts";
+
+/*
+ * Our own archives hold indexes, so that several threads can restore them. Whoever writes an archive writes its index, too: what
+ * it says must not matter for what is restored, only for how.
+ */
+const MEGABYTE = 1024 * 1024;
+/** Ends where the index ends: packed and unpacked length, and a mark. */
+const FOOTER_BYTES = 16;
+
+let scratch: Scratch;
+let root: string;
+let archivePath: string;
+let files: ReadonlyMap<string, Buffer>;
+
+beforeEach(async () => {
+  scratch = await makeScratch();
+  root = scratch.at("out");
+  archivePath = scratch.at("cache");
+  files = new Map([
+    ["a-long", Buffer.alloc(5 * MEGABYTE + 12_345, "some text that can be packed ")],
+    ["longer", Buffer.alloc(9 * MEGABYTE, "other text ")],
+    ["short", Buffer.from("short")],
+    ["shorter", Buffer.from("s")],
+  ]);
+  await mkdir(scratch.at("tree"));
+  for (const [name, content] of files) await writeFile(scratch.at("tree", name), content);
+});
+
+afterEach(async () => {
+  await scratch[Symbol.asyncDispose]();
+});
+
+describe("a forged block index of a zip archive", () => {
+  it.each<[what: string, forge: (index: Buffer) => void, isUsable: boolean]>([
+    ["moves bytes from one block to the next", (index) => shift(index, 8, 12, 1000), false],
+    ["gives the first block everything", (index) => shift(index, 8, 12, -index.readUInt32LE(12)), false],
+    ["swaps nothing but the last two", (index) => shift(index, index.length - 8, index.length - 4, 1), false],
+    ["adds up to another length", (index) => index.writeUInt32LE(index.readUInt32LE(8) + 1, 8), true],
+    ["says that blocks are twice as long", (index) => index.writeUInt32LE(2 * MEGABYTE, 4), true],
+    ["says that blocks are a byte longer", (index) => index.writeUInt32LE(MEGABYTE + 1, 4), true],
+    ["says that blocks are short", (index) => index.writeUInt32LE(16, 4), true],
+    ["says that blocks have no length", (index) => index.writeUInt32LE(0, 4), true],
+    ["says that blocks are huge", (index) => index.writeUInt32LE(0xffff_ffff, 4), true],
+    ["has blocks of all that there can be", (index) => index.fill(0xff, 8), true],
+  ])("that %s gives the right content, or an error that names the entry", async (_what, forge, isUsable) => {
+    const archive = await save("zip");
+    forge(blockIndexOf(archive));
+    await writeFile(archivePath, archive);
+    for (const maxInlineMs of [0, 10_000]) {
+      const outcome = await restore(maxInlineMs);
+      if (isUsable) expect(outcome).toBe("as it was");
+      else expect(outcome).toMatchObject({ entryName: "a-long" });
+    }
+  });
+
+  it("of which any byte may be changed does nothing else", { timeout: 60_000 }, async () => {
+    const archive = await save("zip");
+    const start = archive.indexOf(blockIndexOf(archive));
+    const length = blockIndexOf(archive).length;
+    // Not the name and length of the field itself, which make it another one.
+    for (let at = 4; at < length; at += 1) {
+      const forged = Buffer.from(archive);
+      forged[start + at] = (forged[start + at] ?? 0) ^ (1 << (at % 8));
+      await writeFile(archivePath, forged);
+      const outcome = await restore(10_000);
+      if (outcome !== "as it was") expect(outcome).toMatchObject({ entryName: "a-long" });
+    }
+  });
+});
+
+describe("a forged frame index of a tar archive", () => {
+  it.each<[what: string, forge: (index: Buffer) => Buffer]>([
+    ["describes a frame less", (index) => withNumber(index, 0, (frames) => frames - 1)],
+    ["describes a frame more", (index) => withNumber(index, 0, (frames) => frames + 1)],
+    ["describes as many frames as there can be", (index) => withNumber(index, 0, () => 0xffff_ffff)],
+    ["describes an entry less", (index) => withNumber(index, 4, (entries) => entries - 1)],
+    ["describes as many entries as there can be", (index) => withNumber(index, 4, () => 0xffff_ffff)],
+    ["says that a frame is longer when packed", (index) => withNumber(index, 8, (bytes) => bytes + 1)],
+    ["says that a frame is shorter when unpacked", (index) => withNumber(index, 12, (bytes) => bytes - 512)],
+    ["says that a frame is longer when unpacked", (index) => withNumber(index, 12, (bytes) => bytes + 512)],
+    ["says that a frame has all that there can be", (index) => withNumber(index, 12, () => 0xffff_ffff)],
+    ["is cut off", (index) => index.subarray(0, -1)],
+    ["goes on behind its end", (index) => Buffer.concat([index, Buffer.of(0)])],
+    ["is empty", () => Buffer.alloc(0)],
+  ])("that %s is an error, and nothing is restored", async (_what, forge) => {
+    const archive = await save("tarzstd");
+    await writeFile(archivePath, withIndex(archive, forge(frameIndexOf(archive))));
+    for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toMatchObject({ code: "malformed" });
+  });
+
+  it("of which any byte may be changed gives the right content, or an error", { timeout: 120_000 }, async () => {
+    const archive = await save("tarzstd");
+    const index = frameIndexOf(archive);
+    const step = Math.max(1, Math.floor(index.length / 150));
+    for (let at = 0; at < index.length; at += step) {
+      const forged = Buffer.from(index);
+      forged[at] = (forged[at] ?? 0) ^ (1 << (at % 8));
+      await writeFile(archivePath, withIndex(archive, forged));
+      await restore(10_000);
+    }
+  });
+
+  it("that says another CRC restores what the archive holds", async () => {
+    const archive = await save("tarzstd");
+    const index = frameIndexOf(archive);
+    const name = index.indexOf("shorter");
+    index.writeUInt32LE(0x1234_5678, name + "shorter".length + 1 + 2 + 8 + 8 + 4 + 4);
+    await writeFile(archivePath, withIndex(archive, index));
+    expect(await restore(0)).toBe("as it was");
+  });
+});
+
+async function save(format: "zip" | "tarzstd"): Promise<Buffer> {
+  const { entries } = await selectFiles({ root: scratch.at("tree"), paths: ["*"] });
+  await createArchive({ root: scratch.at("tree"), entries, archivePath, format, concurrency: 2 });
+  return await readFile(archivePath);
+}
+
+/** Restores into a new root. What is there then is right in any case, and complete or nothing. */
+async function restore(maxInlineMs: number): Promise<CacheArchiveError | "as it was"> {
+  await rm(root, { recursive: true, force: true });
+  await mkdir(root);
+  try {
+    await extractArchive({ archivePath, root, maxInlineMs, maxBytes: 100 * MEGABYTE });
+  } catch (error) {
+    if (!CacheArchiveError.isInstance(error)) throw error;
+    expect(await readdir(root)).toEqual([]);
+    expect((await readdir(scratch.path)).sort()).toEqual(["cache", "out", "tree"]);
+    return error;
+  }
+  expect((await readdir(root)).sort()).toEqual([...files.keys()]);
+  for (const [name, content] of files) expect((await readFile(scratch.at("out", name))).equals(content)).toBe(true);
+  return "as it was";
+}
+
+/** The field of `a-long` with its own head, in the archive's memory. */
+function blockIndexOf(archive: Buffer): Buffer {
+  const head = Buffer.alloc(4);
+  head.writeUInt16LE(EXTRA_BLOCKS);
+  // Length of a block, and of each of six.
+  head.writeUInt16LE(28, 2);
+  const at = archive.indexOf(head, archive.lastIndexOf("a-long"));
+  expect(at).toBeGreaterThan(0);
+  return archive.subarray(at, at + 32);
+}
+
+function shift(index: Buffer, from: number, to: number, bytes: number): void {
+  index.writeUInt32LE(index.readUInt32LE(from) - bytes, from);
+  index.writeUInt32LE(index.readUInt32LE(to) + bytes, to);
+}
+
+function frameIndexOf(archive: Buffer): Buffer {
+  const footer = archive.length - FOOTER_BYTES;
+  return zstdDecompressSync(archive.subarray(footer - archive.readUInt32LE(footer), footer));
+}
+
+/** The archive with another index that is framed as it should be. */
+function withIndex(archive: Buffer, index: Buffer): Buffer {
+  const footer = archive.length - FOOTER_BYTES;
+  const start = footer - archive.readUInt32LE(footer) - 8;
+  const packed = zstdCompressSync(index);
+  const numbers = Buffer.alloc(16);
+  numbers.writeUInt32LE(archive.readUInt32LE(start));
+  numbers.writeUInt32LE(packed.length + FOOTER_BYTES, 4);
+  numbers.writeUInt32LE(packed.length, 8);
+  numbers.writeUInt32LE(index.length, 12);
+  const parts = [archive.subarray(0, start), numbers.subarray(0, 8), packed, numbers.subarray(8)];
+  return Buffer.concat([...parts, archive.subarray(footer + 8)]);
+}
+
+function withNumber(index: Buffer, at: number, change: (value: number) => number): Buffer {
+  const changed = Buffer.from(index);
+  changed.writeUInt32LE(change(changed.readUInt32LE(at)) >>> 0, at);
+  return changed;
+}

@@ -1,0 +1,222 @@
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmdirSync } from "node:fs";
+import { chmod, lstat, mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { createArchive } from "../create.ts";
+import { extractArchive } from "../extract.ts";
+import { finishRestores } from "../finish-restores.ts";
+import { selectFiles } from "../select.ts";
+import { makeScratch } from "../test-support/scratch.ts";
+import type { Scratch } from "../test-support/scratch.ts";
+import { openStaging } from "./staging.ts";
+
+const FILES = 40;
+
+let scratch: Scratch;
+let root: string;
+
+beforeEach(async () => {
+  scratch = await makeScratch();
+  root = scratch.at("project");
+});
+
+afterEach(async () => {
+  await scratch[Symbol.asyncDispose]();
+});
+
+describe("a restore that was interrupted", () => {
+  // Between two moves, in the middle of one that replaces a file, and after the last one.
+  it.each([1, 2, 3, 7, 20, 2 * FILES - 1, 2 * FILES])(
+    "completes a restore over an older tree whose process was killed at rename %i",
+    async (renames) => {
+      await makeTree(root, "1");
+      await killAtRename(renames);
+      expect((await versionsOf(root)).length).toBeGreaterThan(renames < 2 * FILES ? 1 : 0);
+      expect(await finishRestores(root)).toBe(1);
+      expect(await versionsOf(root)).toEqual(["2"]);
+      expect((await readdir(scratch.path)).filter((name) => name.startsWith("."))).toEqual([]);
+      expect(await finishRestores(root)).toBe(0);
+    },
+  );
+
+  it("leaves nothing of a restore that had not begun with its moves", async () => {
+    await makeTree(root, "1");
+    const staging = await ofDeadProcess((await openStaging(root)).folder);
+    await writeFile(path.join(staging, "tree/f1"), "half");
+    expect(await finishRestores(root)).toBe(0);
+    expect(await versionsOf(root)).toEqual(["1"]);
+    expect(await readdir(scratch.path)).toEqual(["project"]);
+  });
+
+  it("does nothing that a journal asks for which others could have written", async () => {
+    await makeTree(root, "1");
+    const staging = await ofDeadProcess((await openStaging(root)).folder);
+    await writeFile(path.join(staging, "tree/evil"), "x");
+    await writeFile(path.join(staging, "complete.json"), "[]");
+    await chmod(staging, 0o777);
+    expect(await finishRestores(root)).toBe(0);
+    expect(await versionsOf(root)).toEqual(["1"]);
+  });
+
+  it("touches nothing outside the root, whatever a journal says", async () => {
+    await makeTree(root, "1");
+    await mkdir(scratch.at("outside"));
+    await utimes(scratch.at("outside"), 1, 1);
+    await symlink("../outside", path.join(root, "way"));
+    const staging = await ofDeadProcess((await openStaging(root)).folder);
+    const name = path.basename(staging);
+    await mkdir(scratch.at("outside", name));
+    const entry = { name: "x", kind: "directory", mode: 0o777, mtimeMs: 5000, owner: undefined, bytes: 0 };
+    const targets = ["../outside", "way", "/etc", "a/../../outside", 5];
+    await writeFile(path.join(staging, "complete.json"), JSON.stringify(targets.map((target) => ({ target, entry }))));
+    const foreign = [`../outside/${name}`, `way/${name}`, "d0", 5];
+    await writeFile(path.join(staging, "foreign.json"), JSON.stringify(foreign));
+    expect(await finishRestores(root)).toBe(1);
+    expect((await lstat(scratch.at("outside"))).mode & 0o777).toBe(0o755);
+    expect(await readdir(scratch.at("outside"))).toEqual([name]);
+    expect(await versionsOf(root)).toEqual(["1"]);
+  });
+});
+
+/** Another file system below the root, where this machine allows it. */
+const mountable = canMount();
+
+describe.runIf(mountable)("a mount below the root", () => {
+  beforeEach(async () => {
+    await mkdir(path.join(root, "d0/e0"), { recursive: true });
+    mount(path.join(root, "d0/e0"));
+  });
+
+  afterEach(() => {
+    unmount(path.join(root, "d0/e0"));
+  });
+
+  it("gets its part of a restore, with everything that an entry has", async () => {
+    await makeTree(scratch.at("new"), "2");
+    await chmod(scratch.at("new/d0/e0/f0"), 0o640);
+    await mkdir(scratch.at("new/d0/e0/sub/empty"), { recursive: true });
+    await symlink("../f0", scratch.at("new/d0/e0/sub/link"));
+    await utimes(scratch.at("new/d0/e0/sub/empty"), 1000, 1000);
+    await writeFile(path.join(root, "d0/e0/f0"), "old");
+    const archivePath = await archiveOf("new");
+    await extractArchive({ archivePath, root });
+    expect(await listOf(root)).toEqual(await listOf(scratch.at("new")));
+    expect(await versionsOf(root)).toEqual(["2"]);
+    expect((await lstat(path.join(root, "d0/e0"))).dev).not.toBe((await lstat(root)).dev);
+  });
+
+  it("is as it was when a conflict elsewhere stops the restore", async () => {
+    await makeTree(scratch.at("new"), "2");
+    await writeFile(path.join(root, "d0/e0/f0"), "old");
+    await mkdir(path.join(root, "d6/e0/f6/full"), { recursive: true });
+    const archivePath = await archiveOf("new");
+    await expect(extractArchive({ archivePath, root })).rejects.toMatchObject({ code: "io", entryName: "d6/e0/f6" });
+    expect(await readdir(path.join(root, "d0/e0"))).toEqual(["f0"]);
+    expect(await readFile(path.join(root, "d0/e0/f0"), "utf8")).toBe("old");
+  });
+
+  it.each([1, 2, 5, 2 * FILES - 1])("is completed, too, after a kill at rename %i", async (renames) => {
+    await makeTree(root, "1");
+    await killAtRename(renames);
+    expect(await finishRestores(root)).toBe(1);
+    expect(await versionsOf(root)).toEqual(["2"]);
+    expect((await readdir(path.join(root, "d0/e0"))).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+});
+
+/** The folder, as one that a process made which is gone. */
+async function ofDeadProcess(folder: string): Promise<string> {
+  const dead = folder.replace(/-(\d+)-(\d+)-/, "-4194305-1-");
+  await rename(folder, dead);
+  return dead;
+}
+
+/** Restores version 2 over the root in a process of its own, which the kernel kills at its n-th move. */
+async function killAtRename(renames: number): Promise<void> {
+  const [place, staging] = ["place.ts", "staging.ts"].map((name) => path.join(import.meta.dirname, name));
+  const program = `
+    import fs from "node:fs";
+    import { syncBuiltinESMExports } from "node:module";
+    const { renameSync } = fs;
+    let moves = 0;
+    fs.renameSync = (from, to) => {
+      // The journal comes first, and is no move.
+      if (!String(to).endsWith(".json") && ++moves > ${renames}) process.kill(process.pid, "SIGKILL");
+      renameSync(from, to);
+    };
+    syncBuiltinESMExports();
+    const { placeTree } = await import(${JSON.stringify(place)});
+    const { openStaging } = await import(${JSON.stringify(staging)});
+    const { root, folder } = await openStaging(${JSON.stringify(root)});
+    for (let nth = 0; nth < ${FILES}; nth += 1) {
+      const place = folder + "/tree/d" + (nth % 7) + "/e" + (nth % 3);
+      fs.mkdirSync(place, { recursive: true });
+      fs.writeFileSync(place + "/f" + nth, "2");
+    }
+    placeTree(root, folder, []);
+    process.kill(process.pid, "SIGKILL");`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const signal = await new Promise((resolve) => child.on("close", (_code, name) => resolve(name)));
+  expect(signal).toBe("SIGKILL");
+}
+
+async function makeTree(place: string, version: string): Promise<void> {
+  for (let nth = 0; nth < FILES; nth += 1) {
+    const folder = path.join(place, `d${nth % 7}/e${nth % 3}`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, `f${nth}`), version);
+  }
+}
+
+async function archiveOf(name: string): Promise<string> {
+  const archivePath = scratch.at("cache.zip");
+  const { entries } = await selectFiles({ root: scratch.at(name), paths: ["."] });
+  await createArchive({ root: scratch.at(name), entries, archivePath });
+  return archivePath;
+}
+
+/** Each version that some file is of; a file that is missing counts as one. */
+async function versionsOf(place: string): Promise<string[]> {
+  const versions = new Set<string>();
+  for (let nth = 0; nth < FILES; nth += 1) {
+    const file = path.join(place, `d${nth % 7}/e${nth % 3}/f${nth}`);
+    versions.add(await readFile(file, "utf8").catch(() => "missing"));
+  }
+  return [...versions].sort();
+}
+
+async function listOf(place: string): Promise<unknown[]> {
+  const { entries } = await selectFiles({ root: place, paths: ["*"] });
+  return entries.map(({ path: name, kind, mode, mtimeMs }) => [name, kind, mode, Math.floor(mtimeMs / 1000)]);
+}
+
+function canMount(): boolean {
+  const place = mkdtempSync(path.join(tmpdir(), "mount-"));
+  try {
+    mount(place);
+    unmount(place);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmdirSync(place);
+  }
+}
+
+function mount(place: string): void {
+  run(["mount", "-t", "tmpfs", "none", place]);
+}
+
+function unmount(place: string): void {
+  run(["umount", place]);
+}
+
+function run([program = "", ...parameters]: readonly string[]): void {
+  execFileSync(program, parameters, { stdio: "pipe" });
+}
