@@ -32,6 +32,7 @@ const targets: Readonly<Record<SetName, Targets>> = {
   tiny: { create: 1.1, bytes: 1.1, extractForeign: 1.3, extractOwn: 1.3 },
 };
 const TAR_TARGETS = { create: 0.45, bytes: 0.8, extract: 0.45, again: 0.25 };
+const UNCHANGED_TARGET = 0.15;
 const MAX_PEAK_MEGABYTES = 300;
 const MAX_BLOCK_MS = 50;
 /** What the reference calls its default. */
@@ -63,6 +64,7 @@ async function measureSet(set: DataSet, place: string, fastzip: string, rounds: 
     tar: join(place, "own.tzst"),
   };
   const target = join(place, "out");
+  const manifest = join(place, "manifest");
   const clean = async (): Promise<void> => await rm(target, { recursive: true, force: true });
   const extractOwn = async (from: string): Promise<Sample> => {
     await clean();
@@ -82,7 +84,10 @@ async function measureSet(set: DataSet, place: string, fastzip: string, rounds: 
       await verify(set.root, target);
       await run("unzip", ["-tqq", archive.own]);
     }
-    add("extract again", await own("extract", archive.own, target));
+    // Writes the manifest of what is there, as the restore before would have.
+    await own("extract", archive.own, target, "zip", manifest);
+    add("extract again", await own("extract", archive.own, target, "zip", manifest));
+    add("unchanged", await own("compare", archive.own, target, "zip", manifest));
     if (set.name !== "modules") continue;
     add("tar create", await own("create", archive.tar, set.root, "tarzstd"));
     add("tar extract", await extractOwn(archive.tar));
@@ -105,6 +110,13 @@ async function measureSet(set: DataSet, place: string, fastzip: string, rounds: 
     "extract own",
     TAR_TARGETS.again,
     "over the tree that is there, to a cold restore of our own",
+  );
+  print(
+    samples,
+    "unchanged",
+    "create",
+    UNCHANGED_TARGET,
+    "what a save of an unchanged tree takes, to a create of our own",
   );
   if (set.name !== "modules") return;
   const tarBytes = await bytes(archive.tar);
@@ -141,8 +153,22 @@ function seconds(samples: ReadonlyMap<string, readonly Sample[]>, row: string): 
   return `${(median(list.map(({ milliseconds }) => milliseconds)) / 1000).toFixed(2)} s, ${peak.toFixed(0)} MB`;
 }
 
-async function own(command: "create" | "extract", archive: string, root: string, format = "zip"): Promise<Sample> {
-  const { milliseconds, output } = await run(process.execPath, [ownProgram, command, archive, root, format]);
+async function own(
+  command: "create" | "extract" | "compare",
+  archive: string,
+  root: string,
+  format = "zip",
+  manifest = "",
+): Promise<Sample> {
+  const { milliseconds, output } = await run(process.execPath, [
+    ownProgram,
+    command,
+    archive,
+    root,
+    format,
+    "parallel",
+    manifest,
+  ]);
   const { peakMegabytes, longestBlockMs } = JSON.parse(output) as Sample;
   // Without the pauses that the measurement of blocks needs.
   return { milliseconds: milliseconds - 100, peakMegabytes, longestBlockMs };

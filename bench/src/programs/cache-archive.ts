@@ -1,12 +1,18 @@
 // One archive, written or restored by the package as it is installed, as a process of its own. Prints what it took.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import { compareTree, createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
 import type { ArchiveFormat } from "@fleetfoot/cache-archive";
 import { peakMemoryMb } from "../peak-memory.ts";
 
-const [command, archivePath = "", root = "", format = "zip", engine = "parallel"] = process.argv.slice(2);
-const options = { archivePath, root, engine: engine === "streaming" ? ("streaming" as const) : ("parallel" as const) };
+const [command, archivePath = "", root = "", format = "zip", engine = "parallel", manifestPath = ""] =
+  process.argv.slice(2);
+const options = {
+  archivePath,
+  root,
+  engine: engine === "streaming" ? ("streaming" as const) : ("parallel" as const),
+  ...(manifestPath === "" ? {} : { manifestPath }),
+};
 
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
@@ -16,6 +22,9 @@ const began = performance.now();
 if (command === "create") {
   const { entries } = await selectFiles({ root, paths: ["."] });
   await createArchive({ ...options, entries, format: format as ArchiveFormat });
+} else if (command === "compare") {
+  const { state } = await compareTree({ ...options, manifestPath, paths: ["."] });
+  if (state !== "unchanged") throw new Error(`the tree is ${state}`);
 } else {
   await extractArchive(options);
 }
