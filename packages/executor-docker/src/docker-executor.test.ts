@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { importImage } from "@fleetfoot-tooling/systems";
@@ -196,6 +196,14 @@ describeWithSystem("docker-engine", (engine) => {
       await release(environment);
     });
 
+    it("warns of a number of tries that is not from 1 to 10", async () => {
+      await using harness = await openHarness(host());
+      await release(await harness.prepare({ variables: { EXECUTOR_JOB_SECTION_ATTEMPTS: "50" } }));
+      expect(harness.log).toContain(
+        'WARNING: EXECUTOR_JOB_SECTION_ATTEMPTS: "50" is no number from 1 to 10; 10 is used',
+      );
+    });
+
     it("fails clearly when the container is removed and the job wants one try", async () => {
       await using harness = await openHarness(host());
       const environment = await harness.prepare();
@@ -233,6 +241,13 @@ describeWithSystem("docker-engine", (engine) => {
       expect(await volumeNames(engine())).toEqual([]);
     });
 
+    it("counts settings that the engine does not take as the configuration's fault, which no further try mends", async () => {
+      await using harness = await openHarness(host(), { settings: { memory: "1k" } });
+      const failure = await harness.prepare().catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(DockerConfigurationError);
+      expect(String(failure)).toMatch(/memory/i);
+    });
+
     it("refuses a job without any image, and a builds directory in place of everything", async () => {
       await using harness = await openHarness(host(), { settings: { image: undefined } });
       await expect(harness.prepare()).rejects.toThrow(DockerConfigurationError);
@@ -266,6 +281,26 @@ describeWithSystem("docker-engine", (engine) => {
       expect(await volumeNames(engine())).toEqual([]);
     });
 
+    it("leaves alone what scripts have changed when more files are sent, and sends a repository again only if it changed here", async () => {
+      await using harness = await openHarness(host(), { workspace });
+      const environment = await harness.prepare({ keepsWorkingCopy: true });
+      const { directories, publish } = environment.workspace;
+      await mkdir(join(directories.project, ".git"), { recursive: true });
+      await writeFile(join(directories.project, ".git/HEAD"), "of the host");
+      await writeFile(join(directories.project, "source"), "of the host");
+      await publish({ signal: soon() });
+      const hook = "cd /builds/group/project; echo of the hook | tee source .git/HEAD";
+      expect(await runScript(environment, hook)).toMatchObject({ code: 0 });
+      await writeFile(join(directories.project, "restored"), "of a cache");
+      await publish({ signal: soon() });
+      const read = "cd /builds/group/project; cat source .git/HEAD restored";
+      expect(await runScript(environment, read)).toMatchObject({ stdout: "of the hook\nof the hook\nof a cache" });
+      await writeFile(join(directories.project, ".git/HEAD"), "fetched\n");
+      await publish({ signal: soon() });
+      expect(await runScript(environment, read)).toMatchObject({ stdout: "of the hook\nfetched\nof a cache" });
+      await release(environment);
+    });
+
     it("never follows a link of the scripts on this host", async () => {
       await using harness = await openHarness(host(), { workspace });
       const environment = await harness.prepare();
@@ -288,6 +323,9 @@ describeWithSystem("docker-engine", (engine) => {
     it("JE 45: lets a user of the image write into the project", async () => {
       await deriveImage(engine(), "fleetfoot-busybox", "as-nobody", ["USER 65534"]);
       await using harness = await openHarness(host(), { workspace, settings: { image: "as-nobody" } });
+      // One that stood open before is closed.
+      await mkdir(join(harness.hostDirectory, "shared"));
+      await chmod(join(harness.hostDirectory, "shared"), 0o755);
       const environment = await harness.prepare();
       const { directories, publish } = environment.workspace;
       await mkdir(join(directories.project, "source"), { recursive: true });
@@ -296,6 +334,12 @@ describeWithSystem("docker-engine", (engine) => {
       const script =
         "cd /builds/group/project; id -u; cat source/file; echo new > source/file; touch made ../project.tmp/made";
       expect(await runScript(environment, script)).toMatchObject({ code: 0, stdout: "65534\nold" });
+      // Nobody else of this host gets to what everybody in the container may write.
+      const folders = workspace === "shared-directory" ? ["builds", "shared"] : ["builds"];
+      for (const folder of folders) {
+        const closed = await stat(join(harness.hostDirectory, folder));
+        expect([folder, closed.mode & 0o777]).toEqual([folder, 0o700]);
+      }
       await release(environment);
     });
 
@@ -342,6 +386,35 @@ describeWithSystem("docker-engine", (engine) => {
       for (const name of await volumeNames(engine())) {
         await engine().request({ method: "DELETE", path: `/volumes/${name}` });
       }
+    });
+
+    it("are writable for everybody in a directory of the engine's host, and one to be read only is no obstacle", async () => {
+      await deriveImage(engine(), "fleetfoot-busybox", "as-nobody", ["USER 65534"]);
+      await using harness = await openHarness(host());
+      await using kept = await openHarness(host(), {
+        settings: {
+          image: "as-nobody",
+          volumes: ["/cache", "/seen:ro"],
+          cacheDirectory: `${harness.hostDirectory}/kept`,
+        },
+      });
+      const environment = await kept.prepare();
+      expect(await runScript(environment, "echo kept > /cache/file; touch /seen/file")).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining("Read-only") as unknown,
+      });
+      expect(await runScript(environment, "cat /cache/file")).toMatchObject({ stdout: "kept\n" });
+      await release(environment);
+    });
+
+    it("replaces a network of the same name that an earlier try has left", async () => {
+      await using harness = await openHarness(host());
+      const order = { job: { id: 990_001 }, variables: { FF_NETWORK_PER_BUILD: "true" } };
+      const lost = await harness.prepare(order);
+      const again = await harness.prepare(order);
+      expect(await runScript(again, "ping -c 1 build")).toMatchObject({ code: 0 });
+      await release(again);
+      await release(lost);
     });
 
     it("gives a job with FF_NETWORK_PER_BUILD a network of its own, which goes with it", async () => {
@@ -430,6 +503,30 @@ describeWithSystem("docker-engine", (engine) => {
       await release(environment);
     });
 
+    it("leave nothing behind when one of them fails, whatever the others are doing then", async () => {
+      await using harness = await openHarness(host(), { settings: { waitForServicesTimeout: -1 } });
+      const sleeping = { name: "fleetfoot-busybox", command: ["sleep", "600"] };
+      const others = Array.from({ length: 5 }, (_, index) => ({ ...sleeping, alias: `other-${index}` }));
+      const failing = { name: "fleetfoot-busybox", alias: "failing", command: ["/no/such/program"] };
+      await expect(harness.prepare({ job: { services: [failing, ...others] } })).rejects.toThrow(/no\/such\/program/);
+      expect(await containerNames(engine())).toEqual([]);
+    });
+
+    it("run as a user whom the runner allows, named by a variable, or not at all", async () => {
+      await using harness = await openHarness(host(), {
+        settings: { waitForServicesTimeout: -1, allowedUsers: ["1000"] },
+      });
+      const service = (user: string): NonNullable<JobOrder["job"]> => ({
+        services: [{ name: "fleetfoot-busybox", command: ["sleep", "600"], executor_opts: { docker: { user } } }],
+      });
+      await expect(harness.prepare({ job: service("root") })).rejects.toThrow(/"root" is not an allowed user/);
+      const environment = await harness.prepare({ job: service("$WHO"), variables: { WHO: "1000" } });
+      const name = (await containerNames(engine())).find((container) => container.endsWith("-0"));
+      const answer = await engine().request({ method: "GET", path: `/containers${name}/json` });
+      expect(answer.json()).toMatchObject({ Config: { User: "1000" } });
+      await release(environment);
+    });
+
     it("are refused beyond the runner's limit, and one whose names are all taken is not started", async () => {
       await using limited = await openHarness(host(), { settings: { servicesLimit: 1 } });
       const service = { name: "fleetfoot-busybox", command: ["sleep", "600"] };
@@ -442,6 +539,35 @@ describeWithSystem("docker-engine", (engine) => {
   });
 
   describe("the sweep", () => {
+    it("goes on when something cannot be removed, keeps anonymous volumes if it is told to, and tells what was left", async () => {
+      await deriveImage(engine(), "fleetfoot-busybox", "with-volume", ["VOLUME /data"]);
+      const settings = { image: "with-volume", volumeKeep: true };
+      await using harness = await openHarness(host(), { settings, workspace: "archive" });
+      const stuck = await harness.prepare();
+      const volume = (await volumeNames(engine())).find((name) => name.startsWith("runner-")) ?? "";
+      // A container of somebody else holds the job's volume.
+      const holder = await engine().request({
+        method: "POST",
+        path: "/containers/create",
+        body: { Image: "fleetfoot-busybox", Cmd: ["true"], HostConfig: { Binds: [`${volume}:/held`] } },
+      });
+      const other = await harness.prepare({ concurrentProjectId: 1 });
+      const [, own = ""] = (await volumeNames(engine())).filter((name) => name.startsWith("runner-"));
+      await using next = await openHarness(host(), { settings, hostDirectory: harness.hostDirectory });
+      await expect(next.executor.sweep({ signal: soon() })).rejects.toThrow(/1 things could not be removed.*in use/);
+      const left = await volumeNames(engine());
+      expect([left.includes(volume), left.includes(own)]).toEqual([true, false]);
+      // Those of the two containers.
+      expect(left.filter((name) => !name.startsWith("runner-"))).toHaveLength(2);
+      const { Id: id } = holder.json() as { readonly Id: string };
+      await engine().request({ method: "DELETE", path: `/containers/${id}` });
+      await release(stuck);
+      await release(other);
+      for (const name of await volumeNames(engine())) {
+        await engine().request({ method: "DELETE", path: `/volumes/${name}` });
+      }
+    });
+
     it("JE 51: removes what jobs of this runner have left, and nothing of running jobs and of other runners", async () => {
       await using harness = await openHarness(host(), { settings: { volumes: ["/cache"] }, workspace: "archive" });
       await using other = await openHarness(host(), {

@@ -46,25 +46,24 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
       throw error;
     }
   };
-  const sharesFiles: ExecutorContext["sharesFiles"] = async (probe) => {
-    sharing ??= probe();
-    try {
-      return await sharing;
-    } catch (error) {
+  const over = new AbortController();
+  const sharesFiles: ExecutorContext["sharesFiles"] = async (probe, signal) => {
+    // Several jobs may wait for it, so none of them ends it.
+    sharing ??= probe(over.signal).catch((error: unknown) => {
       sharing = undefined;
       throw error;
-    }
+    });
+    return await unlessAborted(sharing, signal);
   };
   const prepare = async (request: DockerPrepareRequest): Promise<DockerEnvironment> => {
     request.signal.throwIfAborted();
-    if (options.keyLogFile !== undefined) {
-      request.warn("The keys of the connections to the Docker engine are written to a file on the runner's host");
-    }
     running.add(request.jobId);
     try {
+      const opened = await engine();
+      if (options.keyLogFile !== undefined) request.warn(keyLogWarning(opened));
       const environment = await prepareJob(
         {
-          engine: await engine(),
+          engine: opened,
           options: { ...options, stopGraceMs, reconnectMs, silenceCheckMs, sleep, now, randomHex },
           usage,
           userId: process.getuid?.(),
@@ -91,7 +90,14 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
     name: "docker",
     prepare,
     sweep: async ({ signal }) =>
-      sweep({ engine: await engine(), runner: options.runner, running, hostDirectory: options.hostDirectory, signal }),
+      sweep({
+        engine: await engine(),
+        runner: options.runner,
+        running,
+        hostDirectory: options.hostDirectory,
+        keepAnonymousVolumes: options.settings?.volumeKeep === true,
+        signal,
+      }),
     collectGarbage: async ({ signal }) =>
       collectGarbage({
         engine: await engine(),
@@ -101,10 +107,32 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
         now,
         signal,
       }),
-    killAll: () => undefined,
     close: async () => {
+      over.abort(new Error("the executor is closed"));
       const opened = await opening?.catch(() => undefined);
       opened?.close();
     },
   };
+}
+
+function keyLogWarning(engine: Engine): string {
+  const what = "The keys of the connections to the Docker engine";
+  const problem = engine.keyLogProblem();
+  return problem === undefined
+    ? `${what} are written to a file on the runner's host`
+    : `${what} cannot be written to a file: ${problem}`;
+}
+
+async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  signal.throwIfAborted();
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+  });
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

@@ -21,10 +21,10 @@ export function createDockerEnvironment(parts: EnvironmentParts): DockerEnvironm
     },
     description: parts.description,
     run: parts.run,
-    cleanup: async () => {
+    cleanup: async ({ signal }) => {
       // The containers first: they may still have the directories mounted.
       const results = [
-        ...(await Promise.allSettled([belongings.remove()])),
+        ...(await Promise.allSettled([belongings.remove(signal)])),
         ...(await Promise.allSettled([parts.removeFromHost()])),
       ];
       const failure = results.find((result) => result.status === "rejected");

@@ -98,6 +98,18 @@ export class OutputLostError extends DockerExecutorError {
   }
 }
 
+/** Files of this host could not be read or written. */
+export class HostFilesError extends DockerExecutorError {
+  override readonly name = "HostFilesError";
+  override readonly code = "host-files";
+  override readonly failureReason = "runner_system_failure";
+  override readonly retryable = true;
+
+  constructor(what: string, cause: unknown) {
+    super(`cannot ${what}: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** The job or the runner's configuration asks for what this runner does not allow or have. */
 export class DockerConfigurationError extends DockerExecutorError {
   override readonly name = "DockerConfigurationError";

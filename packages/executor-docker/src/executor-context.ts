@@ -12,5 +12,5 @@ export interface ExecutorContext {
   readonly usage: Usage;
   readonly userId: number | undefined;
   /** Remembers whether this host and the engine see the same files. */
-  readonly sharesFiles: (probe: () => Promise<boolean>) => Promise<boolean>;
+  readonly sharesFiles: (probe: (signal: AbortSignal) => Promise<boolean>, signal: AbortSignal) => Promise<boolean>;
 }

@@ -7,6 +7,7 @@ export {
   EngineResponseError,
   EngineRestartedError,
   EngineUnreachableError,
+  HostFilesError,
   ImagePullError,
   OutputLostError,
 } from "./errors.ts";

@@ -4,7 +4,7 @@ import { posix } from "node:path";
 import { expandReferences } from "@fleetfoot/cache-key";
 import type Dockerode from "dockerode";
 
-import { JobBelongings } from "./container/cleanup.ts";
+import { JobBelongings, removeNetwork } from "./container/cleanup.ts";
 import { hostConfig } from "./container/host-config.ts";
 import { createVolume } from "./container/create-volume.ts";
 import { createContainer } from "./container/job-container.ts";
@@ -44,11 +44,16 @@ export async function prepareJob(context: ExecutorContext, request: DockerPrepar
     return await prepare(context, request, belongings, usage, removals);
   } catch (error) {
     // What fails here is what is told; the sweep takes care of what is left.
-    await Promise.allSettled([belongings.remove(), ...removals.map((remove) => remove())]);
+    await Promise.allSettled([
+      belongings.remove(AbortSignal.timeout(REMOVAL_LIMIT_MS)),
+      ...removals.map((remove) => remove()),
+    ]);
     request.signal.throwIfAborted();
     throw error;
   }
 }
+
+const REMOVAL_LIMIT_MS = 60_000;
 
 async function prepare(
   context: ExecutorContext,
@@ -65,12 +70,12 @@ async function prepare(
   const image = chooseImage(request, settings.image, lookup);
   const fromJob = payload.image ?? { name: image };
   checkBuilds(directories);
-  checkAllowed("image", image, settings, request.log);
-  const wanted = dockerOptions(fromJob);
-  const user = chooseUser(wanted.user === undefined ? undefined : expandReferences(wanted.user, lookup), settings);
+  checkAllowed("image", image, settings, lookup, request.log);
+  const wanted = dockerOptions(fromJob, lookup);
+  const user = chooseUser(wanted.user, settings);
   const policies = effectivePolicies(fromJob.pull_policy, settings);
   const { services, warnings } = planServices(payload.services, settings, lookup);
-  for (const service of services) checkAllowed("service", service.image, settings, request.log);
+  for (const service of services) checkAllowed("service", service.image, settings, lookup, request.log);
   for (const warning of warnings) request.warn(warning);
   request.log(`Using Docker executor with image ${image} ...`);
 
@@ -352,7 +357,7 @@ function createPuller(
 
 async function createNetwork(
   { engine, options }: ExecutorContext,
-  { variables }: DockerPrepareRequest,
+  { variables, signal }: DockerPrepareRequest,
   names: JobNames,
   labels: Readonly<Record<string, string>>,
   belongings: JobBelongings,
@@ -360,6 +365,8 @@ async function createNetwork(
   const { networkMode, networkMtu, enableIpv6 } = options.settings ?? {};
   const isWanted = ["1", "t", "T", "true", "TRUE", "True"].includes(variables.get("FF_NETWORK_PER_BUILD") ?? "");
   if (!isWanted || (networkMode !== undefined && networkMode !== "")) return undefined;
+  // One that an earlier try has left.
+  await removeNetwork(engine, names.network, { withVolumes: true, signal });
   await engine.call("create a network", (docker) =>
     docker.createNetwork({
       Name: names.network,
@@ -393,7 +400,7 @@ async function openVolumes(
   volumes: JobVolumes,
   signal: AbortSignal,
 ): Promise<void> {
-  const directories = volumes.named.map(({ destination }) => destination);
+  const { toOpen: directories } = volumes;
   if (directories.length > 0) await putArchive(engine, containerId, { trees: [], directories, signal });
 }
 

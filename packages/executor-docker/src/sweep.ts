@@ -5,6 +5,7 @@ import { removeNetwork, removeVolume } from "./container/cleanup.ts";
 import { removeContainer } from "./container/job-container.ts";
 import { labelName, ownLabels } from "./container/names.ts";
 import type { Engine } from "./engine/engine.ts";
+import { EngineUnreachableError } from "./errors.ts";
 import type { DockerRunner, SweepResult } from "./types.ts";
 
 export interface SweepOptions {
@@ -13,12 +14,15 @@ export interface SweepOptions {
   /** Jobs that run at this moment. */
   readonly running: ReadonlySet<number>;
   readonly hostDirectory: string;
+  /** Whether anonymous volumes stay when their container goes. */
+  readonly keepAnonymousVolumes: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
  * Removes what jobs have left that do not run any longer: those of this runner on this machine, and nothing of anybody else.
  *
+ * @throws {AggregateError} something could not be removed; the rest was
  * @see job-execution 2.9
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
@@ -29,26 +33,41 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   }: {
     readonly Labels?: Readonly<Record<string, string>> | null | undefined;
   }): boolean => !running.has(Number(labels?.[labelName("job.id")]));
+  const removal = { withVolumes: !options.keepAnonymousVolumes, signal };
+  const failures: unknown[] = [];
   const removeAll = async <Item>(items: readonly Item[], remove: (item: Item) => Promise<void>): Promise<number> => {
+    let removed = 0;
     for (const item of items) {
-      signal.throwIfAborted();
-      await remove(item);
+      try {
+        await remove(item);
+        removed += 1;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof EngineUnreachableError) throw error;
+        // The others can go all the same.
+        failures.push(error);
+      }
     }
-    return items.length;
+    return removed;
   };
 
-  const containers = await engine.call("list containers", (docker) => docker.listContainers({ all: true, filters }));
+  const containers = await engine.call("list containers", (docker) => docker.listContainers({ all: true, filters }), {
+    signal,
+  });
   const removedContainers = await removeAll(containers.filter(isLeft), ({ Id: id }) =>
-    removeContainer(engine, id, true),
+    removeContainer(engine, id, removal),
   );
-  const networks = await engine.call("list networks", (docker) => docker.listNetworks({ filters }));
-  const removedNetworks = await removeAll(networks.filter(isLeft), ({ Id: id }) => removeNetwork(engine, id));
+  const networks = await engine.call("list networks", (docker) => docker.listNetworks({ filters }), { signal });
+  const removedNetworks = await removeAll(networks.filter(isLeft), ({ Id: id }) => removeNetwork(engine, id, removal));
   const temporary = { label: [...filters.label, `${labelName("reusable")}=false`] };
-  const volumes = await engine.call("list volumes", (docker) => docker.listVolumes({ filters: temporary }));
+  const volumes = await engine.call("list volumes", (docker) => docker.listVolumes({ filters: temporary }), { signal });
   const removedVolumes = await removeAll((volumes.Volumes ?? []).filter(isLeft), ({ Name: name }) =>
-    removeVolume(engine, name),
+    removeVolume(engine, name, signal),
   );
   if (running.size === 0) await removeHostDirectories(options.hostDirectory);
+  if (failures.length > 0) {
+    throw new AggregateError(failures, `${failures.length} things could not be removed: ${String(failures[0])}`);
+  }
   return { containers: removedContainers, networks: removedNetworks, volumes: removedVolumes };
 }
 

@@ -228,9 +228,10 @@ export interface DockerExecutor {
   prepare(request: DockerPrepareRequest): Promise<DockerEnvironment>;
   /**
    * Removes what runners of this machine with this token have left behind: containers, networks and temporary volumes of jobs
-   * that do not run here.
+   * that do not run here. What cannot be removed does not keep the rest.
    *
    * @throws {EngineUnreachableError | EngineResponseError}
+   * @throws {AggregateError} some of it could not be removed
    */
   sweep(options: { readonly signal: AbortSignal }): Promise<SweepResult>;
   /**
@@ -243,8 +244,6 @@ export interface DockerExecutor {
    * @throws {EngineUnreachableError | EngineResponseError}
    */
   collectGarbage(options: { readonly signal: AbortSignal }): Promise<GarbageResult>;
-  /** Forgets all jobs without a word to the engine. For a process that is about to exit; the next one sweeps. */
-  killAll(): void;
   /** Closes the connections to the engine. */
   close(): Promise<void>;
 }

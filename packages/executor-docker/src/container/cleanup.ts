@@ -1,6 +1,7 @@
 import type { Engine } from "../engine/engine.ts";
 import { isMissing } from "../engine/engine.ts";
 import { removeContainer } from "./job-container.ts";
+import type { Removal } from "./job-container.ts";
 
 /** What was made for one job, in the order in which it goes. */
 export class JobBelongings {
@@ -27,26 +28,29 @@ export class JobBelongings {
     this.#networks.add(name);
   }
 
-  async removeContainer(id: string): Promise<void> {
-    await removeContainer(this.#engine, id, !this.#keepAnonymousVolumes);
+  async removeContainer(id: string, signal?: AbortSignal): Promise<void> {
+    await removeContainer(this.#engine, id, { withVolumes: !this.#keepAnonymousVolumes, signal });
     this.#containers.delete(id);
   }
 
   /**
    * Removes all of it, whatever fails.
    *
+   * @param signal - nothing is waited for any longer
    * @throws {AggregateError} something could not be removed
    */
-  async remove(): Promise<void> {
+  async remove(signal?: AbortSignal): Promise<void> {
     const failures: unknown[] = [];
     const all = async (names: Iterable<string>, remove: (name: string) => Promise<unknown>): Promise<void> => {
       const results = await Promise.allSettled([...names].map(remove));
       for (const result of results) if (result.status === "rejected") failures.push(result.reason);
     };
-    await all(this.#containers, (id) => this.removeContainer(id));
+    await all(this.#containers, (id) => this.removeContainer(id, signal));
     await Promise.all([
-      all(this.#volumes, (name) => removeVolume(this.#engine, name)),
-      all(this.#networks, (name) => removeNetwork(this.#engine, name)),
+      all(this.#volumes, (name) => removeVolume(this.#engine, name, signal)),
+      all(this.#networks, (name) =>
+        removeNetwork(this.#engine, name, { withVolumes: !this.#keepAnonymousVolumes, signal }),
+      ),
     ]);
     if (failures.length > 0) {
       const [first] = failures;
@@ -55,20 +59,26 @@ export class JobBelongings {
   }
 }
 
-export async function removeVolume(engine: Engine, name: string): Promise<void> {
-  await unlessMissing(engine.call("remove a volume", (docker) => docker.getVolume(name).remove()));
+export async function removeVolume(engine: Engine, name: string, signal?: AbortSignal): Promise<void> {
+  await unlessMissing(engine.call("remove a volume", (docker) => docker.getVolume(name).remove(), { signal }));
 }
 
 /** A network that still has containers on it cannot be removed, so they go first. */
-export async function removeNetwork(engine: Engine, name: string): Promise<void> {
+export async function removeNetwork(engine: Engine, name: string, removal: Removal): Promise<void> {
+  const { signal } = removal;
+  const inspect = engine.call("inspect a network", (docker) => docker.getNetwork(name).inspect() as Promise<Network>, {
+    signal,
+  });
   await unlessMissing(
-    engine.call("remove a network", async (docker) => {
-      const network = docker.getNetwork(name);
-      const facts = (await network.inspect()) as { readonly Containers?: Readonly<Record<string, unknown>> };
-      for (const id of Object.keys(facts.Containers ?? {})) await removeContainer(engine, id, true);
-      await network.remove();
+    inspect.then(async ({ Containers: containers }) => {
+      for (const id of Object.keys(containers ?? {})) await removeContainer(engine, id, removal);
+      await engine.call("remove a network", (docker) => docker.getNetwork(name).remove(), { signal });
     }),
   );
+}
+
+interface Network {
+  readonly Containers?: Readonly<Record<string, unknown>>;
 }
 
 async function unlessMissing(work: Promise<unknown>): Promise<void> {

@@ -61,7 +61,7 @@ export async function hostConfig(facts: HostConfigFacts): Promise<Dockerode.Host
     DeviceRequests: gpuRequests(build ? settings.gpus : settings.serviceGpus),
     Ulimits: build ? Object.entries(settings.ulimit ?? {}).map(parseUlimit) : undefined,
     RestartPolicy: { Name: "no" },
-    LogConfig: { Type: "json-file", Config: logOptions(settings.logOptions ?? {}) },
+    LogConfig: { Type: "json-file", Config: logOptions(settings.logOptions ?? {}, kind) },
   });
 }
 
@@ -168,13 +168,20 @@ function gpuRequests(text: string | undefined): object[] | undefined {
   ];
 }
 
-function logOptions(options: Readonly<Record<string, string>>): Record<string, string> {
+/**
+ * Output is read on from its log when a connection breaks, so a build's must have all of it: the engine's own limit, with which it
+ * drops the beginning, does not count. The log goes with the container.
+ */
+function logOptions(options: Readonly<Record<string, string>>, kind: HostConfigFacts["kind"]): Record<string, string> {
   const wrong = Object.keys(options).find((name) => name !== "env" && name !== "labels");
   if (wrong !== undefined) {
     throw new DockerConfigurationError(`log_options: ${wrong} is not allowed; only env and labels are`);
   }
-  return { ...options };
+  return { ...options, ...(kind === "build" ? { "max-size": NO_LIMIT } : {}) };
 }
+
+/** The engine takes no word for none. */
+const NO_LIMIT = "1000t";
 
 function list(values: readonly string[] | undefined): string[] | undefined {
   return values === undefined || values.length === 0 ? undefined : [...values];

@@ -64,6 +64,12 @@ describe("volumes", () => {
     ]);
   });
 
+  it("opens for everybody what has no source of its own, unless it is only to be read", () => {
+    const volumes = ["/cache", "/seen:ro", "/host:/data", "named:/kept"];
+    expect(plan({ volumes }).toOpen).toEqual(["/cache"]);
+    expect(plan({ volumes, cacheDirectory: "/srv/kept" }).toOpen).toEqual(["/cache"]);
+  });
+
   it("refuses a volume in place of everything, one that is there twice, and one with too many parts", () => {
     expect(() => plan({ volumes: ["/host:/"] })).toThrow(/whole file system/);
     expect(() => plan({ volumes: ["/a:/x", "/b:/x"] })).toThrow(/there twice/);

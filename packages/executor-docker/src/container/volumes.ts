@@ -22,6 +22,8 @@ export interface JobVolumes {
   readonly binds: readonly string[];
   /** Volumes to create. */
   readonly named: readonly NamedVolume[];
+  /** Paths in the containers that nobody but root could write to, if they were not opened, and that are to be written to. */
+  readonly toOpen: readonly string[];
   /** Whether the configuration itself says what lies at the builds directory. */
   readonly coversBuilds: boolean;
 }
@@ -45,6 +47,7 @@ export function planVolumes(facts: VolumeFacts): JobVolumes {
   const { settings, builds } = facts;
   const binds: string[] = [];
   const named: NamedVolume[] = [];
+  const toOpen: string[] = [];
   const destinations = new Set<string>();
   for (const text of settings.volumes ?? []) {
     const volume = parseVolume(text, facts);
@@ -60,8 +63,9 @@ export function planVolumes(facts: VolumeFacts): JobVolumes {
     const placed = placeVolume(volume.destination, settings.disableCache !== true, facts);
     binds.push(`${placed.source}:${volume.destination}${options}`);
     if (placed.named !== undefined) named.push(placed.named);
+    if (!volume.options.split(",").includes("ro")) toOpen.push(volume.destination);
   }
-  return { binds, named, coversBuilds: destinations.has(builds) };
+  return { binds, named, toOpen, coversBuilds: destinations.has(builds) };
 }
 
 /**

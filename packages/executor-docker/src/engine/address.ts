@@ -51,8 +51,16 @@ export function parseEngineAddress({ host, tlsVerify = false }: EngineOptions): 
     throw new DockerConfigurationError(`the Docker host ${JSON.stringify(text)} has no host name in it`);
   }
   const tls = tlsVerify || scheme === "https";
+  // The colons of an IPv6 address are no port.
+  const afterHost = rest.replace(/^\[[^\]]*\]/, "");
   // A URL leaves out the port that is usual for its scheme.
-  const port = /:\d+$/.test(url.host) ? Number(url.port) : rest.includes(":80") ? 80 : tls ? TLS_PORT : PLAIN_PORT;
+  const port = /:\d+$/.test(url.host)
+    ? Number(url.port)
+    : /:0*80(?:\/|$)/.test(afterHost)
+      ? 80
+      : tls
+        ? TLS_PORT
+        : PLAIN_PORT;
   return { text, place: { hostName: url.hostname.replace(/^\[|\]$/g, ""), port }, tls };
 }
 

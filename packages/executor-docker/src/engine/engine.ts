@@ -1,12 +1,13 @@
-import { chmodSync, createWriteStream } from "node:fs";
+import type { WriteStream } from "node:fs";
+import { open as openFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
-import type { IncomingMessage, RequestOptions } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 import type Dockerode from "dockerode";
 
-import { EngineResponseError, EngineUnreachableError, messageOf } from "../errors.ts";
+import { DockerExecutorError, EngineResponseError, EngineUnreachableError, messageOf } from "../errors.ts";
 import type { EngineAddress, EngineOptions } from "./address.ts";
 import { parseEngineAddress, readCertificates } from "./address.ts";
 import { EngineAgent } from "./sockets.ts";
@@ -16,20 +17,37 @@ export interface OpenEngineOptions extends EngineOptions {
   readonly keepAliveMs?: number;
   /** @default 60_000 */
   readonly connectTimeoutMs?: number;
+  /** Time for the engine to answer: a short call as a whole, others with their headers. @default 120_000 */
+  readonly answerLimitMs?: number;
   /** File that gets the keys of every TLS connection, mode 0600. @default none */
   readonly keyLogFile?: string | undefined;
+}
+
+/** What ends a call before its answer. */
+interface CallLimits {
+  readonly signal?: AbortSignal | undefined;
+  /** @default that of the engine */
+  readonly limitMs?: number;
 }
 
 /** A connection to one engine: short calls through dockerode, and the long ones that it cannot keep alive. */
 export interface Engine {
   readonly address: EngineAddress;
+  /** What is wrong with the file that gets the keys of connections. */
+  keyLogProblem(): string | undefined;
   /**
    * Makes one short call.
    *
    * @param what - completes "the Docker engine refused to …"
-   * @throws {EngineResponseError | EngineUnreachableError}
+   * @param action - its requests end with the signal that it gets; streams that it opens are its own to end by that
+   * @throws {EngineResponseError | EngineUnreachableError} the latter also when there is no answer in time
+   * @throws `signal.reason`
    */
-  call<Result>(what: string, action: (docker: Dockerode) => Promise<Result>): Promise<Result>;
+  call<Result>(
+    what: string,
+    action: (docker: Dockerode, signal: AbortSignal) => Promise<Result>,
+    limits?: CallLimits,
+  ): Promise<Result>;
   /**
    * Sends a request and gives its answer as soon as its headers are there.
    *
@@ -61,7 +79,8 @@ interface StreamRequest {
 export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const address = parseEngineAddress(options);
   const certificates = address.tls ? await readCertificates(options.tlsCertificatePath) : undefined;
-  const keyLog = openKeyLog(address.tls ? options.keyLogFile : undefined);
+  const keyLog = await openKeyLog(address.tls ? options.keyLogFile : undefined);
+  const answerLimitMs = options.answerLimitMs ?? 120_000;
   const agent = new EngineAgent({
     address,
     certificates,
@@ -72,16 +91,23 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   let docker: Promise<Dockerode> | undefined;
   return {
     address,
-    call: async (what, action) => {
+    keyLogProblem: () => keyLog?.problem(),
+    call: async (what, action, { signal, limitMs = answerLimitMs } = {}) => {
       docker ??= loadDockerode(address, agent);
+      const client = await docker;
+      const scope = openScope(signal, limitMs);
       try {
-        return await action(await docker);
+        scope.signal.throwIfAborted();
+        return await action(bounded(client, scope.signal), scope.signal);
       } catch (error) {
+        if (scope.signal.aborted) throw failureOf(address, signal, scope.signal.reason);
         throw toEngineError(address, what, error);
+      } finally {
+        scope.end();
       }
     },
-    open: (request) => openRequest(address, agent, request),
-    upgrade: (request) => upgradeRequest(address, agent, request),
+    open: (request) => openRequest(address, agent, answerLimitMs, request),
+    upgrade: (request) => upgradeRequest(address, agent, answerLimitMs, request),
     close: () => {
       agent.destroy();
       keyLog?.end();
@@ -106,12 +132,51 @@ async function loadDockerode(address: EngineAddress, agent: EngineAgent): Promis
   return new Docker(Object.assign(unset, place, { protocol: "http", agent }) as Dockerode.DockerOptions);
 }
 
-function openRequest(address: EngineAddress, agent: EngineAgent, order: StreamRequest): Promise<IncomingMessage> {
+/** The same client, whose requests end with a signal: not all of its methods take one. */
+function bounded(docker: Dockerode, signal: AbortSignal): Dockerode {
+  const modem = docker.modem as { dial(options: object, callback: unknown): void };
+  const dial = (options: object, callback: unknown): void => modem.dial({ ...options, abortSignal: signal }, callback);
+  return Object.assign(Object.create(docker) as Dockerode, {
+    modem: Object.assign(Object.create(modem) as object, { dial }),
+  });
+}
+
+/** Ends with a signal, and when time is up; until it is ended itself. */
+function openScope(
+  signal: AbortSignal | undefined,
+  limitMs: number,
+): { readonly signal: AbortSignal; readonly end: () => void } {
+  const scope = new AbortController();
+  const abort = (): void => scope.abort(signal?.reason);
+  const timer = setTimeout(() => scope.abort(new Error(`no answer after ${limitMs} ms`)), limitMs);
+  if (signal?.aborted === true) abort();
+  else signal?.addEventListener("abort", abort, { once: true });
+  return {
+    signal: scope.signal,
+    end: () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    },
+  };
+}
+
+function openRequest(
+  address: EngineAddress,
+  agent: EngineAgent,
+  limitMs: number,
+  order: StreamRequest,
+): Promise<IncomingMessage> {
   const { body, signal } = order;
   const request = httpRequest({ ...target(address, agent, order), ...(signal === undefined ? {} : { signal }) });
+  // The answer to a body comes after all of it, however long that takes.
+  const timer = body === undefined ? limitAnswer(request, limitMs) : undefined;
   const answer = new Promise<IncomingMessage>((resolve, reject) => {
-    request.once("error", (error) => reject(failureOf(address, order, error)));
+    request.once("error", (error) => {
+      clearTimeout(timer);
+      reject(failureOf(address, signal, error));
+    });
     request.once("response", (response) => {
+      clearTimeout(timer);
       if (isSuccess(response)) resolve(response);
       else readFailure(response, order).then(reject, reject);
     });
@@ -122,20 +187,33 @@ function openRequest(address: EngineAddress, agent: EngineAgent, order: StreamRe
   return answer;
 }
 
+function limitAnswer(request: ClientRequest, limitMs: number): NodeJS.Timeout {
+  return setTimeout(() => request.destroy(new Error(`no answer after ${limitMs} ms`)), limitMs);
+}
+
 /** Own request instead of dockerode's: that one sends its options as a body, which containers then read as their input. */
-function upgradeRequest(address: EngineAddress, agent: EngineAgent, order: StreamRequest): Promise<Duplex> {
+function upgradeRequest(
+  address: EngineAddress,
+  agent: EngineAgent,
+  limitMs: number,
+  order: StreamRequest,
+): Promise<Duplex> {
   const { signal } = order;
   const settings = target(address, agent, order);
   const headers = { connection: "Upgrade", upgrade: "tcp", "content-length": "0" };
   return new Promise((resolve, reject) => {
     const request = httpRequest({ ...settings, headers });
+    const timer = limitAnswer(request, limitMs);
     const onAbort = (): void => void request.destroy(signal?.reason as Error);
-    const settled = (): void => signal?.removeEventListener("abort", onAbort);
+    const settled = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
     if (signal?.aborted === true) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
     request.once("error", (error) => {
       settled();
-      reject(failureOf(address, order, error));
+      reject(failureOf(address, signal, error));
     });
     request.once("upgrade", (_, socket, head) => {
       settled();
@@ -188,27 +266,47 @@ function engineMessage(text: string): string {
   }
 }
 
-function failureOf(address: EngineAddress, { signal }: StreamRequest, error: unknown): unknown {
-  return signal?.aborted === true ? signal.reason : new EngineUnreachableError(address.text, error);
+function failureOf(address: EngineAddress, signal: AbortSignal | undefined, error: unknown): unknown {
+  if (signal?.aborted === true) return signal.reason;
+  // What was to be sent could not be read; that says so itself.
+  return DockerExecutorError.isInstance(error) ? error : new EngineUnreachableError(address.text, error);
 }
 
 /** dockerode's errors have a status when the engine answered. */
 function toEngineError(address: EngineAddress, what: string, error: unknown): unknown {
+  if (DockerExecutorError.isInstance(error)) return error;
   if (!(error instanceof Error)) return new EngineUnreachableError(address.text, error);
   const { statusCode, json } = error as Error & { readonly statusCode?: unknown; readonly json?: unknown };
-  if (error.name === "AbortError") return error;
   if (typeof statusCode !== "number") return new EngineUnreachableError(address.text, error);
   const message =
     typeof json === "object" && json !== null && "message" in json ? String(json.message) : messageOf(error).trim();
   return new EngineResponseError(what, statusCode, message);
 }
 
-function openKeyLog(path: string | undefined): { write(line: Buffer): void; end(): void } | undefined {
+interface KeyLog {
+  write(line: Buffer): void;
+  problem(): string | undefined;
+  end(): void;
+}
+
+/** A log for debugging is not worth a job: what is wrong with it is only told. */
+async function openKeyLog(path: string | undefined): Promise<KeyLog | undefined> {
   if (path === undefined) return undefined;
-  const file = createWriteStream(path, { flags: "a", mode: 0o600 });
-  // A file that was there before keeps its mode otherwise.
-  file.once("open", () => chmodSync(path, 0o600));
-  // A log for debugging is not worth a job.
-  file.on("error", () => undefined);
-  return { write: (line) => void file.write(line), end: () => void file.end() };
+  let problem: string | undefined;
+  let file: WriteStream | undefined;
+  const fail = (error: unknown): void => {
+    problem ??= messageOf(error);
+  };
+  try {
+    const handle = await openFile(path, "a", 0o600);
+    file = handle.createWriteStream();
+    file.on("error", fail);
+    // A file that was there before keeps its mode otherwise.
+    await handle.chmod(0o600);
+  } catch (error) {
+    fail(error);
+    file?.destroy();
+    file = undefined;
+  }
+  return { write: (line) => void file?.write(line), problem: () => problem, end: () => void file?.end() };
 }

@@ -23,7 +23,7 @@ export class UsageRecords {
 
   /** @param note - is added to those that are there */
   async begin(name: string, note = ""): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const known = await this.find(name);
     if (known === undefined) await writeFile(this.#path(name), note === "" ? "" : `${note}\n`);
     else if (note !== "" && !known.notes.has(note)) await appendFile(this.#path(name), `${note}\n`);

@@ -57,8 +57,15 @@ export async function readLogins(sources: CredentialSources): Promise<RegistryLo
   if (sources.authConfig !== undefined && sources.authConfig !== "") {
     await attempt(sources, "$DOCKER_AUTH_CONFIG", () => addFile(sources.authConfig ?? "", "$DOCKER_AUTH_CONFIG"));
   }
-  const file = await findAuthFile(sources.homeDirectory);
-  if (file !== undefined) await attempt(sources, file.path, () => addFile(file.text, file.path));
+  for (const path of authFiles(sources.homeDirectory)) {
+    let isThere = true;
+    await attempt(sources, path, async () => {
+      const text = await readIfThere(path);
+      isThere = text !== undefined;
+      if (text !== undefined) await addFile(text, path);
+    });
+    if (isThere) break;
+  }
   for (const { type, url, username, password } of sources.payload) {
     if (type === "registry") add(url, "job payload (GitLab Registry)", { username, password });
   }
@@ -107,18 +114,18 @@ async function attempt({ warn, signal }: CredentialSources, name: string, work: 
   }
 }
 
-async function findAuthFile(
-  home: string | undefined,
-): Promise<{ readonly path: string; readonly text: string } | undefined> {
-  if (home === undefined) return undefined;
-  for (const path of [join(home, ".docker", "config.json"), join(home, ".dockercfg")]) {
-    try {
-      return { path, text: await readFile(path, "utf8") };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
+/** Only the first that is there counts. */
+function authFiles(home: string | undefined): string[] {
+  return home === undefined ? [] : [join(home, ".docker", "config.json"), join(home, ".dockercfg")];
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
-  return undefined;
 }
 
 /** Helpers of single registries beat the store, and the store beats what lies open in the file. */
@@ -138,7 +145,7 @@ async function readAuthFile(text: string, sources: CredentialSources): Promise<R
     }
   }
   if (credsStore !== undefined && credsStore !== "") {
-    const listed = JSON.parse(await runHelper(credsStore, "list", "", sources)) as Record<string, string>;
+    const listed = parseObject(await runHelper(credsStore, "list", "", sources));
     for (const registry of Object.keys(listed)) found.set(registry, await askHelper(credsStore, registry, sources));
   }
   for (const [registry, helper] of Object.entries(credHelpers)) {
@@ -151,6 +158,12 @@ async function readAuthFile(text: string, sources: CredentialSources): Promise<R
 
 /** The older form of the file has the registries at its top. */
 function parseFile(text: string): AuthFile {
+  const parsed = parseObject(text);
+  const isNew = "auths" in parsed || "credsStore" in parsed || "credHelpers" in parsed;
+  return isNew ? (parsed as AuthFile) : { auths: parsed as Readonly<Record<string, AuthEntry>> };
+}
+
+function parseObject(text: string): object {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -159,8 +172,7 @@ function parseFile(text: string): AuthFile {
     throw new Error("it is not valid JSON");
   }
   if (typeof parsed !== "object" || parsed === null) throw new Error("it is not a JSON object");
-  const isNew = "auths" in parsed || "credsStore" in parsed || "credHelpers" in parsed;
-  return isNew ? parsed : { auths: parsed as Readonly<Record<string, AuthEntry>> };
+  return parsed;
 }
 
 function readEntry(entry: AuthEntry): Auth | undefined {
@@ -177,7 +189,7 @@ function readEntry(entry: AuthEntry): Auth | undefined {
 
 /** @see https://github.com/docker/docker-credential-helpers#development */
 async function askHelper(helper: string, registry: string, sources: CredentialSources): Promise<Auth> {
-  const answer = JSON.parse(await runHelper(helper, "get", registry, sources)) as {
+  const answer = parseObject(await runHelper(helper, "get", registry, sources)) as {
     readonly Username?: string;
     readonly Secret?: string;
   };

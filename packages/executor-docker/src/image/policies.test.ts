@@ -38,12 +38,16 @@ describe("pull policies", () => {
 
 describe("allowed images", () => {
   const check = (image: string, lines: string[] = []): void =>
-    checkAllowed("image", image, { image: "alpine", allowedImages: ["ruby:*", "registry.example.com/**"] }, (line) =>
-      lines.push(line),
+    checkAllowed(
+      "image",
+      image,
+      { image: "$REGISTRY/alpine", allowedImages: ["ruby:*", "registry.example.com/**"] },
+      (name) => (name === "REGISTRY" ? "own.example.com" : undefined),
+      (line) => lines.push(line),
     );
 
   it("JE 42: always allows the runner's own image, and shows the list to a job whose image it refuses", () => {
-    check("alpine");
+    check("own.example.com/alpine");
     check("ruby:3.4");
     check("registry.example.com/a/b:1");
     const lines: string[] = [];
@@ -171,6 +175,26 @@ describe("registry credentials", () => {
     await expect(withHelper("../evil")).rejects.toBeInstanceOf(DockerConfigurationError);
     await withHelper("missing");
     expect(warnings.join()).toMatch(/docker-credential-missing.*not used/);
+  });
+
+  it("never quotes in its warnings what a helper printed", async () => {
+    const path = join(home, "docker-credential-broken");
+    await writeFile(path, "#!/bin/sh\necho s3cr3t-token\n");
+    await chmod(path, 0o755);
+    await readLogins(sources({ authConfig: JSON.stringify({ credHelpers: { "a.example.com": "broken" } }) }));
+    await readLogins(sources({ authConfig: JSON.stringify({ credsStore: "broken" }) }));
+    expect(warnings).toEqual([
+      "The registry credentials of the helper docker-credential-broken are not used: it is not valid JSON",
+      "The registry credentials of $DOCKER_AUTH_CONFIG are not used: it is not valid JSON",
+    ]);
+  });
+
+  it("warns of a file that cannot be read, and goes on with the other sources", async () => {
+    await writeFile(join(home, ".docker"), "not a directory");
+    const payload = [{ type: "registry", url: "a.example.com", username: "job", password: "x" }];
+    const logins = await readLogins(sources({ payload }));
+    expect(userOf(logins.find("a.example.com/x"))).toBe("job");
+    expect(warnings).toEqual([expect.stringMatching(/config\.json are not used: ENOTDIR/)]);
   });
 
   it("never quotes a broken file in its warning", async () => {

@@ -70,9 +70,9 @@ export async function obtainImage(image: string, options: PullOptions): Promise<
 }
 
 async function byPolicy(image: string, policy: PullPolicy, options: PullOptions): Promise<PresentImage> {
-  const { engine, log, reference } = options;
+  const { log } = options;
   if (policy !== "always" || isImageId(image)) {
-    const present = await findImage(engine, image, reference);
+    const present = await findImage(image, options);
     if (present !== undefined) {
       if (policy === "if-not-present") log(`Using locally found image version due to "if-not-present" pull policy`);
       await options.onUse(present.id, false);
@@ -80,15 +80,12 @@ async function byPolicy(image: string, policy: PullPolicy, options: PullOptions)
       return present;
     }
     if (policy === "never" || isImageId(image)) {
-      throw new ImagePullError(
-        image,
-        "runner_configuration_error",
-        "it is not on the engine, and the pull policy is never",
-      );
+      const why = isImageId(image) ? "what is named by its id cannot be pulled" : "the pull policy is never";
+      throw new ImagePullError(image, "runner_configuration_error", `it is not on the engine, and ${why}`);
     }
   }
   await pullWithRetries(image, options);
-  const present = await findImage(engine, image, reference);
+  const present = await findImage(image, options);
   if (present === undefined) throw new ImagePullError(image, "image_pull_failure", "it was pulled, but is not there");
   await options.onUse(present.id, true);
   logUse(image, present, log);
@@ -101,10 +98,12 @@ function logUse(image: string, { id, reference }: PresentImage, log: (text: stri
 }
 
 /** @returns undefined when the engine does not have it */
-async function findImage(engine: Engine, name: string, reference: string): Promise<PresentImage | undefined> {
+async function findImage(name: string, { engine, reference, signal }: PullOptions): Promise<PresentImage | undefined> {
   try {
-    const found = await engine.call("inspect an image", (docker) =>
-      docker.getImage(pullReference(reference)).inspect(),
+    const found = await engine.call(
+      "inspect an image",
+      (docker) => docker.getImage(pullReference(reference)).inspect(),
+      { signal },
     );
     // The configuration may be missing in what an engine tells, whatever the types say.
     const config = found.Config as Partial<typeof found.Config> | undefined;

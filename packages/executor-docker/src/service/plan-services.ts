@@ -1,6 +1,7 @@
 import { expandReferences } from "@fleetfoot/cache-key";
 
 import { DockerConfigurationError } from "../errors.ts";
+import { checkUser } from "../image/allowed.ts";
 import { serviceNames } from "../image/reference.ts";
 import type { ConfiguredService, DockerImage, DockerSettings, DockerVariable } from "../types.ts";
 
@@ -27,7 +28,7 @@ export interface ServicePlan {
  * Decides which services are started and under which names, those of the configuration first. A name goes to the first who
  * asks for it; a service that gets none is not started.
  *
- * @throws {DockerConfigurationError} there are more than the runner allows
+ * @throws {DockerConfigurationError} there are more than the runner allows, or one runs as a user whom it does not allow
  * @see job-execution 2.4
  */
 export function planServices(
@@ -46,6 +47,7 @@ export function planServices(
   const warnings: string[] = [];
   const services = all.flatMap((service) => {
     const planned = plan(service, lookup, taken, warnings);
+    if (planned?.user !== undefined) checkUser(planned.user, settings);
     return planned === undefined ? [] : [planned];
   });
   return { services, warnings };
@@ -74,7 +76,7 @@ function plan(
     warnings.push(`Service ${image} is not started, since all of its aliases are taken`);
     return undefined;
   }
-  const { platform, user } = dockerOptions(service);
+  const { platform, user } = dockerOptions(service, lookup);
   return {
     image,
     aliases,
@@ -87,14 +89,21 @@ function plan(
   };
 }
 
-/** `docker:` of an image or service. */
-export function dockerOptions({ executor_opts: options = {} }: DockerImage): {
+/** `docker:` of an image or service, expanded. */
+export function dockerOptions(
+  { executor_opts: options = {} }: DockerImage,
+  lookup: (name: string) => string | undefined,
+): {
   readonly platform: string | undefined;
   readonly user: string | undefined;
 } {
   const docker = (options["docker"] ?? {}) as { readonly platform?: unknown; readonly user?: unknown };
   const text = (value: unknown): string | undefined =>
-    typeof value === "number" ? String(value) : typeof value === "string" && value !== "" ? value : undefined;
+    typeof value === "number"
+      ? String(value)
+      : typeof value === "string"
+        ? expandReferences(value, lookup) || undefined
+        : undefined;
   const platform = text(docker.platform);
   return {
     platform: platform === undefined || platform.includes("/") ? platform : `linux/${platform}`,

@@ -37,9 +37,12 @@ export async function startServices(options: StartServicesOptions): Promise<read
   const { services, request } = options;
   if (services.length === 0) return [];
   const images = await Promise.all(services.map((service) => options.obtain(service)));
-  const started = await Promise.all(
-    services.map((service, index) => startService(service, images[index] as PresentImage, index, options)),
+  // All have settled before one fails the job: what is made later than that would belong to nobody.
+  const starting = services.map((service, index) =>
+    startService(service, images[index] as PresentImage, index, options),
   );
+  await Promise.allSettled(starting);
+  const started = await Promise.all(starting);
   const seconds = options.settings.waitForServicesTimeout ?? 0;
   if (seconds >= 0) {
     const timeoutMs = (seconds === 0 ? DEFAULT_WAIT_S : seconds) * 1_000;

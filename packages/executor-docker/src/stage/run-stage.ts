@@ -1,10 +1,11 @@
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 
-import { demultiplex } from "../engine/demultiplex.ts";
+import { demultiplex, StreamError } from "../engine/demultiplex.ts";
 import type { OutputCount, OutputSink } from "../engine/demultiplex.ts";
 import type { Engine } from "../engine/engine.ts";
 import { isMissing } from "../engine/engine.ts";
-import { ContainerLostError, OutputLostError } from "../errors.ts";
+import { ContainerLostError, EngineResponseError, EngineRestartedError, OutputLostError } from "../errors.ts";
 import type { Sleep } from "../types.ts";
 import { settlesWithin } from "./settle.ts";
 import { stopContainer } from "./stop-container.ts";
@@ -42,34 +43,74 @@ export interface StageOptions {
  * @throws {ContainerLostError} somebody removed it
  * @throws {OutputLostError} the connection broke and the engine stayed away
  * @throws {unknown} what the sink failed with
+ * @throws `signal.reason` it was aborted before the start, or the engine does not end the container
  * @see job-execution 2.7, 2.8
  */
 export async function runStage(options: StageOptions): Promise<number> {
-  const { engine, containerId, signal, script } = options;
+  const { engine, signal, script } = options;
   signal.throwIfAborted();
   const over = new AbortController();
   const waiting: WaitOptions = { ...options, signal: over.signal, current: {} };
   let socket: Duplex | undefined;
   try {
-    const [answer, attached] = await Promise.all([openWait(waiting), attach(engine, containerId)]);
-    socket = attached;
-    await engine.call("start a container", (docker) => docker.getContainer(containerId).start());
-    sendScript(engine, socket, script);
+    const [answer, attached] = await start(options, waiting, over, (opened) => (socket = opened));
+    sendScript(engine, attached, script);
     const exited = waitForExit(answer, waiting);
     void watchSilence(options, over.signal, (reason) => {
       attached.destroy(reason);
       waiting.current.answer?.destroy(reason);
     });
-    return await supervise(options, socket, exited, over.signal);
+    return await supervise(options, attached, exited, over.signal);
   } finally {
     socket?.destroy();
     over.abort(new Error("the stage is over"));
   }
 }
 
-function attach(engine: Engine, containerId: string): Promise<Duplex> {
+/** Until the script runs there is nothing to stop gently: the signal ends all requests. */
+async function start(
+  options: StageOptions,
+  waiting: WaitOptions,
+  over: AbortController,
+  onAttached: (socket: Duplex) => void,
+): Promise<[IncomingMessage, Duplex]> {
+  const { engine, containerId, signal } = options;
+  const leave = (): void => over.abort(signal.reason);
+  signal.addEventListener("abort", leave, { once: true });
+  let isStarting = false;
+  try {
+    const attaching = attach(engine, containerId, over.signal).then((socket) => {
+      onAttached(socket);
+      return socket;
+    });
+    const opened = await Promise.all([openWait(waiting), attaching]);
+    isStarting = true;
+    await engine.call("start a container", (docker) => docker.getContainer(containerId).start(), {
+      signal: over.signal,
+    });
+    return opened;
+  } catch (error) {
+    // It may run all the same, with nobody to watch it.
+    if (isStarting && !(error instanceof EngineResponseError)) await killAtOnce(options);
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
+async function killAtOnce({ engine, containerId }: StageOptions): Promise<void> {
+  const kill = engine.call("kill a container", (docker) => docker.getContainer(containerId).kill(), {
+    limitMs: KILL_LIMIT_MS,
+  });
+  // What failed before is what is told.
+  await kill.catch(() => undefined);
+}
+
+const KILL_LIMIT_MS = 10_000;
+
+function attach(engine: Engine, containerId: string, signal: AbortSignal): Promise<Duplex> {
   const path = `/containers/${containerId}/attach?stream=1&stdin=1&stdout=1&stderr=1`;
-  return engine.upgrade({ what: "attach to a container", method: "POST", path });
+  return engine.upgrade({ what: "attach to a container", method: "POST", path, signal });
 }
 
 /**
@@ -93,19 +134,29 @@ async function supervise(
   const { signal, sleep, delivered } = options;
   // Looked at below; until then nobody may call a rejection unhandled.
   exited.catch(() => undefined);
-  const stop = (): void => void stopContainer({ ...options, graceMs: options.stopGraceMs, exited });
+  let giveUp: (reason: unknown) => void = () => undefined;
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
+  let stopping: Promise<void> | undefined;
+  const stop = (): void => {
+    stopping ??= stopContainer({ ...options, graceMs: options.stopGraceMs, exited }).then((hasEnded) => {
+      if (!hasEnded) giveUp(signal.reason);
+    });
+  };
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
   const output = deliver(options, socket, exited, over);
   output.catch(() => undefined);
   try {
     // Output that nobody takes any longer ends the stage as well.
-    const code = await Promise.race([exited, output.then(() => exited)]);
+    const code = await Promise.race([exited, output.then(() => exited), givenUp]);
     await drained(output, socket, delivered, sleep);
     return code;
   } catch (error) {
     // Whatever runs in it must not go on unwatched.
-    if (!(error instanceof ContainerLostError)) void stopContainer({ ...options, graceMs: 0, exited });
+    const isOver = error instanceof ContainerLostError || error instanceof EngineRestartedError;
+    if (!isOver) await (stopping ?? stopContainer({ ...options, graceMs: 0, exited }));
     throw error;
   } finally {
     signal.removeEventListener("abort", stop);
@@ -119,21 +170,21 @@ async function deliver(
   exited: Promise<number>,
   over: AbortSignal,
 ): Promise<void> {
-  const { containerName, sink, delivered, reconnectMs, sleep, now } = options;
+  const { containerName, sink, reconnectMs, sleep, now } = options;
   const failed = sinkFailure(sink);
   try {
-    await demultiplex(socket, sink, delivered);
+    await demultiplex(socket, sink, options.delivered);
     if (await endedByItself(options, exited)) return;
   } catch {
     // Either the sink, which is asked, or the connection, which is replaced.
     failed.throwIfAborted();
   }
   let brokenSince: number | undefined;
-  for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     over.throwIfAborted();
-    const before = delivered.stdout + delivered.stderr;
+    let hasAnswered = false;
     try {
-      await readLog(options, "follow=1&", over);
+      await readLog(options, "follow=1&", over, () => (hasAnswered = true));
       if (await settlesWithin(exited, SLOW_END_MS, sleep)) {
         // A last line without an end is in the log only now.
         await readLog(options, "", over);
@@ -142,7 +193,8 @@ async function deliver(
     } catch (error) {
       failed.throwIfAborted();
       if (isMissing(error)) throw new ContainerLostError(containerName, { cause: error });
-      if (delivered.stdout + delivered.stderr > before) brokenSince = undefined;
+      // What breaks later has nothing to do with what broke before.
+      if (hasAnswered && !(error instanceof StreamError)) [brokenSince, pauseMs] = [undefined, FIRST_PAUSE_MS];
       brokenSince ??= now();
       if (now() - brokenSince > reconnectMs) throw new OutputLostError(containerName, error);
     }
@@ -155,9 +207,11 @@ async function readLog(
   { engine, containerId, sink, delivered }: StageOptions,
   follow: "" | "follow=1&",
   signal: AbortSignal,
+  onAnswer: () => void = () => undefined,
 ): Promise<void> {
   const path = `/containers/${containerId}/logs?${follow}stdout=1&stderr=1`;
   const log = await engine.open({ what: "read a container's log", method: "GET", path, signal });
+  onAnswer();
   await demultiplex(log, sink, delivered, { ...delivered });
 }
 
@@ -177,6 +231,7 @@ async function endedByItself({ engine, containerId, sleep }: StageOptions, exite
   return Date.parse(state.FinishedAt) <= Date.parse(atEnd ?? "");
 }
 
+const FIRST_PAUSE_MS = 100;
 const QUICK_END_MS = 100;
 const SLOW_END_MS = 5_000;
 const LONGEST_PAUSE_MS = 5_000;

@@ -60,7 +60,15 @@ export function createScriptRunner(options: ScriptRunnerOptions): DockerEnvironm
 const MOST_ATTEMPTS = 10;
 
 /** How often a stage runs whose container somebody removes. @see job-execution 1.3 */
-function sectionAttempts({ lookupContent }: DockerPrepareRequest): number {
-  const wanted = Number(lookupContent("EXECUTOR_JOB_SECTION_ATTEMPTS") ?? "1");
-  return Number.isInteger(wanted) ? Math.min(Math.max(wanted, 1), MOST_ATTEMPTS) : 1;
+function sectionAttempts({ lookupContent, warn }: DockerPrepareRequest): number {
+  const text = lookupContent(ATTEMPTS) ?? "";
+  if (text === "") return 1;
+  const wanted = Number(text);
+  const used = Number.isInteger(wanted) ? Math.min(Math.max(wanted, 1), MOST_ATTEMPTS) : 1;
+  if (used !== wanted) {
+    warn(`${ATTEMPTS}: ${JSON.stringify(text)} is no number from 1 to ${MOST_ATTEMPTS}; ${used} is used`);
+  }
+  return used;
 }
+
+const ATTEMPTS = "EXECUTOR_JOB_SECTION_ATTEMPTS";

@@ -48,9 +48,11 @@ export async function waitForExit(first: IncomingMessage, options: WaitOptions):
   let wentAway = false;
   let brokenSince: number | undefined;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    let hasAnswered = false;
     try {
       answer ??= await openWait(options, "not-running");
       options.current.answer = answer;
+      hasAnswered = true;
       const code = await readExitCode(answer);
       if (code !== 0) await checkPresence(options);
       if (code !== 0 && wentAway && (await endsContainers(options))) throw new EngineRestartedError(containerName);
@@ -60,6 +62,8 @@ export async function waitForExit(first: IncomingMessage, options: WaitOptions):
       if (error instanceof ContainerLostError || error instanceof EngineRestartedError) throw error;
       wentAway ||= isRefusal(error);
       if (isMissing(error)) throw new ContainerLostError(containerName, { cause: error });
+      // What breaks later has nothing to do with what broke before.
+      if (hasAnswered && !(error instanceof EngineResponseError)) [brokenSince, pauseMs] = [undefined, FIRST_PAUSE_MS];
       brokenSince ??= now();
       if (now() - brokenSince > reconnectMs) throw new OutputLostError(containerName, error);
       answer = undefined;
@@ -86,9 +90,11 @@ async function readExitCode(answer: IncomingMessage): Promise<number> {
 }
 
 /** A container that somebody removes is killed first, which looks like any other end. */
-async function checkPresence({ engine, containerId, containerName }: WaitOptions): Promise<void> {
-  const { State: state } = await engine.call("inspect a container", (docker) =>
-    docker.getContainer(containerId).inspect(),
+async function checkPresence({ engine, containerId, containerName, signal }: WaitOptions): Promise<void> {
+  const { State: state } = await engine.call(
+    "inspect a container",
+    (docker) => docker.getContainer(containerId).inspect(),
+    { signal },
   );
   if (state.Status === "removing" || state.Dead) throw new ContainerLostError(containerName);
 }
@@ -100,8 +106,10 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** Whether the engine takes its containers with it when it ends. @see https://docs.docker.com/engine/daemon/live-restore/ */
-async function endsContainers({ engine }: WaitOptions): Promise<boolean> {
-  const { LiveRestoreEnabled: livesOn } = (await engine.call("tell its settings", (docker) => docker.info())) as {
+async function endsContainers({ engine, signal }: WaitOptions): Promise<boolean> {
+  const { LiveRestoreEnabled: livesOn } = (await engine.call("tell its settings", (docker) => docker.info(), {
+    signal,
+  })) as {
     readonly LiveRestoreEnabled?: boolean;
   };
   return livesOn !== true;

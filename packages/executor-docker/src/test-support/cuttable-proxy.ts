@@ -10,21 +10,31 @@ export interface CuttableProxy extends AsyncDisposable {
   readonly host: string;
   /** Breaks the connections whose request line fits, without a word. @returns how many */
   cut(requestLine: RegExp): number;
+  /** Calls once when such a request comes, before it is passed on. */
+  onRequest(requestLine: RegExp, react: () => void): void;
+  /** From now on whatever comes is taken, and nothing answered; until it is switched off again. */
+  setMute(isMute: boolean): void;
 }
 
 export async function startCuttableProxy(socketPath: string): Promise<CuttableProxy> {
   const folder = await mkdtemp(join(tmpdir(), "proxy-"));
   const path = join(folder, "engine.sock");
   const open = new Map<Socket, { line: string; readonly upstream: Socket }>();
+  let isMute = false;
+  let watched: { readonly line: RegExp; readonly react: () => void } | undefined;
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect({ path: socketPath, allowHalfOpen: true });
     const connection = { line: "", upstream };
     open.set(client, connection);
     client.once("data", (first: Buffer) => {
       [connection.line = ""] = first.toString("latin1").split("\r\n", 1);
+      if (watched?.line.test(connection.line) !== true) return;
+      const { react } = watched;
+      watched = undefined;
+      react();
     });
-    client.pipe(upstream);
-    upstream.pipe(client);
+    client.on("data", (piece: Buffer) => isMute || upstream.write(piece)).once("end", () => upstream.end());
+    upstream.on("data", (piece: Buffer) => isMute || client.write(piece)).once("end", () => isMute || client.end());
     const close = (): void => {
       open.delete(client);
       client.destroy();
@@ -43,6 +53,12 @@ export async function startCuttableProxy(socketPath: string): Promise<CuttablePr
         upstream.destroy();
       }
       return hit.length;
+    },
+    onRequest: (line, react) => {
+      watched = { line, react };
+    },
+    setMute: (wanted) => {
+      isMute = wanted;
     },
     [Symbol.asyncDispose]: async () => {
       for (const [client, { upstream }] of open) {

@@ -37,7 +37,11 @@ export function createArchiveTransport({ engine, description, bind }: ArchiveTra
     moveTo: (id) => {
       containerId = id;
     },
-    send: (trees, _, signal) => put({ trees, directories: [], signal }),
+    send: async (trees, keep, signal) => {
+      await put({ trees, directories: [], signal });
+      // From here on the scripts' files are the ones that count.
+      for (const { source } of trees) await removeSent(source, keep);
+    },
     receive: async (order) => {
       const { from, root, relative, isWanted, signal } = order;
       await removeOld(order);
@@ -92,6 +96,11 @@ export async function hasPath(
     if (isMissing(error)) return false;
     throw error;
   }
+}
+
+async function removeSent(source: string, keep: readonly string[]): Promise<void> {
+  const sent = (await readdir(source)).filter((name) => !keep.includes(name));
+  await Promise.all(sent.map((name) => rm(posix.join(source, name), { recursive: true, force: true })));
 }
 
 async function removeOld({ root, relative, isWanted }: ReceiveOrder): Promise<void> {

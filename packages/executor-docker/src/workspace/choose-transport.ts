@@ -4,7 +4,8 @@ import { join } from "node:path";
 
 import { createContainer, removeContainer } from "../container/job-container.ts";
 import type { Engine } from "../engine/engine.ts";
-import { DockerConfigurationError, DockerExecutorError, messageOf } from "../errors.ts";
+import { isMissing } from "../engine/engine.ts";
+import { DockerConfigurationError, DockerExecutorError, HostFilesError } from "../errors.ts";
 import type { WorkspaceChoice } from "../types.ts";
 
 export interface ChooseFacts {
@@ -39,7 +40,7 @@ export async function chooseTransport(facts: ChooseFacts): Promise<Choice> {
   if (wanted === "archive") return archive("it is configured so");
   if (wanted === "shared-directory") {
     if (coversBuilds) throw impossible("the configuration has a volume at the builds directory");
-    if (!(await sharesFiles())) throw impossible("the engine does not see the files of this host");
+    if (!(await sharesFiles())) throw impossible("containers do not see the files of this host as it does");
     return { kind: "shared-directory", reason: "it is configured so" };
   }
   if (wanted === "helper-image" && helperImage === undefined) {
@@ -54,7 +55,7 @@ export async function chooseTransport(facts: ChooseFacts): Promise<Choice> {
   if (coversBuilds) return archive("the configuration has a volume at the builds directory");
   if (userId !== 0) return archive("this process is not root, and files of containers often are");
   if (hasServices) return archive("services run while the runner works on the files");
-  if (!(await sharesFiles())) return archive("the engine does not see the files of this host");
+  if (!(await sharesFiles())) return archive("containers do not see the files of this host as it does");
   return { kind: "shared-directory", reason: "the engine sees the files of this host" };
 }
 
@@ -70,13 +71,18 @@ export interface ProbeOptions {
   readonly signal: AbortSignal;
 }
 
-/** Looks for a file of this host through the engine, in a container that is never started. */
+/**
+ * Looks for a file of this host through the engine, in a container that is never started.
+ *
+ * @throws {DockerExecutorError} nobody knows
+ */
 export async function probeSharedFiles({ engine, image, directory, labels, signal }: ProbeOptions): Promise<boolean> {
   const name = `fleetfoot-probe-${randomBytes(8).toString("hex")}`;
   const place = join(directory, name);
-  await mkdir(place, { recursive: true });
   let id: string | undefined;
   try {
+    if (await hasOtherUsers(engine, signal)) return false;
+    await mkdir(place, { recursive: true, mode: 0o700 });
     await writeFile(join(place, name), "");
     const mount = { Type: "bind", Source: place, Target: "/fleetfoot-probe", ReadOnly: true } as const;
     id = await createContainer({
@@ -93,13 +99,20 @@ export async function probeSharedFiles({ engine, image, directory, labels, signa
     return true;
   } catch (error) {
     signal.throwIfAborted();
-    // The engine says in its own words that there is no such directory or file.
-    if (DockerExecutorError.isInstance(error) && error.code === "engine-response") return false;
-    throw new Error(`cannot find out whether the engine sees the files of this host: ${messageOf(error)}`, {
-      cause: error,
-    });
+    // The engine says that there is no such directory, or no such file. Anything else may be otherwise with the next job.
+    if (error instanceof DockerConfigurationError || isMissing(error)) return false;
+    if (DockerExecutorError.isInstance(error)) throw error;
+    throw new HostFilesError("find out whether the engine sees the files of this host", error);
   } finally {
-    if (id !== undefined) await removeContainer(engine, id, true).catch(() => undefined);
+    if (id !== undefined) await removeContainer(engine, id, { withVolumes: true }).catch(() => undefined);
     await rm(place, { recursive: true, force: true });
   }
+}
+
+/** Whether root of a container is somebody else on the engine's host, who may not enter private directories. */
+async function hasOtherUsers(engine: Engine, signal: AbortSignal): Promise<boolean> {
+  const { SecurityOptions: options } = (await engine.call("tell its settings", (docker) => docker.info(), {
+    signal,
+  })) as { readonly SecurityOptions?: readonly string[] | null };
+  return (options ?? []).some((option) => /^name=(?:rootless|userns)\b/.test(option));
 }

@@ -59,14 +59,16 @@ export async function openTransport(context: ExecutorContext, facts: TransportFa
     helperImage: facts.helperImage,
     wantsUntracked,
     sharesFiles: () =>
-      context.sharesFiles(() =>
-        probeSharedFiles({
-          engine,
-          image: image.reference,
-          directory: options.hostDirectory,
-          labels: facts.labels,
-          signal,
-        }),
+      context.sharesFiles(
+        (probing) =>
+          probeSharedFiles({
+            engine,
+            image: image.reference,
+            directory: options.hostDirectory,
+            labels: facts.labels,
+            signal: probing,
+          }),
+        signal,
       ),
   });
   const keeps = keepsWorkingCopy && kind !== "helper-image";

@@ -34,8 +34,7 @@ export function createSharedTransport({ directory, builds, reason, forOthers }: 
     },
     moveTo: () => undefined,
     send: async (trees, keep, signal) => {
-      for (const { source, target } of trees)
-        await moveTree({ source, target }, directory, below(target), keep, signal);
+      for (const tree of trees) await moveTree(tree, directory, below(tree.target), keep, signal);
       if (forOthers) await openToAll(directory);
     },
     receive: async (order) => takeBack(order, directory, below(order.from)),
@@ -44,7 +43,7 @@ export function createSharedTransport({ directory, builds, reason, forOthers }: 
 }
 
 async function moveTree(
-  { source }: TreeToSend,
+  { source, without = [] }: TreeToSend,
   directory: string,
   relative: string,
   keep: readonly string[],
@@ -53,6 +52,7 @@ async function moveTree(
   const target = await ensureRealDirectory(directory, relative);
   for (const name of await readdir(source)) {
     signal.throwIfAborted();
+    if (without.includes(name)) continue;
     const from = join(source, name);
     const to = join(target, name);
     if (keep.includes(name)) await copy(from, to);
@@ -117,9 +117,12 @@ async function openToAll(path: string): Promise<void> {
   }
 }
 
-/** Makes the directory that a job shares with its containers. */
+/** Makes the directory that a job shares with its containers. What everybody may write to in there lies behind a closed door. */
 export async function makeSharedDirectory(parent: string, name: string): Promise<string> {
   const directory = join(parent, name);
+  await mkdir(parent, { recursive: true, mode: 0o700 });
+  // One that an earlier version made stays as it was otherwise.
+  await chmod(parent, 0o700);
   await mkdir(directory, { recursive: true, mode: 0o755 });
   return directory;
 }

@@ -8,12 +8,16 @@ import { pipeline } from "node:stream/promises";
 import { pack as createPack } from "tar-stream";
 import type { Pack } from "tar-stream";
 
+import { HostFilesError } from "../errors.ts";
+
 /** A tree of this host, and where it goes. */
 export interface TreeToSend {
   /** Absolute path on this host of a directory. */
   readonly source: string;
   /** Absolute path in the container. */
   readonly target: string;
+  /** Names at the top that are left out. */
+  readonly without?: readonly string[];
 }
 
 export interface TarOptions {
@@ -33,14 +37,16 @@ export function packTrees({ trees, directories, signal }: TarOptions): Readable 
   const pack = createPack();
   const fill = async (): Promise<void> => {
     for (const directory of directories) addDirectory(pack, directory, new Date(0));
-    for (const { source, target } of trees) await addTree(pack, source, target, signal);
+    for (const tree of trees) await addTree(pack, tree, signal);
     pack.finalize();
   };
-  fill().catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
+  fill().catch((error: unknown) => {
+    pack.destroy(signal.aborted ? (signal.reason as Error) : new HostFilesError("read the files of the job", error));
+  });
   return pack as unknown as Readable;
 }
 
-async function addTree(pack: Pack, source: string, target: string, signal: AbortSignal): Promise<void> {
+async function addTree(pack: Pack, { source, target, without = [] }: TreeToSend, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const facts = await lstat(source);
   if (facts.isSymbolicLink()) {
@@ -50,7 +56,8 @@ async function addTree(pack: Pack, source: string, target: string, signal: Abort
   } else if (facts.isDirectory()) {
     addDirectory(pack, target, facts.mtime);
     for (const name of await readdir(source)) {
-      await addTree(pack, posix.join(source, name), posix.join(target, name), signal);
+      if (without.includes(name)) continue;
+      await addTree(pack, { source: posix.join(source, name), target: posix.join(target, name) }, signal);
     }
   }
 }

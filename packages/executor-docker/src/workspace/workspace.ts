@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { lstat, mkdir, readdir } from "node:fs/promises";
 import { join, posix } from "node:path";
 
 import type { DockerDirectories, DockerEnvironment, DockerWorkspace } from "../types.ts";
@@ -25,17 +25,22 @@ export interface WorkspaceOptions {
  */
 export function createWorkspace(options: WorkspaceOptions): DockerWorkspace {
   const { transport, scripts, host, environmentFile, keepsRepository, helper } = options;
+  let sent: string | undefined;
   return {
     directories: host,
     isolated: true,
     ...(helper === undefined ? {} : { helper: { run: helper } }),
     publish: async ({ signal }) => {
+      // One that stays on this host as well is sent again only if it has changed here: scripts may have changed theirs.
+      const repository = keepsRepository ? await stateOf(join(host.project, REPOSITORY)) : undefined;
+      const without = repository !== undefined && repository === sent ? [REPOSITORY] : [];
       const trees = [
-        { source: host.project, target: scripts.project },
+        { source: host.project, target: scripts.project, without },
         { source: host.temporary, target: scripts.temporary },
       ];
       for (const { source } of trees) await mkdir(source, { recursive: true });
       await transport.send(trees, keepsRepository ? [REPOSITORY] : [], signal);
+      sent = repository;
     },
     collect: async ({ paths, signal }) => {
       if (environmentFile !== undefined) await collectFile(environmentFile, signal);
@@ -73,6 +78,17 @@ export function createWorkspace(options: WorkspaceOptions): DockerWorkspace {
 }
 
 const REPOSITORY = ".git";
+
+/** Whatever git does leaves its mark at the top of its directory. @returns undefined when there is none */
+async function stateOf(repository: string): Promise<string | undefined> {
+  if ((await lstatIfThere(repository)) === undefined) return undefined;
+  const names = await readdir(repository);
+  const states = names.toSorted().map(async (name) => {
+    const { ino, size, mtimeMs, ctimeMs } = await lstat(join(repository, name));
+    return [name, ino, size, mtimeMs, ctimeMs];
+  });
+  return JSON.stringify(await Promise.all(states));
+}
 
 function isRepository(path: string): boolean {
   return path === REPOSITORY || path.startsWith(`${REPOSITORY}/`);
