@@ -8,7 +8,6 @@ import { repositoryRoot, run } from "./process.ts";
 import { median, spread } from "./statistics.ts";
 
 const BYTES = 1024 ** 3;
-const ROUNDS = 5;
 const BUCKET = "bench";
 /** Of the process that transfers, to reach. */
 const MOST_MEMORY_MB = 150;
@@ -19,7 +18,10 @@ interface Transfer {
   readonly longestBlockMs: number;
 }
 
+/** `npm run bench -- cache-backends [--rounds=N]` */
 export async function measure(): Promise<void> {
+  const words = process.argv.slice(3);
+  const rounds = Number(words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length) ?? 5);
   await run("turbo", ["run", "build", "--filter=@fleetfoot/cache-backend-s3", "--output-logs=errors-only"]);
   const rclone = await requireProgram("rclone", "a program to compare with");
   const folder = await mkdtemp(join(tmpdir(), "fleetfoot-bench-"));
@@ -35,7 +37,7 @@ export async function measure(): Promise<void> {
       down: { own: [], other: [] },
     };
     // In turns, so that both meet the same machine; the first round warms it up.
-    for (let round = -1; round < ROUNDS; round += 1) {
+    for (let round = -1; round < rounds; round += 1) {
       for (const direction of ["up", "down"] as const) {
         const results = { own: await own(direction, archive), other: await other(direction, archive) };
         if (round < 0) continue;
