@@ -12,8 +12,10 @@ await build({
   cwd: directory,
   input: entriesOf(JSON.parse(await readFile(resolve(directory, "package.json"), "utf8"))),
   platform: "node",
+  // The oldest Node that packages run on knows less syntax than the one that runs the sources.
+  transform: { target: "node22.19" },
   // Other packages stay what they are: dependencies, which npm installs once for all who need them.
-  external: (id) => !id.startsWith(".") && !id.startsWith("/"),
+  external: (id) => !id.startsWith(".") && !id.startsWith("/") && !id.startsWith("@oxc-project/runtime/"),
   output: { dir: "dist", format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name].js" },
   logLevel: "warn",
 });

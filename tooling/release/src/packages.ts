@@ -7,6 +7,7 @@ export interface Manifest {
   readonly name: string;
   readonly version: string;
   readonly private?: boolean;
+  readonly engines?: { readonly node?: string };
   readonly bin?: Readonly<Record<string, string>>;
   readonly exports?: unknown;
   readonly dependencies?: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@ import type { Environment } from "@fleetfoot-tooling/systems";
 import { startOrSkip } from "@fleetfoot-tooling/systems/vitest";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { limitConcurrency } from "./limit.ts";
+import { installOldestNode } from "./oldest-node.ts";
 import { buildPackages, filesIn, packPackage, readFileIn } from "./pack.ts";
 import { publishedPackages } from "./packages.ts";
 import type { Manifest, PublishedPackage } from "./packages.ts";
@@ -15,11 +16,13 @@ const packages = publishedPackages();
 const tarballs = new Map<string, string>();
 let folder = "";
 let environment: Environment = {};
+let oldestNode = "";
 let buildProblem: unknown;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "fleetfoot-packed-"));
   environment = await releaseEnvironment();
+  oldestNode = await installOldestNode(join(folder, "oldest-node"), environment);
   // Kept for a test of its own: a package that does not build must not hide what the others have to say.
   await buildPackages(environment).catch((error: unknown) => {
     buildProblem = error;
@@ -58,7 +61,7 @@ describe.each(packages)("the tarball of $name", (each) => {
   });
 });
 
-describe("installed alone into an empty project", () => {
+describe("installed alone into an empty project, with the oldest Node that the packages are for", () => {
   const two = limitConcurrency(2);
 
   it.concurrent.for(packages)("$name runs its examples and its commands", (each, context) =>
@@ -71,12 +74,12 @@ describe("installed alone into an empty project", () => {
       const plain = { ...systemEnvironment(project), ...service.environment };
       for (const example of each.examples) {
         await cp(example, join(project, basename(example)));
-        const output = await runProgram(process.execPath, [basename(example)], { environment: plain, folder: project });
+        const output = await runProgram(oldestNode, [basename(example)], { environment: plain, folder: project });
         expect(output, basename(example)).not.toBe("");
       }
       for (const command of commands) {
         const script = join("node_modules/.bin", command);
-        const output = await runProgram(process.execPath, [script, "--help"], { environment: plain, folder: project });
+        const output = await runProgram(oldestNode, [script, "--help"], { environment: plain, folder: project });
         expect(output, command).not.toBe("");
       }
     }),
