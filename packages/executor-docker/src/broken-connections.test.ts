@@ -3,8 +3,9 @@ import { importImage, startDockerEngine } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openEngine } from "./engine/engine.ts";
-import { EngineUnreachableError } from "./errors.ts";
+import { EngineUnreachableError, HostFilesError } from "./errors.ts";
 import { startCuttableProxy } from "./test-support/cuttable-proxy.ts";
+import { putArchive } from "./workspace/archive-transport.ts";
 import { openHarness, release, runScript } from "./test-support/harness.ts";
 
 const soon = (): AbortSignal => AbortSignal.timeout(30_000);
@@ -57,6 +58,34 @@ describeWithSystem("docker-engine", (engine) => {
       }
       client.close();
     });
+  });
+
+  it("a job that is cancelled takes nothing away from another that waits to learn whether files are shared", async () => {
+    await using proxy = await startCuttableProxy(engine().socketPath);
+    await using harness = await openHarness(proxy.host, { workspace: "shared-directory" });
+    const stop = new AbortController();
+    proxy.onRequest(/^HEAD .*archive/, () => stop.abort(new Error("cancelled by the test")));
+    const cancelled = harness.prepare({ signal: stop.signal });
+    const other = harness.prepare({ concurrentProjectId: 1 });
+    await expect(cancelled).rejects.toThrow("cancelled by the test");
+    expect(await runScript(await other, "echo runs")).toMatchObject({ stdout: "runs\n" });
+  });
+
+  it("a file that ends before its size while it is sent is a fault of this host, not of the engine", async () => {
+    const created = await engine().request({
+      method: "POST",
+      path: "/containers/create",
+      body: { Image: "fleetfoot-busybox", Cmd: ["true"] },
+    });
+    const { Id: id } = created.json() as { readonly Id: string };
+    const client = await openEngine({ host: engine().dockerHost });
+    // The kernel says 4,096 bytes, and has a number.
+    const trees = [{ source: "/sys/kernel/uevent_seqnum", target: "/file" }];
+    await expect(putArchive(client, id, { trees, directories: [], signal: soon() })).rejects.toBeInstanceOf(
+      HostFilesError,
+    );
+    client.close();
+    await engine().request({ method: "DELETE", path: `/containers/${id}` });
   });
 
   it("a connection that breaks again, long after it was resumed, is tried to be made anew again", async () => {

@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { DockerConfigurationError } from "./errors.ts";
 import type { EngineOptions } from "./index.ts";
 import { openHarness, release, runScript } from "./test-support/harness.ts";
+import { deriveImage } from "./test-support/images.ts";
 import type { Harness } from "./test-support/harness.ts";
 import type { DockerExecutorOptions } from "./types.ts";
 
@@ -124,6 +125,16 @@ describeWithSystem(
       });
     });
 
+    it("a service whose image has no program to look with is not waited for, and not said to have failed", async () => {
+      await deriveImage(engine(), "fleetfoot-busybox", "no-cat", ["ENV PATH=/nowhere", "EXPOSE 80"]);
+      await using harness = await open();
+      const service = { name: "no-cat", command: ["/bin/sleep", "600"] };
+      await release(await harness.prepare({ job: { services: [service] } }));
+      const log = harness.log.join("\n");
+      expect(log).toMatch(/Service .* is not waited for: its image has no program to look/);
+      expect(log).not.toContain("probably didn't start");
+    });
+
     describe("TLS", () => {
       it("JE 66: writes the keys of every connection into a private file, and says so in the job's log", async () => {
         const folder = await mkdtemp(join(tmpdir(), "keylog-"));
@@ -150,6 +161,14 @@ describeWithSystem(
         await release(await harness.prepare());
         await expect(stat(join(folder, "keys"))).rejects.toThrow("ENOENT");
         await rm(folder, { recursive: true });
+      });
+
+      it("runs jobs without the file when it cannot be written, and says so", async () => {
+        await using harness = await open({ keyLogFile: "/nonexistent/keys" });
+        const environment = await harness.prepare();
+        expect(await runScript(environment, "echo runs")).toMatchObject({ stdout: "runs\n" });
+        await release(environment);
+        expect(harness.log.join("\n")).toMatch(/WARNING: The keys .* cannot be written to a file: ENOENT/);
       });
 
       it("names the certificate that is missing, and refuses an engine of another authority", async () => {

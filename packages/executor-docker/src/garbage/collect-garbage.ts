@@ -34,6 +34,9 @@ export async function collectGarbage(options: GarbageOptions): Promise<GarbageRe
   return { volumes: volumes.count, images: images.count, bytes: volumes.bytes + images.bytes };
 }
 
+/** On a large disk the engine reads for minutes. */
+const SLOW_LIMIT_MS = 30 * 60_000;
+
 interface Removed {
   readonly count: number;
   readonly bytes: number;
@@ -41,12 +44,15 @@ interface Removed {
 
 /** Kept volumes of this runner on this machine. */
 async function collectVolumes(options: GarbageOptions, limits: GarbageLimits): Promise<Removed> {
-  const { engine, runner, usage, now } = options;
+  const { engine, runner, usage, now, signal } = options;
   const filters = { label: [...ownLabels(runner), `${labelName("reusable")}=true`] };
-  const listed = await engine.call("list volumes", (docker) => docker.listVolumes({ filters }));
+  const listed = await engine.call("list volumes", (docker) => docker.listVolumes({ filters }), { signal });
   const own = new Set((listed.Volumes ?? []).map(({ Name: name }) => name));
   // Only this call knows sizes, and whether a container has it.
-  const { Volumes: all } = (await engine.call("tell the use of its disk", (docker) => docker.df())) as DiskUse;
+  const { Volumes: all } = (await engine.call("tell the use of its disk", (docker) => docker.df(), {
+    signal,
+    limitMs: SLOW_LIMIT_MS,
+  })) as DiskUse;
   const items: GarbageItem[] = [];
   for (const { Name: name, UsageData: facts } of all ?? []) {
     if (!own.has(name)) continue;
@@ -57,7 +63,7 @@ async function collectVolumes(options: GarbageOptions, limits: GarbageLimits): P
     items.push({ name, bytes: Math.max(facts?.Size ?? 0, 0), lastUsedMs, isFree });
   }
   const removed = await removeAll(planGarbage(items, limits, now()), options, ({ name }) =>
-    engine.call("remove a volume", (docker) => docker.getVolume(name).remove()),
+    engine.call("remove a volume", (docker) => docker.getVolume(name).remove(), { signal, limitMs: SLOW_LIMIT_MS }),
   );
   await usage.volumes.keepOnly(own);
   return removed;
@@ -65,9 +71,9 @@ async function collectVolumes(options: GarbageOptions, limits: GarbageLimits): P
 
 /** Images that this runner pulled, that no container is made of, and that have no name but those by which jobs asked for them. */
 async function collectImages(options: GarbageOptions, limits: GarbageLimits): Promise<Removed> {
-  const { engine, usage, now } = options;
-  const images = await engine.call("list images", (docker) => docker.listImages());
-  const containers = await engine.call("list containers", (docker) => docker.listContainers({ all: true }));
+  const { engine, usage, now, signal } = options;
+  const images = await engine.call("list images", (docker) => docker.listImages(), { signal });
+  const containers = await engine.call("list containers", (docker) => docker.listContainers({ all: true }), { signal });
   const used = new Set(containers.map(({ ImageID: id }) => id));
   const items: (GarbageItem & { readonly tags: readonly string[] })[] = [];
   for (const { Id: id, Size: bytes, RepoTags: named } of images) {
@@ -80,7 +86,10 @@ async function collectImages(options: GarbageOptions, limits: GarbageLimits): Pr
   const removed = await removeAll(planGarbage(items, limits, now()), options, async ({ name, tags }) => {
     for (const reference of [...tags, name]) {
       try {
-        await engine.call("remove an image", (docker) => docker.getImage(reference).remove());
+        await engine.call("remove an image", (docker) => docker.getImage(reference).remove(), {
+          signal,
+          limitMs: SLOW_LIMIT_MS,
+        });
       } catch (error) {
         // It goes with its last name.
         if (!isMissing(error)) throw error;

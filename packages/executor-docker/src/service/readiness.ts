@@ -1,8 +1,12 @@
 import { connect } from "node:net";
+import { addAbortSignal } from "node:stream";
+
+import type Dockerode from "dockerode";
 
 import { demultiplex } from "../engine/demultiplex.ts";
 import type { Engine } from "../engine/engine.ts";
 import { TextSink } from "../engine/text-sink.ts";
+import { EngineResponseError } from "../errors.ts";
 import { settlesWithin } from "../stage/settle.ts";
 import type { Sleep } from "../types.ts";
 
@@ -20,31 +24,28 @@ export interface ReadinessOptions {
   readonly signal: AbortSignal;
 }
 
+/** What came of waiting. That nobody can know is no fault of the service. */
+export type Readiness = { readonly state: "ready" } | { readonly state: "failed" | "unknown"; readonly reason: string };
+
 /**
  * Waits until a service can be used: its image's own HEALTHCHECK decides, else one of its ports has to be listened on.
  *
- * @returns undefined when it is ready, else why not
+ * @throws {EngineResponseError | EngineUnreachableError} the engine cannot tell
  * @throws `signal.reason`
  */
-export async function awaitReadiness(options: ReadinessOptions): Promise<string | undefined> {
+export async function awaitReadiness(options: ReadinessOptions): Promise<Readiness> {
   const { hasHealthCheck, ports, timeoutMs, sleep, now, signal } = options;
-  if (!hasHealthCheck && ports.length === 0) return "it has no exposed ports";
+  if (!hasHealthCheck && ports.length === 0) return { state: "failed", reason: "it has no exposed ports" };
   const deadline = now() + timeoutMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     signal.throwIfAborted();
-    const asking = ask(options);
-    // An engine under load, or a service that takes all of its machine, may not answer at all.
-    const pause: Sleep = (ms, over = signal) => sleep(ms, AbortSignal.any([over, signal]));
-    const answered = await settlesWithin(asking, Math.max(deadline - now(), SHORTEST_QUESTION_MS), pause);
-    asking.catch(() => undefined);
-    signal.throwIfAborted();
-    const state = answered ? await asking : "starting";
-    if (state === "ready") return undefined;
+    const state = await askWithin(options, Math.max(deadline - now(), SHORTEST_QUESTION_MS));
     if (state !== "starting") return state;
     if (now() >= deadline) {
-      return hasHealthCheck
+      const reason = hasHealthCheck
         ? `it is not healthy after ${timeoutMs / 1_000} s`
         : `nothing listens on port ${ports.join(", ")} after ${timeoutMs / 1_000} s`;
+      return { state: "failed", reason };
     }
     await sleep(pauseMs, signal);
   }
@@ -54,45 +55,74 @@ const SHORTEST_QUESTION_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
-/** @returns "ready", "starting", or why it never will be ready */
-async function ask(options: ReadinessOptions): Promise<string> {
-  const { engine, containerId, hasHealthCheck } = options;
-  const { State: state } = await engine.call("inspect a service", (docker) =>
-    docker.getContainer(containerId).inspect(),
-  );
-  if (!state.Running) return `it has ended with exit code ${state.ExitCode}`;
-  if (hasHealthCheck) {
-    if (state.Health?.Status === "unhealthy") return "its health check fails";
-    return state.Health?.Status === "healthy" ? "ready" : "starting";
+/** An engine under load, or a service that takes all of its machine, may not answer at all. */
+async function askWithin(options: ReadinessOptions, limitMs: number): Promise<Readiness | "starting"> {
+  const { sleep, signal } = options;
+  const over = new AbortController();
+  const asking = ask(options, AbortSignal.any([over.signal, signal]));
+  const pause: Sleep = (ms, settled = signal) => sleep(ms, AbortSignal.any([settled, signal]));
+  try {
+    const hasAnswered = await settlesWithin(asking, limitMs, pause);
+    signal.throwIfAborted();
+    return hasAnswered ? await asking : "starting";
+  } finally {
+    asking.catch(() => undefined);
+    over.abort(new Error("the answer comes too late"));
   }
-  const listening = await listeningPorts(options);
-  if (listening !== undefined) return options.ports.some((port) => listening.has(port)) ? "ready" : "starting";
-  const { address } = options;
-  if (address === undefined)
-    return "ready-unknown: the image has no program to look, and the engine is not on this host";
-  const answers = await Promise.all(options.ports.map((port) => answersAt(address, port)));
-  return answers.includes(true) ? "ready" : "starting";
+}
+
+async function ask(options: ReadinessOptions, signal: AbortSignal): Promise<Readiness | "starting"> {
+  const { engine, containerId, hasHealthCheck } = options;
+  const { State: state } = await engine.call(
+    "inspect a service",
+    (docker) => docker.getContainer(containerId).inspect(),
+    { signal },
+  );
+  if (!state.Running) return { state: "failed", reason: `it has ended with exit code ${state.ExitCode}` };
+  if (hasHealthCheck) {
+    if (state.Health?.Status === "unhealthy") return { state: "failed", reason: "its health check fails" };
+    return state.Health?.Status === "healthy" ? { state: "ready" } : "starting";
+  }
+  const listening = await listeningPorts(options, signal);
+  const { address, ports } = options;
+  if (listening !== undefined) return ports.some((port) => listening.has(port)) ? { state: "ready" } : "starting";
+  if (address === undefined) {
+    return { state: "unknown", reason: "its image has no program to look, and the engine is not on this host" };
+  }
+  const answers = await Promise.all(ports.map((port) => answersAt(address, port)));
+  return answers.includes(true) ? { state: "ready" } : "starting";
 }
 
 /** Asked inside of the container, which works for engines anywhere. Undefined when there is no program to ask with. */
-async function listeningPorts({ engine, containerId }: ReadinessOptions): Promise<ReadonlySet<number> | undefined> {
-  try {
-    return await engine.call("look at a service", async (docker) => {
-      const exec = await docker.getContainer(containerId).exec({
-        Cmd: ["cat", "/proc/net/tcp", "/proc/net/tcp6"],
-        AttachStdout: true,
-        AttachStderr: true,
-      });
-      const stream = await exec.start({ hijack: true, stdin: false });
-      const text = new TextSink();
-      await demultiplex(stream, { stdout: text, stderr: new TextSink() }, { stdout: 0, stderr: 0 });
-      // Without IPv6 the second file is missing, which is an error of cat's only.
-      return text.text.includes("local_address") ? parseListeners(text.text) : undefined;
+async function listeningPorts(
+  { engine, containerId }: ReadinessOptions,
+  signal: AbortSignal,
+): Promise<ReadonlySet<number> | undefined> {
+  const text = new TextSink();
+  const look = async (docker: Dockerode, ending: AbortSignal): Promise<void> => {
+    const exec = await docker.getContainer(containerId).exec({
+      Cmd: ["cat", "/proc/net/tcp", "/proc/net/tcp6"],
+      AttachStdout: true,
+      AttachStderr: true,
     });
-  } catch {
-    return undefined;
+    const stream = await exec.start({ hijack: true, stdin: false });
+    addAbortSignal(ending, stream);
+    await demultiplex(stream, { stdout: text, stderr: new TextSink() }, { stdout: 0, stderr: 0 });
+  };
+  try {
+    await engine.call("look at a service", look, { signal });
+  } catch (error) {
+    if (!(error instanceof EngineResponseError)) throw error;
+    // It is not running any longer, or not yet; the next question tells.
+    if (error.status === CONFLICT) return new Set();
+    if (!NO_PROGRAM.test(error.message)) throw error;
   }
+  // Without IPv6 the second file is missing, which is an error of cat's only.
+  return text.text.includes("local_address") ? parseListeners(text.text) : undefined;
 }
+
+const CONFLICT = 409;
+const NO_PROGRAM = /executable file not found|no such file/i;
 
 const LISTEN = "0A";
 const LOOPBACKS: ReadonlySet<string> = new Set(["0100007F", "00000000000000000000000001000000"]);

@@ -99,12 +99,16 @@ async function startService(
     },
   });
   belongings.container(id);
-  await engine.call(`start the service ${planned.image}`, (docker) => docker.getContainer(id).start());
+  await engine.call(`start the service ${planned.image}`, (docker) => docker.getContainer(id).start(), {
+    signal: request.signal,
+  });
   const { serviceOutput: output } = request;
   // The name that the job gave it, if it gave one.
   if (output !== undefined) void followLog({ engine, containerId: id, alias: planned.aliases.at(-1) ?? alias, output });
-  const { NetworkSettings: networking } = await engine.call("inspect a service", (docker) =>
-    docker.getContainer(id).inspect(),
+  const { NetworkSettings: networking } = await engine.call(
+    "inspect a service",
+    (docker) => docker.getContainer(id).inspect(),
+    { signal: request.signal },
   );
   const addresses = Object.values(networking.Networks).map(({ IPAddress: address }) => address);
   return { planned, image, id, name, address: addresses.find(Boolean), ports: portsOf(variables, image) };
@@ -138,7 +142,7 @@ async function waitForService(
 ): Promise<void> {
   const { engine, request, sleep, now } = options;
   const { signal } = request;
-  const reason = await awaitReadiness({
+  const readiness = await awaitReadiness({
     engine,
     containerId: service.id,
     hasHealthCheck: service.image.hasHealthCheck,
@@ -149,7 +153,12 @@ async function waitForService(
     now,
     signal,
   });
-  if (reason === undefined) return;
+  if (readiness.state === "ready") return;
+  const { reason } = readiness;
+  if (readiness.state === "unknown") {
+    request.log(`Service ${service.name} is not waited for: ${reason}`);
+    return;
+  }
   const log = await readLog(engine, service.id, signal);
   request.log("");
   request.warn(`*** Service ${service.name} probably didn't start properly.`);
