@@ -7,12 +7,10 @@ export interface EnvironmentParts {
   readonly description: string;
   readonly networkName: string | undefined;
   readonly workspace: DockerWorkspace;
-  readonly removeFromHost: () => Promise<void>;
 }
 
 /** What a job runner gets: a container for the scripts, and the workspace beside it. */
 export function createDockerEnvironment(parts: EnvironmentParts): DockerEnvironment {
-  const { belongings } = parts;
   return {
     workspace: parts.workspace,
     variables: {
@@ -21,14 +19,6 @@ export function createDockerEnvironment(parts: EnvironmentParts): DockerEnvironm
     },
     description: parts.description,
     run: parts.run,
-    cleanup: async ({ signal }) => {
-      // The containers first: they may still have the directories mounted.
-      const results = [
-        ...(await Promise.allSettled([belongings.remove(signal)])),
-        ...(await Promise.allSettled([parts.removeFromHost()])),
-      ];
-      const failure = results.find((result) => result.status === "rejected");
-      if (failure !== undefined) throw failure.reason;
-    },
+    cleanup: ({ signal }) => parts.belongings.remove(signal),
   };
 }

@@ -10,6 +10,7 @@ export class JobBelongings {
   readonly #containers = new Set<string>();
   readonly #volumes = new Set<string>();
   readonly #networks = new Set<string>();
+  readonly #onHost: (() => Promise<void>)[] = [];
 
   constructor(engine: Engine, keepAnonymousVolumes: boolean) {
     this.#engine = engine;
@@ -28,6 +29,11 @@ export class JobBelongings {
     this.#networks.add(name);
   }
 
+  /** @param remove - lets go of something on this host; after the containers, which may have it mounted */
+  onHost(remove: () => Promise<void>): void {
+    this.#onHost.push(remove);
+  }
+
   async removeContainer(id: string, signal?: AbortSignal): Promise<void> {
     await removeContainer(this.#engine, id, { withVolumes: !this.#keepAnonymousVolumes, signal });
     this.#containers.delete(id);
@@ -41,8 +47,8 @@ export class JobBelongings {
    */
   async remove(signal?: AbortSignal): Promise<void> {
     const failures: unknown[] = [];
-    const all = async (names: Iterable<string>, remove: (name: string) => Promise<unknown>): Promise<void> => {
-      const results = await Promise.allSettled([...names].map(remove));
+    const all = async <Item>(items: Iterable<Item>, remove: (item: Item) => Promise<unknown>): Promise<void> => {
+      const results = await Promise.allSettled([...items].map(remove));
       for (const result of results) if (result.status === "rejected") failures.push(result.reason);
     };
     await all(this.#containers, (id) => this.removeContainer(id, signal));
@@ -52,6 +58,7 @@ export class JobBelongings {
         removeNetwork(this.#engine, name, { withVolumes: !this.#keepAnonymousVolumes, signal }),
       ),
     ]);
+    await all(this.#onHost, (remove) => remove());
     if (failures.length > 0) {
       const [first] = failures;
       throw new AggregateError(failures, `${failures.length} things of the job could not be removed: ${String(first)}`);

@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 
 import type Dockerode from "dockerode";
 
-import { DockerExecutorError, EngineResponseError, EngineUnreachableError, messageOf } from "../errors.ts";
+import { EngineResponseError, EngineUnreachableError, HostFilesError, messageOf } from "../errors.ts";
 import type { EngineAddress, EngineOptions } from "./address.ts";
 import { parseEngineAddress, readCertificates } from "./address.ts";
 import { EngineAgent } from "./sockets.ts";
@@ -171,11 +171,17 @@ function openRequest(
   // The answer to a body comes after all of it, however long that takes.
   const timer = body === undefined ? limitAnswer(request, limitMs) : undefined;
   const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    // Each takes the other one with it, so the first counts.
+    let hasAnswered = false;
+    body?.once("error", (error) => {
+      if (!hasAnswered) reject(signal?.aborted === true ? signal.reason : new HostFilesError(READING, error));
+    });
     request.once("error", (error) => {
       clearTimeout(timer);
       reject(failureOf(address, signal, error));
     });
     request.once("response", (response) => {
+      hasAnswered = true;
       clearTimeout(timer);
       if (isSuccess(response)) resolve(response);
       else readFailure(response, order).then(reject, reject);
@@ -186,6 +192,8 @@ function openRequest(
   else pipeline(body, request).catch((error: unknown) => request.destroy(error instanceof Error ? error : undefined));
   return answer;
 }
+
+const READING = "read what is sent to the Docker engine";
 
 function limitAnswer(request: ClientRequest, limitMs: number): NodeJS.Timeout {
   return setTimeout(() => request.destroy(new Error(`no answer after ${limitMs} ms`)), limitMs);
@@ -267,14 +275,11 @@ function engineMessage(text: string): string {
 }
 
 function failureOf(address: EngineAddress, signal: AbortSignal | undefined, error: unknown): unknown {
-  if (signal?.aborted === true) return signal.reason;
-  // What was to be sent could not be read; that says so itself.
-  return DockerExecutorError.isInstance(error) ? error : new EngineUnreachableError(address.text, error);
+  return signal?.aborted === true ? signal.reason : new EngineUnreachableError(address.text, error);
 }
 
 /** dockerode's errors have a status when the engine answered. */
 function toEngineError(address: EngineAddress, what: string, error: unknown): unknown {
-  if (DockerExecutorError.isInstance(error)) return error;
   if (!(error instanceof Error)) return new EngineUnreachableError(address.text, error);
   const { statusCode, json } = error as Error & { readonly statusCode?: unknown; readonly json?: unknown };
   if (typeof statusCode !== "number") return new EngineUnreachableError(address.text, error);

@@ -23,8 +23,6 @@ export interface TransportFacts {
   readonly volumes: JobVolumes;
   readonly belongings: JobBelongings;
   readonly usage: JobUsage;
-  /** Takes what removes the files of this host. */
-  readonly onRemoval: (remove: () => Promise<void>) => void;
   readonly isProtected: boolean;
   readonly image: PresentImage;
   /** The configured one, expanded. */
@@ -80,7 +78,7 @@ export async function openTransport(context: ExecutorContext, facts: TransportFa
     isProtected,
     keepsRepository: keeps,
   });
-  facts.onRemoval(host.remove);
+  facts.belongings.onHost(host.remove);
   const opened = { kind, place: host.directories, keepsRepository: keeps || wantsUntracked };
   if (kind === "shared-directory") {
     const directory = await makeSharedDirectory(join(options.hostDirectory, SHARED), names.job);
@@ -91,7 +89,7 @@ export async function openTransport(context: ExecutorContext, facts: TransportFa
       reason,
       forOthers: !isRoot,
     });
-    facts.onRemoval(() => transport.end());
+    facts.belongings.onHost(() => transport.end());
     return { ...opened, transport };
   }
   const bind = volumes.coversBuilds ? undefined : await makeBuildsVolume(context, facts, kind === "helper-image");

@@ -8,8 +8,6 @@ import { pipeline } from "node:stream/promises";
 import { pack as createPack } from "tar-stream";
 import type { Pack } from "tar-stream";
 
-import { HostFilesError } from "../errors.ts";
-
 /** A tree of this host, and where it goes. */
 export interface TreeToSend {
   /** Absolute path on this host of a directory. */
@@ -40,9 +38,7 @@ export function packTrees({ trees, directories, signal }: TarOptions): Readable 
     for (const tree of trees) await addTree(pack, tree, signal);
     pack.finalize();
   };
-  fill().catch((error: unknown) => {
-    pack.destroy(signal.aborted ? (signal.reason as Error) : new HostFilesError("read the files of the job", error));
-  });
+  fill().catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
   return pack as unknown as Readable;
 }
 
