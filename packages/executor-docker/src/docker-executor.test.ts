@@ -189,7 +189,7 @@ describeWithSystem("docker-engine", (engine) => {
         );
       });
       const script =
-        "cat /builds/group/project/file; if [ -e /builds/second ]; then exit 4; fi; touch /builds/second; sleep 600\n";
+        "f=/builds/group/project/file; if [ -e /builds/second ]; then cat $f; exit 4; fi; touch /builds/second; cat $f; sleep 600\n";
       const exit = await environment.run({ script, stdout, stderr: stderr.resume(), signal: soon() });
       expect([exit.code, text]).toEqual([4, "still herestill here"]);
       expect(harness.log.at(-1)).toMatch(/^WARNING: the container .* was removed .*Retrying/);
