@@ -10,6 +10,7 @@ import { helloJob, openHarness, plain, script } from "../test-support/job-harnes
 import type { Harness } from "../test-support/job-harness.ts";
 import { KeptTrees } from "./kept-trees.ts";
 
+const harnessLog = { warning: (text: string): never => expect.fail(text) };
 const UNCHANGED = "the files of the job before are unchanged";
 
 describe("a cache that the working copy holds already", () => {
@@ -138,10 +139,10 @@ describe("a cache that the working copy holds already", () => {
     const aside = join(project, ".git/fleetfoot-aside");
     await mkdir(join(aside, "left-by-a-crash"), { recursive: true });
     for (let jobs = 1; jobs <= 16; jobs += 1) {
-      await new KeptTrees(project, jobs).choose([]);
+      await new KeptTrees(project, jobs, harnessLog).choose([]);
       expect(await readdir(aside)).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/)]);
     }
-    await new KeptTrees(project, 17).choose([]);
+    await new KeptTrees(project, 17, harnessLog).choose([]);
     expect(await readdir(aside)).toEqual([]);
   });
 

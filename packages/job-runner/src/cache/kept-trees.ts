@@ -1,10 +1,12 @@
-import { lstat, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import type { JobLog } from "../job-log.ts";
 import { isWhole } from "./entries.ts";
-import { TreesAside } from "./trees-aside.ts";
+import { removeTree } from "./remove-tree.ts";
+import { TreesAside, bare } from "./trees-aside.ts";
 import { treeDigest } from "./tree-digest.ts";
 
 /** In the repository's own folder, so that it goes when the repository goes. */
@@ -35,13 +37,18 @@ interface RestoreRecord {
 export class KeptTrees {
   readonly #project: string;
   readonly #job: number;
+  readonly #log: Pick<JobLog, "warning">;
   readonly #aside: TreesAside;
   readonly #confirmed: RestoredTree[] = [];
 
-  /** @param job - id of the job that the working copy is for now */
-  constructor(project: string, job: number) {
+  /**
+   * @param job - id of the job that the working copy is for now
+   * @param log - told what could not be removed
+   */
+  constructor(project: string, job: number, log: Pick<JobLog, "warning">) {
     this.#project = project;
     this.#job = job;
+    this.#log = log;
     this.#aside = new TreesAside(project);
   }
 
@@ -60,15 +67,18 @@ export class KeptTrees {
     const kept = await this.#putInPlace(trees.filter(isWanted));
     // What is left without a record would never be removed, so without one nothing is left.
     const isRecorded = await this.#write({ job: this.#job, trees: [...kept, ...waiting] });
-    await this.#aside.removeAllBut(isRecorded ? waiting.map(({ paths }) => paths) : []);
+    const failures = await this.#aside.removeAllBut(isRecorded ? waiting.map(({ paths }) => paths) : []);
+    this.#warn(failures);
     return isRecorded ? kept.flatMap(({ paths }) => paths) : [];
   }
 
   async #setAside(trees: readonly RestoredTree[]): Promise<readonly RestoredTree[]> {
     const waiting: RestoredTree[] = [];
     for (const tree of trees) {
-      const isThere = tree.jobsAside > 0 || (await this.#aside.take(tree.paths));
-      if (isThere && tree.jobsAside < MAX_JOBS_ASIDE) waiting.push({ ...tree, jobsAside: tree.jobsAside + 1 });
+      const isAside = tree.jobsAside > 0 || (await this.#aside.take(tree.paths));
+      // The cleaning would fail where a folder may not be written to, which is one reason for not moving it.
+      if (!isAside) this.#warn(await this.#removeAll(tree));
+      if (isAside && tree.jobsAside < MAX_JOBS_ASIDE) waiting.push({ ...tree, jobsAside: tree.jobsAside + 1 });
     }
     return waiting;
   }
@@ -90,10 +100,29 @@ export class KeptTrees {
     return true;
   }
 
-  /** Removes what the cleaning left for an entry, because it gets something else, or nothing. */
-  async remove(entry: JobCache): Promise<void> {
+  /**
+   * Removes what the cleaning left for an entry, because it gets something else, or nothing. What could not be removed is told to the log, and
+   * the cleaning before the next job does not leave it.
+   *
+   * @returns whether nothing is left
+   */
+  async remove(entry: JobCache): Promise<boolean> {
     const tree = await this.#keptOf(entry);
-    for (const path of tree?.paths ?? []) await rm(join(this.#project, path), { recursive: true, force: true });
+    const failures = tree === undefined ? [] : await this.#removeAll(tree);
+    this.#warn(failures);
+    return failures.length === 0;
+  }
+
+  async #removeAll({ paths }: RestoredTree): Promise<readonly unknown[]> {
+    const ends = await Promise.allSettled(paths.map((path) => removeTree(join(this.#project, bare(path)))));
+    return ends.filter((end) => end.status === "rejected").map(({ reason }): unknown => reason);
+  }
+
+  #warn(failures: readonly unknown[]): void {
+    for (const failure of failures) {
+      const reason = failure instanceof Error ? failure.message : String(failure);
+      this.#log.warning(`A cache of an earlier job could not be removed: ${reason}`);
+    }
   }
 
   /** Remembers what was restored, for the job after this one. */

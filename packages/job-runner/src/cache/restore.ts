@@ -85,7 +85,8 @@ async function tryName(
       log.info(`Restored cache ${key}: the files of the job before are unchanged`);
       return found.bytes;
     }
-    await options.keptTrees?.remove(entry);
+    // What is left of another archive must not pass for files of this one.
+    if ((await options.keptTrees?.remove(entry)) === false) return undefined;
     const entries = await extract(options, location);
     log.info(`Restored cache ${key}: ${entries} entries from ${formatBytes(found.bytes)}, ${found.from}`);
     await tellOtherWriter(options, entry, key, metadata);

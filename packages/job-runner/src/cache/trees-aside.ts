@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
+
+import { removeTree } from "./remove-tree.ts";
 
 /** In the repository's own folder: git leaves it alone, and it goes when the repository goes. */
 const FOLDER = ".git/fleetfoot-aside";
@@ -25,7 +27,7 @@ export class TreesAside {
       // A file's change time moves with its name, so nobody could tell afterwards that it is the same.
       for (const path of paths) await requireFolder(join(this.#project, bare(path)));
       await this.#makeFolder();
-      await rm(place, { recursive: true, force: true });
+      await removeTree(place);
       await mkdir(place);
       for (const path of paths) await rename(join(this.#project, bare(path)), join(place, bare(path)));
     });
@@ -42,14 +44,17 @@ export class TreesAside {
     });
   }
 
-  /** Removes what a crash or a refused move left, and what nobody waits for. */
-  async removeAllBut(lists: readonly (readonly string[])[]): Promise<void> {
+  /**
+   * Removes what a crash or a refused move left, and what nobody waits for.
+   *
+   * @returns why something is still there
+   */
+  async removeAllBut(lists: readonly (readonly string[])[]): Promise<readonly unknown[]> {
     const folder = join(this.#project, FOLDER);
     const wanted = new Set(lists.map((paths) => this.#placeOf(paths)));
-    for (const name of await namesIn(folder)) {
-      const place = join(folder, name);
-      if (!wanted.has(place)) await rm(place, { recursive: true, force: true });
-    }
+    const places = (await namesIn(folder)).map((name) => join(folder, name)).filter((place) => !wanted.has(place));
+    const ends = await Promise.allSettled(places.map(removeTree));
+    return ends.filter((end) => end.status === "rejected").map(({ reason }): unknown => reason);
   }
 
   #placeOf(paths: readonly string[]): string {
@@ -65,7 +70,8 @@ export class TreesAside {
   }
 }
 
-function bare(path: string): string {
+/** A name of a folder without the slash at its end, which would lead through a link. */
+export function bare(path: string): string {
   return path.replace(/\/+$/, "");
 }
 

@@ -63,7 +63,7 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
 }
 
 function keptTrees(job: PreparedJob): KeptTrees {
-  return new KeptTrees(job.environment.workspace.directories.project, job.payload.id);
+  return new KeptTrees(job.environment.workspace.directories.project, job.payload.id, job.log);
 }
 
 async function clearOldTraces(job: PreparedJob, project: string): Promise<void> {

@@ -15,7 +15,7 @@ export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions>
     lookupContent: variables.lookupContent,
     environment: await stageEnvironment(job),
     projectDirectory: environment.workspace.directories.project,
-    keptTrees: new KeptTrees(environment.workspace.directories.project, payload.id),
+    keptTrees: new KeptTrees(environment.workspace.directories.project, payload.id, job.log),
     cacheDirectory: environment.workspace.directories.cache,
     ...(cacheStore === undefined ? {} : { store: cacheStore }),
     hashKeys: plan.flags.FF_HASH_CACHE_KEYS,
