@@ -238,6 +238,34 @@ describeWithSystem("docker-registry", (registry) => {
     expect([403, 404]).toContain(await as("bob", layer));
     expect(await as("alice", layer)).toBe(200);
   });
+
+  it.each([
+    ["first", ["alice", "bob", "nobody", "mallory"]],
+    ["last", ["bob", "nobody", "mallory", "alice"]],
+  ])(
+    "RM G13: asks for each of several clients that want the same at once, the one let in being the %s",
+    async (_, order) => {
+      good = (authorization) => authorization === "Bearer alice";
+      await restart({ access: "pass-through", hosts: ["gitlab.example.com"] });
+      for (const { bytes, digest } of image.layers) {
+        // Straight to the mirror: all of them have begun before the upstream is asked for anything.
+        const ask = async (who: string): Promise<{ who: string; status: number; body: Buffer }> => {
+          const target = `/v2/gitlab.example.com/${who === "mallory" ? "attacker/own" : "library/app"}/blobs/${digest}`;
+          const headers: Record<string, string> = who === "nobody" ? {} : { authorization: `Bearer ${who}` };
+          const { body, status } = await mirror.mirror.answer({ method: "GET", target, headers });
+          if (body === undefined || body instanceof Uint8Array) return { who, status, body: Buffer.from(body ?? "") };
+          const chunks: Buffer[] = [];
+          for await (const chunk of body) chunks.push(Buffer.from(chunk));
+          return { who, status, body: Buffer.concat(chunks) };
+        };
+        const answers = await Promise.all(order.map(ask));
+        for (const { body, status, who } of answers) {
+          if (who === "alice") expect([status, body.equals(bytes)]).toEqual([200, true]);
+          else expect([403, 404]).toContain(status);
+        }
+      }
+    },
+  );
 });
 
 describe("isTrustedRealm", () => {

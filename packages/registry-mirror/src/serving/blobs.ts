@@ -158,7 +158,7 @@ export class Blobs {
     }
     if (this.#options.disk.has(digest)) {
       // Somebody else has fetched it while this client was looked after.
-      if (!this.#knows(image, digest)) await this.#confirm(image, digest, asker, signal);
+      await this.#confirm(image, digest, asker, signal);
       const found = await this.#fromDisk(image, digest, isWhole);
       if (found !== undefined) return found;
     }
@@ -172,11 +172,18 @@ export class Blobs {
     });
     const seat = fill.attach();
     if (!joined) void fill.ended.then(() => shared.release(digest));
+    // Somebody else has begun it meanwhile, under a name or with a login that says nothing about this client's.
+    const isForeign = joined && (fill.origin !== originOf(image) || this.#options.access.isPerClient(image));
+    let isConsented = !isForeign;
     try {
+      if (isForeign) await this.#confirm(image, digest, asker, signal);
+      isConsented = true;
       await orAbort(fill.started, signal);
     } catch (error) {
       seat.release();
       signal.throwIfAborted();
+      // What became of another's request is no answer to this one.
+      if (isForeign && isConsented) return this.#fetch(image, inquiry, isWhole);
       if (!joined) this.#remember(image, digest, asker, error);
       throw error;
     }
@@ -292,11 +299,11 @@ export class Blobs {
     return {
       id: image.upstream.id,
       open: async (offset, signal): Promise<OpenedSource> => {
-        const stored = await shared.open(digest, offset, signal);
-        if (stored !== undefined) return stored;
-        const isThere = await shared.lease(digest, signal);
-        const fetched = isThere ? await shared.open(digest, offset, signal) : undefined;
-        if (fetched !== undefined) return fetched;
+        let stored = await shared.open(digest, offset, signal);
+        if (stored === undefined && (await shared.lease(digest, signal))) {
+          stored = await shared.open(digest, offset, signal);
+        }
+        if (stored !== undefined) return this.#consented(stored, image, digest, asker, signal);
         const giveBack = await slotsOf(image).take(signal);
         try {
           const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
@@ -333,6 +340,23 @@ export class Blobs {
         }
       },
     };
+  }
+
+  /** It may have come to the shared store meanwhile, when the upstream has not yet said that it is under this name. */
+  async #consented(
+    stored: OpenedSource,
+    image: UpstreamImage,
+    digest: Digest,
+    asker: Asker,
+    signal: AbortSignal,
+  ): Promise<OpenedSource> {
+    try {
+      await this.#confirm(image, digest, asker, signal);
+      return stored;
+    } catch (error) {
+      stored.discard();
+      throw error;
+    }
   }
 
   async #fromDisk(image: UpstreamImage, digest: Digest, isWhole: boolean): Promise<FoundBlob | undefined> {
