@@ -1,10 +1,36 @@
 /** What the beginning of a connection is. */
 export type HelloState =
-  | { readonly kind: "incomplete" }
+  /** `neededBytes` of the connection must be there before it is worth looking again. */
+  | { readonly kind: "incomplete"; readonly neededBytes: number }
   /** Not the beginning of TLS. */
   | { readonly kind: "invalid" }
   /** `serverName` in lower case; undefined when the client names none, as for addresses. */
   | { readonly kind: "complete"; readonly serverName: string | undefined };
+
+/** Collects what a client sends until its first message is there, however small the pieces are. */
+export class HelloCollector {
+  #chunks: Buffer[] = [];
+  #length = 0;
+  #neededBytes = 1;
+
+  add(chunk: Buffer): HelloState {
+    this.#chunks.push(chunk);
+    this.#length += chunk.byteLength;
+    if (this.#length < this.#neededBytes) return { kind: "incomplete", neededBytes: this.#neededBytes };
+    const state = readClientHello(this.bytes);
+    if (state.kind === "incomplete") this.#neededBytes = state.neededBytes;
+    return state;
+  }
+
+  /** Everything that has come. */
+  get bytes(): Buffer {
+    const [first, ...others] = this.#chunks;
+    if (first !== undefined && others.length === 0) return first;
+    const bytes = Buffer.concat(this.#chunks, this.#length);
+    this.#chunks = [bytes];
+    return bytes;
+  }
+}
 
 /**
  * Reads the first message of a TLS client, which may be spread over several records, as far as it has arrived.
@@ -13,24 +39,27 @@ export type HelloState =
  */
 export function readClientHello(bytes: Buffer): HelloState {
   const fragments: Buffer[] = [];
-  let length = 0;
+  let gathered = 0;
+  let messageLength: number | undefined;
   for (let at = 0; ;) {
-    const message = Buffer.concat(fragments);
-    if (message.byteLength > 0 && message[0] !== clientHello) return invalid;
-    if (message.byteLength >= 4) {
-      length = message.readUIntBE(1, 3);
-      if (length > maxHelloBytes) return invalid;
-      if (message.byteLength >= 4 + length) return readHello(message.subarray(4, 4 + length));
+    if (messageLength === undefined && gathered >= 4) {
+      messageLength = 4 + Buffer.concat(fragments).readUIntBE(1, 3);
+      if (messageLength > 4 + maxHelloBytes) return invalid;
     }
+    if (messageLength !== undefined && gathered >= messageLength) {
+      return readHello(Buffer.concat(fragments).subarray(4, messageLength));
+    }
+    if (fragments.length === maxRecords) return invalid;
     const header = bytes.subarray(at, at + 5);
     if ((header[0] ?? handshake) !== handshake || (header[1] ?? 3) !== 3) return invalid;
-    if (header.byteLength < 5) return incomplete;
+    if (header.byteLength < 5) return { kind: "incomplete", neededBytes: at + 5 };
     const recordLength = header.readUInt16BE(3);
     if (recordLength === 0 || recordLength > maxRecordBytes) return invalid;
     const fragment = bytes.subarray(at + 5, at + 5 + recordLength);
     if (fragment.byteLength > 0 && fragments.length === 0 && fragment[0] !== clientHello) return invalid;
-    if (fragment.byteLength < recordLength) return incomplete;
+    if (fragment.byteLength < recordLength) return { kind: "incomplete", neededBytes: at + 5 + recordLength };
     fragments.push(fragment);
+    gathered += recordLength;
     at += 5 + recordLength;
   }
 }
@@ -104,5 +133,6 @@ const serverNameExtension = 0;
 /** With a post-quantum key share and a ticket it has about 2 KB. */
 const maxHelloBytes = 32 * 1024;
 const maxRecordBytes = 16 * 1024;
-const incomplete: HelloState = { kind: "incomplete" };
+/** Clients send one or two; a library that splits it on purpose sends a few more. */
+const maxRecords = 64;
 const invalid: HelloState = { kind: "invalid" };

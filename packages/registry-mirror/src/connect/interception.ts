@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Leaf, Leaves } from "./certificates/leaves.ts";
-import { readClientHello, unrecognizedNameAlert } from "./client-hello.ts";
+import { HelloCollector, unrecognizedNameAlert } from "./client-hello.ts";
 import { formatTarget } from "./target.ts";
 import type { ConnectTarget } from "./target.ts";
 
@@ -108,26 +108,23 @@ function readHello(
   signal: AbortSignal,
 ): Promise<{ readonly bytes: Buffer; readonly serverName: string | undefined } | undefined> {
   return new Promise((resolve, reject) => {
-    let bytes = head;
+    const collector = new HelloCollector();
     const settle = (act: () => void): void => {
       socket.off("data", onData).off("close", onGone).off("end", onGone).off("error", onGone);
       signal.removeEventListener("abort", onAbort);
       socket.pause();
       act();
     };
-    const look = (): void => {
-      const state = readClientHello(bytes);
-      if (state.kind === "invalid") settle(() => resolve(undefined));
-      else if (state.kind === "complete") settle(() => resolve({ bytes, serverName: state.serverName }));
-    };
     const onData = (chunk: Buffer): void => {
-      bytes = Buffer.concat([bytes, chunk]);
-      look();
+      const state = collector.add(chunk);
+      if (state.kind === "invalid") settle(() => resolve(undefined));
+      else if (state.kind === "complete")
+        settle(() => resolve({ bytes: collector.bytes, serverName: state.serverName }));
     };
     const onGone = (): void => settle(() => reject(new Error("the client is gone")));
     const onAbort = (): void => settle(() => reject(signal.reason as Error));
     socket.on("data", onData).on("close", onGone).on("end", onGone).on("error", onGone);
     signal.addEventListener("abort", onAbort, { once: true });
-    if (bytes.byteLength > 0) look();
+    if (head.byteLength > 0) onData(head);
   });
 }

@@ -1,9 +1,9 @@
 import { isIP, isIPv6 } from "node:net";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parseRanges } from "../upstream/address.ts";
 import { isForbiddenAddress } from "./addresses.ts";
-import { readClientHello } from "./client-hello.ts";
+import { HelloCollector, readClientHello } from "./client-hello.ts";
 import { decideConnect, readConnectPolicy } from "./policy.ts";
 import type { ConnectPolicyOptions } from "./policy.ts";
 import { formatTarget, parseConnectTarget } from "./target.ts";
@@ -185,17 +185,12 @@ describe("readClientHello", () => {
       extension,
     ]);
     const message = Buffer.concat([Buffer.from([1, 0]), u16(body.byteLength), body]);
-    const records: Buffer[] = [];
-    for (let at = 0; at < message.byteLength; at += recordBytes) {
-      const part = message.subarray(at, at + recordBytes);
-      records.push(Buffer.from([22, 3, 1]), u16(part.byteLength), part);
-    }
-    return Buffer.concat(records);
+    return recordsOf(message, recordBytes);
   }
 
   it("finds the name in any number of records, and never before everything has come", () => {
     fc.assert(
-      fc.property(fc.domain(), fc.integer({ min: 1, max: 400 }), (name, recordBytes) => {
+      fc.property(fc.domain(), fc.integer({ min: 8, max: 400 }), (name, recordBytes) => {
         const bytes = hello(name, recordBytes);
         expect(readClientHello(bytes)).toEqual({ kind: "complete", serverName: name.toLowerCase() });
         for (const length of [0, 1, 4, 5, 8, Math.floor(bytes.byteLength / 2), bytes.byteLength - 1]) {
@@ -204,6 +199,38 @@ describe("readClientHello", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it("copies little, however small the pieces are in which a long one comes", () => {
+    const message = Buffer.alloc(32 * 1024);
+    message.writeUInt32BE((1 << 24) | (message.byteLength - 4));
+    const sixty = recordsOf(message, 560);
+    let copied = 0;
+    const concat = Buffer.concat.bind(Buffer);
+    const spy = vi.spyOn(Buffer, "concat").mockImplementation((list, length) => {
+      const bytes = concat(list, length);
+      copied += bytes.byteLength;
+      return bytes;
+    });
+    try {
+      const collector = new HelloCollector();
+      for (let at = 0; at < sixty.byteLength - 1; at += 1) {
+        expect(collector.add(sixty.subarray(at, at + 1)).kind).toBe("incomplete");
+      }
+      expect(collector.add(sixty.subarray(-1)).kind).not.toBe("incomplete");
+      expect(collector.bytes.equals(sixty)).toBe(true);
+      expect(copied).toBeLessThan(130 * sixty.byteLength);
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it("gives up on a hello that comes in more records than any client sends", () => {
+    const bytes = hello("a-name-that-is-long-enough.example.com", 1);
+    const collector = new HelloCollector();
+    const kinds = Array.from(bytes, (_, at) => collector.add(bytes.subarray(at, at + 1)).kind);
+    expect(kinds.indexOf("invalid")).toBe(64 * 6 - 1);
+    expect(readClientHello(bytes).kind).toBe("invalid");
   });
 
   it("takes nothing else for a hello, and never fails", () => {
@@ -222,6 +249,15 @@ describe("readClientHello", () => {
     }
   });
 });
+
+function recordsOf(message: Buffer, recordBytes: number): Buffer {
+  const records: Buffer[] = [];
+  for (let at = 0; at < message.byteLength; at += recordBytes) {
+    const part = message.subarray(at, at + recordBytes);
+    records.push(Buffer.from([22, 3, 1]), u16(part.byteLength), part);
+  }
+  return Buffer.concat(records);
+}
 
 function u16(value: number): Buffer {
   return Buffer.from([value >> 8, value & 0xff]);
