@@ -41,7 +41,7 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   const entries = await planEntries(options.entries, signal);
   const attempt = `write archive ${archivePath}`;
   try {
-    const tree = manifestPath === undefined ? undefined : { root, archivePath, manifestPath, maxInlineMs, signal };
+    const tree = manifestPath === undefined ? undefined : { root, manifestPath, maxInlineMs, signal };
     const observed = tree === undefined ? undefined : await observeTree(tree, entries);
     const output = await openOutputFile(archivePath);
     try {
@@ -49,14 +49,15 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
       if (engine === "streaming") await packStreaming(work);
       else await packParallel(work);
       signal?.throwIfAborted();
-      const bytes = await output.commit();
-      const summary = { entries: entries.length, bytes };
+      const { descriptor, size } = await output.commit();
+      const summary = { entries: entries.length, bytes: size };
       if (tree === undefined) return summary;
       const isTar = format === "tarzstd";
-      const manifestError = await recordTree({ ...tree, isTar, observed, entries: entries.length });
+      const file = { path: archivePath, descriptor, size };
+      const manifestError = await recordTree({ ...tree, file, isTar, observed, entries: entries.length });
       return manifestError === undefined ? summary : { ...summary, manifestError };
     } finally {
-      await output.discard();
+      await output.release();
     }
   } catch (error) {
     signal?.throwIfAborted();

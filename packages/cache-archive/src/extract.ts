@@ -11,6 +11,7 @@ import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
 import type { ExtractWork } from "./extract-work.ts";
+import { finishRestores } from "./finish-restores.ts";
 import { entriesInPlace, recordTree } from "./manifest/tree-manifest.ts";
 import { extractTarSequentially, extractTarZstd } from "./tar/extract.ts";
 import type { ArchiveEngine, ExtractArchiveOptions, ReadArchiveOptions, RestoreSummary } from "./types.ts";
@@ -50,7 +51,9 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Re
     try {
       const file = { path: archivePath, descriptor: handle.fd, size: (await handle.stat()).size };
       const work = { file, root, concurrency, maxInlineMs, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
-      const tree = manifestPath === undefined ? undefined : { root, archivePath, manifestPath, maxInlineMs, signal };
+      const tree = manifestPath === undefined ? undefined : { file, root, manifestPath, maxInlineMs, signal };
+      // What was begun would take the place of what is found now, later.
+      if (tree !== undefined) await finishRestores(root);
       const inPlace = tree === undefined ? undefined : await entriesInPlace(tree);
       if (inPlace !== undefined) return { entries: inPlace, bytes: file.size, wasInPlace: true };
       const entries = await extractAs(format, engine, work);

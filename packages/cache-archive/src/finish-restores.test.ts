@@ -31,7 +31,7 @@ describe("a restore whose process died while it replaced files", () => {
       await createArchive({ root: tree, entries, archivePath: scratch.at(`v${version}.zip`) });
     }
     await extractArchive({ archivePath: scratch.at("v1.zip"), root });
-    await restoreAndDie(at("v2.zip"), root);
+    await restoreAndDie(at("v2.zip"), root, MOVES_BEFORE_DEATH);
     expect(await versions()).toEqual(["1", "2"]);
     return async () => await scratch[Symbol.asyncDispose]();
   });
@@ -73,6 +73,31 @@ describe("a restore whose process died while it replaced files", () => {
   });
 });
 
+describe("a restore whose process died right after it had marked its tree as complete", () => {
+  it("is settled before a manifest may say that everything is in its place", async () => {
+    await using scratch = await makeScratch();
+    const root = scratch.at("roots/project");
+    const archives: string[] = [];
+    for (const version of ["1", "2"]) {
+      const tree = scratch.at(`v${version}`);
+      await mkdir(tree);
+      await writeFile(path.join(tree, "file"), version);
+      const { entries } = await selectFiles({ root: tree, paths: ["file"] });
+      const archivePath = scratch.at(`v${version}.zip`);
+      await createArchive({ root: tree, entries, archivePath });
+      archives.push(archivePath);
+    }
+    const [first = "", second = ""] = archives;
+    const options = { archivePath: first, root, manifestPath: scratch.at("v1.tree") };
+    await extractArchive(options);
+    expect(await extractArchive(options)).toMatchObject({ wasInPlace: true });
+    await restoreAndDie(second, root, 1);
+    expect(await extractArchive(options)).toMatchObject({ wasInPlace: false });
+    expect(await finishRestores(root)).toBe(0);
+    expect(await readFile(path.join(root, "file"), "utf8")).toBe("1");
+  });
+});
+
 describe("finishRestores", () => {
   it("leaves a restore that is going on alone", async () => {
     await using scratch = await makeScratch();
@@ -88,14 +113,14 @@ describe("finishRestores", () => {
 });
 
 /** Restores in a process that kills itself between two moves. */
-async function restoreAndDie(archivePath: string, root: string): Promise<void> {
+async function restoreAndDie(archivePath: string, root: string, movesBefore: number): Promise<void> {
   const source = `
     import fs from "node:fs";
     import { syncBuiltinESMExports } from "node:module";
     const rename = fs.renameSync;
     let moves = 0;
     fs.renameSync = (...names) => {
-      if ((moves += 1) > ${MOVES_BEFORE_DEATH}) process.kill(process.pid, "SIGKILL");
+      if ((moves += 1) > ${movesBefore}) process.kill(process.pid, "SIGKILL");
       rename(...names);
     };
     syncBuiltinESMExports();

@@ -101,6 +101,34 @@ describe("a process that is killed", () => {
   });
 });
 
+it(
+  "a process that is killed while it restores cannot undo a later restore with a manifest",
+  { timeout: 300_000 },
+  async () => {
+    await using scratch = await makeScratch();
+    for (const version of ["1", "2"]) {
+      await makeTree(scratch.at(`v${version}`), version);
+      const { entries } = await selectFiles({ root: scratch.at(`v${version}`), paths: ["tree"] });
+      await createArchive({ root: scratch.at(`v${version}`), entries, archivePath: scratch.at(`v${version}.zip`) });
+    }
+    await writeFile(scratch.at("empty.zip"), forgeZip([]));
+    await killAgainAndAgain(async (nth) => {
+      const root = scratch.at(`root-${nth}/project`);
+      const options = { root, archivePath: scratch.at("v1.zip"), manifestPath: scratch.at(`v1-${nth}.tree`) };
+      await extractArchive(options);
+      await runAndKill(`
+      const options = { root: ${JSON.stringify(root)}, maxInlineMs: ${nth % 2 === 0 ? 1000 : 0} };
+      for (let turn = 0; ; turn += 1) {
+        if (turn === 1) started();
+        await extractArchive({ ...options, archivePath: ${JSON.stringify(scratch.path)} + (turn % 2 === 0 ? "/v2.zip" : "/v1.zip") });
+      }`);
+      await extractArchive(options);
+      await extractArchive({ archivePath: scratch.at("empty.zip"), root });
+      expect(await versionOf(root)).toBe("1");
+    });
+  },
+);
+
 async function killAgainAndAgain(once: (nth: number) => Promise<void>): Promise<void> {
   const turns = Array.from({ length: KILLS }, (_, nth) => nth).values();
   await Promise.all(

@@ -16,10 +16,22 @@ export interface ArchiveOutput {
 export interface OutputFile extends ArchiveOutput {
   /** For threads that write at places of their own choice, instead of {@link write}. */
   readonly descriptor: number;
-  /** Puts the file in its place, at once. @returns its length in bytes */
-  commit(): Promise<number>;
-  /** Removes what was written; what stood at the place before is untouched. Harmless after `commit`. */
-  discard(): Promise<void>;
+  /**
+   * Puts the file in its place, at once.
+   *
+   * @returns the file, open for reading: by now another one may stand under its name
+   */
+  commit(): Promise<CommittedFile>;
+  /** Closes everything. Without {@link commit} what was written is removed, and what stood at the place before is untouched. */
+  release(): Promise<void>;
+}
+
+/** What {@link OutputFile.commit} has put in its place. */
+interface CommittedFile {
+  /** Open until the output file is released. */
+  readonly descriptor: number;
+  /** Length in bytes. */
+  readonly size: number;
 }
 
 /** Small writes are gathered up to this length: a system call for each header would cost more than the copy. */
@@ -46,7 +58,8 @@ class BufferedOutputFile implements OutputFile {
   #buffered = 0;
   #flushed = 0;
   #open = true;
-  #settled = false;
+  #committed: FileHandle | undefined;
+  #isInPlace = false;
 
   constructor(file: FileHandle, temporary: string, target: string) {
     this.#file = file;
@@ -78,20 +91,23 @@ class BufferedOutputFile implements OutputFile {
     return this.#file.fd;
   }
 
-  async commit(): Promise<number> {
+  async commit(): Promise<CommittedFile> {
     await this.#flush();
-    const { size } = await this.#file.stat();
+    this.#committed = await open(this.#temporary, "r");
+    const { size } = await this.#committed.stat();
+    // Some file systems tell only now that something could not be written.
     await this.#close();
     await rename(this.#temporary, this.#target);
-    this.#settled = true;
-    return size;
+    this.#isInPlace = true;
+    return { descriptor: this.#committed.fd, size };
   }
 
-  async discard(): Promise<void> {
-    if (this.#settled) return;
-    this.#settled = true;
+  async release(): Promise<void> {
+    const committed = this.#committed;
+    this.#committed = undefined;
+    await committed?.close();
     await this.#close();
-    await rm(this.#temporary, { force: true });
+    if (!this.#isInPlace) await rm(this.#temporary, { force: true });
   }
 
   async #close(): Promise<void> {

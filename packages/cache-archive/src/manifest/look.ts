@@ -9,6 +9,8 @@ import type { FoundFacts } from "./manifest-rows.ts";
  * changed again within the same tick.
  */
 const TICK_MS = 50;
+/** The longest tick of a file system that keeps whole seconds. */
+const COARSE_TICK_MS = 2000;
 const PIECE_BYTES = 256 * 1024;
 
 /** How an entry is now; undefined when it is not there. The CRC of a file is left at 0, since its content is not read. */
@@ -32,7 +34,8 @@ export function isUnchanged(place: string | Buffer, now: Stats, was: FoundFacts,
   // A folder that is moved as a whole gets a new change time; what is in it is looked at in any case.
   if (now.isDirectory()) return true;
   if (now.size !== was.bytes) return false;
-  const isSettled = was.ctimeMs < takenAtMs - TICK_MS;
+  const tickMs = was.ctimeMs % 1000 === 0 ? COARSE_TICK_MS : TICK_MS;
+  const isSettled = was.ctimeMs < takenAtMs - tickMs;
   if (isSettled && now.ino === was.inode && now.ctimeMs === was.ctimeMs) return true;
   return contentCrc(place, now) === was.crc;
 }

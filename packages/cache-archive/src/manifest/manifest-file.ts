@@ -21,6 +21,8 @@ export interface FileIdentity {
   readonly inode: number;
   readonly bytes: number;
   readonly mtimeMs: number;
+  /** No program can set it: it tells a file from one that got its inode, length and time. */
+  readonly ctimeMs: number;
 }
 
 /** What a manifest is about. */
@@ -81,8 +83,17 @@ export function readManifest(path: string | Buffer): Manifest | undefined {
   return rows.isSound ? { facts, rows } : undefined;
 }
 
-export function identityOf({ ino: inode, size: bytes, mtimeMs }: Stats): FileIdentity {
-  return { inode, bytes, mtimeMs };
+export function identityOf({ ino: inode, size: bytes, mtimeMs, ctimeMs }: Stats): FileIdentity {
+  return { inode, bytes, mtimeMs, ctimeMs };
+}
+
+export function isSameFile(one: FileIdentity, other: FileIdentity): boolean {
+  return (
+    one.inode === other.inode &&
+    one.bytes === other.bytes &&
+    one.mtimeMs === other.mtimeMs &&
+    one.ctimeMs === other.ctimeMs
+  );
 }
 
 function readWhole(path: string | Buffer): Buffer | undefined {
@@ -111,13 +122,13 @@ function parseFacts(json: string): (ManifestFacts & { readonly rows: number; rea
     value["takenAtMs"],
     value["entries"],
   ];
-  const [inode, bytes, mtimeMs] = [archive["inode"], archive["bytes"], archive["mtimeMs"]];
+  const [inode, bytes, mtimeMs, ctimeMs] = [archive["inode"], archive["bytes"], archive["mtimeMs"], archive["ctimeMs"]];
   const [device, rootInode] = [root["device"], root["inode"]];
   if (!isCount(rows) || !isCount(nameBytes) || !isCount(entries) || !isNumber(takenAtMs)) return undefined;
-  if (!isNumber(inode) || !isNumber(bytes) || !isNumber(mtimeMs) || !isNumber(device) || !isNumber(rootInode))
-    return undefined;
+  if (!isNumber(inode) || !isNumber(bytes) || !isNumber(mtimeMs) || !isNumber(ctimeMs)) return undefined;
+  if (!isNumber(device) || !isNumber(rootInode)) return undefined;
   return {
-    archive: { inode, bytes, mtimeMs },
+    archive: { inode, bytes, mtimeMs, ctimeMs },
     root: { device, inode: rootInode },
     takenAtMs,
     entries,

@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import {
   cp,
   lstat,
@@ -13,7 +14,10 @@ import {
   chmod,
   copyFile,
 } from "node:fs/promises";
+import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
+import { crc32 } from "node:zlib";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -23,9 +27,10 @@ import { selectFiles } from "../select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import type { ArchiveEntry, ArchiveFormat, ArchiveSummary, RestoreSummary, TreeState } from "../types.ts";
-import { readManifest, writeManifest } from "./manifest-file.ts";
+import { isUnchanged, lookAt } from "./look.ts";
+import { identityOf, readManifest, writeManifest } from "./manifest-file.ts";
 import { ManifestRows } from "./manifest-rows.ts";
-import type { SharedRows } from "./manifest-rows.ts";
+import type { FoundFacts, SharedRows } from "./manifest-rows.ts";
 import { compareTree } from "./tree-manifest.ts";
 
 const OLD = new Date("2001-02-03T04:05:06Z");
@@ -192,6 +197,52 @@ describe("compareTree lets the content decide", () => {
   });
 });
 
+describe("a manifest is about the very archive that was written", () => {
+  it("when another job puts its own under the same name before the manifest is written", async () => {
+    await save("zip", 1000);
+    await rename(archivePath, scratch.at("first.zip"));
+    await keepingTimes(at("b.js"), async () => await writeFile(at("b.js"), "B"));
+    await save("zip", 1000);
+    await rename(archivePath, scratch.at("other.zip"));
+    await rename(scratch.at("first.zip"), archivePath);
+    const source = (name: string): string => JSON.stringify(path.join(import.meta.dirname, "..", name));
+    const program = `
+      import fs from "node:fs/promises";
+      import { syncBuiltinESMExports } from "node:module";
+      const { rename } = fs;
+      const archivePath = ${JSON.stringify(archivePath)};
+      fs.rename = async (from, to) => {
+        await rename(from, to);
+        if (to === archivePath) await rename(${JSON.stringify(scratch.at("other.zip"))}, archivePath);
+      };
+      syncBuiltinESMExports();
+      const { createArchive } = await import(${source("create.ts")});
+      const { selectFiles } = await import(${source("select.ts")});
+      const root = ${JSON.stringify(root)};
+      const { entries } = await selectFiles({ root, paths: ["modules"] });
+      const { manifestError } = await createArchive({ root, archivePath, entries, manifestPath: ${JSON.stringify(manifestPath)} });
+      if (manifestError !== undefined) throw manifestError;`;
+    await keepingTimes(at("b.js"), async () => await writeFile(at("b.js"), "C"));
+    await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program]);
+    await expect(stat(scratch.at("other.zip"))).rejects.toMatchObject({ code: "ENOENT" });
+    expect(await compare({})).toEqual({ state: "unknown" });
+    expect(await restore(1000)).toMatchObject({ wasInPlace: false });
+    expect(await readFile(at("b.js"), "utf8")).toBe("B");
+  });
+});
+
+describe("a change time in whole seconds", () => {
+  it("says nothing about a file that was looked at within the same two seconds", async () => {
+    await writeFile(at("b.js"), "old");
+    await utimes(at("b.js"), OLD, OLD);
+    const was = { ...lookAt(at("b.js")), crc: crc32("old"), ctimeMs: 5000 } as FoundFacts;
+    await keepingTimes(at("b.js"), async () => await writeFile(at("b.js"), "new"));
+    const now = Object.assign(await lstat(at("b.js")), { ctimeMs: 5000 });
+    expect(isUnchanged(at("b.js"), now, was, 6900)).toBe(false);
+    expect(isUnchanged(at("b.js"), now, was, 7100)).toBe(true);
+  });
+});
+
 describe("a manifest is ignored", () => {
   beforeEach(async () => await save("zip", 1000));
 
@@ -222,6 +273,25 @@ describe("a manifest is ignored", () => {
     expect(await compare({})).toEqual({ state: "unknown" });
     expect(await restore(1000)).toMatchObject({ wasInPlace: false });
     expect(await compare({})).toEqual({ state: "unchanged" });
+  });
+
+  it("when its archive was written over in place, with its length and its old time", async () => {
+    await utimes(archivePath, OLD, OLD);
+    const manifest = readManifest(manifestPath);
+    if (manifest === undefined) throw new Error("there is no manifest");
+    const paths = Array.from({ length: manifest.rows.count }, (_, index) => manifest.rows.path(index));
+    const rows = share(paths);
+    const copy = new ManifestRows(rows);
+    for (const index of paths.keys()) {
+      const found = manifest.rows.found(index);
+      if (found !== undefined) copy.setFound(index, found);
+    }
+    writeManifest(manifestPath, { ...manifest.facts, archive: identityOf(await stat(archivePath)) }, rows);
+    expect(await compare({})).toEqual({ state: "unchanged" });
+    await clockTick();
+    await writeFile(archivePath, await readFile(archivePath));
+    await utimes(archivePath, OLD, OLD);
+    expect(await compare({})).toEqual({ state: "unknown" });
   });
 
   it.each([["../outside"], ["/etc/passwd"], ["modules/../../x"], ["modules//b.js"], ["a\0b"], [""]])(

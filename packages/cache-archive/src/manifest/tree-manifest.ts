@@ -1,6 +1,7 @@
-import { realpathSync } from "node:fs";
-import { lstat, open } from "node:fs/promises";
+import { fstatSync, realpathSync, statSync } from "node:fs";
+import { lstat } from "node:fs/promises";
 
+import type { ArchiveFile } from "../archive-file.ts";
 import { makeControl } from "../engine/control.ts";
 import { WorkersUnavailable } from "../engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS, runInline, runTask } from "../engine/run-task.ts";
@@ -8,6 +9,7 @@ import { CacheArchiveError, toArchiveError } from "../errors.ts";
 import { pathFromBytes, toFileSystemPath } from "../path-bytes.ts";
 import { inTurns } from "../turn.ts";
 import type { ArchiveEntry, CompareTreeOptions, TreeState } from "../types.ts";
+import { identityOf } from "./manifest-file.ts";
 import { isCleanPath, ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
 import type { TreeComparison, TreeTask } from "./tree-task.ts";
@@ -41,7 +43,10 @@ export async function compareTree(options: CompareTreeOptions): Promise<TreeStat
   try {
     const content =
       "entries" in options ? { list: await shareEntries(options.entries, signal) } : cleanPaths(options.paths);
-    const task = { kind: "compare-tree" as const, root: realPathOf(root), archivePath, manifestPath, content };
+    const found = statSync(toFileSystemPath(archivePath), { throwIfNoEntry: false });
+    if (found === undefined) return { state: "unknown" };
+    const archive = identityOf(found);
+    const task = { kind: "compare-tree" as const, root: realPathOf(root), archive, manifestPath, content };
     const entries = await entriesOf(manifestPath);
     const comparison = (await runTree(task, { entries, maxInlineMs, signal })) as TreeComparison;
     if (comparison === undefined) return { state: "unknown" };
@@ -55,18 +60,19 @@ export async function compareTree(options: CompareTreeOptions): Promise<TreeStat
 
 /** @returns how many entries the archive has when all of them are in the root already, as they were restored or archived */
 export async function entriesInPlace(job: TreeJob): Promise<number | undefined> {
-  const { archivePath, manifestPath } = job;
+  const { file, manifestPath } = job;
   const root = realPathIfThere(job.root);
   const entries = await entriesOf(manifestPath);
   if (root === undefined || entries === 0) return undefined;
-  const task = { kind: "compare-tree" as const, root, archivePath, manifestPath, content: undefined };
+  const archive = identityOf(fstatSync(file.descriptor));
+  const task = { kind: "compare-tree" as const, root, archive, manifestPath, content: undefined };
   const comparison = (await runTree(task, { ...job, entries })) as TreeComparison;
   return comparison !== undefined && comparison.difference === undefined ? comparison.entries : undefined;
 }
 
 /** How everything that is going to be archived is now. */
 export async function observeTree(
-  job: Omit<TreeJob, "archivePath" | "manifestPath">,
+  job: Omit<TreeJob, "file" | "manifestPath">,
   entries: readonly ArchiveEntry[],
 ): Promise<ObservedTree> {
   const takenAtMs = Date.now();
@@ -83,21 +89,15 @@ export async function observeTree(
  * @returns why there is none now, if there is none
  */
 export async function recordTree(job: RecordJob): Promise<CacheArchiveError | undefined> {
-  const { root, archivePath, isTar, manifestPath, observed, signal } = job;
+  const { root, file, isTar, manifestPath, observed, signal } = job;
   const attempt = `write the manifest ${manifestPath}`;
   try {
-    const handle = await open(toFileSystemPath(archivePath), "r");
-    try {
-      const file = { path: archivePath, descriptor: handle.fd, size: (await handle.stat()).size };
-      const takenAtMs = observed?.takenAtMs ?? Date.now();
-      const facts = { root: realPathOf(root), file, isTar, manifestPath, observed: observed?.rows, takenAtMs };
-      const isWritten = await runTree({ kind: "record-tree", ...facts }, job);
-      if (isWritten === true) return undefined;
-      const message = `${attempt}: the archive has no index`;
-      return new CacheArchiveError({ code: "unsupported-format", message });
-    } finally {
-      await handle.close();
-    }
+    const takenAtMs = observed?.takenAtMs ?? Date.now();
+    const facts = { root: realPathOf(root), file, isTar, manifestPath, observed: observed?.rows, takenAtMs };
+    const isWritten = await runTree({ kind: "record-tree", ...facts }, job);
+    if (isWritten === true) return undefined;
+    const message = `${attempt}: the archive has no index`;
+    return new CacheArchiveError({ code: "unsupported-format", message });
   } catch (error) {
     signal?.throwIfAborted();
     return toArchiveError(error, attempt);
@@ -107,7 +107,8 @@ export async function recordTree(job: RecordJob): Promise<CacheArchiveError | un
 /** A tree, and what it is the tree of. */
 interface TreeJob {
   readonly root: string;
-  readonly archivePath: string;
+  /** The very archive that was written or is restored: its name may stand for another one by now. */
+  readonly file: ArchiveFile;
   readonly manifestPath: string;
   readonly maxInlineMs: number;
   readonly signal: AbortSignal | undefined;

@@ -9,8 +9,8 @@ import { readDirectory } from "../zip/directory.ts";
 import { compareList, compareRows, compareWalk } from "./compare-tree.ts";
 import type { TreeDifference } from "./compare-tree.ts";
 import { lookAt } from "./look.ts";
-import { identityOf, readManifest, writeManifest } from "./manifest-file.ts";
-import type { Manifest } from "./manifest-file.ts";
+import { identityOf, isSameFile, readManifest, writeManifest } from "./manifest-file.ts";
+import type { FileIdentity, Manifest } from "./manifest-file.ts";
 import { ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
 
@@ -38,7 +38,8 @@ interface RecordTask {
 interface CompareTask {
   readonly kind: "compare-tree";
   readonly root: string;
-  readonly archivePath: string;
+  /** What the tree is compared with the manifest of. */
+  readonly archive: FileIdentity;
   readonly manifestPath: string;
   /** What the tree has to hold, and nothing else; undefined when it may hold more than the manifest says. */
   readonly content: { readonly paths: readonly string[] } | { readonly list: SharedRows } | undefined;
@@ -142,15 +143,7 @@ function* compare(task: CompareTask): Generator<void, TreeComparison> {
   return { difference: yield* compareList(root, new ManifestRows(content.list), manifest), entries };
 }
 
-function isAbout({ facts }: Manifest, { root, archivePath }: CompareTask): boolean {
-  const found = lstatSync(toFileSystemPath(archivePath), { throwIfNoEntry: false });
-  const archive = found === undefined ? undefined : identityOf(found);
+function isAbout({ facts }: Manifest, { root, archive }: CompareTask): boolean {
   const folder = lstatSync(toFileSystemPath(root), { throwIfNoEntry: false });
-  return (
-    archive?.inode === facts.archive.inode &&
-    archive.bytes === facts.archive.bytes &&
-    archive.mtimeMs === facts.archive.mtimeMs &&
-    folder?.dev === facts.root.device &&
-    folder.ino === facts.root.inode
-  );
+  return isSameFile(archive, facts.archive) && folder?.dev === facts.root.device && folder.ino === facts.root.inode;
 }
