@@ -40,10 +40,12 @@ export async function writeManifest(archivePath: string, entries: readonly Archi
 /**
  * Remembers which object an archive became. Its time is later than the archive's, so without this the next restore on this
  * host would download what lies here already.
+ *
+ * @param archive - the file that was uploaded; another job may have replaced it meanwhile, and its manifest
  */
-export async function rememberStored(archivePath: string, stored: StoredArchive): Promise<void> {
+export async function rememberStored(archivePath: string, archive: ArchiveFacts, stored: StoredArchive): Promise<void> {
   const manifest = await readManifest(archivePath);
-  if (manifest === undefined) return;
+  if (manifest === undefined || !belongsTo(manifest, archive)) return;
   await writeFile(manifestPath(archivePath), JSON.stringify({ ...manifest, stored }), { mode: 0o600 });
 }
 

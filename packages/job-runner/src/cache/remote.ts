@@ -7,6 +7,7 @@ import {
   CONTENT_DIGEST,
   bodyOfFile,
   canDelete,
+  canPutConditionally,
   downloadToFile,
   retryTransfer,
 } from "@fleetfoot/cache-backend";
@@ -16,6 +17,7 @@ import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
 import type { CacheLocation, RemoteLocation } from "./location.ts";
 import { recallStored, rememberStored, removeManifest } from "./manifest.ts";
+import type { ArchiveFacts } from "./manifest.ts";
 import { writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { SharedWork } from "./shared-work.ts";
@@ -101,7 +103,7 @@ async function withoutDamaged(
 }
 
 /**
- * Asks whether the store has the archive.
+ * Asks whether the store has the archive of this host, or a newer one.
  *
  * @returns `undefined` when that cannot be found out, for example with credentials that may only write
  */
@@ -109,15 +111,24 @@ export async function isStored(
   options: CacheStageOptions,
   remoteCache: RemoteCache,
   remote: RemoteLocation,
+  archive: ArchiveFacts & { readonly path: string },
 ): Promise<boolean | undefined> {
   try {
-    return (await headArchive(options, remoteCache, remote)) !== undefined;
+    const object = await headArchive(options, remoteCache, remote);
+    if (object === undefined) return false;
+    const stored = await recallStored(archive.path, archive);
+    if (stored?.objectName === remote.objectName && stored.version === object.version) return true;
+    // The upload of this one has failed when what is there is from before it was made.
+    return object.modifiedAtMs + STORES_TIME_UNIT_MS > archive.mtimeMs;
   } catch {
     options.signal.throwIfAborted();
     // An archive that did not change is not worth an upload that may be needless every time.
     return undefined;
   }
 }
+
+/** Most stores tell times in whole seconds. */
+const STORES_TIME_UNIT_MS = 1000;
 
 /**
  * What the store knows of the archive; `undefined` when it has none.
@@ -135,29 +146,44 @@ export async function headArchive(
 /**
  * Uploads an archive. What is sent is one file from start to end, even when another job replaces it meanwhile.
  *
+ * @returns false when it may only be the first of its name, and another one came before it, which a store that cannot put on a condition does
+ *   not notice
  * @throws {CacheStoreError} when no try succeeds
  */
 export async function uploadArchive(
   options: CacheStageOptions,
   { store }: RemoteCache,
   { objectName: object }: RemoteLocation,
-  archive: { readonly key: string; readonly path: string; readonly metadata: CacheMetadata },
-): Promise<void> {
+  archive: ArchiveToUpload,
+): Promise<boolean> {
   const file = await open(archive.path, "r");
   try {
-    const { size } = await file.stat();
+    const { size, mtimeMs } = await file.stat();
     const onProgress = (progress: TransferProgress): void =>
       options.onTransfer?.({ ...progress, direction: "upload", key: archive.key });
     const body = bodyOfFile(file, size);
     const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
-    const put = (signal: AbortSignal): Promise<ObjectFacts> =>
-      store.put(object, body, { metadata, signal, onProgress });
+    const put = async (signal: AbortSignal): Promise<ObjectFacts | undefined> => {
+      const putOptions = { metadata, signal, onProgress };
+      if (!archive.onlyIfAbsent || !canPutConditionally(store)) return store.put(object, body, putOptions);
+      return store.putIf(object, body, { absent: true }, putOptions);
+    };
     const what = { store: store.kind, operation: "put", object };
-    const { version } = await retryTransfer(what, put, uploadSettings(options));
-    await rememberStored(archive.path, { objectName: object, version });
+    const facts = await retryTransfer(what, put, uploadSettings(options));
+    if (facts === undefined) return false;
+    await rememberStored(archive.path, { size, mtimeMs }, { objectName: object, version: facts.version });
+    return true;
   } finally {
     await file.close();
   }
+}
+
+interface ArchiveToUpload {
+  readonly key: string;
+  readonly path: string;
+  readonly metadata: CacheMetadata;
+  /** Whether it must not replace another one. */
+  readonly onlyIfAbsent: boolean;
 }
 
 const digestChunkBytes = 1024 * 1024;

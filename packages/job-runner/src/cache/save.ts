@@ -7,6 +7,7 @@ import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { realArchiver } from "./archiver.ts";
 import { fitsOutcome, hasFiles, policyOf } from "./entries.ts";
+import type { CachePolicy } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
@@ -61,7 +62,7 @@ async function saveEntry(options: CacheStageOptions, entry: JobCache, index: num
       log.plain(`Not saving cache ${key}: there is one, and its policy only saves the first`);
       return;
     }
-    const saved = await save(options, entry, location);
+    const saved = await save(options, entry, location, policy);
     if (saved !== undefined) events({ ...saved, entry: index, key });
   } catch (error) {
     signal.throwIfAborted();
@@ -77,7 +78,12 @@ interface Saved {
 }
 
 /** @returns `undefined` when there was nothing to save */
-async function save(options: CacheStageOptions, entry: JobCache, location: CacheLocation): Promise<Saved | undefined> {
+async function save(
+  options: CacheStageOptions,
+  entry: JobCache,
+  location: CacheLocation,
+  policy: CachePolicy,
+): Promise<Saved | undefined> {
   const { lookup, log, projectDirectory: root, environment, signal, archiver = realArchiver } = options;
   const key = location.name.readable;
   const local = await findLocalArchive(location);
@@ -91,13 +97,14 @@ async function save(options: CacheStageOptions, entry: JobCache, location: Cache
   }
   if (local !== undefined && !(await hasChanged(location.localPath, local, entries))) {
     const metadata = await readMetadata(location.localPath);
-    await uploadWhereMissing(options, location, { ...describeArchive(entry, key, options), ...metadata }, local);
+    const described = { ...describeArchive(entry, key, options), ...metadata };
+    await uploadWhereMissing(options, location, described, local, policy);
     return { kind: "unchanged", bytes: local.size };
   }
   const metadata = describeArchive(entry, key, options);
   const bytes = await archive(options, location.localPath, entries, metadata);
   log.info(`Saved cache ${key}: ${entries.length} entries in ${formatBytes(bytes)}`);
-  await upload(options, location, metadata, bytes);
+  await upload(options, location, metadata, bytes, policy);
   return { kind: "saved", bytes };
 }
 
@@ -154,14 +161,15 @@ async function uploadWhereMissing(
   location: CacheLocation,
   metadata: CacheMetadata,
   local: LocalArchive,
+  policy: CachePolicy,
 ): Promise<void> {
   const { store, log } = options;
   const key = location.name.readable;
   if (store === undefined || location.remote === undefined) {
     log.plain(`Cache ${key} is unchanged`);
-  } else if ((await isStored(options, store, location.remote)) === false) {
+  } else if ((await isStored(options, store, location.remote, { ...local, path: location.localPath })) === false) {
     log.plain(`Cache ${key} is unchanged, but not in ${store.store.kind} yet`);
-    await upload(options, location, metadata, local.size);
+    await upload(options, location, metadata, local.size, policy);
   } else {
     log.plain(`Cache ${key} is unchanged and already uploaded`);
   }
@@ -172,6 +180,7 @@ async function upload(
   location: CacheLocation,
   metadata: CacheMetadata,
   bytes: number,
+  { onlyIfAbsent }: CachePolicy,
 ): Promise<void> {
   const { store, log } = options;
   const key = location.name.readable;
@@ -181,6 +190,10 @@ async function upload(
     log.warning(`Cache ${key} stays on this host: ${bytes} bytes are more than the ${limit} that may be uploaded`);
     return;
   }
-  await uploadArchive(options, store, location.remote, { key, path: location.localPath, metadata });
+  const archive = { key, path: location.localPath, metadata, onlyIfAbsent };
+  if (!(await uploadArchive(options, store, location.remote, archive))) {
+    log.plain(`Not uploading cache ${key}: another job was first, and its policy only saves the first`);
+    return;
+  }
   log.plain(`Uploaded cache ${key} to ${store.store.kind}: ${formatBytes(bytes)}`);
 }

@@ -313,6 +313,74 @@ describe("caches in a store", () => {
     expect(stored?.metadata).toMatchObject({ cachekey: "gems", os: "linux" });
   });
 
+  it("are uploaded by the next job when their upload failed, though the store has an older archive", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    const older = server.objects.get(`${base}/gems`);
+    if (older === undefined) throw new Error("nothing was stored");
+    server.objects.set(`${base}/gems`, { ...older, modifiedAtMs: Date.now() - 60_000 });
+    await bench.write({ "vendor/b": "two" });
+    intercept = (request, response, incoming) => {
+      if (request.method !== "PUT") return false;
+      incoming.resume().on("end", () => response.writeHead(403).end());
+      return true;
+    };
+    await bench.save(gems);
+    expect(bench.events.map(({ kind }) => kind)).toEqual(["saved", "failed"]);
+    intercept = undefined;
+    reset();
+    await bench.restore(gems);
+    await bench.save(gems);
+    expect(requested("PUT")).toEqual(["gems"]);
+    const stored = server.objects.get(`${base}/gems`)?.content ?? new Uint8Array();
+    expect(Buffer.compare(stored, await readFile(bench.archive("gems")))).toBe(0);
+    reset();
+    await bench.save(gems);
+    expect(requested("PUT")).toEqual([]);
+  });
+
+  it("are not taken for uploaded when another job replaced the archive during the upload", async () => {
+    const remote = bench.store;
+    if (remote === undefined) throw new Error("there is no store");
+    const other = await CacheBench.open(join(bench.top, "other"));
+    other.extra = { cacheDirectory: bench.cacheDirectory };
+    await other.write({ "vendor/a": "two", "vendor/b": "two" });
+    const replacing = {
+      ...remote.store,
+      put: async (...given: Parameters<typeof remote.store.put>) => {
+        const facts = await remote.store.put(...given);
+        await other.save(gems);
+        return facts;
+      },
+    };
+    await bench.write({ "vendor/a": "one" });
+    bench.store = { ...remote, store: replacing };
+    await bench.save(gems);
+    const stored = server.objects.get(`${base}/gems`);
+    if (stored === undefined) throw new Error("nothing was stored");
+    server.objects.set(`${base}/gems`, { ...stored, modifiedAtMs: Date.now() - 60_000 });
+    reset();
+    other.store = remote;
+    await other.save(gems);
+    expect(requested("PUT")).toEqual(["gems"]);
+  });
+
+  it("never replace one that came after the look, under a policy that saves what is absent", async () => {
+    await saveElsewhere(gems, { "vendor/a": "one" });
+    await bench.write({ "vendor/a": "two" });
+    const before = server.objects.get(`${base}/gems`);
+    intercept = (request, response) => {
+      if (request.method !== "HEAD") return false;
+      response.writeHead(404).end();
+      return true;
+    };
+    await bench.save({ ...gems, policy: "push-if-absent" });
+    expect(requested("PUT")).toEqual(["gems"]);
+    expect(server.objects.get(`${base}/gems`)).toEqual(before);
+    expect(bench.warnings()).toEqual([]);
+    expect(bench.lines.at(-1)?.text).toContain("another job was first");
+  });
+
   it("CA D10: are neither made nor uploaded when no file matches, and the old archive stays", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
