@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -139,6 +140,86 @@ describe("hostile input", () => {
     trap.close();
     await rm(directory, { recursive: true });
   }, 120_000);
+
+  it("is passed on only when no reading of its path leads to a name that the rules refuse", async () => {
+    const arrived: string[] = [];
+    const trap = createHttpServer((request, response) => {
+      arrived.push(`${request.method} ${request.url}`);
+      response.end();
+    }).listen(0, "127.0.0.1");
+    await once(trap, "listening");
+    const { port } = trap.address() as AddressInfo;
+    const directory = await mkdtemp(join(tmpdir(), "mirror-"));
+    const url = `http://127.0.0.1:${port}`;
+    const hub = {
+      url,
+      hosts: ["quay.io"],
+      access: "pass-through",
+      deny: ["^denied"],
+      allow: ["^ok", "^denied"],
+    } as const;
+    const mirror = await createMirror({ directory, upstreams: { hub } });
+    const relay = async (method: string, text: string): Promise<number> => {
+      const { signal } = new AbortController();
+      const request = { registry: "quay.io", target: text, method, headers: {}, authorization: undefined, signal };
+      const { body, status } = await mirror.relay(request);
+      if (body !== undefined && !(body instanceof Uint8Array))
+        for await (const chunk of body) expect(chunk).toBeDefined();
+      return status;
+    };
+    const digest = `sha256:${"a".repeat(64)}`;
+    const passed = [
+      "GET /v2/auth?service=x",
+      "GET /token?scope=repository:denied/app:pull",
+      "PUT /v2/ok/app/manifests/1",
+      `HEAD /v2/ok/app/blobs/${digest}`,
+      "POST /v2/ok/app/blobs/uploads/",
+      "PATCH /v2/ok/app/blobs/uploads/an-id?_state=x",
+      `POST /v2/ok/app/blobs/uploads/?mount=${digest}&from=ok/other`,
+    ];
+    const refused = [
+      "GET /x/../v2/denied/app/manifests/1",
+      "GET /x/%2e%2e/v2/denied/app/manifests/1",
+      "GET /x\\..\\v2/denied/app/manifests/1",
+      "GET //v2/denied/app/manifests/1",
+      "GET /v2//denied/app/manifests/1",
+      "GET /v2%2fdenied/app/manifests/1",
+      "GET /%76%32/denied/app/manifests/1",
+      "GET /v2/denied/app/manifests/1/",
+      "GET /v2/denied/app/of-its-own",
+      "PUT /v2/ok/../denied/app/manifests/1",
+      "PUT /v2/ok/%2E%2E/denied/app/manifests/1",
+      "PUT /v2/denied/app/manifests/1",
+      "PUT /v2/neither/manifests/1",
+      "PUT /v2/denied%2fapp/manifests/1",
+      "POST /v2/denied/app/blobs/uploads/",
+      "POST /v2/denied/app/blobs/uploads",
+      "POST /v2/neither/blobs/uploads/",
+      "PATCH /v2/denied/app/blobs/uploads/an-id?_state=x",
+      `POST /v2/ok/app/blobs/uploads/?mount=${digest}&from=denied/app`,
+      `POST /v2/ok/app/blobs/uploads/?mount=${digest}&from=ok/x&from=denied%2fapp`,
+    ];
+    for (const line of [...refused, ...passed]) {
+      const [method = "", text = ""] = line.split(" ");
+      expect([line, await relay(method, text)]).toEqual([
+        line,
+        passed.includes(line) ? 200 : expect.toBeOneOf([400, 403]),
+      ]);
+    }
+    expect(arrived).toEqual(passed);
+    arrived.length = 0;
+    await fc.assert(
+      fc.asyncProperty(target, fc.constantFrom("GET", "HEAD", "PUT", "DELETE"), async (text, method) => {
+        const denied = text.replace("/v2/", "/v2/denied/");
+        expect([200, 400, 403, 404]).toContain(await relay(method, denied));
+        expect(arrived.filter((line) => line.includes("denied"))).toEqual([]);
+      }),
+      { numRuns: 2000 },
+    );
+    await mirror.close();
+    trap.close();
+    await rm(directory, { recursive: true });
+  }, 60_000);
 
   it("RM V13: is searched for patterns in linear time", () => {
     const upstream = registries.upstreams.get("hub");

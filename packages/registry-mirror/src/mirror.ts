@@ -8,7 +8,7 @@ import type { Sample } from "./metrics.ts";
 import { defaultLimits } from "./options.ts";
 import type { MirrorOptions } from "./options.ts";
 import type { Digest } from "./reference/grammar.ts";
-import { parseTarget } from "./reference/path.ts";
+import { parseRelayTarget } from "./reference/path.ts";
 import { freshUntil, tagLifetime } from "./routing/freshness.ts";
 import { readRegistries } from "./routing/registries.ts";
 import type { Registries, Upstream } from "./routing/registries.ts";
@@ -327,12 +327,8 @@ class Mirror implements RegistryMirror {
   async relay({ authorization, registry, ...request }: RelayRequest): Promise<MirrorResponse> {
     const upstream = this.#registries.byHost.get(canonicalHost(registry));
     if (upstream === undefined) throw new TypeError(`no upstream is configured for ${registry}`);
-    const { query, route } = parseTarget(request.target);
-    if ("image" in route) {
-      const hints = { namespace: query.get("ns") ?? undefined, entry: undefined, registry };
-      const selection = selectRegistry(route.image, hints, this.#registries);
-      if (selection.kind === "refused") return errorResponse(selection.status, selection.code, selection.message);
-    }
+    const refusal = this.#refusalOf(request.target, registry, upstream);
+    if (refusal !== undefined) return refusal;
     const ownLogin = upstream.options.access === "pass-through" ? authorization : undefined;
     try {
       const answer = await this.#of(this.#clients, upstream).relay({ ...request, authorization: ownLogin });
@@ -343,6 +339,22 @@ class Mirror implements RegistryMirror {
       if (response === undefined) throw error;
       return response;
     }
+  }
+
+  /** What the rules for names say of a request that reaches the registry untouched. */
+  #refusalOf(target: string, registry: string, upstream: Upstream): MirrorResponse | undefined {
+    const relayed = parseRelayTarget(target);
+    if (relayed.kind === "ambiguous") return errorResponse(400, "NAME_INVALID", "no path like this is passed on");
+    if (relayed.kind === "other") {
+      if (!relayed.prefixes.some((prefix) => upstream.deny.matches(prefix))) return undefined;
+      return errorResponse(403, "DENIED", "this is not allowed by this mirror's rules");
+    }
+    for (const image of relayed.images) {
+      const hints = { namespace: undefined, entry: undefined, registry };
+      const selection = selectRegistry(image, hints, this.#registries);
+      if (selection.kind === "refused") return errorResponse(selection.status, selection.code, selection.message);
+    }
+    return undefined;
   }
 
   tokenServers(): readonly TokenServer[] {

@@ -40,6 +40,42 @@ export function parseTarget(target: string): ParsedTarget {
   return { route: parsePath(path), query };
 }
 
+/** What a request is about that is passed on as it is. */
+export type RelayTarget =
+  /** `images` are all the repositories that it reads from or writes to. */
+  | { readonly kind: "images"; readonly images: readonly ImagePath[] }
+  /** Nothing that this mirror knows; whatever begins like one of `prefixes` may be about that repository. */
+  | { readonly kind: "other"; readonly prefixes: readonly string[] }
+  /** A path that the registry could read in another way than it is read here. */
+  | { readonly kind: "ambiguous" };
+
+/** Finds out which repositories a request is about, when its target reaches the registry untouched. */
+export function parseRelayTarget(target: string): RelayTarget {
+  const [path = "", ...queries] = target.split("?");
+  if (path.includes("//") || !URL.canParse(path, "http://registry")) return { kind: "ambiguous" };
+  if (new URL(path, "http://registry").pathname !== path) return { kind: "ambiguous" };
+  const segments: string[] = [];
+  for (const raw of path.slice(1).split("/")) {
+    const segment = decoded(raw);
+    if (segment === undefined || segment.includes("\\")) return { kind: "ambiguous" };
+    segments.push(segment);
+  }
+  if (segments[0] !== "v2") return { kind: "other", prefixes: [] };
+  // Some registries lead from a path with a slash at its end to the one without.
+  const words = segments.slice(1).filter((segment, at, all) => segment !== "" || at < all.length - 1);
+  const { route } = parseTarget(`/v2/${words.join("/")}`);
+  if ("image" in route) return { kind: "images", images: [route.image] };
+  const end = words.lastIndexOf("uploads");
+  if (end < 2 || words[end - 1] !== "blobs" || end < words.length - 2) {
+    return { kind: "other", prefixes: words.map((_, at) => words.slice(0, at + 1).join("/")) };
+  }
+  // A layer may be taken over from another repository.
+  const sources = new URLSearchParams(queries.join("?")).getAll("from").map((from) => from.split("/"));
+  const images = [words.slice(0, end - 1), ...sources].map(imageOf);
+  const known = images.filter((image) => image !== undefined);
+  return known.length === images.length ? { kind: "images", images: known } : { kind: "ambiguous" };
+}
+
 function parsePath(path: string): Route {
   if (path === "/v2" || path === "/v2/") return { kind: "ping" };
   if (!path.startsWith("/v2/")) return refused(404, "UNSUPPORTED", "there is nothing at this path");
