@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { BlockList, isIP } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type Dockerode from "dockerode";
 import { UsageError } from "../errors.ts";
@@ -15,7 +16,7 @@ export interface MinioContainer {
   readonly user?: string | undefined;
   /** @default that of the container that is there, or a new one */
   readonly password?: string | undefined;
-  /** Name or address under which this host is reached. */
+  /** Name or address under which this host is reached. With one of the host itself nobody else reaches the server. */
   readonly address: string;
 }
 
@@ -99,7 +100,7 @@ async function create(
     ExposedPorts: { [SERVER_PORT]: {} },
     HostConfig: {
       Binds: [`${wanted.dataDirectory}:/data`],
-      PortBindings: { [SERVER_PORT]: [{ HostPort: String(wanted.port) }] },
+      PortBindings: { [SERVER_PORT]: [{ HostIp: publishedOn(wanted), HostPort: String(wanted.port) }] },
       RestartPolicy: { Name: "always" },
     },
   };
@@ -111,6 +112,21 @@ async function create(
     await engine.createContainer(container);
   }
 }
+
+/** @returns address of this host on which the port is open; empty for all of them */
+function publishedOn({ address }: MinioContainer): string {
+  if (address === "localhost") return "127.0.0.1";
+  return isLoopback(address) ? address : "";
+}
+
+function isLoopback(address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && LOOPBACK.check(address, family === 6 ? "ipv6" : "ipv4");
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addAddress("::1", "ipv6");
 
 async function pull(engine: Dockerode, image: string, signal: AbortSignal): Promise<void> {
   try {
@@ -130,17 +146,22 @@ async function pull(engine: Dockerode, image: string, signal: AbortSignal): Prom
 
 function requireSame(known: Dockerode.ContainerInspectInfo, wanted: MinioContainer): void {
   const { HostConfig } = known;
-  const bindings = (HostConfig.PortBindings as Record<string, { HostPort: string }[]> | null)?.[SERVER_PORT] ?? [];
+  const ports = HostConfig.PortBindings as Record<string, { HostIp?: string; HostPort: string }[]> | null;
+  const bindings = ports?.[SERVER_PORT] ?? [];
   const { user, password } = credentialsOf(known);
   const isSame =
-    bindings.some(({ HostPort }) => HostPort === String(wanted.port)) &&
+    bindings.length > 0 &&
+    bindings.every(({ HostIp = "", HostPort }) => HostIp === publishedOn(wanted) && HostPort === String(wanted.port)) &&
     (HostConfig.Binds ?? []).includes(`${wanted.dataDirectory}:/data`) &&
     (wanted.user ?? user) === user &&
     (wanted.password ?? password) === password;
   if (isSame) return;
-  throw new UsageError(`There is a container ${wanted.name} already, with another port, folder, user or password.`, {
-    cure: "Give what it was made with, name another one with --name, or remove it.",
-  });
+  throw new UsageError(
+    `There is a container ${wanted.name} already, with another address, port, folder, user or password.`,
+    {
+      cure: "Give what it was made with, name another one with --name, or remove it.",
+    },
+  );
 }
 
 /** The server has no event to wait for: it is asked. */

@@ -1,12 +1,16 @@
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { importImage, minioProgram, requireGoProgram } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { createS3Store } from "@fleetfoot/cache-backend-s3";
 import { bodyOf } from "@fleetfoot/cache-backend/testing";
 import { parseRunnerConfig } from "@fleetfoot/runner-config";
+import Docker from "dockerode";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { startMinioContainer } from "../../cache/minio-container.ts";
 import { runCli } from "../../cli.ts";
 import { testContext } from "../../testing/context.ts";
 import { startChild } from "../../testing/process.ts";
@@ -58,6 +62,28 @@ describeWithSystem("docker-engine", (engine) => {
       1,
       expect.stringContaining("There is a container fleetfoot-minio already"),
     ]);
+  });
+
+  it("opens the port to this host alone where runners reach it under a loopback address", async () => {
+    const docker = new Docker({ socketPath: engine().socketPath });
+    const name = "minio-of-this-host";
+    const events = await docker.getEvents({ filters: { event: ["start"], container: [name] } });
+    const stop = new AbortController();
+    const wanted = { name, image: "minio-of-the-test:1", port: 9007, dataDirectory: join(folder, "own") };
+    const starting = startMinioContainer(
+      { ...wanted, address: "127.0.0.1" },
+      { environment: { DOCKER_HOST: engine().dockerHost }, signal: stop.signal },
+    ).catch((error: unknown) => error);
+    await once(events, "data");
+    (events as Readable).destroy();
+    // The engine has addresses of its own, so its loopback cannot be asked from here.
+    stop.abort(new Error("seen enough"));
+    expect(await starting).toEqual(new Error("seen enough"));
+    const { NetworkSettings } = await docker.getContainer(name).inspect();
+    expect(NetworkSettings.Ports["9000/tcp"]).toEqual([{ HostIp: "127.0.0.1", HostPort: "9007" }]);
+    const open = await provision("--name", name, "--port", "9007", "--data", "own");
+    expect([open.code, open.output]).toEqual([1, expect.stringContaining("with another address, port")]);
+    await docker.getContainer(name).remove({ force: true });
   });
 
   it("names the image that cannot be had, the engine that does not answer, and what MinIO would refuse", async () => {
