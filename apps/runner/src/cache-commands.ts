@@ -92,14 +92,15 @@ export const cacheCommands: readonly Command[] = [
   },
   {
     name: "cache prune",
-    summary: "remove caches that nobody used for long, or that are too much",
+    summary: "remove caches that are old, or that are too much",
     operands: "",
     description:
-      "Removes caches, the one that was not used for the longest time first, until what is left fits the limits.",
+      "Removes caches, the oldest one first, until what is left fits the limits. On a host the age of a cache counts from its last use; a store only\n" +
+      "knows when a cache was saved, so one that is restored every day, but not saved again, is as old there as one that nobody uses.",
     options: {
       ...placeOptions,
       ...storeOptions,
-      "older-than": { type: "string", value: "AGE", help: "remove what was not used for so long, for example 14d" },
+      "older-than": { type: "string", value: "AGE", help: "remove what is older, for example 14d" },
       "max-size": { type: "string", value: "SIZE", help: "keep at most so much, for example 10GB" },
       "dry-run": { type: "boolean", short: "n", help: "only say what would be removed" },
     },
