@@ -113,6 +113,34 @@ describeWithSystem("docker-registry", (registry) => {
     expect((await mirror.send(tagPath)).headers["x-cache"]).toBe("revalidated");
   });
 
+  it.each([
+    { what: "a login page", headers: { "content-type": "text/html; charset=utf-8" }, body: "<html>Sign in</html>" },
+    { what: "a page that says nothing of its type", headers: {}, body: "<html>Sign in</html>" },
+    { what: "a note in JSON", headers: { "content-type": "application/json" }, body: '{"error":"sign in"}' },
+    { what: "a list", headers: { "content-type": "application/json" }, body: "[]" },
+    {
+      what: "a page with the type of a manifest",
+      headers: { "content-type": "application/vnd.oci.image.manifest.v1+json" },
+      body: "<html>Sign in</html>",
+    },
+  ])("keeps a known tag when the upstream answers with $what, and believes none for another", async (page) => {
+    await pull();
+    await clock.advance(70_000);
+    tap.fault = () => ({ kind: "answer", status: 200, headers: page.headers, body: page.body });
+    const stale = await mirror.send(tagPath);
+    expect([stale.status, stale.headers["x-cache"], stale.body.equals(image.manifest.bytes)]).toEqual([
+      200,
+      "stale",
+      true,
+    ]);
+    const other = await mirror.send("/v2/library/app/manifests/v2");
+    expect([other.status, other.body.includes("Sign in")]).toEqual([502, false]);
+    expect(mirror.mirror.entries({ reference: "v2" })).toEqual([]);
+    tap.fault = () => undefined;
+    await clock.advance(70_000);
+    expect((await mirror.send(tagPath)).headers["x-cache"]).toBe("revalidated");
+  });
+
   it("RM F4: serves a known tag in 12 seconds when the upstream is silent, and at once after that", async () => {
     await pull();
     await clock.advance(70_000);

@@ -47,11 +47,31 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   return { mediaType, children };
 }
 
+/**
+ * Whether an answer can be a manifest at all, of whatever kind. The digest of what a tag leads to is not known before, so a login page
+ * or a note of an appliance in between would pass for one.
+ *
+ * @param contentType - as the upstream sent it
+ */
+export function isManifest(bytes: Uint8Array, contentType: string | undefined): boolean {
+  if (isPage(mediaTypeOf(contentType))) return false;
+  const document = parsed(bytes);
+  const isVersioned = typeof document["schemaVersion"] === "number" || text(document["mediaType"]) !== undefined;
+  return isVersioned && ["mediaType", ...contentFields].some((field) => document[field] !== undefined);
+}
+
+/** Whether a type is that of a page for people. */
+export function isPage(mediaType: string | undefined): boolean {
+  return mediaType === "text/html" || mediaType === "application/xhtml+xml";
+}
+
 /** A media type without its parameters. */
 export function mediaTypeOf(contentType: string | undefined): string | undefined {
   const [type = ""] = (contentType ?? "").split(";");
   return type.trim() === "" ? undefined : type.trim().toLowerCase();
 }
+
+const contentFields = ["manifests", "config", "layers", "blobs", "fsLayers"] as const;
 
 function guess(document: Readonly<Record<string, unknown>>): string {
   return Array.isArray(document["manifests"]) ? manifestTypes.ociIndex : manifestTypes.ociManifest;

@@ -6,7 +6,7 @@ import type { Metrics } from "../metrics.ts";
 import type { TimeLimits } from "../options.ts";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { manifestAccept, mediaTypeOf, readManifest } from "../reference/manifest.ts";
+import { isManifest, isPage, manifestAccept, mediaTypeOf, readManifest } from "../reference/manifest.ts";
 import { isFresh, mayBeStale, tagLifetime } from "../routing/freshness.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
@@ -215,7 +215,8 @@ export class Images {
     const digest = answer.headers["docker-content-digest"] ?? "";
     const mediaType = mediaTypeOf(answer.headers["content-type"]);
     const length = answer.headers["content-length"] ?? "";
-    if (!isDigest(digest) || mediaType === undefined || !/^\d{1,10}$/.test(length)) return undefined;
+    if (!isDigest(digest) || mediaType === undefined || isPage(mediaType) || !/^\d{1,10}$/.test(length))
+      return undefined;
     return { digest, mediaType, bytes: Number(length) };
   }
 
@@ -230,6 +231,7 @@ export class Images {
     // Only a hint: the bytes decide, by the algorithm that the upstream prefers.
     const digest = digestOf(bytes, isDigest(told) ? told : "sha256:");
     if (isDigest(told) && told !== digest) throw this.#wrongBytes(image);
+    if (!isManifest(bytes, answer.headers["content-type"])) throw this.#noManifest(image);
     const { mediaType } = await this.#keep(image, digest, bytes, answer.headers["content-type"]);
     return { digest, mediaType, bytes: bytes.byteLength };
   }
@@ -394,6 +396,11 @@ export class Images {
       upstream: image.upstream.id,
       reason: "the manifest does not fit its digest",
     });
+  }
+
+  #noManifest(image: UpstreamImage): UpstreamError {
+    const reason = "it answered with something that is no manifest";
+    return new UpstreamError({ code: "failing", upstream: image.upstream.id, reason });
   }
 
   #incomplete(image: UpstreamImage, cause?: unknown): UpstreamError {
