@@ -239,7 +239,9 @@ class Handler implements ConnectHandler {
       this.#logger.info("a tunnel could not be opened", { target: formatTarget(target), error });
       return this.#refuse(socket, 502, `${formatTarget(target)} cannot be reached`);
     }
-    if (socket.destroyed) {
+    // While it was being opened the client may have left, or the end begun, which waits for nothing that begins later.
+    if (this.#isClosing || socket.destroyed) {
+      socket.destroy();
       far.destroy();
       return;
     }

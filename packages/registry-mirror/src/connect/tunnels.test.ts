@@ -237,6 +237,23 @@ describe("tunnels", () => {
     await Promise.all([closed, cut]);
   });
 
+  it("are not opened any more when the mirror is stopped while the far side is still being connected to", async () => {
+    const dialling = Promise.withResolvers<void>();
+    const connected = Promise.withResolvers<Duplex>();
+    const dial = (): Promise<Duplex> => {
+      dialling.resolve();
+      return connected.promise;
+    };
+    const { connect, handler, metric } = await start({ dial, resolve: () => Promise.resolve(["198.51.100.7"]) });
+    const refused = expect(connect("one.example:443")).rejects.toThrow();
+    await dialling.promise;
+    await handler.close(new AbortController().signal);
+    const [near] = duplexPair();
+    connected.resolve(near);
+    await refused;
+    expect([near.destroyed, metric("tunnels_open")]).toEqual([true, 0]);
+  });
+
   it("RM K21: want a login when users are set, which goes no further", async () => {
     const users = { robot: await hashProxyPassword("hunter2-secret") };
     const { connect, log } = await start({ users, resolve: () => Promise.resolve(["198.51.100.7"]) });
