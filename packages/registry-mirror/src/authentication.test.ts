@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
+import { Agent, MockAgent } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { UpstreamOptions } from "./options.ts";
 import { Secret } from "./secret.ts";
@@ -239,6 +240,63 @@ describeWithSystem("docker-registry", (registry) => {
     expect(await as("alice", layer)).toBe(200);
   });
 
+  it("tells names and tags to nobody without the upstream's consent, in mode pass-through", async () => {
+    good = (authorization) => authorization === "Bearer alice";
+    await restart({ access: "pass-through", hosts: ["gitlab.example.com"] });
+    const headers = { authorization: "Bearer alice" };
+    const path = "/v2/gitlab.example.com/library/app";
+    expect((await mirror.send(`${path}/manifests/v1`, { headers })).status).toBe(200);
+    tap.fault = () => ({ kind: "answer", status: 500 });
+    const tags = await mirror.send(`${path}/tags/list`);
+    expect([tags.status, tags.body.toString()]).toEqual([502, expect.not.stringContaining("v1")]);
+    expect(JSON.parse((await mirror.send("/v2/_catalog")).body.toString())).toEqual({ repositories: [] });
+  });
+
+  it("leaves only the login alone that the upstream asked to wait, in mode pass-through", async () => {
+    await restart({ access: "pass-through", hosts: ["gitlab.example.com"] });
+    tap.fault = ({ headers }) =>
+      headers.authorization === "Bearer busy"
+        ? { kind: "answer", status: 429, headers: { "retry-after": "30" } }
+        : undefined;
+    const as = async (who: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${who}` };
+      return (await mirror.send("/v2/gitlab.example.com/library/app/manifests/v1", { headers })).status;
+    };
+    expect([await as("busy"), await as("other"), await as("busy")]).toEqual([429, 200, 429]);
+  });
+
+  it("goes on asking for consent when one of the clients leaves that wait for it", async () => {
+    let held: Promise<void> | undefined;
+    const asked = Promise.withResolvers<void>();
+    const dispatcher = new Agent().compose((dispatch) => (options, handler) => {
+      if (held === undefined) return dispatch(options, handler);
+      asked.resolve();
+      void held.then(() => dispatch(options, handler));
+      return true;
+    });
+    good = (authorization) => authorization === "Bearer alice";
+    await mirror[Symbol.asyncDispose]();
+    const hub = { url: tap.url, hosts: ["gitlab.example.com"], access: "pass-through" } as const;
+    mirror = await serveMirror({ upstreams: { hub }, clock, dispatcher });
+    const headers = { authorization: "Bearer alice" };
+    const target = `/v2/gitlab.example.com/library/app/blobs/${image.layers[0]?.digest}`;
+    expect((await mirror.send(target, { headers })).status).toBe(200);
+    await clock.advance(61_000);
+    const release = Promise.withResolvers<void>();
+    held = release.promise;
+    const leaver = new AbortController();
+    const ask = (signal: AbortSignal): ReturnType<typeof mirror.mirror.answer> =>
+      mirror.mirror.answer({ method: "HEAD", target, headers, signal });
+    const left = expect(ask(leaver.signal)).rejects.toThrow("gone");
+    await asked.promise;
+    const stays = ask(new AbortController().signal);
+    leaver.abort(new Error("gone"));
+    await left;
+    release.resolve();
+    expect((await stays).status).toBe(200);
+    await dispatcher.close();
+  });
+
   it.each([
     ["first", ["alice", "bob", "nobody", "mallory"]],
     ["last", ["bob", "nobody", "mallory", "alice"]],
@@ -266,6 +324,32 @@ describeWithSystem("docker-registry", (registry) => {
       }
     },
   );
+});
+
+describe("a redirect", () => {
+  it("from https to http takes no login along, not even to the same host", async () => {
+    const agent = new MockAgent();
+    agent.disableNetConnect();
+    const blob = randomContent(1000);
+    const seen: (string | undefined)[] = [];
+    const noted = (name: string): ((options: { headers?: unknown }) => { statusCode: number; data: Buffer }) => {
+      return ({ headers }) => {
+        seen.push(`${name} ${String((headers as Record<string, string>)["authorization"])}`);
+        return { statusCode: 200, data: blob.bytes };
+      };
+    };
+    const path = `/v2/org/app/blobs/${blob.digest}`;
+    const location = "http://registry.example/stored";
+    agent.get("https://registry.example").intercept({ path }).reply(307, "", { headers: { location } });
+    agent.get("http://registry.example").intercept({ path: "/stored" }).reply(noted("stored"));
+    const upstream = { url: "https://registry.example", hosts: ["registry.example"], access: "pass-through" } as const;
+    await using mirror = await serveMirror({ upstreams: { upstream }, dispatcher: agent });
+    const headers = { authorization: "Bearer alice" };
+    const answer = await mirror.send(`/v2/registry.example/org/app/blobs/${blob.digest}`, { headers });
+    expect([answer.status, answer.body.equals(blob.bytes)]).toEqual([200, true]);
+    expect(seen).toEqual(["stored undefined"]);
+    await agent.close();
+  });
 });
 
 describe("isTrustedRealm", () => {

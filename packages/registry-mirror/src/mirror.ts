@@ -260,7 +260,7 @@ class Mirror implements RegistryMirror {
     }
     const clientOf = (image: UpstreamImage): UpstreamClient => this.#of(this.#clients, image.upstream);
     const slotsOf = (image: UpstreamImage): Slots => this.#of(this.#slots, image.upstream);
-    const access = new Access(clientOf, now);
+    const access = new Access(clientOf, clock, limits);
     this.#manifests = new ManifestStore(disk);
     const { staleIfErrorMs = 7 * 24 * 60 * 60_000, keepDeletedTags = false, catalog = true } = options;
     const common = { records, disk, shared, access, clientOf, clock, metrics, limits };
@@ -274,7 +274,7 @@ class Mirror implements RegistryMirror {
     const onUpstreamBytes = (image: UpstreamImage, bytes: number): void =>
       metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
     const blobs = new Blobs({ ...common, fills: this.#fills, slotsOf, now, onUpstreamBytes });
-    const lists = new Lists({ clientOf, records, clock, totalMs: limits.manifestTotalMs });
+    const lists = new Lists({ access, clientOf, records, clock, totalMs: limits.manifestTotalMs });
     this.#walk = new Walk({ images: this.#images, records, metrics, limits, now });
     this.#pings = new Pings((upstream) => this.#of(this.#clients, upstream), clock);
     this.#allowed = allowed;

@@ -64,6 +64,19 @@ describeWithSystem("docker-registry", (registry) => {
     mirror = await start(...options);
   }
 
+  it("walks for each login by itself when an upstream decides about each client", async () => {
+    first.fault = ({ headers }) =>
+      headers.authorization === "Bearer alice" ? undefined : { kind: "answer", status: 401 };
+    second.fault = () => absent;
+    await restart({ access: "pass-through" }, { access: "pass-through" });
+    const as = async (who: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${who}` };
+      const target = "/v2/ci/org/app/manifests/1";
+      return (await mirror.mirror.answer({ method: "HEAD", target, headers })).status;
+    };
+    expect(await Promise.all([as("alice"), as("bob"), as("alice")])).toEqual([200, expect.not.toBeOneOf([200]), 200]);
+  });
+
   const ask = (tag = "1", name = "org/app"): ReturnType<ServedMirror["send"]> =>
     mirror.send(`/v2/ci/${name}/manifests/${tag}`, { method: "HEAD" });
   const askBody = (tag = "1", name = "org/app"): ReturnType<ServedMirror["send"]> =>

@@ -1,20 +1,32 @@
 import { createHash } from "node:crypto";
+import { withDeadline } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
+import type { TimeLimits } from "../options.ts";
 import { manifestAccept } from "../reference/manifest.ts";
 import type { UpstreamImage } from "../routing/select.ts";
-import { SingleFlight } from "../single-flight.ts";
+import { orAbort, SingleFlight } from "../single-flight.ts";
 import type { Asker, UpstreamClient } from "../upstream/client.ts";
 
 /** Decides in whose name an upstream is asked, and who may have what is cached. */
 export class Access {
   readonly #clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly #clock: Clock;
+  readonly #totalMs: number;
   readonly #public: ExpiringMap<boolean>;
   readonly #confirmed: ExpiringMap<true>;
   readonly #checks = new SingleFlight<void>();
 
-  constructor(clientOf: (image: UpstreamImage) => UpstreamClient, now: () => number) {
+  constructor(
+    clientOf: (image: UpstreamImage) => UpstreamClient,
+    clock: Clock,
+    { manifestTotalMs }: Pick<Required<TimeLimits>, "manifestTotalMs">,
+  ) {
+    const now = (): number => clock.now();
     this.#clientOf = clientOf;
+    this.#clock = clock;
+    this.#totalMs = manifestTotalMs;
     this.#public = new ExpiringMap(10_000, now);
     this.#confirmed = new ExpiringMap(10_000, now);
   }
@@ -53,10 +65,11 @@ export class Access {
   async confirm(image: UpstreamImage, resource: string, asker: Asker, signal: AbortSignal): Promise<void> {
     const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
     if (this.#confirmed.get(key) === true) return;
-    await this.#checks.run(key, async () => {
-      await this.#head(image, resource, asker, signal);
+    const { result } = this.#checks.run(key, async () => {
+      await this.#headInTime(image, resource, asker);
       this.#confirmed.set(key, true, confirmedMs);
-    }).result;
+    });
+    await orAbort(result, signal);
   }
 
   async #checkPublic(image: UpstreamImage, resource: string, signal: AbortSignal): Promise<void> {
@@ -70,16 +83,24 @@ export class Access {
     const known = this.#public.get(key);
     if (known === true) return;
     if (known === false) throw denied();
-    await this.#checks.run(`public ${key}`, async () => {
+    const { result } = this.#checks.run(`public ${key}`, async () => {
       try {
-        await this.#head(image, resource, "anonymous", signal);
+        await this.#headInTime(image, resource, "anonymous");
         this.#public.set(key, true, publicMs);
       } catch (error) {
         if (!(error instanceof UpstreamError) || error.code !== "denied") throw error;
         this.#public.set(key, false, privateMs);
         throw denied();
       }
-    }).result;
+    });
+    await orAbort(result, signal);
+  }
+
+  /** Others may wait for it, too, so it does not end with the client that began it. */
+  #headInTime(image: UpstreamImage, resource: string, asker: Asker): Promise<void> {
+    const late = (): Error =>
+      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    return withDeadline(this.#clock, this.#totalMs, late, (signal) => this.#head(image, resource, asker, signal));
   }
 
   async #head(image: UpstreamImage, resource: string, asker: Asker, signal: AbortSignal): Promise<void> {

@@ -15,6 +15,7 @@ import type { UpstreamImage } from "../routing/select.ts";
 import type { Body } from "../storage/body.ts";
 import type { Records } from "../storage/records.ts";
 import type { Asker } from "../upstream/client.ts";
+import { askerKey } from "./access.ts";
 import type { Access } from "./access.ts";
 import type { Blobs, FoundBlob } from "./blobs.ts";
 import { failureResponse, WalkFailure } from "./failures.ts";
@@ -188,13 +189,18 @@ export class Handler {
       });
     }
     const { tag } = reference;
-    const askerFor = (image: UpstreamImage): Promise<Asker> => this.#asker(request, image, `manifests/${tag}`, signal);
-    const { image, record, result, warning } = await this.#resolve(target, tag, wantsBody, askerFor, signal);
+    const askerFor = (image: UpstreamImage, within: AbortSignal): Promise<Asker> =>
+      this.#asker(request, image, `manifests/${tag}`, within);
+    const { access } = this.#options;
+    const isPerClient = target.candidates.some((image) => access.isPerClient(image));
+    const authorization = isPerClient ? request.headers["authorization"] : undefined;
+    const key = askerKey(authorization === undefined ? "anonymous" : { authorization });
+    const { image, record, result, warning } = await this.#resolve(target, tag, wantsBody, key, askerFor, signal);
     const age = Math.max(0, Math.floor((this.#options.clock.now() - record.checkedAtMs) / 1000));
     const headers = { age: String(age), ...(warning === undefined ? {} : { warning: warningHeader(warning) }) };
     const head = { digest: record.digest, mediaType: record.mediaType, bytes: record.bytes, result };
     if (!wantsBody) return this.#manifestResponse(request, head, undefined, headers);
-    const asker = await askerFor(image);
+    const asker = await askerFor(image, signal);
     const inquiry = { asker, wantsBody, isInVirtualRegistry: target.virtual !== undefined, signal };
     const { bytes } = await images.manifest(image, record.digest, inquiry);
     return this.#manifestResponse(request, { ...head, bytes: bytes.byteLength }, bytes, headers);
@@ -204,14 +210,15 @@ export class Handler {
     { candidates, virtual }: Target,
     tag: string,
     wantsBody: boolean,
-    askerFor: (image: UpstreamImage) => Promise<Asker>,
+    key: string,
+    askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>,
     signal: AbortSignal,
   ): Promise<Awaited<ReturnType<Walk["resolve"]>>> {
     const { images, walk } = this.#options;
-    if (virtual !== undefined) return walk.resolve({ ...virtual, tag, wantsBody, askerFor, signal });
+    if (virtual !== undefined) return walk.resolve({ ...virtual, tag, wantsBody, askerKey: key, askerFor, signal });
     const [image] = candidates;
     if (image === undefined) throw new WalkFailure([]);
-    const asker = await askerFor(image);
+    const asker = await askerFor(image, signal);
     return {
       ...(await images.resolveTag(image, tag, { asker, wantsBody, isInVirtualRegistry: false, signal })),
       image,
@@ -250,7 +257,8 @@ export class Handler {
     digest: Digest,
   ): Promise<MirrorResponse> {
     const signal = request.signal ?? neverAborted;
-    const askerFor = (image: UpstreamImage): Promise<Asker> => this.#asker(request, image, `blobs/${digest}`, signal);
+    const askerFor = (image: UpstreamImage, within: AbortSignal): Promise<Asker> =>
+      this.#asker(request, image, `blobs/${digest}`, within);
     const isResume = /^bytes=0*[1-9]\d*-$/.test(request.headers["range"] ?? "");
     const inquiry = { digest, candidates, askerFor, isResume, hasSecondChoice, signal };
     if (request.method === "HEAD") {
@@ -304,9 +312,14 @@ export class Handler {
   }
 
   #catalog(query: URLSearchParams, only: Upstream | undefined): MirrorResponse {
-    const { catalog, records, registries } = this.#options;
+    const { access, catalog, records, registries } = this.#options;
     if (!catalog) return errorResponse(404, "UNSUPPORTED", "the list of repositories is switched off");
-    const listed = [...records.repositories()].filter(({ upstream }) => only === undefined || upstream === only.id);
+    const listed = [...records.repositories()].filter(({ name, upstream }) => {
+      if (only !== undefined && upstream !== only.id) return false;
+      const known = registries.upstreams.get(upstream);
+      // Names, too, are told to those only whom the upstream lets in, and nobody has asked it.
+      return known === undefined || !access.isPerClient({ name, upstream: known });
+    });
     const names = listed.map(({ name, upstream }) => {
       const known = registries.upstreams.get(upstream);
       if (only !== undefined) return name;

@@ -10,8 +10,10 @@ import { orAbort, SingleFlight } from "../single-flight.ts";
 import type { Records } from "../storage/records.ts";
 import type { Asker, UpstreamClient } from "../upstream/client.ts";
 import { askerKey } from "./access.ts";
+import type { Access } from "./access.ts";
 
 export interface ListsOptions {
+  readonly access: Access;
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
   readonly records: Records;
   readonly clock: Clock;
@@ -30,7 +32,7 @@ export class Lists {
   }
 
   /**
-   * Every tag of a name, sorted by bytes; those that are cached when the upstream cannot be asked.
+   * Every tag of a name, sorted by bytes; those that are cached when the upstream cannot be asked and its consent is not needed.
    *
    * @throws {UpstreamError} it says that there is no such name, or nothing is known of it either
    */
@@ -39,7 +41,9 @@ export class Lists {
       const tags = await this.#list(image, "tags/list?n=1000", "tags", asker, signal);
       return sorted(tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag)));
     } catch (error) {
-      const known = this.#options.records.tags(image);
+      const { access, records } = this.#options;
+      // Without the upstream nobody knows whether this client may have them.
+      const known = access.isPerClient(image) ? [] : records.tags(image);
       if (!(error instanceof UpstreamError) || error.isDefinite || known.length === 0) throw error;
       return sorted(known);
     }

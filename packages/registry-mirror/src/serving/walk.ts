@@ -31,6 +31,8 @@ export interface WalkInquiry {
   readonly name: string;
   readonly tag: string;
   readonly wantsBody: boolean;
+  /** Tells clients apart whose logins may get other answers. */
+  readonly askerKey: string;
   readonly askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>;
   readonly signal: AbortSignal;
 }
@@ -71,8 +73,8 @@ export class Walk {
    * @throws {WalkFailure} nobody has it, or it cannot be found out
    */
   async resolve(inquiry: WalkInquiry): Promise<WalkedTag> {
-    const { name, registry, signal, tag, wantsBody } = inquiry;
-    const key = `${registry.id} ${name} ${tag} ${wantsBody}`;
+    const { askerKey, name, registry, signal, tag, wantsBody } = inquiry;
+    const key = `${registry.id} ${name} ${tag} ${wantsBody} ${askerKey}`;
     // Others may wait for it, too, so it does not end with this client.
     const shared = { ...inquiry, signal: new AbortController().signal };
     return orAbort(this.#walks.run(key, () => this.#walk(shared)).result, signal);

@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import type { UpstreamErrorCode, UpstreamFailure } from "../errors.ts";
+import { ExpiringMap } from "../expiring-map.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import type { TimeLimits } from "../options.ts";
@@ -78,7 +80,7 @@ export class UpstreamClient {
   readonly #breaker: CircuitBreaker;
   readonly #requests: Slots;
   /** By asker: epoch milliseconds before which no manifest is fetched. */
-  readonly #blockedUntilMs = new Map<string, number>();
+  readonly #blockedUntilMs: ExpiringMap<number>;
 
   constructor(options: UpstreamClientOptions) {
     const { upstream, clock, limits } = options;
@@ -92,6 +94,7 @@ export class UpstreamClient {
     });
     this.#authorizer = new Authorizer({ ...options, connections: this.#connections, tokenMs: limits.tokenMs });
     this.#breaker = new CircuitBreaker(() => clock.now());
+    this.#blockedUntilMs = new ExpiringMap(10_000, () => clock.now());
     this.#requests = new Slots(upstream.options.maxRequests ?? 64);
   }
 
@@ -213,10 +216,10 @@ export class UpstreamClient {
       startsLeft -= 1;
       let url = start;
       for (let hops = 0; ; hops += 1) {
-        const answer = await this.#sendOnce(url, request, url.host === start.host ? authorization : undefined);
+        const answer = await this.#sendOnce(url, request, url.origin === start.origin ? authorization : undefined);
         const location = answer.headers["location"];
         if (!redirects.has(answer.statusCode) || typeof location !== "string") {
-          const isExpired = url.host !== start.host && (answer.statusCode === 401 || answer.statusCode === 403);
+          const isExpired = url.origin !== start.origin && (answer.statusCode === 401 || answer.statusCode === 403);
           if (!isExpired) return answer;
           discard(answer);
           if (startsLeft > 0) break;
@@ -296,7 +299,7 @@ export class UpstreamClient {
     }
     if (status !== 429) throw this.#failure("failing", `it answers ${status}`, { status });
     const retryAfterMs = parseRetryAfter(header("retry-after"), this.#options.clock.now());
-    this.#blockedUntilMs.set(keyOf(request.asker), this.#options.clock.now() + retryAfterMs);
+    this.#blockedUntilMs.set(keyOf(request.asker), this.#options.clock.now() + retryAfterMs, retryAfterMs);
     throw this.#failure("throttled", "it wants fewer requests", { status, retryAfterMs });
   }
 
@@ -348,7 +351,8 @@ const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const outages: ReadonlySet<UpstreamErrorCode> = new Set(["timeout", "unreachable"]);
 
 function keyOf(asker: Asker): string {
-  return typeof asker === "object" ? "client" : asker;
+  // Of each login its own, without holding it.
+  return typeof asker === "object" ? createHash("sha256").update(asker.authorization).digest("base64url") : asker;
 }
 
 function single(value: string | string[] | undefined): string | undefined {

@@ -46,7 +46,7 @@ export class Connections {
    * @throws {ForbiddenAddressError} the address must not be connected to
    */
   async send(url: URL, request: SentRequest): Promise<RawAnswer> {
-    const isRegistry = url.host === this.#options.registry.host;
+    const isRegistry = url.origin === this.#options.registry.origin;
     const classes = isRegistry ? anywhere : reachableFrom(this.#origin);
     const literal = literalAddress(url);
     if (literal !== undefined) this.#check([literal], classes);
