@@ -241,6 +241,20 @@ describeWithSystem("docker-engine", (engine) => {
       expect(await volumeNames(engine())).toEqual([]);
     });
 
+    it.each(["../containers/json?all=1#", "a/../../events?x", "Foo Bar:::", "Busybox"])(
+      "asks the engine nothing about %j, which is no name of an image",
+      async (name) => {
+        await using harness = await openHarness(host());
+        for (const job of [{ image: { name } }, { services: [{ name }] }] as const) {
+          const failure = await harness.prepare({ job }).catch((error: unknown) => error);
+          expect(failure).toBeInstanceOf(ImagePullError);
+          expect(failure).toMatchObject({ failureReason: "runner_configuration_error", retryable: false });
+          expect(String(failure)).toContain("is not the name of an image");
+        }
+        expect(await volumeNames(engine())).toEqual([]);
+      },
+    );
+
     it("counts settings that the engine does not take as the configuration's fault, which no further try mends", async () => {
       await using harness = await openHarness(host(), { settings: { memory: "1k" } });
       const failure = await harness.prepare().catch((error: unknown) => error);

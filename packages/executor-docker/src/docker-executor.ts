@@ -102,6 +102,7 @@ export function createDockerExecutor(options: DockerExecutorOptions): DockerExec
       collectGarbage({
         engine: await engine(),
         runner: options.runner,
+        hostDirectory: options.hostDirectory,
         settings: options.settings ?? {},
         usage,
         now,

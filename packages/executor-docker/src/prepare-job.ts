@@ -75,7 +75,7 @@ async function prepare(
   });
   const labels = {
     ...configuredLabels(settings.containerLabels ?? {}, lookup),
-    ...jobLabels({ job: payload, runner, jobUrl: lookup("CI_JOB_URL") ?? "" }),
+    ...jobLabels({ job: payload, runner, hostDirectory: options.hostDirectory, jobUrl: lookup("CI_JOB_URL") ?? "" }),
   };
   const isProtected = isProtectedJob(payload, lookup);
   const volumes = planVolumes({

@@ -27,7 +27,7 @@ export interface SweepOptions {
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
   const { engine, running, signal } = options;
-  const filters = { label: ownLabels(options.runner) };
+  const filters = { label: ownLabels(options.runner, options.hostDirectory) };
   const isLeft = ({
     Labels: labels,
   }: {

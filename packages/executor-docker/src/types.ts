@@ -12,7 +12,8 @@ export interface DockerExecutorOptions {
   /** The runner that gets the jobs. Names and volumes of containers are made of it. */
   readonly runner: DockerRunner;
   /**
-   * Absolute directory on this host. Sources are fetched and caches are kept below it; only this executor writes there.
+   * Absolute directory on this host. Sources are fetched and caches are kept below it; only this executor writes there. A sweep touches only
+   * what was made with the same directory: another process with the same token on this machine has one of its own.
    */
   readonly hostDirectory: string;
   /** What `[runners.docker]` says. @default {} */

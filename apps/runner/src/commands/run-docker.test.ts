@@ -231,6 +231,7 @@ const OTHERS = {
   "of-another-machine": { "runner.system_id": "s_ffffffffffff" },
   "of-another-runner": { "runner.id": "another12" },
   "of-nobody-known": { managed: "false" },
+  "of-another-process": { "fleetfoot.runner.instance": "another-instance" },
 };
 
 /** Makes a container, a network and a volume each that differ from those of a running job in one label only. */
@@ -245,7 +246,10 @@ async function makeForeignThings(
   };
   const names = Object.keys(OTHERS);
   for (const [name, change] of Object.entries(OTHERS)) {
-    const changed = Object.entries(change).map(([key, value]) => [`com.gitlab.gitlab-runner.${key}`, value]);
+    const changed = Object.entries(change).map(([key, value]) => [
+      key.startsWith("fleetfoot.") ? key : `com.gitlab.gitlab-runner.${key}`,
+      value,
+    ]);
     const labels = { ...job?.Labels, "com.gitlab.gitlab-runner.reusable": "false", ...Object.fromEntries(changed) };
     await send("POST", `/containers/create?name=${name}`, { Image: "fleetfoot-busybox", Labels: labels });
     await send("POST", "/networks/create", { Name: name, Labels: labels });

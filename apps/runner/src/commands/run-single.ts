@@ -35,6 +35,7 @@ export const runSingle: CommandAction = async (invocation, context) => {
   const runnerProcess = startRunnerProcess({
     config,
     systemId: await loadSystemId(directory, { warn: (message) => logger.warn(message) }),
+    instance: "single",
     workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
     stateDirectory,
     environment: context.environment,

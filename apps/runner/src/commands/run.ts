@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { unwatchFile, watchFile } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Logger } from "@fleetfoot/coordinator-client";
@@ -45,6 +46,7 @@ export const run: CommandAction = async (invocation, context) => {
     const runnerProcess = startRunnerProcess({
       config: file.config,
       systemId,
+      instance: createHash("sha256").update(path).digest("hex").slice(0, 12),
       workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
       stateDirectory: state.logs,
       ...(await takeOver({ state, systemId, logger, sleep })),

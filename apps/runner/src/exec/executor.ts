@@ -34,10 +34,12 @@ export function createExecExecutor(
       cacheDirectory: directories.caches,
     };
   }
+  const identity = createHash("sha256").update(stateDirectory).digest("hex").slice(0, 12);
   const executor = createDockerJobExecutor({
     token,
     // What another local run has on the same engine is not this one's to remove.
-    systemId: `r_${createHash("sha256").update(stateDirectory).digest("hex").slice(0, 12)}`,
+    systemId: `r_${identity}`,
+    instance: identity,
     workingDirectory: stateDirectory,
     docker: { image: options.image, pullPolicy: PULL_POLICY, allowedPullPolicies: PULL_POLICIES },
     environment,

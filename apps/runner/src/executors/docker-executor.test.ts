@@ -13,6 +13,7 @@ describe("createDockerJobExecutor", () => {
     const executor = createDockerJobExecutor({
       token: "glrt-example",
       systemId: "s_0123456789ab",
+      instance: "test",
       workingDirectory: "/nonexistent",
       docker: undefined,
       environment: { DOCKER_HOST: `tcp://127.0.0.1:${(server.address() as AddressInfo).port}` },

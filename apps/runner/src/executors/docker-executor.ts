@@ -9,6 +9,8 @@ import { gitlabImages } from "./gitlab-images.ts";
 export interface DockerExecutorPlace {
   readonly token: string;
   readonly systemId: string;
+  /** Tells the jobs of this process from those of another one with the same token here. */
+  readonly instance: string;
   /** Absolute; files of jobs lie in `docker/` below it. */
   readonly workingDirectory: string;
   readonly docker: Partial<RunnerDocker> | undefined;
@@ -58,7 +60,7 @@ export function createDockerJobExecutor(place: DockerExecutorPlace): JobExecutor
 
 async function load(place: DockerExecutorPlace): Promise<DockerExecutor> {
   const { createDockerExecutor } = await import("@fleetfoot/executor-docker");
-  const { docker, environment, systemId } = place;
+  const { docker, environment, systemId, instance } = place;
   const token = new Secret(place.token);
   const short = shortToken(place.token);
   return createDockerExecutor({
@@ -68,7 +70,7 @@ async function load(place: DockerExecutorPlace): Promise<DockerExecutor> {
       tlsCertificatePath: docker?.tlsCertificatePath ?? environment["DOCKER_CERT_PATH"],
     }),
     runner: { token, shortToken: short, systemId },
-    hostDirectory: join(place.workingDirectory, "docker", short),
+    hostDirectory: join(place.workingDirectory, "docker", `${short}-${instance}`),
     settings: docker ?? {},
     environment,
     runningJobs: place.runningJobs,

@@ -21,6 +21,8 @@ export const SUPPORTED_EXECUTORS: readonly string[] = ["shell", "docker"];
 export interface ExecutorPlace {
   readonly environment: Readonly<Record<string, string>>;
   readonly systemId: string;
+  /** Tells the jobs of this process from those of another one with the same token here. */
+  readonly instance: string;
   /** Absolute. */
   readonly workingDirectory: string;
   /** Jobs that run in containers now. */

@@ -26,6 +26,7 @@ describe("openConnections", () => {
       currentDirectory: "/nonexistent",
     },
     systemId: "s_0a1b2c3d4e5f",
+    instance: "test",
     workingDirectory: "/nonexistent",
     spawn: trackChildGroups().spawn,
     logger: noopLogger,

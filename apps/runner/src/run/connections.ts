@@ -37,6 +37,8 @@ interface OpenConnection extends Connection {
 export function openConnections(options: {
   readonly environment: Readonly<Record<string, string>>;
   readonly systemId: string;
+  /** Tells the jobs of this process from those of another one with the same token here. */
+  readonly instance: string;
   readonly workingDirectory: string;
   readonly network: NetworkSettings;
   /** Starts the processes of jobs. */
@@ -45,11 +47,15 @@ export function openConnections(options: {
   readonly observer: Pick<RunnerObserver, "clientOf">;
 }): Connections {
   const { network, logger, observer } = options;
-  const executorPlace = { ...options, runningJobs: new Set<number>(), held: new Map<string, number>() };
+  const executorPlace = { ...options, held: new Map<string, number>() };
+  // Two coordinators may give jobs the same number; the executors that follow each other for one runner share its jobs.
+  const runningJobs = new Map<string, Set<number>>();
   const open = new Map<string, OpenConnection>();
 
   function connectionOf(entry: RunnerEntry, shared: SharedSettings): OpenConnection | undefined {
-    const executor = createExecutor(entry, executorPlace);
+    const running = runningJobs.get(entry.token) ?? new Set();
+    runningJobs.set(entry.token, running);
+    const executor = createExecutor(entry, { ...executorPlace, runningJobs: running });
     if (executor === undefined) return undefined;
     const connection: OpenConnection = {
       client: connect(entry, network, logger, shared.connectionMaxAgeMs, observer.clientOf(entry)),

@@ -24,6 +24,8 @@ import { remoteCaches } from "../stores/remote-caches.ts";
 export interface RunnerProcessOptions {
   readonly config: RunnerConfig;
   readonly systemId: string;
+  /** Tells the jobs of this process, and of those that take its place, from those of another one with the same token here. */
+  readonly instance: string;
   /** Absolute; `builds/` and `cache/` lie in it unless the configuration says otherwise. */
   readonly workingDirectory: string;
   /** Absolute; exists, and belongs to this process only. Files of running jobs lie in it. */
@@ -85,6 +87,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   const connections = openConnections({
     environment,
     systemId: options.systemId,
+    instance: options.instance,
     workingDirectory: options.workingDirectory,
     network,
     spawn: ownProcesses.spawn,

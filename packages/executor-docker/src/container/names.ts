@@ -47,6 +47,9 @@ function clean(name: string): string {
 
 const PREFIX = "com.gitlab.gitlab-runner.";
 
+/** Which program and which of its processes made it; GitLab Runner's own things do not have it. */
+const INSTANCE = "fleetfoot.runner.instance";
+
 /** Full name of a label. */
 export function labelName(name: string): string {
   return PREFIX + name;
@@ -55,12 +58,13 @@ export function labelName(name: string): string {
 export interface LabelFacts {
   readonly job: DockerJob;
   readonly runner: DockerRunner;
+  readonly hostDirectory: string;
   /** Address of the job's page. */
   readonly jobUrl: string;
 }
 
 /** Labels of everything that is made for a job, by which the operator and the sweep find it. */
-export function jobLabels({ job, runner, jobUrl }: LabelFacts): Record<string, string> {
+export function jobLabels({ job, runner, hostDirectory, jobUrl }: LabelFacts): Record<string, string> {
   const facts = {
     "job.id": job.id,
     "job.url": jobUrl,
@@ -74,14 +78,22 @@ export function jobLabels({ job, runner, jobUrl }: LabelFacts): Record<string, s
     "runner.system_id": runner.systemId,
     managed: "true",
   };
-  return Object.fromEntries(Object.entries(facts).map(([name, value]) => [labelName(name), String(value)]));
+  return {
+    ...Object.fromEntries(Object.entries(facts).map(([name, value]) => [labelName(name), String(value)])),
+    [INSTANCE]: instanceOf(hostDirectory),
+  };
 }
 
 /** Labels that everything of a runner on a machine has, `name=value` as the engine filters by them. */
-export function ownLabels({ shortToken, systemId }: DockerRunner): string[] {
+export function ownLabels(runner: DockerRunner, hostDirectory: string): string[] {
   return [
     `${labelName("managed")}=true`,
-    `${labelName("runner.id")}=${shortToken}`,
-    `${labelName("runner.system_id")}=${systemId}`,
+    `${labelName("runner.id")}=${runner.shortToken}`,
+    `${labelName("runner.system_id")}=${runner.systemId}`,
+    `${INSTANCE}=${instanceOf(hostDirectory)}`,
   ];
+}
+
+function instanceOf(hostDirectory: string): string {
+  return createHash("sha256").update(hostDirectory).digest("hex").slice(0, 16);
 }

@@ -129,7 +129,12 @@ async function loadDockerode(address: EngineAddress, agent: EngineAgent): Promis
       : { host: address.place.hostName, port: address.place.port };
   // The agent opens the connections, TLS included. What dockerode would read from the environment must not count.
   const unset = { timeout: undefined, ca: undefined, cert: undefined, key: undefined, pathPrefix: undefined };
-  return new Docker(Object.assign(unset, place, { protocol: "http", agent }) as Dockerode.DockerOptions);
+  const docker = new Docker(Object.assign(unset, place, { protocol: "http", agent }) as Dockerode.DockerOptions);
+  // An engine never sends a client elsewhere, and the library would let an error on the way there end the process.
+  const modem = docker.modem as object as { buildRequest(options: object, ...rest: unknown[]): void };
+  const build = modem.buildRequest.bind(modem);
+  modem.buildRequest = (options, ...rest) => build({ ...options, maxRedirects: 0 }, ...rest);
+  return docker;
 }
 
 /** The same client, whose requests end with a signal: not all of its methods take one. */

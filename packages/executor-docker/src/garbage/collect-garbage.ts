@@ -11,6 +11,7 @@ import type { Usage } from "./usage.ts";
 export interface GarbageOptions {
   readonly engine: Engine;
   readonly runner: DockerRunner;
+  readonly hostDirectory: string;
   readonly settings: DockerSettings;
   readonly usage: Usage;
   /** Epoch milliseconds. */
@@ -44,8 +45,8 @@ interface Removed {
 
 /** Kept volumes of this runner on this machine. */
 async function collectVolumes(options: GarbageOptions, limits: GarbageLimits): Promise<Removed> {
-  const { engine, runner, usage, now, signal } = options;
-  const filters = { label: [...ownLabels(runner), `${labelName("reusable")}=true`] };
+  const { engine, runner, hostDirectory, usage, now, signal } = options;
+  const filters = { label: [...ownLabels(runner, hostDirectory), `${labelName("reusable")}=true`] };
   const listed = await engine.call("list volumes", (docker) => docker.listVolumes({ filters }), { signal });
   const own = new Set((listed.Volumes ?? []).map(({ Name: name }) => name));
   // Only this call knows sizes, and whether a container has it.

@@ -6,7 +6,7 @@ import { DockerExecutorError, EngineUnreachableError, ImagePullError, messageOf 
 import type { PullPolicy, Sleep } from "../types.ts";
 import type { RegistryLogins } from "./credentials.ts";
 import { pullFailureReason } from "./failure-kind.ts";
-import { isImageId, pullReference } from "./reference.ts";
+import { isImageId, isImageName, pullReference } from "./reference.ts";
 
 /** An image that is on the engine. */
 export interface PresentImage {
@@ -48,6 +48,13 @@ export interface PullOptions {
  */
 export async function obtainImage(image: string, options: PullOptions): Promise<PresentImage> {
   const { policies, reference, log, warn, signal } = options;
+  if (!isImageName(reference)) {
+    throw new ImagePullError(
+      image,
+      "runner_configuration_error",
+      `${JSON.stringify(reference)} is not the name of an image; names look like registry.example.com/group/image:tag, in lower case`,
+    );
+  }
   if (reference !== image) log(`Image ${image} is taken from ${reference}`);
   log(`Using effective pull policy of [${policies.join(" ")}] for container ${image}`);
   let failure: unknown;

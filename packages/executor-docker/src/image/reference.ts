@@ -24,6 +24,33 @@ export function pullReference(image: string): string {
   return tag === undefined && digest === undefined ? `${image}:latest` : image;
 }
 
+/**
+ * Whether it can be the name or the id of an image. What else a job may write must not become a part of a request's path.
+ *
+ * @see https://pkg.go.dev/github.com/distribution/reference
+ */
+export function isImageName(image: string): boolean {
+  if (isImageId(image)) return true;
+  const { name, tag, digest } = parseReference(image);
+  const [first = "", ...rest] = name.split("/");
+  const hasHost = rest.length > 0 && (/[.:A-Z]/.test(first) || first === "localhost");
+  const path = hasHost ? rest : [first, ...rest];
+  return (
+    image.split("@").length <= 2 &&
+    name.length <= MAX_NAME_LENGTH &&
+    (!hasHost || HOST.test(first)) &&
+    path.every((part) => PATH_PART.test(part)) &&
+    (tag === undefined || TAG.test(tag)) &&
+    (digest === undefined || DIGEST.test(digest))
+  );
+}
+
+const MAX_NAME_LENGTH = 255;
+const HOST = /^(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d+)?$/;
+const PATH_PART = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const TAG = /^\w[\w.-]{0,127}$/;
+const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
+
 /** Whether it is the id of an image rather than its name. */
 export function isImageId(image: string): boolean {
   return /^(?:sha256:)?[0-9a-f]{64}$/.test(image) || /^sha256:[0-9a-f]{12,64}$/.test(image);
