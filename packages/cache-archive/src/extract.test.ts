@@ -1,6 +1,8 @@
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import {
   chmod,
+  chown,
   lstat,
   lutimes,
   mkdir,
@@ -573,6 +575,60 @@ function timeExtra(seconds: number): Buffer {
   time.writeUInt32LE(seconds);
   return Buffer.concat([extra, time]);
 }
+
+describe("after the move into the root has begun", () => {
+  it.each([[60_000], [0]])("an abort is not heeded any more (%i ms on the calling thread)", async (maxInlineMs) => {
+    const folders = Array.from({ length: 600 }, (_, nth) => `d${nth}`);
+    for (const name of folders) {
+      await mkdir(scratch.at("many", name), { recursive: true });
+      await utimes(scratch.at("many", name), 1000, 1000);
+    }
+    const { entries } = await selectFiles({ root: scratch.at("many"), paths: ["*"] });
+    await createArchive({ root: scratch.at("many"), entries, archivePath });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const check = signal.throwIfAborted.bind(signal);
+    // The first look at the signal after the move, and the first moment after it that this thread sees.
+    const abortWhenMoved = (): void => {
+      if (existsSync(path.join(root, "d0"))) controller.abort(new Error("too late"));
+    };
+    signal.throwIfAborted = () => {
+      abortWhenMoved();
+      check();
+    };
+    const timer = setInterval(abortWhenMoved, 1);
+    try {
+      const manifestPath = scratch.at("cache.tree");
+      const summary = await extractArchive({ archivePath, root, signal, maxInlineMs, manifestPath });
+      expect(summary).toEqual({ entries: 600, bytes: (await stat(archivePath)).size, wasInPlace: false });
+      expect(existsSync(manifestPath)).toBe(true);
+    } finally {
+      clearInterval(timer);
+    }
+    for (const name of folders) expect((await stat(path.join(root, name))).mtimeMs).toBe(1_000_000);
+  });
+
+  it("a folder of somebody else keeps its times and its mode, and the restore is complete", async () => {
+    await mkdir(scratch.at("new/shared"), { recursive: true });
+    await writeFile(scratch.at("new/shared/file"), "new");
+    await utimes(scratch.at("new/shared"), 1000, 1000);
+    const { entries } = await selectFiles({ root: scratch.at("new"), paths: ["shared"] });
+    await createArchive({ root: scratch.at("new"), entries, archivePath });
+    await chmod(archivePath, 0o644);
+    await chmod(scratch.path, 0o755);
+    await mkdir(path.join(root, "shared"), { recursive: true });
+    await writeFile(path.join(root, "shared/file"), "old");
+    // Who is not root owns the folder, and may do everything with it.
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) await chown(root, 65_534, 65_534);
+    await chmod(path.join(root, "shared"), 0o777);
+    await extractAsOrdinaryUser();
+    expect(await readFile(path.join(root, "shared/file"), "utf8")).toBe("new");
+    const { mode, mtimeMs } = await stat(path.join(root, "shared"));
+    expect(mode & 0o777).toBe(isRoot ? 0o777 : 0o755);
+    expect(mtimeMs === 1_000_000).toBe(!isRoot);
+  });
+});
 
 /** Root may do everything; without its rights the kernel judges as for anybody else. */
 async function extractAsOrdinaryUser(): Promise<void> {

@@ -4,11 +4,15 @@
  */
 
 const NEXT = 0;
-const ABORTED = 1;
+const STATE = 1;
 const COMMITTED = 2;
 const DONE = 3;
 const SHARE = 4;
 const WORDS = 8;
+
+/* Of STATE; 0 before. */
+const STOPPED = 1;
+const FINAL = 2;
 
 /** A lost wake-up or a dead participant delays the others by this much at most, since they look again. */
 const LONGEST_SLEEP_MS = 50;
@@ -81,15 +85,33 @@ export class JobControl {
     return Atomics.load(this.#words, NEXT) === 0;
   }
 
-  /** Everybody leaves after the unit at hand. */
+  /** Everybody leaves after the unit at hand, unless the job {@link isFinal}. */
   abort(): void {
-    Atomics.store(this.#words, ABORTED, 1);
-    Atomics.notify(this.#words, DONE);
-    Atomics.notify(this.#words, COMMITTED);
+    Atomics.compareExchange(this.#words, STATE, 0, STOPPED);
+    this.#wakeAll();
+  }
+
+  /** Something failed: everybody leaves after the unit at hand, whatever that leaves behind. */
+  fail(): void {
+    Atomics.store(this.#words, STATE, STOPPED);
+    this.#wakeAll();
   }
 
   get isAborted(): boolean {
-    return Atomics.load(this.#words, ABORTED) !== 0;
+    return Atomics.load(this.#words, STATE) === STOPPED;
+  }
+
+  /**
+   * From now on an abort comes too late: what follows would leave things half done.
+   *
+   * @returns false when the job was aborted already
+   */
+  makeFinal(): boolean {
+    return Atomics.compareExchange(this.#words, STATE, 0, FINAL) !== STOPPED;
+  }
+
+  get isFinal(): boolean {
+    return Atomics.load(this.#words, STATE) === FINAL;
   }
 
   /** Participants with this number or a higher one leave after the unit at hand. */
@@ -117,6 +139,11 @@ export class JobControl {
   /** Length of the output so far. Only the unit whose turn it is may read it. */
   get length(): number {
     return this.#length[0] ?? 0;
+  }
+
+  #wakeAll(): void {
+    Atomics.notify(this.#words, DONE);
+    Atomics.notify(this.#words, COMMITTED);
   }
 
   #wait(word: number, isReached: (value: number) => boolean): boolean {

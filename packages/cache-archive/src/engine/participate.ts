@@ -44,7 +44,7 @@ export async function participate(
     runner.settle();
     return runner.result;
   } catch (error) {
-    control.abort();
+    control.fail();
     if (!(error instanceof JobAborted)) throw error;
     return undefined;
   }

@@ -11,7 +11,7 @@ import { extractArchive } from "../extract.ts";
 import { selectFiles } from "../select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
-import { makeControl } from "./control.ts";
+import { JobControl, makeControl } from "./control.ts";
 import { WorkerPool } from "./pool.ts";
 
 const run = promisify(execFile);
@@ -71,6 +71,34 @@ describe("the pool of worker threads", () => {
     const failure = pool.run({ task, control: makeControl(1), concurrency: 2, signal: undefined });
     await expect(failure).rejects.toThrow();
     expect(pool.threads).toBeGreaterThan(0);
+    await expect.poll(() => pool.threads).toBe(0);
+  });
+
+  it("begins a job at once while another one keeps all threads, and lets go of one that has no thread yet", async () => {
+    const pool = new WorkerPool({ size: 2, idleMs: 1 });
+    const file = { path: "damaged", descriptor: -1, size: 10 };
+    const task = { kind: "plan-zip" as const, file, limits: { maxBytes: 1, maxRatio: 1 } };
+    const stop = new Error("stop");
+    const hold = (): { readonly held: Promise<unknown>; readonly controller: AbortController } => {
+      const control = makeControl(5, [1]);
+      // Everybody else waits for this unit, which is never done.
+      new JobControl(control).claim(0, () => undefined);
+      const controller = new AbortController();
+      const held = pool.run({ task, control, concurrency: 2, signal: controller.signal });
+      return { held, controller };
+    };
+    const first = hold();
+    expect(pool.threads).toBe(2);
+    const second = hold();
+    expect(pool.threads).toBe(3);
+    const third = hold();
+    expect(pool.threads).toBe(3);
+    third.controller.abort(stop);
+    await expect(third.held).rejects.toBe(stop);
+    for (const { held, controller } of [first, second]) {
+      controller.abort(stop);
+      await expect(held).rejects.toBe(stop);
+    }
     await expect.poll(() => pool.threads).toBe(0);
   });
 

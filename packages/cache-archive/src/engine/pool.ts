@@ -48,7 +48,8 @@ interface PooledWorker {
 
 /**
  * The threads that all archives of this process share. They start when they are needed, end when they have been idle for a
- * while, and keep no process alive. Jobs at the same time get equal shares of them, and each at least one.
+ * while, and keep no process alive. Jobs at the same time get equal shares of them, and each at least one, if need be one more
+ * than there should be.
  */
 export class WorkerPool {
   readonly #size: number;
@@ -98,7 +99,11 @@ export class WorkerPool {
   async run(job: PoolJob): Promise<unknown> {
     job.signal?.throwIfAborted();
     const own = new JobControl(job.control);
-    const abort = (): void => own.abort();
+    const abort = (): void => {
+      own.abort();
+      // Without a worker nobody else would tell that it is over.
+      this.#balance();
+    };
     job.signal?.addEventListener("abort", abort, { once: true });
     try {
       const result = await new Promise<unknown>((resolve, reject) => {
@@ -107,7 +112,7 @@ export class WorkerPool {
         this.#jobs.add({ ...job, own, members: new Map(), settle, failure: undefined, result: undefined });
         this.#balance();
       });
-      job.signal?.throwIfAborted();
+      if (!own.isFinal) job.signal?.throwIfAborted();
       return result;
     } finally {
       job.signal?.removeEventListener("abort", abort);
@@ -134,10 +139,12 @@ export class WorkerPool {
   /** @returns undefined when there are enough threads, or when none can be started, which ends the job */
   #startFor(job: RunningJob): PooledWorker | undefined {
     try {
-      return this.#start(Math.max(this.#size, this.#jobs.size));
+      // The others leave only after their unit, which may take long; a new job begins at once.
+      const extra = job.members.size === 0 ? 1 : 0;
+      return this.#start(Math.max(this.#size + extra, this.#jobs.size));
     } catch (error) {
       job.failure ??= error;
-      job.own.abort();
+      job.own.fail();
       return undefined;
     }
   }
@@ -202,7 +209,7 @@ export class WorkerPool {
     job.failure ??= job.own.isUntouched
       ? new WorkersUnavailable("worker threads cannot be started", { cause: error })
       : error;
-    job.own.abort();
+    job.own.fail();
     this.#balance();
   }
 }

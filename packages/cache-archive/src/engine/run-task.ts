@@ -57,10 +57,11 @@ export async function runTask(run: TaskRun): Promise<unknown> {
 /** Runs a task on this thread, in turns. */
 export async function runInline(task: Task, control: SharedControl, signal: AbortSignal | undefined): Promise<unknown> {
   const turn = new Turn();
-  const result = await participate(task, new JobControl(control), 0, () => {
-    signal?.throwIfAborted();
+  const own = new JobControl(control);
+  const result = await participate(task, own, 0, () => {
+    if (!own.isFinal) signal?.throwIfAborted();
     return turn.isOver ? turn.next() : undefined;
   });
-  signal?.throwIfAborted();
+  if (!own.isFinal) signal?.throwIfAborted();
   return result;
 }

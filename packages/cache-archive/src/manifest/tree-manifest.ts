@@ -89,17 +89,16 @@ export async function observeTree(
  * @returns why there is none now, if there is none
  */
 export async function recordTree(job: RecordJob): Promise<CacheArchiveError | undefined> {
-  const { root, file, isTar, manifestPath, observed, signal } = job;
+  const { root, file, isTar, manifestPath, observed } = job;
   const attempt = `write the manifest ${manifestPath}`;
   try {
     const takenAtMs = observed?.takenAtMs ?? Date.now();
     const facts = { root: realPathOf(root), file, isTar, manifestPath, observed: observed?.rows, takenAtMs };
-    const isWritten = await runTree({ kind: "record-tree", ...facts }, job);
+    const isWritten = await runTree({ kind: "record-tree", ...facts }, { ...job, signal: undefined });
     if (isWritten === true) return undefined;
     const message = `${attempt}: the archive has no index`;
     return new CacheArchiveError({ code: "unsupported-format", message });
   } catch (error) {
-    signal?.throwIfAborted();
     return toArchiveError(error, attempt);
   }
 }
@@ -114,7 +113,8 @@ interface TreeJob {
   readonly signal: AbortSignal | undefined;
 }
 
-interface RecordJob extends TreeJob {
+/** Without a signal: what it describes is in its place already, so an abort comes too late. */
+interface RecordJob extends Omit<TreeJob, "signal"> {
   readonly isTar: boolean;
   readonly observed: ObservedTree | undefined;
   readonly entries: number;
@@ -122,7 +122,7 @@ interface RecordJob extends TreeJob {
 
 async function runTree(
   task: TreeTask,
-  { entries, maxInlineMs, signal }: Pick<RecordJob, "entries" | "maxInlineMs" | "signal">,
+  { entries, maxInlineMs, signal }: Pick<TreeJob, "maxInlineMs" | "signal"> & Pick<RecordJob, "entries">,
 ): Promise<unknown> {
   const run = { task, concurrency: 1, estimatedMs: entries * MS_PER_ENTRY, maxInlineMs, signal };
   try {

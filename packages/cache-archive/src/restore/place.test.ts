@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmdirSync } from "node:fs";
-import { chmod, lstat, mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -50,6 +50,25 @@ describe("a restore that was interrupted", () => {
     expect(await finishRestores(root)).toBe(0);
     expect(await versionsOf(root)).toEqual(["1"]);
     expect(await readdir(scratch.path)).toEqual(["project"]);
+  });
+
+  it.runIf(process.geteuid?.() === 0)("is completed although a folder belongs to somebody else", async () => {
+    await makeTree(root, "1");
+    await chmod(scratch.path, 0o777);
+    await chown(root, 65_534, 65_534);
+    await chmod(path.join(root, "d0"), 0o777);
+    process.seteuid?.(65_534);
+    try {
+      const staging = await ofDeadProcess((await openStaging(root)).folder);
+      await mkdir(path.join(staging, "tree/d0"));
+      await writeFile(path.join(staging, "tree/d0/new"), "new");
+      const entry = { name: "d0", kind: "directory", mode: 0o755, mtimeMs: 5000, owner: undefined, bytes: 0 };
+      await writeFile(path.join(staging, "complete.json"), JSON.stringify([{ target: "d0", entry }]));
+      expect(await finishRestores(root)).toBe(1);
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect(await readFile(path.join(root, "d0/new"), "utf8")).toBe("new");
   });
 
   it("does nothing that a journal asks for which others could have written", async () => {

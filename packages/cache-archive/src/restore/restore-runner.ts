@@ -145,6 +145,7 @@ export class RestoreRunner implements UnitRunner {
       target: this.#table.target(index),
       entry: this.#table.entry(index),
     }));
+    if (!this.#control.makeFinal()) throw new JobAborted();
     placeTree(this.#job.root, this.#job.staging, folders);
   }
 }
