@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 
 import { beforeEach, describe, expect, it } from "vitest";
@@ -60,6 +60,32 @@ describe("a restore whose process died while it replaced files", () => {
     await rename(path.join(path.dirname(root), name), path.join(path.dirname(root), reused));
     expect(await finishRestores(root)).toBe(1);
     expect(await versions()).toEqual(["2"]);
+  });
+
+  it("is completed a day later when its host was another one, as a container that was made anew", async () => {
+    const [name = ""] = await staged();
+    const foreign = path.join(path.dirname(root), name.replace(/-host[0-9a-f]{8}-/, "-host00000000-"));
+    await rename(path.join(path.dirname(root), name), foreign);
+    const hoursAgo = (hours: number): Date => new Date(Date.now() - hours * 3_600_000);
+    await utimes(foreign, hoursAgo(23), hoursAgo(23));
+    expect(await finishRestores(root)).toBe(0);
+    expect(await versions()).toEqual(["1", "2"]);
+    await utimes(foreign, hoursAgo(25), hoursAgo(25));
+    expect(await finishRestores(root)).toBe(1);
+    expect(await versions()).toEqual(["2"]);
+    expect(await staged()).toEqual([]);
+  });
+
+  it("of another host does not come back over a tree that was restored since", async () => {
+    const [name = ""] = await staged();
+    const foreign = path.join(path.dirname(root), name.replace(/-host[0-9a-f]{8}-/, "-host00000000-"));
+    await rename(path.join(path.dirname(root), name), foreign);
+    await extractArchive({ archivePath: at("v1.zip"), root });
+    expect(await versions()).toEqual(["1"]);
+    await utimes(foreign, 1000, 1000);
+    expect(await finishRestores(root)).toBe(0);
+    expect(await versions()).toEqual(["1"]);
+    expect(await staged()).toEqual([]);
   });
 
   it("is an error when it cannot be completed, and is not tried again", async () => {

@@ -8,7 +8,6 @@ import {
   rmdirSync,
   rmSync,
   statSync,
-  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import type { Stats } from "node:fs";
@@ -64,7 +63,7 @@ export function placeTree(root: string, staging: string, folders: readonly Folde
       carryOut(collected.moves);
     } catch (error) {
       // All moves were taken back, and the folder is removed piece by piece: nobody may complete what is left of it.
-      unlinkSync(toFileSystemPath(`${staging}/${MARK}`));
+      rmSync(toFileSystemPath(`${staging}/${MARK}`), { force: true });
       throw error;
     }
   } finally {
@@ -98,6 +97,16 @@ export function finishPlacing(root: string, staging: string): boolean {
     if (isInside(root, target)) finishFolder(root, target, entry, PLAIN_MODE_BITS);
   }
   return true;
+}
+
+/** Nobody completes the moves of this staging folder any more. */
+export function forgetPlacing(staging: string): void {
+  try {
+    if (isOurs(staging)) rmSync(toFileSystemPath(`${staging}/${MARK}`), { force: true });
+  } catch (error) {
+    // It was cleared away meanwhile.
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
 }
 
 /** What was copied to other file systems is still in the tree. */

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import type { ExtractWork } from "../extract-work.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import type { SharedRestoreJob } from "./restore-runner.ts";
-import { openStaging } from "./staging.ts";
+import { openStaging, supersedeOtherHosts } from "./staging.ts";
 
 /** Where a restore happens, and where to. */
 export type RestorePlace = Pick<SharedRestoreJob, "root" | "staging" | "policy">;
@@ -17,6 +17,7 @@ export async function restoreStaged(
   const policy = { mask: restoreSpecialBits ? 0o7777 : 0o777, umask: staging.umask };
   try {
     await restore({ root: staging.root, staging: staging.folder, policy });
+    supersedeOtherHosts(staging.root);
   } finally {
     await rm(toFileSystemPath(staging.folder), { recursive: true, force: true });
   }

@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 
 import { errnoOf } from "../errors.ts";
 import { pathFromBytes, pathToBytes, toFileSystemPath } from "../path-bytes.ts";
-import { finishPlacing } from "./place.ts";
+import { finishPlacing, forgetPlacing } from "./place.ts";
 
 /*
  * A restore happens in a folder beside the root, on the same file system, and is moved into its place when it is complete. So
@@ -27,7 +27,7 @@ export async function openStaging(root: string): Promise<Staging> {
   mkdirSync(root, { recursive: true });
   const real = realPathOf(root);
   await settleStaging(real);
-  const name = `${prefixOf(real)}${process.pid}-${processStart(process.pid)}-${randomUUID()}`;
+  const name = `${prefixOf(real)}${thisHost()}-${process.pid}-${processStart(process.pid)}-${randomUUID()}`;
   const [beside, inside] = placesFor(real);
   const folder = makeFolder(`${beside}/${name}`, real) ?? makeFolder(`${inside}/${name}`, real);
   if (folder === undefined)
@@ -50,8 +50,9 @@ export async function settleStaging(root: string): Promise<number> {
   const failures: unknown[] = [];
   for (const parent of placesFor(root)) {
     for (const name of namesIn(parent)) {
-      if (!name.startsWith(prefixOf(root)) || isAlive(name.slice(prefixOf(root).length))) continue;
+      if (!name.startsWith(prefixOf(root))) continue;
       const folder = `${parent}/${name}`;
+      if (isAlive(name.slice(prefixOf(root).length), folder)) continue;
       try {
         if (finishPlacing(root, folder)) completed += 1;
       } catch (error) {
@@ -63,6 +64,24 @@ export async function settleStaging(root: string): Promise<number> {
   }
   if (failures.length > 0) throw failures[0];
   return completed;
+}
+
+/** Takes from restores of other hosts what would complete them one day, over the tree that is in the root now. */
+export function supersedeOtherHosts(root: string): void {
+  for (const parent of placesFor(root)) {
+    for (const name of namesIn(parent)) {
+      if (!name.startsWith(prefixOf(root)) || name.startsWith(`${prefixOf(root)}${thisHost()}-`)) continue;
+      forgetPlacing(`${parent}/${name}`);
+    }
+  }
+}
+
+/** A restore of another host whose folder has not changed for so long is dead. */
+const FOREIGN_LIFE_MS = 24 * 60 * 60 * 1000;
+
+/** @returns now for a folder that is gone by now */
+function lastChangeMs(folder: string): number {
+  return lstatSync(toFileSystemPath(folder), { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
 }
 
 /** @returns undefined for a place that is not writable, or on another file system than the root */
@@ -88,15 +107,22 @@ function placesFor(root: string): [beside: string, inside: string] {
   return [root.slice(0, Math.max(root.lastIndexOf("/"), 0)) || "/", root];
 }
 
-/** Tells roots apart that lie side by side, and hosts that share a file system. */
+/** Tells roots apart that lie side by side. */
 function prefixOf(root: string): string {
-  const digest = createHash("sha256").update(hostname()).update("\0").update(pathToBytes(root)).digest("hex");
-  return `.fleetfoot-restore-${digest.slice(0, 16)}-`;
+  return `.fleetfoot-restore-${createHash("sha256").update(pathToBytes(root)).digest("hex").slice(0, 16)}-`;
 }
 
-/** @param rest - of the name of a staging folder: process id, start of that process, something random */
-function isAlive(rest: string): boolean {
-  const [pid = Number.NaN, start = 0] = rest.split("-").map(Number);
+/** Hosts may share a file system, and a container that is made anew is another host on the same one. */
+function thisHost(): string {
+  return `host${createHash("sha256").update(hostname()).digest("hex").slice(0, 8)}`;
+}
+
+/** @param rest - of the name of a staging folder: host, process id, start of that process, something random */
+function isAlive(rest: string, folder: string): boolean {
+  const [host, ...numbers] = rest.split("-");
+  // Nobody here can ask for a process of another host.
+  if (host !== thisHost()) return Date.now() - lastChangeMs(folder) < FOREIGN_LIFE_MS;
+  const [pid = Number.NaN, start = 0] = numbers.map(Number);
   if (start !== processStart(pid)) return false;
   try {
     process.kill(pid, 0);
