@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -44,6 +44,8 @@ export interface DockerEngine extends RunningSystem {
   forgetIdleConnections(afterSeconds: number, port?: number): Promise<void>;
   /** Asks the daemon to end and starts it anew; resolves when it answers again. Containers live on only with `live-restore`. */
   restart(): Promise<void>;
+  /** The daemon's process as this machine sees it, for signals; another one after a restart. */
+  daemonProcessId(): Promise<number>;
   /** Address of the engine's network as this machine reaches it; published ports of containers listen there. */
   readonly address: string;
   /** Address of this machine as the engine and its containers reach it: bind a server to it that they shall call. */
@@ -162,6 +164,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
     forgetIdleConnections: (afterSeconds, port = tlsPort) =>
       forgetIdleConnections(system.processId, afterSeconds, port),
     restart: () => restart(system.processId, system.folder),
+    daemonProcessId: () => daemonOf(system.folder),
     address,
     hostAddress,
     request: (request) => engineRequest(socketPath(system.folder), request),
@@ -245,6 +248,16 @@ async function restart(processId: number, folder: string): Promise<void> {
     }
     await sleep(restartPollMs);
   }
+}
+
+async function daemonOf(folder: string): Promise<number> {
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
+    if (words[0]?.endsWith("dockerd") === true && words.includes(`--config-file=${join(folder, "daemon.json")}`))
+      return Number(entry);
+  }
+  throw new Error("the engine's daemon was not found");
 }
 
 async function isUp(folder: string): Promise<boolean> {

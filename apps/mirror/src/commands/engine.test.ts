@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { get } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
@@ -68,7 +68,7 @@ describeWithSystem("docker-engine", () => {
 
     const container = await startContainer(["sleep", "600"]);
     const pidFile = join(engine.folder, "daemon.pid");
-    await writeFile(pidFile, String(await daemonOf(engine)));
+    await writeFile(pidFile, String(await engine.daemonProcessId()));
     const words = ["--advertise", advertised, "--file", join(engine.folder, "daemon.json"), "--pid-file", pidFile];
     const written = await runMirror([
       "configure",
@@ -184,15 +184,4 @@ async function makeClassicImage(engine: DockerEngine): Promise<void> {
     files: { "/etc/docker/registry/config.yml": configuration },
     command: ["/bin/registry", "serve", "/etc/docker/registry/config.yml"],
   });
-}
-
-/** The daemon's process, as this machine sees it. */
-async function daemonOf(engine: DockerEngine): Promise<number> {
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
-    if (words[0]?.endsWith("dockerd") === true && words.includes(`--config-file=${join(engine.folder, "daemon.json")}`))
-      return Number(entry);
-  }
-  throw new Error("the engine's daemon was not found");
 }

@@ -1,4 +1,4 @@
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { importImage } from "@fleetfoot-tooling/systems";
@@ -38,23 +38,12 @@ export async function removeImage(engine: DockerEngine, reference: string): Prom
 export async function useMirror(engine: DockerEngine, mirror: ServedMirror): Promise<void> {
   const url = `http://${engine.hostAddress}:${new URL(mirror.url).port}`;
   await writeFile(join(engine.folder, "daemon.json"), JSON.stringify({ "registry-mirrors": [url] }));
-  process.kill(await daemonOf(engine), "SIGHUP");
+  process.kill(await engine.daemonProcessId(), "SIGHUP");
   for (;;) {
     const info = await engine.request({ method: "GET", path: "/info" });
     if (info.text.includes(url)) return;
     await sleep(20);
   }
-}
-
-/** The daemon's process, as this machine sees it. */
-async function daemonOf(engine: DockerEngine): Promise<number> {
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
-    if (words[0]?.endsWith("dockerd") === true && words.includes(`--config-file=${join(engine.folder, "daemon.json")}`))
-      return Number(entry);
-  }
-  throw new Error("the engine's daemon was not found");
 }
 
 /** Pulls as `docker pull app:one` does; what the engine said. */
