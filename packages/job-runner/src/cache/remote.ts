@@ -17,7 +17,7 @@ import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
 import type { CacheLocation, RemoteLocation } from "./location.ts";
 import { recallStored, rememberStored, removeManifest } from "./manifest.ts";
-import type { ArchiveFacts } from "./manifest.ts";
+import type { ArchiveFacts, StoredArchive } from "./manifest.ts";
 import { writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { SharedWork } from "./shared-work.ts";
@@ -28,6 +28,8 @@ export interface FetchResult {
   readonly outcome: "absent" | "up-to-date" | "downloaded";
   /** Length of the archive on this host. */
   readonly bytes: number;
+  /** What was downloaded. */
+  readonly object?: StoredArchive;
 }
 
 /**
@@ -83,7 +85,8 @@ async function fetchNewer(
     await removeManifest(localPath);
     await writeMetadata(localPath, facts.metadata);
   }
-  return { outcome, bytes: outcome === "downloaded" ? facts.bytes : (local?.size ?? facts.bytes) };
+  if (outcome === "up-to-date") return { outcome, bytes: local?.size ?? facts.bytes };
+  return { outcome, bytes: facts.bytes, object: { objectName: name, version: facts.version } };
 }
 
 /** An archive that is not what was stored is of no use to anybody, so the next job that saves it must not find it there. */
@@ -95,11 +98,32 @@ async function withoutDamaged(
 ): Promise<DownloadResult> {
   if (!CacheStoreError.isInstance(error) || error.code !== "digest-mismatch") throw error;
   options.log.warning(`${error.message}; this counts as a miss`);
-  if (canDelete(store)) {
-    const what = { store: store.kind, operation: "delete", object };
-    await retryTransfer(what, (signal) => store.delete(object, { signal }), uploadSettings(options));
-  }
+  await deleteObject(options, store, object);
   return { outcome: "absent" };
+}
+
+/**
+ * Removes an object that was downloaded whole and is no usable archive, so that the next job that saves it does not find it there. One that
+ * has been replaced meanwhile stays. A failure is told to the log.
+ */
+export async function removeUnusable(
+  options: CacheStageOptions,
+  { store }: RemoteCache,
+  { objectName, version }: StoredArchive,
+): Promise<void> {
+  try {
+    if ((await head(options, store, objectName))?.version === version) await deleteObject(options, store, objectName);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    options.log.warning(`The archive that cannot be used stays in ${store.kind}: ${reason}`);
+  }
+}
+
+async function deleteObject(options: CacheStageOptions, store: CacheStore, object: string): Promise<void> {
+  if (!canDelete(store)) return;
+  const what = { store: store.kind, operation: "delete", object };
+  await retryTransfer(what, (signal) => store.delete(object, { signal }), uploadSettings(options));
 }
 
 /**

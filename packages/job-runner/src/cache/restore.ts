@@ -15,9 +15,10 @@ import { findLocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
 import { removeManifest } from "./manifest.ts";
+import type { StoredArchive } from "./manifest.ts";
 import { digestOfPaths, readMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
-import { fetchArchive } from "./remote.ts";
+import { fetchArchive, removeUnusable } from "./remote.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /**
@@ -87,7 +88,7 @@ async function tryName(
     }
     // What is left of another archive must not pass for files of this one.
     if ((await options.keptTrees?.remove(entry)) === false) return undefined;
-    const entries = await extract(options, location);
+    const entries = await extract(options, location, found.object);
     log.info(`Restored cache ${key}: ${entries} entries from ${formatBytes(found.bytes)}, ${found.from}`);
     await tellOtherWriter(options, entry, key, metadata);
     return found.bytes;
@@ -103,6 +104,8 @@ interface Obtained {
   readonly bytes: number;
   /** For the log. */
   readonly from: string;
+  /** What was downloaded for this job. */
+  readonly object?: StoredArchive | undefined;
 }
 
 async function obtainArchive(options: CacheStageOptions, location: CacheLocation): Promise<Obtained | undefined> {
@@ -111,10 +114,10 @@ async function obtainArchive(options: CacheStageOptions, location: CacheLocation
     const local = await findLocalArchive(location);
     return local && { bytes: local.size, from: "kept on this host" };
   }
-  const { outcome, bytes, joined } = await fetchArchive(options, store, location.remote, location);
+  const { outcome, bytes, object, joined } = await fetchArchive(options, store, location.remote, location);
   if (outcome === "absent") return undefined;
   if (outcome === "up-to-date") return { bytes, from: "still up to date on this host" };
-  return { bytes, from: `downloaded from ${store.store.kind}${joined ? " together with another job" : ""}` };
+  return { bytes, object, from: `downloaded from ${store.store.kind}${joined ? " together with another job" : ""}` };
 }
 
 /** An archive without a record of its platform is taken as it is. */
@@ -127,17 +130,25 @@ function acceptsPlatform(options: CacheStageOptions, key: string, { os, arch }: 
 }
 
 /** All or nothing, also when the process dies: the next job on the host completes what was begun. */
-async function extract(options: CacheStageOptions, { localPath }: CacheLocation): Promise<number> {
+async function extract(
+  options: CacheStageOptions,
+  { localPath }: CacheLocation,
+  object: StoredArchive | undefined,
+): Promise<number> {
   const { projectDirectory: root, lookup, signal, archiver = realArchiver } = options;
   const concurrency = parseConcurrency(lookup("FASTZIP_EXTRACTOR_CONCURRENCY"));
   try {
     const chosen = concurrency === undefined ? {} : { concurrency };
     return (await archiver.extractArchive({ archivePath: localPath, root, signal, ...chosen })).entries;
   } catch (error) {
-    if (CacheArchiveError.isInstance(error) && faultsOfArchives.has(error.code)) {
+    const code = CacheArchiveError.isInstance(error) ? error.code : undefined;
+    if (code !== undefined && (damages.has(code) || strangeFormats.has(code))) {
       // It would look newer than every file, so the next save would keep it.
       await rm(localPath, { force: true });
       await removeManifest(localPath);
+    }
+    if (code !== undefined && damages.has(code) && object !== undefined && options.store !== undefined) {
+      await removeUnusable(options, options.store, object);
     }
     throw error;
   }
@@ -172,15 +183,19 @@ function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Failures that a fresh archive would not have; all others are this host's. */
-const faultsOfArchives: ReadonlySet<CacheArchiveErrorCode> = new Set([
+/** Failures of archives that are of no use to anybody; a fresh one would not have them. */
+const damages: ReadonlySet<CacheArchiveErrorCode> = new Set([
   "checksum",
   "duplicate-name",
-  "encrypted",
   "header-mismatch",
   "malformed",
   "size-mismatch",
   "truncated",
+]);
+
+/** Failures that a fresh archive would not have either, but that a runner of another kind may read. */
+const strangeFormats: ReadonlySet<CacheArchiveErrorCode> = new Set([
+  "encrypted",
   "unsupported-format",
   "unsupported-method",
 ]);

@@ -218,6 +218,26 @@ describe("caches in a store", () => {
     expect(await readdir(dirname(bench.archive("gems")))).toEqual([]);
   });
 
+  it.each([
+    { what: "are removed", replaced: false },
+    { what: "stay when another job has replaced them meanwhile", replaced: true },
+  ])("that came whole but cannot be used and have no digest $what", async ({ replaced }) => {
+    await saveElsewhere(gems, { "vendor/a": "good" });
+    const name = `${base}/gems`;
+    const good = server.objects.get(name);
+    if (good === undefined) throw new Error("nothing was stored");
+    server.objects.set(name, { ...good, content: Buffer.from(good.content).subarray(0, -30), metadata: {} });
+    intercept = (request) => {
+      const hasCome = server.requests.some(({ method }) => method === "GET");
+      if (replaced && hasCome && request.method === "HEAD") server.objects.set(name, good);
+      return false;
+    };
+    await bench.restore(gems);
+    expect(bench.events).toMatchObject([{ kind: "miss" }]);
+    expect(bench.warnings()).toHaveLength(1);
+    expect(server.objects.get(name)).toBe(replaced ? good : undefined);
+  });
+
   it("CA H14: are missed when the store has none, whatever lies on this host", async () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
