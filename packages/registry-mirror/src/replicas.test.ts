@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { createMemoryStore } from "@fleetfoot/cache-backend";
 import type { CacheStore, DeletesObjects, ListsObjects } from "@fleetfoot/cache-backend";
 import { createAzureStore } from "@fleetfoot/cache-backend-azure";
 import { createGcsStore } from "@fleetfoot/cache-backend-gcs";
@@ -137,6 +138,38 @@ function describeReplicas(createBucket: () => Promise<Bucket>): void {
     return names.toSorted();
   }
 }
+
+describe("with a store that answers one question late", () => {
+  const isLate = Promise.withResolvers<void>();
+  const late = Promise.withResolvers<void>();
+  const { add, image, tap } = useReplicas(async () => {
+    const store = createMemoryStore();
+    let questions = 0;
+    return {
+      ...store,
+      async get(name, options) {
+        const found = await store.get(name, options);
+        if (name.includes("/_digests/") && (questions += 1) === 2) {
+          isLate.resolve();
+          await late.promise;
+        }
+        return found;
+      },
+    };
+  });
+
+  it("does not fetch a manifest again that another client's request has brought meanwhile", async () => {
+    const mirror = await add();
+    const { manifest } = image();
+    const path = `/v2/library/app/manifests/${manifest.digest}`;
+    const both = [mirror.send(path), mirror.send(path)];
+    await isLate.promise;
+    await Promise.race(both);
+    late.resolve();
+    for (const answer of await Promise.all(both)) expect(answer.body.equals(manifest.bytes)).toBe(true);
+    expect(tap().take()).toEqual([`GET ${path}`]);
+  });
+});
 
 describeWithSystem("fake-gcs-server", (gcs) => {
   describeReplicas(async () => {

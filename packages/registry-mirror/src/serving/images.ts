@@ -120,6 +120,8 @@ export class Images {
     const cached = await this.#cached(image, digest, inquiry);
     if (cached !== undefined) return { bytes: cached, result: "hit" };
     this.#throwNegative(image, digest, inquiry.asker);
+    const arrived = this.#arrived(image, digest);
+    if (arrived !== undefined) return { bytes: arrived, result: "hit" };
     const key = `${image.upstream.id} ${image.name} ${digest} ${askerKey(inquiry.asker)}`;
     const { result, joined } = this.#fetches.run(key, () => this.#fetchDigest(image, digest, inquiry));
     return { bytes: await orAbort(result, inquiry.signal), result: joined ? "join" : "miss" };
@@ -278,6 +280,12 @@ export class Images {
       records.setDigest(image, digest, { bytes: bytes.byteLength, manifest: readManifest(bytes, undefined) });
     }
     return bytes;
+  }
+
+  /** What another client's request has brought while the shared store was asked for this one's. */
+  #arrived(image: UpstreamImage, digest: Digest): Uint8Array | undefined {
+    const { access, manifests, records } = this.#options;
+    return records.knows(image, digest) && !access.isPerClient(image) ? manifests.peek(digest) : undefined;
   }
 
   async #fromShared(digest: Digest): Promise<Uint8Array | undefined> {
