@@ -31,6 +31,22 @@ export class MirrorOptionsError extends RegistryMirrorError {
   }
 }
 
+/** Another process that lives has the directory of the mirror. */
+export class DirectoryInUseError extends RegistryMirrorError {
+  override readonly name = "DirectoryInUseError";
+  override readonly code = "directory-in-use";
+  override readonly retryable = true;
+  readonly directory: string;
+  /** The process that has it. */
+  readonly processId: number;
+
+  constructor(directory: string, processId: number) {
+    super(`${directory} is in use by process ${processId}. Stop that one, or give this mirror a directory of its own.`);
+    this.directory = directory;
+    this.processId = processId;
+  }
+}
+
 /** What kept an upstream from giving what was asked for. */
 export type UpstreamErrorCode =
   /** It says that there is no such thing. */

@@ -1,6 +1,6 @@
 export { systemClock } from "./clock.ts";
 export type { Clock } from "./clock.ts";
-export { MirrorOptionsError, RegistryMirrorError, UpstreamError } from "./errors.ts";
+export { DirectoryInUseError, MirrorOptionsError, RegistryMirrorError, UpstreamError } from "./errors.ts";
 export type { UpstreamErrorCode, UpstreamFailure } from "./errors.ts";
 export { noopLogger } from "./logger.ts";
 export type { LogFields, Logger } from "./logger.ts";

@@ -119,7 +119,7 @@ export interface RegistryMirror {
   readonly warnings: readonly string[];
   /** Answers one request, given as it came over the wire. Rejects only when the request's signal is aborted. */
   answer(request: MirrorRequest): Promise<MirrorResponse>;
-  /** The same for servers that speak in terms of `fetch`. */
+  /** The same for servers that speak in terms of `fetch`. An aborted signal also ends a body that is on its way. */
   handle(request: Request): Promise<Response>;
   /** The upstream that a host belongs to; undefined when none is configured for it. */
   registryAt(host: string): KnownRegistry | undefined;
@@ -147,7 +147,7 @@ export interface RegistryMirror {
    * does it every day. Rejects with the signal's reason when it is aborted.
    */
   scrub(signal: AbortSignal): Promise<void>;
-  /** Ends every fill, and waits until everything is on the disk. */
+  /** Ends every fill, and waits until everything is on the disk. Requests are answered with 503 from then on. */
   close(): Promise<void>;
 }
 
@@ -155,6 +155,7 @@ export interface RegistryMirror {
  * Creates a mirror. No upstream is asked before a client wants something, so that it starts while they are away.
  *
  * @throws {MirrorOptionsError} with everything that is wrong with the options
+ * @throws {DirectoryInUseError} another mirror has the directory
  */
 export async function createMirror(options: MirrorOptions): Promise<RegistryMirror> {
   const { clock = systemClock, directory, logger = noopLogger } = options;
@@ -208,7 +209,10 @@ async function openStorage(options: ResolvedOptions, registries: Registries): Pr
     pinned: () => new Set(pins.flatMap(({ image, tag }) => [...(late.records?.reachableFrom(image, [tag]) ?? [])])),
   });
   const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
-  const records = await Records.open({ directory, logger, now, upstreams, onChange });
+  const records = await Records.open({ directory, logger, now, upstreams, onChange }).catch(async (error: unknown) => {
+    await disk.close();
+    throw error;
+  });
   late.records = records;
   if (store !== undefined) {
     late.shared = createSharedStore({
@@ -237,6 +241,7 @@ class Mirror implements RegistryMirror {
   readonly #walk: Walk;
   readonly #handler: Handler;
   readonly #pings: Pings;
+  #closed: Promise<void> | undefined;
   readonly #allowed: ReturnType<typeof parseRanges>;
 
   constructor(
@@ -291,28 +296,47 @@ class Mirror implements RegistryMirror {
     });
   }
 
-  answer(request: MirrorRequest): Promise<MirrorResponse> {
+  async answer(request: MirrorRequest): Promise<MirrorResponse> {
+    if (this.#closed !== undefined) return errorResponse(503, "UNKNOWN", "the mirror is closed");
     return this.#handler.answer(request);
   }
 
   async handle(request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
     const { method, signal } = request;
+    signal.throwIfAborted();
     const headers = Object.fromEntries(request.headers);
     const response = await this.answer({ method, target: `${pathname}${search}`, headers, signal });
     const { body } = response;
+    if (signal.aborted) {
+      if (body !== undefined && !(body instanceof Uint8Array)) await body.return();
+      throw signal.reason;
+    }
     const init = { status: response.status, headers: response.headers };
     if (body === undefined) return new Response(null, init);
     if (body instanceof Uint8Array) return new Response(Uint8Array.from(body), init);
+    let onAbort = (): void => {};
     const stream = new ReadableStream<Uint8Array>(
       {
+        start(controller) {
+          onAbort = () => {
+            controller.error(signal.reason);
+            void body.return();
+          };
+          signal.addEventListener("abort", onAbort, { once: true });
+        },
         async pull(controller) {
           const { value } = await body.next();
+          if (signal.aborted) return;
           // Its memory is used again; a reader of this stream keeps what it gets.
-          if (value === undefined) controller.close();
-          else controller.enqueue(Uint8Array.from(value));
+          if (value !== undefined) return controller.enqueue(Uint8Array.from(value));
+          signal.removeEventListener("abort", onAbort);
+          controller.close();
         },
-        cancel: () => void body.return(),
+        cancel() {
+          signal.removeEventListener("abort", onAbort);
+          void body.return();
+        },
       },
       { highWaterMark: 0 },
     );
@@ -490,11 +514,20 @@ class Mirror implements RegistryMirror {
     await this.#fills.removeOldPartials();
   }
 
-  async close(): Promise<void> {
-    await this.#fills.close(new Error("the mirror is closed"));
-    await this.#storage.shared.flush();
-    await this.#storage.records.flush();
-    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#fills.close(new Error("the mirror is closed"));
+      await this.#storage.shared.flush();
+      await this.#storage.records.flush();
+      await Promise.all([...this.#clients.values()].map((client) => client.close()));
+    } finally {
+      await this.#storage.disk.close();
+    }
   }
 
   #of<Part>(parts: ReadonlyMap<string, Part>, upstream: Upstream): Part {

@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import { createMirror, createNodeListener, MirrorOptionsError } from "@fleetfoot/registry-mirror";
+import { createMirror, createNodeListener, RegistryMirrorError } from "@fleetfoot/registry-mirror";
 import type { RegistryMirror } from "@fleetfoot/registry-mirror";
 import { decideProxy, readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { createProxyDispatcher } from "@fleetfoot/proxy-env/dispatcher";
@@ -83,7 +83,7 @@ async function openMirror(settings: Settings, context: CliContext): Promise<Regi
       ...(hasProxy ? { dispatcher: createProxyDispatcher({ decide: (url) => decideProxy(proxies, url) }) } : {}),
     });
   } catch (error) {
-    if (error instanceof MirrorOptionsError) throw new UsageError(error.message, { cause: error });
+    if (RegistryMirrorError.isInstance(error)) throw new UsageError(error.message, { cause: error });
     const reason = error instanceof Error ? error.message : String(error);
     throw new UsageError(`${settings.mirror.directory} cannot be used: ${reason}`, { cause: error });
   }

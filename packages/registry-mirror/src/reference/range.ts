@@ -11,7 +11,7 @@ export interface ByteSpan {
  * @see https://www.rfc-editor.org/rfc/rfc9110#name-range
  */
 export function parseRange(header: string | undefined, bytes: number): ByteSpan | "unsatisfiable" | undefined {
-  const match = /^bytes=[ \t]*(\d{0,15})-(\d{0,15})[ \t]*$/i.exec(header ?? "");
+  const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(header ?? "");
   if (match === null) return undefined;
   const [, first = "", last = ""] = match;
   if (first === "" && last === "") return undefined;
@@ -20,6 +20,7 @@ export function parseRange(header: string | undefined, bytes: number): ByteSpan 
     return suffix === 0 || bytes === 0 ? "unsatisfiable" : { start: Math.max(0, bytes - suffix), end: bytes };
   }
   const start = Number(first);
+  if (last !== "" && Number(last) < start) return undefined;
   const end = last === "" ? bytes : Math.min(Number(last) + 1, bytes);
   return start >= end ? "unsatisfiable" : { start, end };
 }

@@ -6,6 +6,8 @@ import type { Clock } from "../clock.ts";
 import type { Metrics } from "../metrics.ts";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
+import { lockDirectory } from "./directory-lock.ts";
+import type { DirectoryLock } from "./directory-lock.ts";
 import { blobName } from "./layout.ts";
 import { systemCodeOf } from "./system-error.ts";
 
@@ -59,30 +61,53 @@ export interface TemporaryFile {
  */
 export class Disk {
   readonly #options: DiskOptions;
+  readonly #lock: DirectoryLock;
   readonly #entries = new Map<Digest, Entry>();
   #storedBytes = 0;
 
-  private constructor(options: DiskOptions) {
+  private constructor(options: DiskOptions, lock: DirectoryLock) {
     this.#options = options;
+    this.#lock = lock;
   }
 
-  /** Finds what an earlier process left: whole blobs are kept, everything unfinished goes. */
+  /**
+   * Finds what an earlier process left: whole blobs are kept, everything unfinished goes.
+   *
+   * @throws {DirectoryInUseError}
+   */
   static async open(options: DiskOptions): Promise<Disk> {
-    const disk = new Disk(options);
     const { directory } = options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    // What is unfinished may be what another process is filling.
+    const lock = await lockDirectory(directory);
+    const disk = new Disk(options, lock);
+    try {
+      await disk.#load();
+      return disk;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /** Lets another process have the directory. */
+  close(): Promise<void> {
+    return this.#lock.release();
+  }
+
+  async #load(): Promise<void> {
+    const { directory } = this.#options;
     await rm(join(directory, "tmp"), { recursive: true, force: true });
     await mkdir(join(directory, "tmp"), { mode: 0o700 });
     for (const algorithm of ["sha256", "sha512"]) {
       for (const shard of await namesIn(join(directory, "blobs", algorithm))) {
         for (const hex of await namesIn(join(directory, "blobs", algorithm, shard))) {
           const digest = `${algorithm}:${hex}`;
-          if (isDigest(digest)) await disk.#find(digest);
+          if (isDigest(digest)) await this.#find(digest);
         }
       }
     }
-    disk.#report();
-    return disk;
+    this.#report();
   }
 
   get storedBytes(): number {

@@ -1,0 +1,64 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createMirror } from "./mirror.ts";
+import type { RegistryMirror } from "./mirror.ts";
+
+describe("the directory of a mirror", () => {
+  let directory: string;
+  const open = (): Promise<RegistryMirror> =>
+    createMirror({ directory, reserveBytes: 0, upstreams: { hub: { url: "http://127.0.0.1:1" } } });
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "mirror-"));
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+
+  it("belongs to one mirror at a time, whose unfinished files another one leaves alone", async () => {
+    const first = await open();
+    await writeFile(join(directory, "tmp", "half"), "half a blob");
+    await expect(open()).rejects.toMatchObject({
+      code: "directory-in-use",
+      directory,
+      processId: process.pid,
+      message: expect.stringContaining(`${directory} is in use by process ${process.pid}`) as string,
+    });
+    expect(await readdir(join(directory, "tmp"))).toEqual(["half"]);
+    await first.close();
+    const second = await open();
+    expect(await readdir(join(directory, "tmp"))).toEqual([]);
+    await second.close();
+  });
+
+  it("is free again after a process that was killed", async () => {
+    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    await writeFile(join(directory, "lock"), `${child.pid} -\n`);
+    await expect(open()).rejects.toMatchObject({ processId: child.pid });
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    await (await open()).close();
+  });
+
+  it("is free when the number of its process has gone to another one, or the file says nothing", async () => {
+    for (const text of [`${process.pid} 1\n`, ""]) {
+      await writeFile(join(directory, "lock"), text);
+      await (await open()).close();
+    }
+  });
+
+  it("answers nothing more once it is closed", async () => {
+    const mirror = await open();
+    await mirror.close();
+    expect((await mirror.handle(new Request("http://mirror/v2/"))).status).toBe(503);
+  });
+
+  it("rejects a request that was aborted", async () => {
+    const mirror = await open();
+    const request = new Request("http://mirror/v2/", { signal: AbortSignal.abort(new Error("left")) });
+    await expect(mirror.handle(request)).rejects.toThrow("left");
+    await mirror.close();
+  });
+});
