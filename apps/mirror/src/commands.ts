@@ -81,8 +81,8 @@ export const commands: readonly Command[] = [
     examples: [
       "fleetfoot-mirror configure dockerd",
       "fleetfoot-mirror configure dockerd --write --advertise 10.1.2.3",
-      "fleetfoot-mirror configure connect --client dockerd --advertise 10.1.2.3",
-      "fleetfoot-mirror configure ca",
+      "fleetfoot-mirror configure connect --connect --client dockerd --advertise 10.1.2.3",
+      "fleetfoot-mirror configure ca --connect",
       "FLEETFOOT_PROXY_PASSWORD=... fleetfoot-mirror configure proxy-user robot",
     ],
     load: async () => (await import("./configure/configure.ts")).configure,

@@ -22,6 +22,8 @@ export interface StopSignals {
   readonly graceful: AbortSignal;
   /** Everything ends now. */
   readonly forced: AbortSignal;
+  /** Says that requests are served from now on: until then a signal ends the process at once. */
+  onServing(): void;
   /** Calls back whenever a reload was asked for; returns a function that ends it. */
   onReload(callback: () => void): () => void;
 }

@@ -1,14 +1,17 @@
 #!/usr/bin/env node
 import { enableCompileCache } from "node:module";
-import { homedir } from "node:os";
+import { constants, homedir } from "node:os";
 import { runCli } from "./cli.ts";
 
 const graceful = new AbortController();
 const forced = new AbortController();
+let isServing = false;
 const reloadCallbacks = new Set<() => void>();
 
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
+    // Whoever has begun nothing has nothing to end, whatever it waits for.
+    if (!isServing || forced.signal.aborted) process.exit(128 + constants.signals[name]);
     // The second one is for people who do not want to wait.
     if (graceful.signal.aborted) forced.abort(new Error(name));
     graceful.abort(new Error(name));
@@ -33,6 +36,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stop: {
     graceful: graceful.signal,
     forced: forced.signal,
+    onServing() {
+      isServing = true;
+    },
     onReload(callback) {
       reloadCallbacks.add(callback);
       return () => reloadCallbacks.delete(callback);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createMirror } from "./mirror.ts";
 import type { RegistryMirror } from "./mirror.ts";
+import type { MirrorOptions } from "./options.ts";
 
 describe("the directory of a mirror", () => {
   let directory: string;
@@ -53,6 +54,16 @@ describe("the directory of a mirror", () => {
     const mirror = await open();
     await mirror.close();
     expect((await mirror.handle(new Request("http://mirror/v2/"))).status).toBe(503);
+  });
+
+  it("is not opened without options that make sense, whose problems are told at once", async () => {
+    const options = JSON.parse('{ "reserveBytes": -1, "maxBytes": 1.5 }') as MirrorOptions;
+    await expect(createMirror(options)).rejects.toMatchObject({
+      code: "invalid-options",
+      problems: ["directory", "maxBytes", "reserveBytes", "upstreams"].map(
+        (name) => expect.stringContaining(`${name}:`) as string,
+      ),
+    });
   });
 
   it("rejects a request that was aborted", async () => {

@@ -161,14 +161,19 @@ export async function createMirror(options: MirrorOptions): Promise<RegistryMirr
   const { clock = systemClock, directory, logger = noopLogger } = options;
   const problems: string[] = [];
   const allowed = parseRanges(options.allowPrivate ?? [], "allowPrivate", problems);
-  if (!isAbsolute(directory)) problems.push(`directory: ${JSON.stringify(directory)} is no absolute path`);
+  if (typeof directory !== "string" || !isAbsolute(directory))
+    problems.push(`directory: ${JSON.stringify(directory)} is no absolute path`);
   if (options.redirect !== undefined && (options.store === undefined || !canPresign(options.store))) {
     problems.push("redirect: needs a store that can sign URLs");
   }
-  if (options.maxBytes !== undefined && !(options.maxBytes > 0)) problems.push("maxBytes: must be more than 0");
+  const { maxBytes = 1, reserveBytes = 0 } = options;
+  if (!Number.isSafeInteger(maxBytes) || maxBytes <= 0) problems.push("maxBytes: must be a whole number above 0");
+  if (!Number.isSafeInteger(reserveBytes) || reserveBytes < 0) problems.push("reserveBytes: must be a whole number");
   let registries: Registries | undefined;
   try {
-    registries = readRegistries(options);
+    // Callers without types may leave it out.
+    const { upstreams = {} }: Partial<MirrorOptions> = options;
+    registries = readRegistries({ ...options, upstreams });
   } catch (error) {
     if (!(error instanceof MirrorOptionsError)) throw error;
     problems.push(...error.problems);

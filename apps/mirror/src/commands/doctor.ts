@@ -34,7 +34,7 @@ export const doctor: CommandAction = async (invocation, context) => {
 };
 
 async function urlOf(invocation: Invocation, context: CliContext): Promise<string> {
-  const settings = await loadSettings(invocation, context);
+  const settings = await loadSettings(invocation, context, { needsLogins: false });
   const { address } = chooseAdvertised({
     advertise: settings.advertise,
     listeners: settings.listeners,

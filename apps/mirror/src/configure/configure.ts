@@ -19,7 +19,7 @@ export const configure: CommandAction = async (invocation, context) => {
   const [word, name, ...more] = invocation.operands;
   if (word === "proxy-user" && name !== undefined && more.length === 0) return configureProxyUser(name, context);
   if (word === "ca" && name === undefined)
-    return configureCa(await loadSettings(invocation, context), invocation, context);
+    return configureCa(await loadSettings(invocation, context, { needsLogins: false }), invocation, context);
   const client = clients.find((known) => known === word);
   if ((client === undefined && word !== "connect") || name !== undefined)
     throw new UsageError(`name one client: ${clients.join(", ")}; or connect, ca, proxy-user NAME`);
@@ -49,7 +49,7 @@ async function mirrorUrl(
   invocation: Invocation,
   context: CliContext,
 ): Promise<{ readonly choice: AdvertisedAddress; readonly settings: Settings; readonly url: string }> {
-  const settings = await loadSettings(invocation, context);
+  const settings = await loadSettings(invocation, context, { needsLogins: false });
   const given = settings.advertise;
   const isUrl = given !== undefined && /^[a-z]+:\/\//i.test(given);
   const choice = chooseAdvertised({

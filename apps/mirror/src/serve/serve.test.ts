@@ -1,7 +1,7 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes, createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, get } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { get as getTls } from "node:https";
@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runMirror, startMirror } from "../testing/process.ts";
@@ -72,6 +73,33 @@ describe("serve", () => {
       1,
       expect.stringMatching(/192\.0\.2\.1:6000.*no address of this machine/),
     ]);
+  });
+
+  it("leaves the directory of a running mirror alone, and says which process has it", async () => {
+    const words = ["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"];
+    const first = await startMirror(words);
+    try {
+      const second = await runMirror(["serve", "--operators", "127.0.0.1:0", ...words]);
+      expect(second.code).toBe(1);
+      expect(second.stderr).toContain(`${data} is in use by process ${first.processId}`);
+    } finally {
+      await first[Symbol.asyncDispose]();
+    }
+    await using third = await startMirror(words);
+    expect((await fetch(`${third.url}/v2/`)).status).toBe(200);
+  });
+
+  it("ends at once when it is told to before it serves", async () => {
+    const pipe = join(data, "mirror.toml");
+    await run("mkfifo", [pipe]);
+    const main = fileURLToPath(new URL("../main.ts", import.meta.url));
+    const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", main, "serve", "--config", pipe]);
+    const ended = once(child, "close");
+    // Opens when the mirror reads, which then waits for a text that does not come.
+    const writer = await open(pipe, "w");
+    child.kill("SIGTERM");
+    expect(await ended).toEqual([143, null]);
+    await writer.close();
   });
 
   it("RM D2: warns at every start on an address that others reach", async () => {

@@ -46,6 +46,7 @@ export const serve: CommandAction = async (invocation, context) => {
       undefined,
     );
     listening.push(operators);
+    context.stop.onServing();
     await announce(settings, listening.slice(0, -1), operators, connect, context);
     const stopReloading = context.stop.onReload(() => {
       for (const one of listening) {

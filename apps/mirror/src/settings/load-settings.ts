@@ -9,9 +9,14 @@ import type { Settings } from "./read-settings.ts";
 /**
  * Reads the settings that a command line, the environment and a file make together.
  *
+ * @param options - `needsLogins`: whether the upstreams will be asked, so that their passwords must be there
  * @throws {UsageError} with everything that is wrong
  */
-export async function loadSettings(invocation: Invocation, context: CliContext): Promise<Settings> {
+export async function loadSettings(
+  invocation: Invocation,
+  context: CliContext,
+  { needsLogins = true }: { readonly needsLogins?: boolean } = {},
+): Promise<Settings> {
   const path = invocation.text("config");
   const file = path === undefined ? {} : await readToml(path);
   const result = readSettings({
@@ -29,6 +34,7 @@ export async function loadSettings(invocation: Invocation, context: CliContext):
     },
     environment: context.environment,
     file,
+    needsLogins,
     isRoot: context.isRoot,
     homeDirectory: context.homeDirectory,
   });

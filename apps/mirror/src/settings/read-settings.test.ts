@@ -122,6 +122,28 @@ describe("readSettings", () => {
     expect(settingsOf({ file }).warnings).toHaveLength(1);
   });
 
+  it("needs the password of an upstream for serving only, and names the variable that holds none", () => {
+    const file = parse(
+      '[upstreams.hub]\nurl = "https://a.example"\nusername = "me"\npasswordVariable = "HUB_PASSWORD"',
+    );
+    for (const environment of [{}, { HUB_PASSWORD: "" }])
+      expect(problemsOf({ file, environment })).toEqual([expect.stringContaining("HUB_PASSWORD")]);
+    expect(problemsOf({ file, needsLogins: false })).toEqual([]);
+  });
+
+  it.each([
+    ["[s3]", "s3.bucket is missing"],
+    ["[s3]\nbucket = 5", "s3.bucket must be a text"],
+    ['[upstreams.__proto__]\nurl = "https://a.example"', "upstreams.__proto__ cannot be a name"],
+    ["reserve = -1", "reserve must be a size"],
+    ["maxSize = 1.5", "maxSize must be a size"],
+    ['advertise = "x:0"', 'advertise: "x:0"'],
+    ['advertise = "http://x:70000/"', 'advertise: "http://x:70000/"'],
+    ['[upstreams.hub]\nurl = "https://a.example"\nca = "/etc/ca.pem"', "upstreams.hub.ca must be certificates"],
+  ])("says what is wrong with %j", (text, problem) => {
+    expect(problemsOf({ file: parse(text) })).toEqual([expect.stringContaining(problem)]);
+  });
+
   it("tells every problem at once, with the place of each", () => {
     const file = parse(
       'lissten = "x"\nmaxSize = "many"\n[upstreams.a]\nurl = 5\naccess = "open"\nusername = "x"\n[s3]\nbucket = "x"\n[gcs]\nbucket = "y"',

@@ -22,6 +22,8 @@ export interface SettingsSources {
     readonly connect?: boolean;
   };
   readonly environment: Readonly<Record<string, string>>;
+  /** Whether the logins of the upstreams will be used. @default true */
+  readonly needsLogins?: boolean;
   /** The settings file, parsed as TOML. */
   readonly file: Readonly<Record<string, unknown>>;
   readonly isRoot: boolean;
@@ -109,6 +111,8 @@ export function readSettings(sources: SettingsSources): ReadSettings {
   const defaultRegistry = top.text("default");
   const [store, redirect] = readStore(top, problems);
   const advertise = flags.advertise ?? top.text("advertise");
+  if (advertise !== undefined && !isUsablePort(advertise))
+    problems.push(`advertise: ${JSON.stringify(advertise)} names a port that nobody can connect to`);
   const allowShared = flags.allowShared === true || top.flag("allowShared") === true;
   const directory =
     flags.data ??
@@ -154,19 +158,22 @@ function readUpstreams(sources: SettingsSources, top: Section, problems: string[
       ...(login === undefined ? {} : { credentials: login }),
     };
   }
-  for (const [id, section] of sections) upstreams[id] = readUpstream(section, environment, problems);
+  for (const [id, section] of sections) upstreams[id] = readUpstream(section, sources, problems);
   return upstreams;
 }
 
 function readUpstream(
   section: Section,
-  environment: Readonly<Record<string, string>>,
+  { environment, needsLogins = true }: SettingsSources,
   problems: string[],
 ): UpstreamOptions {
   const username = section.text("username");
   const variable = section.text("passwordVariable");
   const plain = section.text("password") ?? (variable === undefined ? undefined : environment[variable]);
-  if ((username === undefined) !== (plain === undefined)) {
+  const isEmpty = variable !== undefined && (plain === undefined || plain === "");
+  if (username !== undefined && isEmpty) {
+    if (needsLogins) problems.push(`${section.name}: the variable ${variable} (passwordVariable) holds no password`);
+  } else if ((username === undefined) !== (plain === undefined)) {
     problems.push(`${section.name}: username and password (or passwordVariable, with a value) belong together`);
   }
   const access = section.choice("access", ["pass-through", "public", "shared"] as const);
@@ -174,6 +181,9 @@ function readUpstream(
   const tagTtlMs = section.lifetime("tagTtl");
   const addPrefix = section.text("addPrefix");
   const ca = section.text("ca");
+  if (ca !== undefined && !ca.includes("-----BEGIN CERTIFICATE-----")) {
+    problems.push(`${section.name}.ca must be certificates themselves (PEM: -----BEGIN CERTIFICATE-----)`);
+  }
   const tagRules = section.list("tagRules").flatMap((rule) => {
     const pattern = rule.text("pattern");
     const ttlMs = rule.lifetime("tagTtl");
@@ -210,6 +220,10 @@ function readStore(top: Section, problems: string[]): readonly [StoreSettings | 
     const section = top.section(kind);
     return section === undefined ? [] : [{ kind, section }];
   });
+  const needed = found?.kind === "azure" ? "containerName" : "bucket";
+  if (found !== undefined && found.section.values[needed] === undefined)
+    problems.push(`${found.kind}.${needed} is missing`);
+  else found?.section.text(needed);
   if (more.length > 0) problems.push("only one of s3, gcs and azure can be the shared store");
   const section = top.section("redirect");
   const minBytes = section?.size("minSize");
@@ -250,6 +264,12 @@ function warningsFor(
     }
   }
   return warnings;
+}
+
+/** A port need not be there. */
+function isUsablePort(advertise: string): boolean {
+  const [, digits] = /^(?:[a-z]+:\/\/)?(?:\[[^\]]*\]|[^:]*):(\d+)\/?$/i.exec(advertise) ?? [];
+  return digits === undefined || (Number(digits) > 0 && Number(digits) <= 65_535);
 }
 
 function defaultDirectory({ environment, homeDirectory, isRoot }: SettingsSources): string {

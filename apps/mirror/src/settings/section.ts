@@ -40,7 +40,7 @@ export class Section {
 
   size(key: string): number | undefined {
     return this.#read(key, "a size such as 50GB", (value) =>
-      typeof value === "string" ? parseSize(value) : typeof value === "number" ? value : undefined,
+      typeof value === "string" ? parseSize(value) : isWhole(value) ? value : undefined,
     );
   }
 
@@ -68,6 +68,9 @@ export class Section {
   sections(key: string): readonly (readonly [string, Section])[] {
     const table = this.section(key);
     return Object.keys(table?.values ?? {}).flatMap((id) => {
+      // An object cannot hold it under this name.
+      if (id === "__proto__") this.#problems.push(`${this.#nameOf(key)}.${id} cannot be a name`);
+      if (id === "__proto__") return [];
       const section = table?.section(id);
       return section === undefined ? [] : [[id, section] as const];
     });
@@ -99,6 +102,10 @@ export class Section {
   #nameOf(key: string): string {
     return this.name === "" ? key : `${this.name}.${key}`;
   }
+}
+
+function isWhole(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
