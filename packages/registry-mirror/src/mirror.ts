@@ -171,9 +171,8 @@ export async function createMirror(options: MirrorOptions): Promise<RegistryMirr
   if (!Number.isSafeInteger(reserveBytes) || reserveBytes < 0) problems.push("reserveBytes: must be a whole number");
   let registries: Registries | undefined;
   try {
-    // Callers without types may leave it out.
-    const { upstreams = {} }: Partial<MirrorOptions> = options;
-    registries = readRegistries({ ...options, upstreams });
+    // Callers without types may leave them out.
+    registries = readRegistries({ ...noUpstreams, ...options });
   } catch (error) {
     if (!(error instanceof MirrorOptionsError)) throw error;
     problems.push(...error.problems);
@@ -187,6 +186,8 @@ export async function createMirror(options: MirrorOptions): Promise<RegistryMirr
     allowed,
   );
 }
+
+const noUpstreams: Pick<MirrorOptions, "upstreams"> = { upstreams: {} };
 
 type ResolvedOptions = MirrorOptions & Required<Pick<MirrorOptions, "clock" | "logger">>;
 
