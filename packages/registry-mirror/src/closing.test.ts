@@ -1,6 +1,9 @@
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -10,8 +13,8 @@ import type { MirrorOptions } from "./options.ts";
 
 describe("the directory of a mirror", () => {
   let directory: string;
-  const open = (): Promise<RegistryMirror> =>
-    createMirror({ directory, reserveBytes: 0, upstreams: { hub: { url: "http://127.0.0.1:1" } } });
+  const open = (url = "http://127.0.0.1:1"): Promise<RegistryMirror> =>
+    createMirror({ directory, reserveBytes: 0, upstreams: { hub: { url } } });
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "mirror-"));
@@ -64,6 +67,33 @@ describe("the directory of a mirror", () => {
         (name) => expect.stringContaining(`${name}:`) as string,
       ),
     });
+  });
+
+  it("ends a body that is on its way when its request is aborted", async () => {
+    const bytes = Buffer.alloc(3_000_000, "layer");
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    // Sends half of it, and then nothing more.
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { "content-length": bytes.byteLength });
+      response.write(bytes.subarray(0, 1_500_000));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const mirror = await open(`http://127.0.0.1:${port}`);
+    const leaving = new AbortController();
+    const request = new Request(`http://mirror/v2/org/app/blobs/${digest}`, { signal: leaving.signal });
+    const { body, status } = await mirror.handle(request);
+    expect(status).toBe(200);
+    const reader = body?.getReader();
+    expect((await reader?.read())?.value?.byteLength).toBeGreaterThan(0);
+    expect(mirror.status().fills).toMatchObject([{ digest, readers: 1 }]);
+    leaving.abort(new Error("left"));
+    await expect(reader?.read()).rejects.toThrow("left");
+    expect(mirror.status().fills).toMatchObject([{ digest, readers: 0 }]);
+    await mirror.close();
+    server.closeAllConnections();
+    server.close();
   });
 
   it("rejects a request that was aborted", async () => {

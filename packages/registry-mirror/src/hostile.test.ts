@@ -262,8 +262,8 @@ describe("hostile input", () => {
     ["bytes=0-99999999999999999999", { start: 0, end: 10 }],
     [`bytes=4-${"9".repeat(400)}`, { start: 4, end: 10 }],
     [`bytes=-${"9".repeat(400)}`, { start: 0, end: 10 }],
-    ["bytes=3-1", undefined],
-    ["bytes=30-10", undefined],
+    ["bytes=3-1", "unsatisfiable"],
+    ["bytes=-", undefined],
   ])("reads the range %s of ten bytes", (header, span) => {
     expect(parseRange(header, 10)).toEqual(span);
   });
@@ -279,9 +279,7 @@ describe("hostile input", () => {
               : all.slice(-b)
             : all.filter((index) => index >= a && (form === "a-" || index <= b));
         const span = parseRange(`bytes=${form.replace("a", String(a)).replace("b", String(b))}`, bytes);
-        // One that ends before it begins is none.
-        if (span === undefined) expect([form, b < a]).toEqual(["a-b", true]);
-        if (span === undefined) return;
+        if (span === undefined) throw new Error("a range that can be read was ignored");
         expect(span === "unsatisfiable" ? [] : all.slice(span.start, span.end)).toEqual(wanted);
       }),
       runs,

@@ -303,8 +303,7 @@ class Mirror implements RegistryMirror {
   }
 
   async answer(request: MirrorRequest): Promise<MirrorResponse> {
-    if (this.#closed !== undefined) return errorResponse(503, "UNKNOWN", "the mirror is closed");
-    return this.#handler.answer(request);
+    return this.#closed === undefined ? this.#handler.answer(request) : closedResponse();
   }
 
   async handle(request: Request): Promise<Response> {
@@ -357,6 +356,7 @@ class Mirror implements RegistryMirror {
   async relay({ authorization, registry, ...request }: RelayRequest): Promise<MirrorResponse> {
     const upstream = this.#registries.byHost.get(canonicalHost(registry));
     if (upstream === undefined) throw new TypeError(`no upstream is configured for ${registry}`);
+    if (this.#closed !== undefined) return closedResponse();
     const refusal = this.#refusalOf(request.target, registry, upstream);
     if (refusal !== undefined) return refusal;
     const ownLogin = upstream.options.access === "pass-through" ? authorization : undefined;
@@ -545,6 +545,10 @@ class Mirror implements RegistryMirror {
 
 const dayMs = 24 * 60 * 60_000;
 const tidyEveryMs = 10 * 60_000;
+
+function closedResponse(): MirrorResponse {
+  return errorResponse(503, "UNAVAILABLE", "the mirror is closed");
+}
 
 function pinnedImages(upstream: Upstream): readonly { readonly image: UpstreamImage; readonly tag: string }[] {
   return (upstream.options.pins ?? []).map((pin) => {

@@ -20,7 +20,6 @@ export function parseRange(header: string | undefined, bytes: number): ByteSpan 
     return suffix === 0 || bytes === 0 ? "unsatisfiable" : { start: Math.max(0, bytes - suffix), end: bytes };
   }
   const start = Number(first);
-  if (last !== "" && Number(last) < start) return undefined;
   const end = last === "" ? bytes : Math.min(Number(last) + 1, bytes);
   return start >= end ? "unsatisfiable" : { start, end };
 }

@@ -64,6 +64,7 @@ export class Disk {
   readonly #lock: DirectoryLock;
   readonly #entries = new Map<Digest, Entry>();
   #storedBytes = 0;
+  #isClosed = false;
 
   private constructor(options: DiskOptions, lock: DirectoryLock) {
     this.#options = options;
@@ -90,8 +91,9 @@ export class Disk {
     }
   }
 
-  /** Lets another process have the directory. */
+  /** Lets another process have the directory; nothing new is written to it from now on. */
   close(): Promise<void> {
+    this.#isClosed = true;
     return this.#lock.release();
   }
 
@@ -168,6 +170,7 @@ export class Disk {
   }
 
   async createTemporary(): Promise<TemporaryFile> {
+    if (this.#isClosed) throw new Error("the directory is given back");
     const path = join(this.#options.directory, "tmp", randomUUID());
     return { path, handle: await open(path, "wx+", 0o600) };
   }

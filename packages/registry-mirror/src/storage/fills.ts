@@ -40,6 +40,7 @@ export class Fills {
   readonly #partials = new Map<Digest, PartialBlob>();
   readonly #partialAges: ExpiringMap<true>;
   readonly #seldom: OncePerMinute;
+  #closed: { readonly reason: unknown } | undefined;
 
   constructor(options: FillsOptions) {
     this.#options = options;
@@ -72,8 +73,9 @@ export class Fills {
     }
   }
 
-  /** Ends every fill. */
+  /** Ends every fill, also those that are still to be begun. */
   async close(reason: unknown): Promise<void> {
+    this.#closed = { reason };
     const fills = [...this.#all];
     for (const fill of fills) fill.abort(reason);
     await Promise.all(fills.map((fill) => fill.ended));
@@ -103,6 +105,7 @@ export class Fills {
       },
       onStored: () => onStored(digest),
     });
+    if (this.#closed !== undefined) fill.abort(this.#closed.reason);
     this.#running.set(digest, fill);
     this.#all.add(fill);
     void fill.ended.then(() => {
