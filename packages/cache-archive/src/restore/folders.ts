@@ -34,6 +34,11 @@ export class RestoreFolders {
     }
   }
 
+  /** Makes a folder and its parents in the staging folder, if the root has none. */
+  makeMissing(target: string): void {
+    if (!this.isPlain(target)) this.make(target);
+  }
+
   /** Path of a target in the root, if the way to it leads through folders only, and not through links. */
   existing(target: string): string | Buffer | undefined {
     const slash = target.lastIndexOf("/");

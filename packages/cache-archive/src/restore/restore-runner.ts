@@ -1,4 +1,4 @@
-import { lchownSync, lstatSync, lutimesSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import { lstatSync, readlinkSync, rmSync } from "node:fs";
 
 import type { ArchivedEntry } from "../archived-entry.ts";
 import type { JobControl } from "../engine/control.ts";
@@ -13,6 +13,7 @@ import { RestoreTable } from "./restore-table.ts";
 import type { SharedRestore } from "./restore-table.ts";
 import { BLOCK, CLEAN, FINISH, FOLDERS, LINKS, PLACE, restoreUnitAt, SHORT, STREAM } from "./units.ts";
 import type { RestoreUnit } from "./units.ts";
+import { writeNewLink } from "./write-file.ts";
 import type { ModePolicy } from "./write-file.ts";
 
 /** What the restore of every format needs in another thread. */
@@ -84,7 +85,7 @@ export class RestoreRunner implements UnitRunner {
       case BLOCK:
         return this.#unpacker.restoreBlock(unit, range);
       case FOLDERS:
-        return this.#each(range, (entry, target) => this.#makeFolder(entry, target));
+        return this.#each(range, (_entry, target) => this.#folders.makeMissing(target));
       case LINKS:
         return this.#each(range, (entry, target, index) => this.#makeLink(entry, target, index));
       case PLACE:
@@ -114,22 +115,10 @@ export class RestoreRunner implements UnitRunner {
     }
   }
 
-  #makeFolder(_entry: ArchivedEntry, target: string): void {
-    if (!this.#folders.isPlain(target)) this.#folders.make(target);
-  }
-
   #makeLink(entry: ArchivedEntry, target: string, index: number): void {
     const linkTarget = this.#unpacker.linkTarget(index);
     if (this.#hasLink(target, linkTarget, entry)) return;
-    const place = this.#folders.stage(target);
-    symlinkSync(linkTarget, place);
-    lutimesSync(place, Date.now() / 1000, entry.mtimeMs / 1000);
-    if (entry.owner === undefined) return;
-    try {
-      lchownSync(place, entry.owner.uid, entry.owner.gid);
-    } catch {
-      // Only root may give links away.
-    }
+    writeNewLink(this.#folders.stage(target), linkTarget, entry);
   }
 
   #hasLink(target: string, linkTarget: Buffer, entry: ArchivedEntry): boolean {

@@ -1,4 +1,17 @@
-import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  lchownSync,
+  lutimesSync,
+  openSync,
+  symlinkSync,
+  write,
+  writeSync,
+} from "node:fs";
+import { promisify } from "node:util";
 
 import type { EntryMetadata } from "../archived-entry.ts";
 
@@ -35,6 +48,41 @@ export function writeNewFile(
   }
 }
 
+/** Files up to this length are written at once, also on the main thread: the calls take a tenth of a millisecond in all. */
+export const SHORT_FILE_BYTES: number = 64 * 1024;
+
+/** Writes content that comes in pieces into a new file, where nothing is, without keeping the thread while it writes. */
+export async function writeNewFileInPieces(
+  place: string | Buffer,
+  pieces: AsyncIterable<Uint8Array>,
+  entry: EntryMetadata,
+  policy: ModePolicy,
+): Promise<void> {
+  const descriptor = openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  try {
+    for await (const piece of pieces) {
+      for (let done = 0; done < piece.length;) {
+        done += (await writeLater(descriptor, piece, done, piece.length - done, null)).bytesWritten;
+      }
+    }
+    finishFile(descriptor, entry, policy);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Makes a link where nothing is. Its target is not looked at. */
+export function writeNewLink(place: string | Buffer, linkTarget: Buffer, { mtimeMs, owner }: EntryMetadata): void {
+  symlinkSync(linkTarget, place);
+  lutimesSync(place, Date.now() / 1000, mtimeMs / 1000);
+  if (owner === undefined) return;
+  try {
+    lchownSync(place, owner.uid, owner.gid);
+  } catch {
+    // Only root may give links away.
+  }
+}
+
 /** Opens a long file that several participants fill; the first one makes it. */
 export function openSharedFile(place: string | Buffer): number {
   return openSync(place, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
@@ -57,6 +105,8 @@ function changeOwnerAndMode(descriptor: number, entry: EntryMetadata, mode: numb
   // After the owner, whose change takes special bits away.
   fchmodSync(descriptor, mode);
 }
+
+const writeLater = promisify(write);
 
 /** Whether a new file would belong to somebody else than its entry says. */
 function needsOwner({ owner }: EntryMetadata): boolean {

@@ -11,10 +11,11 @@ import type { ExtractWork } from "../extract-work.ts";
 import { named } from "../extract-work.ts";
 import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
-import { RestoreTree } from "../restore-tree.ts";
+import { RestoreFolders } from "../restore/folders.ts";
 import { placeInTurns } from "../restore/place-in-turns.ts";
 import { restoreStaged } from "../restore/restore-staged.ts";
-import { SMALL_FILE_BYTES } from "../target-file.ts";
+import { SHORT_FILE_BYTES, writeNewFile, writeNewFileInPieces, writeNewLink } from "../restore/write-file.ts";
+import type { ModePolicy } from "../restore/write-file.ts";
 import { inTurns, Turn } from "../turn.ts";
 import { decompressStream } from "../zip/codec.ts";
 import { LOCAL_HEADER_LENGTH, METHOD_ZSTD } from "../zip/constants.ts";
@@ -40,17 +41,17 @@ export async function extractZipStreaming(work: ExtractWork): Promise<number> {
   const plan = planner.finish();
   const reader = await EntryReader.open(file, entries);
   await restoreStaged(work, async (place) => {
-    const tree = await RestoreTree.open(`${place.staging}/tree`, work.restoreSpecialBits);
+    const folders = new RestoreFolders(`${place.staging}/tree`, place.root);
     for (const { entry, target } of plan.directories) {
-      await named(entry, signal, async () => await tree.makeDirectory(target));
+      await named(entry, signal, async () => folders.makeMissing(target));
     }
     for (const { entry, target } of plan.files) {
-      await named(entry, signal, async () => await restoreFile(entry, target, tree, reader));
+      await named(entry, signal, async () => await restoreFile(entry, folders.stage(target), place.policy, reader));
     }
     for (const { entry, target } of plan.symlinks) {
       await named(entry, signal, async () => {
         checkLinkTarget(entry);
-        await tree.createSymlink(target, await reader.whole(entry), entry);
+        writeNewLink(folders.stage(target), await reader.whole(entry), entry);
       });
     }
     await placeInTurns(place, plan.directories, signal);
@@ -58,19 +59,14 @@ export async function extractZipStreaming(work: ExtractWork): Promise<number> {
   return entries.length;
 }
 
-async function restoreFile(entry: ZipEntry, target: string, tree: RestoreTree, reader: EntryReader): Promise<void> {
-  if (entry.bytes <= SMALL_FILE_BYTES) {
-    await tree.writeSmallFile(target, await reader.whole(entry), entry);
-    return;
-  }
-  const file = await tree.createFile(target);
-  try {
-    for await (const piece of reader.pieces(entry)) await file.write(piece);
-    await file.finish(entry);
-  } catch (error) {
-    await file.abandon();
-    throw error;
-  }
+async function restoreFile(
+  entry: ZipEntry,
+  place: string | Buffer,
+  policy: ModePolicy,
+  reader: EntryReader,
+): Promise<void> {
+  if (entry.bytes > SHORT_FILE_BYTES) await writeNewFileInPieces(place, reader.pieces(entry), entry, policy);
+  else writeNewFile(place, await reader.whole(entry), 0, entry, policy);
 }
 
 /** Checked content of entries, by way of unzipper. */

@@ -4,13 +4,13 @@ import { runTask } from "../engine/run-task.ts";
 import { named } from "../extract-work.ts";
 import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
-import type { PlannedEntry } from "../restore-plan.ts";
-import { RestoreTree } from "../restore-tree.ts";
+import { RestoreFolders } from "../restore/folders.ts";
 import { placeInTurns } from "../restore/place-in-turns.ts";
 import { planTar } from "../restore/plan.ts";
 import { restoreStaged } from "../restore/restore-staged.ts";
 import type { RestorePlace } from "../restore/restore-staged.ts";
-import { SMALL_FILE_BYTES } from "../target-file.ts";
+import { SHORT_FILE_BYTES, writeNewFile, writeNewFileInPieces, writeNewLink } from "../restore/write-file.ts";
+import type { ModePolicy } from "../restore/write-file.ts";
 import { readFrames } from "./frames.ts";
 import { PieceReader } from "./piece-reader.ts";
 import { paddingBytes, readTarEntry } from "./read.ts";
@@ -55,7 +55,7 @@ export async function extractTarSequentially(work: ExtractWork): Promise<number>
 
 async function restore(reader: PieceReader, work: ExtractWork, place: RestorePlace): Promise<number> {
   const { signal, limits, file } = work;
-  const tree = await RestoreTree.open(`${place.staging}/tree`, work.restoreSpecialBits);
+  const folders = new RestoreFolders(`${place.staging}/tree`, place.root);
   const planner = new RestorePlanner<TarEntry>(limits, file.size);
   let entries = 0;
   for (;;) {
@@ -64,46 +64,35 @@ async function restore(reader: PieceReader, work: ExtractWork, place: RestorePla
     if (entry === undefined) break;
     entries += 1;
     const planned = planner.add(entry);
-    await named(entry, signal, async () => await restoreNow(planned, entry, tree, reader));
+    await named(entry, signal, async () => {
+      if (planned !== undefined && entry.kind === "file") {
+        await restoreFile(entry, folders.stage(planned.target), place.policy, reader);
+      } else {
+        for await (const piece of reader.readPieces(entry.bytes)) void piece;
+      }
+      if (planned !== undefined && entry.kind === "directory") folders.makeMissing(planned.target);
+      await reader.read(paddingBytes(entry.bytes));
+    });
   }
   await reader.drain();
   const { symlinks, directories } = planner.finish();
   for (const { entry, target } of symlinks) {
-    await named(entry, signal, async () => await tree.createSymlink(target, entry.linkTarget, entry));
+    await named(entry, signal, async () => writeNewLink(folders.stage(target), entry.linkTarget, entry));
   }
   await placeInTurns(place, directories, signal);
   return entries;
 }
 
-/** What can be restored before the rest of the archive is known. */
-async function restoreNow(
-  planned: PlannedEntry<TarEntry> | undefined,
-  entry: TarEntry,
-  tree: RestoreTree,
-  reader: PieceReader,
-): Promise<void> {
-  if (planned !== undefined && entry.kind === "file") await restoreFile(planned, tree, reader);
-  else for await (const piece of reader.readPieces(entry.bytes)) void piece;
-  if (planned !== undefined && entry.kind === "directory") await tree.makeDirectory(planned.target);
-  await reader.read(paddingBytes(entry.bytes));
-}
-
 async function restoreFile(
-  { entry, target }: PlannedEntry<TarEntry>,
-  tree: RestoreTree,
+  entry: TarEntry,
+  place: string | Buffer,
+  policy: ModePolicy,
   reader: PieceReader,
 ): Promise<void> {
-  if (entry.bytes <= SMALL_FILE_BYTES) {
-    await tree.writeSmallFile(target, await reader.read(entry.bytes), entry);
-    return;
-  }
-  const file = await tree.createFile(target);
-  try {
-    for await (const piece of reader.readPieces(entry.bytes)) await file.write(piece);
-    await file.finish(entry);
-  } catch (error) {
-    await file.abandon();
-    throw error;
+  if (entry.bytes > SHORT_FILE_BYTES) {
+    await writeNewFileInPieces(place, reader.readPieces(entry.bytes), entry, policy);
+  } else {
+    writeNewFile(place, await reader.read(entry.bytes), 0, entry, policy);
   }
 }
 
