@@ -1,34 +1,19 @@
-// What each thread of the pool runs: it takes part in one job after the other.
+// What each thread of the pool runs. The only place that knows all kinds of tasks.
 import { parentPort } from "node:worker_threads";
 
-import type { SharedControl } from "./engine/control.ts";
-import { JobControl } from "./engine/control.ts";
-import { encodeFailure } from "./engine/failure.ts";
-import type { EncodedFailure } from "./engine/failure.ts";
-import { participate } from "./engine/participate.ts";
-import type { Task } from "./engine/participate.ts";
+import { serveJobs } from "./engine/serve-jobs.ts";
+import { treeHandler } from "./manifest/tree-runner.ts";
+import { tarPackHandler, tarPlanHandler, tarUnpackHandler } from "./tar/tasks.ts";
+import { zipPackHandler, zipPlanHandler, zipUnpackHandler } from "./zip/tasks.ts";
 
-/** Asks a worker to take part in a job. */
-export interface JoinMessage {
-  readonly task: Task;
-  readonly control: SharedControl;
-  readonly participant: number;
-}
-
-/** The worker's answer when it has left the job. */
-export interface LeftMessage {
-  readonly failure: EncodedFailure | undefined;
-  /** Of a job that computes something. */
-  readonly result: unknown;
-}
-
-parentPort?.on("message", ({ task, control, participant }: JoinMessage) => {
-  participate(task, new JobControl(control), participant).then(
-    (result) => leave({ failure: undefined, result }),
-    (error: unknown) => leave({ failure: encodeFailure(error), result: undefined }),
-  );
-});
-
-function leave(message: LeftMessage): void {
-  parentPort?.postMessage(message);
+if (parentPort !== null) {
+  serveJobs(parentPort, [
+    zipPackHandler,
+    zipPlanHandler,
+    zipUnpackHandler,
+    tarPackHandler,
+    tarPlanHandler,
+    tarUnpackHandler,
+    treeHandler,
+  ]);
 }

@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS, prepareThreads } from "./engine/run-task.ts";
-import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
+import { warnOfStreaming } from "./warn-of-streaming.ts";
 import { observeTree, recordTree } from "./manifest/tree-manifest.ts";
 import { openOutputFile } from "./output-file.ts";
 import type { OutputFile } from "./output-file.ts";

@@ -9,7 +9,7 @@ import { checkedConcurrency } from "./settings.ts";
 import { sniffFormat } from "./sniff.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
-import { warnOfStreaming } from "./engine/warn-of-streaming.ts";
+import { warnOfStreaming } from "./warn-of-streaming.ts";
 import type { ExtractWork } from "./extract-work.ts";
 import { finishRestores } from "./finish-restores.ts";
 import { entriesInPlace, recordTree } from "./manifest/tree-manifest.ts";

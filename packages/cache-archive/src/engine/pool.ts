@@ -3,11 +3,11 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
-import type { JoinMessage, LeftMessage } from "../archive-worker.ts";
 import { JobControl } from "./control.ts";
 import type { SharedControl } from "./control.ts";
 import { decodeFailure } from "./failure.ts";
-import type { Task } from "./participate.ts";
+import type { JoinMessage, LeftMessage } from "./serve-jobs.ts";
+import type { Task } from "./task.ts";
 
 /** More threads than these gain nothing, and each holds some 30 MB. */
 const MAX_WORKERS = 8;

@@ -2,12 +2,14 @@ import { Turn } from "../turn.ts";
 import { JobControl } from "./control.ts";
 import type { SharedControl } from "./control.ts";
 import { participate } from "./participate.ts";
-import type { Task } from "./participate.ts";
 import { sharedPool } from "./pool.ts";
+import type { Task, TaskHandler } from "./task.ts";
 
 /** Work and what is known about its size. */
-export interface TaskRun {
-  readonly task: Task;
+export interface TaskRun<T extends Task> {
+  readonly task: T;
+  /** Whoever does it when it stays on this thread. */
+  readonly handler: TaskHandler<T>;
   readonly control: SharedControl;
   readonly concurrency: number;
   /** How long one thread would take, roughly. */
@@ -40,7 +42,7 @@ let inlineMs = 0;
  * @returns what the task computes; most tasks compute nothing
  * @throws WorkersUnavailable when it is not short and this host has no threads; nothing was done then
  */
-export async function runTask(run: TaskRun): Promise<unknown> {
+export async function runTask<T extends Task>(run: TaskRun<T>): Promise<unknown> {
   const { task, control, concurrency, estimatedMs, maxInlineMs, signal } = run;
   const isTiny = estimatedMs <= Math.min(MAX_TINY_MS, maxInlineMs);
   if (!isTiny && (sharedPool.hasIdle || inlineMs + estimatedMs > maxInlineMs)) {
@@ -48,20 +50,30 @@ export async function runTask(run: TaskRun): Promise<unknown> {
   }
   inlineMs += estimatedMs;
   try {
-    return await runInline(task, control, signal);
+    return await runInline(run);
   } finally {
     inlineMs -= estimatedMs;
   }
 }
 
 /** Runs a task on this thread, in turns. */
-export async function runInline(task: Task, control: SharedControl, signal: AbortSignal | undefined): Promise<unknown> {
+export async function runInline<T extends Task>({
+  task,
+  handler,
+  control,
+  signal,
+}: Pick<TaskRun<T>, "task" | "handler" | "control" | "signal">): Promise<unknown> {
   const turn = new Turn();
   const own = new JobControl(control);
-  const result = await participate(task, own, 0, () => {
-    if (!own.isFinal) signal?.throwIfAborted();
-    return turn.isOver ? turn.next() : undefined;
-  });
+  const result = await participate(
+    () => handler.open(task, own),
+    own,
+    0,
+    () => {
+      if (!own.isFinal) signal?.throwIfAborted();
+      return turn.isOver ? turn.next() : undefined;
+    },
+  );
   if (!own.isFinal) signal?.throwIfAborted();
   return result;
 }

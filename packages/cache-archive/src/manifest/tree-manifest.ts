@@ -12,6 +12,7 @@ import type { ArchiveEntry, CompareTreeOptions, TreeState } from "../types.ts";
 import { identityOf } from "./manifest-file.ts";
 import { isCleanPath, ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
+import { treeHandler } from "./tree-runner.ts";
 import type { TreeComparison, TreeTask } from "./tree-task.ts";
 
 /** Rough cost of one thread, to choose where to work. */
@@ -124,12 +125,12 @@ async function runTree(
   task: TreeTask,
   { entries, maxInlineMs, signal }: Pick<TreeJob, "maxInlineMs" | "signal"> & Pick<RecordJob, "entries">,
 ): Promise<unknown> {
-  const run = { task, concurrency: 1, estimatedMs: entries * MS_PER_ENTRY, maxInlineMs, signal };
+  const run = { task, handler: treeHandler, concurrency: 1, estimatedMs: entries * MS_PER_ENTRY, maxInlineMs, signal };
   try {
     return await runTask({ ...run, control: makeControl(1) });
   } catch (error) {
     if (!(error instanceof WorkersUnavailable)) throw error;
-    return await runInline(task, makeControl(1), signal);
+    return await runInline({ ...run, control: makeControl(1) });
   }
 }
 

@@ -2,13 +2,19 @@ import { isMainThread } from "node:worker_threads";
 
 import type { JobControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
+import type { TaskHandler } from "../engine/task.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
 import { inTurns } from "../turn.ts";
 import { treeSteps } from "./tree-task.ts";
 import type { TreeTask } from "./tree-task.ts";
 
+export const treeHandler: TaskHandler<TreeTask> = {
+  kinds: ["observe-tree", "record-tree", "compare-tree"],
+  open: (task, control) => new TreeRunner(task, control),
+};
+
 /** Does a task about a whole tree in one unit. */
-export class TreeRunner implements UnitRunner {
+class TreeRunner implements UnitRunner {
   readonly #task: TreeTask;
   readonly #control: JobControl;
   result: unknown;

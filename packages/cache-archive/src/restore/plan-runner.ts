@@ -1,34 +1,41 @@
 import type { ArchiveFile } from "../archive-file.ts";
 import type { JobControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
+import type { Task, TaskHandler } from "../engine/task.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
 import type { RestoreLimits } from "../restore-plan.ts";
-import { planTarRestore } from "../tar/plan-restore.ts";
-import { planZipRestore } from "../zip/plan-restore.ts";
 
 /** Asks for the plan of a restore. */
-export interface PlanTask {
-  readonly kind: "plan-zip" | "plan-tar";
+export interface PlanTask extends Task {
   readonly file: ArchiveFile;
   readonly limits: RestoreLimits;
 }
 
+/** Plans the restore of one format, in steps of less than a few milliseconds. */
+type PlanSteps<T> = (file: ArchiveFile, limits: RestoreLimits) => Generator<void, T>;
+
+/** Plans on a thread, or right here. */
+export interface PlanHandler<T> extends TaskHandler<PlanTask> {
+  readonly steps: PlanSteps<T>;
+}
+
+export function planHandler<T>(kind: string, steps: PlanSteps<T>): PlanHandler<T> {
+  return { kinds: [kind], steps, open: ({ file, limits }, control) => new PlanRunner(steps(file, limits), control) };
+}
+
 /** Plans a restore in one unit: tens of thousands of entries are too much for the main thread. */
-export class PlanRunner implements UnitRunner {
-  readonly #task: PlanTask;
+class PlanRunner implements UnitRunner {
+  readonly #steps: Generator<void, unknown>;
   readonly #control: JobControl;
   result: unknown;
 
-  constructor(task: PlanTask, control: JobControl) {
-    this.#task = task;
+  constructor(steps: Generator<void, unknown>, control: JobControl) {
+    this.#steps = steps;
     this.#control = control;
   }
 
   run(): undefined {
-    const { kind, file, limits } = this.#task;
-    const steps: Generator<void, unknown> =
-      kind === "plan-zip" ? planZipRestore(file, limits) : planTarRestore(file, limits);
-    for (let step = steps.next(); ; step = steps.next()) {
+    for (let step = this.#steps.next(); ; step = this.#steps.next()) {
       if (this.#control.isAborted) throw new JobAborted();
       if (step.done !== true) continue;
       this.result = step.value;

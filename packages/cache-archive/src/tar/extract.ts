@@ -6,7 +6,7 @@ import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore-plan.ts";
 import { RestoreFolders } from "../restore/folders.ts";
 import { placeInTurns } from "../restore/place-in-turns.ts";
-import { planTar } from "../restore/plan.ts";
+import { planRestore } from "../restore/plan.ts";
 import { restoreStaged } from "../restore/restore-staged.ts";
 import type { RestorePlace } from "../restore/restore-staged.ts";
 import { SHORT_FILE_BYTES, writeNewFile, writeNewFileInPieces, writeNewLink } from "../restore/write-file.ts";
@@ -15,6 +15,7 @@ import { readFrames } from "./frames.ts";
 import { PieceReader } from "./piece-reader.ts";
 import { paddingBytes, readTarEntry } from "./read.ts";
 import type { TarEntry } from "./read.ts";
+import { tarPlanHandler, tarUnpackHandler } from "./tasks.ts";
 
 /**
  * Restores a tar archive in Zstandard with the rules of zip: what is in the place is removed first, links come after all
@@ -25,13 +26,14 @@ import type { TarEntry } from "./read.ts";
  */
 export async function extractTarZstd(work: ExtractWork): Promise<number> {
   const { file, concurrency, maxInlineMs, signal } = work;
-  const schedule = await planTar(work);
+  const schedule = await planRestore(tarPlanHandler, work);
   if (schedule === undefined) return await extractTarSequentially(work);
   const { entries } = schedule;
   await restoreStaged(work, async (place) => {
     const task = { kind: "unpack-tar" as const, file, ...schedule.shared, ...place };
     const estimatedMs = entries * MS_PER_ENTRY + (schedule.bytes / 1e6) * MS_PER_MEGABYTE;
-    await runTask({ task, control: schedule.control, concurrency, estimatedMs, maxInlineMs, signal });
+    const run = { task, handler: tarUnpackHandler, control: schedule.control };
+    await runTask({ ...run, concurrency, estimatedMs, maxInlineMs, signal });
   });
   return entries;
 }

@@ -5,6 +5,7 @@ import { MS_PER_ENTRY, runTask } from "../engine/run-task.ts";
 import { cutIntoUnits, UnitList } from "../engine/units.ts";
 import type { ArchiveEntry } from "../types.ts";
 import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
+import { tarPackHandler } from "./tasks.ts";
 
 export interface PackTarOptions {
   readonly root: string;
@@ -42,5 +43,6 @@ export async function packTar(options: PackTarOptions): Promise<void> {
   };
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   const estimatedMs = entries.length * MS_PER_ENTRY + (bytes / 1e6) * MS_PER_MEGABYTE * Math.max(1, level / 3);
-  await runTask({ task, control: makeControl(count), concurrency, estimatedMs, maxInlineMs, signal });
+  const run = { task, handler: tarPackHandler, control: makeControl(count) };
+  await runTask({ ...run, concurrency, estimatedMs, maxInlineMs, signal });
 }

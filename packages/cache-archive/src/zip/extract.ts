@@ -1,7 +1,8 @@
 import { runTask } from "../engine/run-task.ts";
 import type { ExtractWork } from "../extract-work.ts";
-import { planZip } from "../restore/plan.ts";
+import { planRestore } from "../restore/plan.ts";
 import { restoreStaged } from "../restore/restore-staged.ts";
+import { zipPlanHandler, zipUnpackHandler } from "./tasks.ts";
 
 /** Rough costs of one thread, to choose where to work. */
 const MS_PER_ENTRY = 0.025;
@@ -10,11 +11,11 @@ const MS_PER_MEGABYTE = 4;
 /** @returns how many entries the archive has */
 export async function extractZip(work: ExtractWork): Promise<number> {
   const { file, concurrency, maxInlineMs, signal } = work;
-  const { shared, control, entries, bytes } = await planZip(work);
+  const { shared, control, entries, bytes } = await planRestore(zipPlanHandler, work);
   const estimatedMs = entries * MS_PER_ENTRY + (bytes / 1e6) * MS_PER_MEGABYTE;
   await restoreStaged(work, async (place) => {
     const task = { kind: "unpack-zip" as const, file, ...shared, ...place };
-    await runTask({ task, control, concurrency, estimatedMs, maxInlineMs, signal });
+    await runTask({ task, handler: zipUnpackHandler, control, concurrency, estimatedMs, maxInlineMs, signal });
   });
   return entries;
 }

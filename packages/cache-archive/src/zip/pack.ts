@@ -8,6 +8,7 @@ import type { ArchiveEntry } from "../types.ts";
 import { blockBytesFor } from "./block-index.ts";
 import type { PackMethod } from "./codec.ts";
 import { METHOD_ZSTD } from "./constants.ts";
+import { zipPackHandler } from "./tasks.ts";
 
 export interface PackZipOptions {
   readonly root: string;
@@ -45,6 +46,7 @@ export async function packZip(options: PackZipOptions): Promise<void> {
   };
   await runTask({
     task,
+    handler: zipPackHandler,
     control: makeControl(count),
     concurrency,
     estimatedMs: estimate(entries, method),

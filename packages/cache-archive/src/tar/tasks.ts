@@ -1,0 +1,23 @@
+import type { TaskHandler } from "../engine/task.ts";
+import { planHandler } from "../restore/plan-runner.ts";
+import type { PlanHandler } from "../restore/plan-runner.ts";
+import { RestoreRunner } from "../restore/restore-runner.ts";
+import { TarPacker } from "./packer.ts";
+import type { PackTarTask } from "./packer.ts";
+import { planTarRestore } from "./plan-restore.ts";
+import type { TarSchedule } from "./plan-restore.ts";
+import { TarUnpacker } from "./unpacker.ts";
+import type { UnpackTarTask } from "./unpacker.ts";
+
+export const tarPackHandler: TaskHandler<PackTarTask> = {
+  kinds: ["pack-tar"],
+  open: (task, control) => new TarPacker(task, control),
+};
+
+/** Plans to `undefined` for an archive without index. */
+export const tarPlanHandler: PlanHandler<TarSchedule | undefined> = planHandler("plan-tar", planTarRestore);
+
+export const tarUnpackHandler: TaskHandler<UnpackTarTask> = {
+  kinds: ["unpack-tar"],
+  open: (task, control) => new RestoreRunner(task, control, (context) => new TarUnpacker(task, context)),
+};

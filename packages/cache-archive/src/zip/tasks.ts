@@ -1,0 +1,22 @@
+import type { TaskHandler } from "../engine/task.ts";
+import { planHandler } from "../restore/plan-runner.ts";
+import type { PlanHandler } from "../restore/plan-runner.ts";
+import { RestoreRunner } from "../restore/restore-runner.ts";
+import { ZipPacker } from "./packer.ts";
+import type { PackZipTask } from "./packer.ts";
+import { planZipRestore } from "./plan-restore.ts";
+import type { RestoreSchedule } from "./plan-restore.ts";
+import { ZipUnpacker } from "./unpacker.ts";
+import type { UnpackZipTask } from "./unpacker.ts";
+
+export const zipPackHandler: TaskHandler<PackZipTask> = {
+  kinds: ["pack-zip"],
+  open: (task, control) => new ZipPacker(task, control),
+};
+
+export const zipPlanHandler: PlanHandler<RestoreSchedule> = planHandler("plan-zip", planZipRestore);
+
+export const zipUnpackHandler: TaskHandler<UnpackZipTask> = {
+  kinds: ["unpack-zip"],
+  open: (task, control) => new RestoreRunner(task, control, (context) => new ZipUnpacker(task, context)),
+};
