@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
-import { Agent, MockAgent } from "undici";
+import { MockAgent } from "undici";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { UpstreamOptions } from "./options.ts";
 import { Secret } from "./secret.ts";
@@ -263,38 +263,6 @@ describeWithSystem("docker-registry", (registry) => {
       return (await mirror.send("/v2/gitlab.example.com/library/app/manifests/v1", { headers })).status;
     };
     expect([await as("busy"), await as("other"), await as("busy")]).toEqual([429, 200, 429]);
-  });
-
-  it("goes on asking for consent when one of the clients leaves that wait for it", async () => {
-    let held: Promise<void> | undefined;
-    const asked = Promise.withResolvers<void>();
-    const dispatcher = new Agent().compose((dispatch) => (options, handler) => {
-      if (held === undefined) return dispatch(options, handler);
-      asked.resolve();
-      void held.then(() => dispatch(options, handler));
-      return true;
-    });
-    good = (authorization) => authorization === "Bearer alice";
-    await mirror[Symbol.asyncDispose]();
-    const hub = { url: tap.url, hosts: ["gitlab.example.com"], access: "pass-through" } as const;
-    mirror = await serveMirror({ upstreams: { hub }, clock, dispatcher });
-    const headers = { authorization: "Bearer alice" };
-    const target = `/v2/gitlab.example.com/library/app/blobs/${image.layers[0]?.digest}`;
-    expect((await mirror.send(target, { headers })).status).toBe(200);
-    await clock.advance(61_000);
-    const release = Promise.withResolvers<void>();
-    held = release.promise;
-    const leaver = new AbortController();
-    const ask = (signal: AbortSignal): ReturnType<typeof mirror.mirror.answer> =>
-      mirror.mirror.answer({ method: "HEAD", target, headers, signal });
-    const left = expect(ask(leaver.signal)).rejects.toThrow("gone");
-    await asked.promise;
-    const stays = ask(new AbortController().signal);
-    leaver.abort(new Error("gone"));
-    await left;
-    release.resolve();
-    expect((await stays).status).toBe(200);
-    await dispatcher.close();
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { createMemoryStore } from "@fleetfoot/cache-backend";
+import { bodyFrom, createMemoryStore } from "@fleetfoot/cache-backend";
 import type { CacheStore, DeletesObjects, ListsObjects } from "@fleetfoot/cache-backend";
 import { createAzureStore } from "@fleetfoot/cache-backend-azure";
 import { createGcsStore } from "@fleetfoot/cache-backend-gcs";
@@ -221,6 +221,75 @@ describeWithSystem("minio", (minio) => {
     });
   });
 
+  describe("with a damaged object", () => {
+    let bucket: Bucket;
+    const { add, end, image, layer, layerPath, pull, tap } = useReplicas(async () => {
+      bucket = await createBucket();
+      return bucket;
+    });
+
+    async function damage({ digest }: Content, wrong: Buffer): Promise<void> {
+      await bucket.delete(blobName(digest));
+      await bucket.put(blobName(digest), { bytes: wrong.byteLength, open: () => bodyFrom(pieces(wrong)) });
+    }
+
+    /** Everything is in the bucket again, and right. */
+    async function expectRepaired(): Promise<void> {
+      await end();
+      await tap().goDown();
+      await pull(await add());
+    }
+
+    beforeEach(async () => {
+      await pull(await add());
+      await end();
+    });
+
+    it("takes a small blob from the upstream in the same request", async () => {
+      const { config } = image();
+      await damage(config, flipped(config.bytes));
+      const mirror = await add();
+      await pull(mirror);
+      expect(mirror.metric("verification_failures_total", { origin: "shared-store" })).toBe(1);
+      expect(mirror.metric("verification_failures_total", { origin: "upstream" })).toBe(0);
+      await expectRepaired();
+    });
+
+    it("takes one of another length from the upstream in the same request, when a manifest tells its length", async () => {
+      await damage(layer(), layer().bytes.subarray(0, 15_000_000));
+      await pull(await add());
+      await expectRepaired();
+    });
+
+    it("completes no large one, and takes it from the upstream the next time", async () => {
+      await damage(layer(), flipped(layer().bytes));
+      const mirror = await add();
+      const first = await mirror.send(layerPath());
+      expect([first.isCut, first.body.byteLength < layer().bytes.byteLength]).toEqual([true, true]);
+      expect((await mirror.send(layerPath())).body.equals(layer().bytes)).toBe(true);
+      expect(mirror.log.filter((line) => line.includes("do not fit its digest"))).toHaveLength(1);
+      expect(mirror.metric("verification_failures_total", { origin: "shared-store" })).toBe(1);
+      expect(mirror.metric("verification_failures_total", { origin: "upstream" })).toBe(0);
+      await expectRepaired();
+    });
+
+    it("passes over what it cannot remove", async () => {
+      const { config } = image();
+      await damage(config, flipped(config.bytes));
+      const { kind, get, head, put } = bucket;
+      const mirror = await add({ store: { kind, get, head, put } });
+      await pull(mirror);
+      await mirror.mirror.purge({});
+      tap().take();
+      await pull(mirror);
+      expect(
+        tap()
+          .take()
+          .filter((line) => line.startsWith("GET")),
+      ).toEqual([`GET /v2/library/app/blobs/${config.digest}`]);
+    });
+  });
+
   async function createBucket(change: { readonly secretAccessKey?: string } = {}): Promise<Bucket> {
     const { accessKeyId, endpoint, region, secretAccessKey } = minio();
     const bucket = `mirror-${randomUUID()}`;
@@ -237,3 +306,13 @@ describeWithSystem("minio", (minio) => {
     });
   }
 });
+
+function flipped(bytes: Buffer): Buffer {
+  const wrong = Buffer.from(bytes);
+  wrong.writeUInt8(wrong.readUInt8(0) ^ 1, 0);
+  return wrong;
+}
+
+async function* pieces(bytes: Buffer): AsyncGenerator<Uint8Array, void, void> {
+  yield bytes;
+}

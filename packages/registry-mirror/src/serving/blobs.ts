@@ -1,37 +1,31 @@
-import { createHash } from "node:crypto";
 import { UpstreamError } from "../errors.ts";
 import type { UpstreamErrorCode } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { totalOfContentRange } from "../reference/range.ts";
 import type { ByteSpan } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
-import type { Slots } from "../slots.ts";
-import { bodyOf } from "../storage/body.ts";
 import type { Body } from "../storage/body.ts";
-import type { Disk, OpenedBlob } from "../storage/disk.ts";
-import type { BlobSource, Fill, FillSeat, OpenedSource } from "../storage/fill.ts";
+import type { Disk } from "../storage/disk.ts";
+import type { Fill, FillSeat } from "../storage/fill.ts";
 import type { Fills } from "../storage/fills.ts";
 import type { Records } from "../storage/records.ts";
-import type { SharedStore } from "../storage/shared-store.ts";
-import type { Asker, UpstreamClient } from "../upstream/client.ts";
+import type { Asker } from "../upstream/client.ts";
 import { askerKey } from "./access.ts";
 import type { Access } from "./access.ts";
+import { createBlobSource, lengthOf } from "./blob-source.ts";
+import type { BlobSourceOptions } from "./blob-source.ts";
 import { WalkFailure } from "./failures.ts";
 import type { StepFailure } from "./failures.ts";
 import type { CacheResult } from "./messages.ts";
+import { checkedBody, isRight, plainBody } from "./stored-body.ts";
 
-export interface BlobsOptions {
+export interface BlobsOptions extends BlobSourceOptions {
   readonly records: Records;
   readonly disk: Disk;
   readonly fills: Fills;
-  readonly shared: SharedStore;
   readonly access: Access;
-  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
-  readonly slotsOf: (image: UpstreamImage) => Slots;
   readonly now: () => number;
-  readonly onUpstreamBytes: (image: UpstreamImage, bytes: number) => void;
 }
 
 /** Who may be asked for a blob, in order, and in whose name. */
@@ -162,13 +156,19 @@ export class Blobs {
       const found = await this.#fromDisk(image, digest, isWhole);
       if (found !== undefined) return found;
     }
-    const source = this.#source(image, digest, asker);
+    const expectedBytes = records.bytesOf(image, digest);
+    const confirm = (within: AbortSignal): Promise<void> => this.#confirm(image, digest, asker, within);
+    const source = createBlobSource({ image, digest, asker, expectedBytes, confirm }, this.#options);
     const { fill, joined } = fills.join({
       digest,
       origin: originOf(image),
       source,
-      expectedBytes: records.bytesOf(image, digest),
-      onSettled: (failure, receivedBytes) => this.#rememberBreak(digest, failure, receivedBytes),
+      expectedBytes,
+      onSettled: (failure, receivedBytes) => {
+        const isWrong = failure instanceof UpstreamError && failure.code === "wrong-bytes";
+        if (isWrong && source.origin === "shared-store") shared.discardDamaged(digest);
+        this.#rememberBreak(digest, failure, receivedBytes);
+      },
     });
     const seat = fill.attach();
     if (!joined) void fill.ended.then(() => shared.release(digest));
@@ -294,71 +294,6 @@ export class Blobs {
     }
   }
 
-  #source(image: UpstreamImage, digest: Digest, asker: Asker): BlobSource {
-    const { clientOf, onUpstreamBytes, shared, slotsOf } = this.#options;
-    return {
-      id: image.upstream.id,
-      open: async (offset, signal): Promise<OpenedSource> => {
-        let stored = await shared.open(digest, offset, signal);
-        if (stored === undefined && (await shared.lease(digest, signal))) {
-          stored = await shared.open(digest, offset, signal);
-        }
-        if (stored !== undefined) return this.#consented(stored, image, digest, asker, signal);
-        const giveBack = await slotsOf(image).take(signal);
-        try {
-          const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
-          const answer = await clientOf(image).send({
-            method: "GET",
-            resource: `blobs/${digest}`,
-            name: image.name,
-            kind: "blob",
-            asker,
-            headers: range,
-            signal,
-          });
-          const isPart = answer.status === 206;
-          const total = isPart
-            ? totalOfContentRange(answer.headers["content-range"], offset)
-            : lengthOf(answer.headers["content-length"]);
-          if (isPart && total === undefined) {
-            answer.discard();
-            throw new UpstreamError({
-              code: "failing",
-              upstream: image.upstream.id,
-              reason: "it sends another part than asked for",
-            });
-          }
-          const chunks = counted(answer.body, (bytes) => onUpstreamBytes(image, bytes));
-          const discard = (): void => {
-            answer.discard();
-            giveBack();
-          };
-          return { offset: isPart ? offset : 0, totalBytes: total, chunks, discard };
-        } catch (error) {
-          giveBack();
-          throw error;
-        }
-      },
-    };
-  }
-
-  /** It may have come to the shared store meanwhile, when the upstream has not yet said that it is under this name. */
-  async #consented(
-    stored: OpenedSource,
-    image: UpstreamImage,
-    digest: Digest,
-    asker: Asker,
-    signal: AbortSignal,
-  ): Promise<OpenedSource> {
-    try {
-      await this.#confirm(image, digest, asker, signal);
-      return stored;
-    } catch (error) {
-      stored.discard();
-      throw error;
-    }
-  }
-
   async #fromDisk(image: UpstreamImage, digest: Digest, isWhole: boolean): Promise<FoundBlob | undefined> {
     const { disk, shared } = this.#options;
     const location = isWhole ? await shared.redirectFor(digest) : undefined;
@@ -367,54 +302,15 @@ export class Blobs {
     if (opened === undefined) return undefined;
     const close = (): void => void opened.handle.close();
     // A part cannot be checked by itself, so everything is, once.
-    if (!opened.isVerified && !isWhole && !(await this.#isRight(digest, opened))) {
+    if (!opened.isVerified && !isWhole && !(await isRight(digest, opened))) {
       close();
       await disk.discardDamaged(digest);
       return undefined;
     }
+    const onDamaged = (): Promise<void> => disk.discardDamaged(digest);
     const read = async (span: ByteSpan = { start: 0, end: opened.bytes }): Promise<Body> =>
-      opened.isVerified || !isWhole ? plainBody(opened, span, close) : this.#checkedBody(digest, opened, close);
+      opened.isVerified || !isWhole ? plainBody(opened, span, close) : checkedBody(digest, opened, close, onDamaged);
     return { image, bytes: opened.bytes, result: "hit", location: undefined, read, release: close };
-  }
-
-  async #isRight(digest: Digest, opened: OpenedBlob): Promise<boolean> {
-    const hash = createHash(digest.slice(0, digest.indexOf(":")));
-    const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
-    for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
-      if (chunk.byteLength === 0) return false;
-      hash.update(chunk);
-    }
-    if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) return false;
-    opened.markVerified();
-    return true;
-  }
-
-  /** Checks while it is read, and holds the last piece back until everything was found to be right. */
-  #checkedBody(digest: Digest, opened: OpenedBlob, close: () => void): Body {
-    const { disk } = this.#options;
-    const hash = createHash(digest.slice(0, digest.indexOf(":")));
-    const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
-    let position = 0;
-    let isDone = false;
-    const pull = async (): Promise<Uint8Array | undefined> => {
-      if (isDone) return undefined;
-      const chunk = (await reader.next()) ?? new Uint8Array();
-      position += chunk.byteLength;
-      hash.update(chunk);
-      if (position < opened.bytes && chunk.byteLength > 0) return chunk;
-      isDone = true;
-      if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) {
-        await disk.discardDamaged(digest);
-        throw new Error("a stored blob is damaged");
-      }
-      opened.markVerified();
-      return chunk;
-    };
-    const release = async (): Promise<void> => {
-      await reader.settled();
-      close();
-    };
-    return bodyOf(pull, release);
   }
 
   #throwNegative(image: UpstreamImage, digest: Digest, asker: Asker): void {
@@ -444,85 +340,10 @@ function redirected(image: UpstreamImage, location: string): FoundBlob {
   return { image, bytes: undefined, result: "hit", location, read, release: () => {} };
 }
 
-/** Reads the next piece while the one before is on its way to the client. */
-function plainBody(opened: OpenedBlob, span: ByteSpan, close: () => void): Body {
-  const reader = createPieceReader(opened, span);
-  return bodyOf(
-    async () => {
-      const chunk = await reader.next();
-      if (chunk?.byteLength === 0) throw new Error("a stored blob ends early");
-      return chunk;
-    },
-    async () => {
-      await reader.settled();
-      close();
-    },
-  );
-}
-
-interface PieceReader {
-  /** The next piece, good until the next call; undefined at the end. An empty one means that the file ends early. */
-  next(): Promise<Uint8Array | undefined>;
-  /** Resolves when nothing is read any more. */
-  settled(): Promise<void>;
-}
-
-/** Two buffers: one that a client gets, and one that is filled meanwhile. */
-function createPieceReader(opened: OpenedBlob, { start, end }: ByteSpan): PieceReader {
-  let position = start;
-  let ahead: Promise<Uint8Array> | undefined;
-  let free = Buffer.allocUnsafeSlow(Math.min(readBytes, end - start));
-  let used = Buffer.alloc(0);
-  const begin = (): void => {
-    if (position >= end) return;
-    if (free.byteLength === 0) free = Buffer.allocUnsafeSlow(readBytes);
-    const length = Math.min(free.byteLength, end - position);
-    ahead = readFully(opened, free, length, position);
-    ahead.catch(() => {});
-    position += length;
-    [free, used] = [used, free];
-  };
-  begin();
-  return {
-    async next() {
-      const chunk = await ahead;
-      ahead = undefined;
-      begin();
-      return chunk;
-    },
-    settled: async () => void (await ahead?.catch(() => {})),
-  };
-}
-
-async function readFully(opened: OpenedBlob, buffer: Buffer, length: number, position: number): Promise<Uint8Array> {
-  let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await opened.handle.read(buffer, filled, length - filled, position + filled);
-    if (bytesRead === 0) return buffer.subarray(0, 0);
-    filled += bytesRead;
-  }
-  return buffer.subarray(0, filled);
-}
-
-async function* counted(
-  body: AsyncIterable<Uint8Array>,
-  count: (bytes: number) => void,
-): AsyncGenerator<Uint8Array, void, void> {
-  for await (const chunk of body) {
-    count(chunk.byteLength);
-    yield chunk;
-  }
-}
-
-function lengthOf(header: string | undefined): number | undefined {
-  return /^\d{1,15}$/.test(header ?? "") ? Number(header) : undefined;
-}
-
 function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string {
   return `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`;
 }
 
-const readBytes = 256 * 1024;
 /** Longer than engines wait before they come back. */
 const brokenOffMs = 30_000;
 const silentMemoryMs = 10_000;

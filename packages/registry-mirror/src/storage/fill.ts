@@ -15,6 +15,8 @@ import type { Disk, TemporaryFile } from "./disk.ts";
 export interface BlobSource {
   /** Names it in errors. */
   readonly id: string;
+  /** Where the bytes that came so far are from, for figures. */
+  readonly origin: "shared-store" | "upstream";
   /**
    * Opens the blob.
    *
@@ -562,7 +564,7 @@ export class Fill {
       this.#isVerified = true;
       return;
     }
-    metrics.add("verification_failures_total", { origin: "upstream" });
+    metrics.add("verification_failures_total", { origin: source.origin });
     throw new UpstreamError({ code: "wrong-bytes", upstream: source.id, reason: "the bytes do not fit the digest" });
   }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import {
@@ -29,8 +30,8 @@ export interface SharedStore {
   /** Whether the last operation worked. */
   readonly isHealthy: boolean;
   has(digest: Digest): Promise<boolean>;
-  /** A small blob as a whole; undefined when there is none, it is longer, or the store fails. */
-  read(digest: Digest, maxBytes: number): Promise<Uint8Array | undefined>;
+  /** A small blob as a whole, found to be right; undefined when there is none, it is longer, or the store fails. */
+  read(digest: Digest, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /** Opens a blob from an offset on; undefined when there is none or the store fails. */
   open(digest: Digest, offset: number, signal: AbortSignal): Promise<OpenedSource | undefined>;
   /** A URL at which a client gets the blob by itself; undefined when it is to be relayed. */
@@ -45,6 +46,8 @@ export interface SharedStore {
   release(digest: Digest): void;
   /** Puts a blob that lies on the disk there, in the background. */
   upload(digest: Digest): void;
+  /** Forgets a blob whose bytes do not fit its digest, and removes it, in the background, where that can be done. */
+  discardDamaged(digest: Digest): void;
   /** Writes a record, in the background; `undefined` changes nothing there. */
   save(name: string, text: string | undefined): void;
   /** Takes over what another mirror knows of a tag. */
@@ -65,6 +68,7 @@ export const noSharedStore: SharedStore = {
   lease: async () => false,
   release: () => {},
   upload: () => {},
+  discardDamaged: () => {},
   save: () => {},
   adoptTag: async () => {},
   adoptDigest: async () => false,
@@ -90,11 +94,14 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   const now = (): number => clock.now();
   const present = new ExpiringMap<number>(100_000, now);
   const absent = new ExpiringMap<true>(10_000, now);
+  /** What lies there with wrong bytes, and is as good as absent. */
+  const damaged = new ExpiringMap<true>(10_000, now);
   const heads = new SingleFlight<number | undefined>();
   const seldom = new OncePerMinute(now);
   const background = new Set<Promise<void>>();
   const latest = new Map<string, string>();
   const uploading = new Set<Digest>();
+  const removals = new Map<Digest, Promise<void>>();
   const isThere = async (digest: Digest): Promise<boolean> => {
     absent.delete(digest);
     return (await bytesOf(digest)) !== undefined;
@@ -124,6 +131,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   }
 
   async function bytesOf(digest: Digest): Promise<number | undefined> {
+    if (damaged.get(digest) === true) return undefined;
     const known = present.get(digest);
     if (known !== undefined || absent.get(digest) === true) return known;
     return heads.run(digest, async () => {
@@ -134,17 +142,17 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     }).result;
   }
 
-  async function readAll(name: string, maxBytes: number): Promise<Uint8Array | undefined> {
+  async function readAll(name: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     return attempt(async () => {
-      const object = await store.get(name);
+      const object = await store.get(name, { signal });
       if (object === undefined || object.facts.bytes > maxBytes) {
         await object?.body.cancel();
         return undefined;
       }
       const chunks: Uint8Array[] = [];
-      for await (const chunk of readChunks(object.body)) chunks.push(chunk);
+      for await (const chunk of readChunks(object.body, signal)) chunks.push(chunk);
       return Buffer.concat(chunks);
-    });
+    }, signal);
   }
 
   async function put(name: string, body: PutBody): Promise<void> {
@@ -153,7 +161,25 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     else await store.put(name, body);
   }
 
+  function discardDamaged(digest: Digest): void {
+    present.delete(digest);
+    damaged.set(digest, true, presentMs);
+    logger.warn("the shared store holds a blob whose bytes do not fit its digest", { store: store.kind, digest });
+    if (!canDelete(store)) return;
+    const removal = store.delete(blobName(digest)).then(() => damaged.delete(digest));
+    removals.set(digest, removal);
+    run(async () => {
+      try {
+        await removal;
+      } finally {
+        removals.delete(digest);
+      }
+    });
+  }
+
   async function uploadBlob(digest: Digest): Promise<void> {
+    // What is right must not be removed in place of what is wrong.
+    await removals.get(digest)?.catch(() => {});
     if ((await bytesOf(digest)) !== undefined) return;
     const opened = await disk.openBlob(digest);
     if (opened === undefined) return;
@@ -180,9 +206,14 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       return isHealthy;
     },
     has: async (digest) => (await bytesOf(digest)) !== undefined,
-    read: async (digest, maxBytes) => {
-      const bytes = await bytesOf(digest);
-      return bytes === undefined || bytes > maxBytes ? undefined : readAll(blobName(digest), maxBytes);
+    async read(digest, maxBytes, signal) {
+      const known = await bytesOf(digest);
+      if (known === undefined || known > maxBytes) return undefined;
+      const bytes = await readAll(blobName(digest), maxBytes, signal);
+      if (bytes === undefined || hasDigest(bytes, digest)) return bytes;
+      metrics.add("verification_failures_total", { origin: "shared-store" });
+      discardDamaged(digest);
+      return undefined;
     },
     async open(digest, offset, signal) {
       const bytes = await bytesOf(digest);
@@ -231,6 +262,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
         }
       });
     },
+    discardDamaged,
     save(name, text) {
       if (text === undefined) return;
       const isWaiting = latest.has(name);
@@ -257,6 +289,11 @@ const presentMs = 60 * 60_000;
 /** Another mirror may be writing it just now. */
 const absentMs = 1000;
 const maxRecordBytes = 8 * 1024 * 1024;
+
+function hasDigest(bytes: Uint8Array, digest: Digest): boolean {
+  const [algorithm = "", hex] = digest.split(":");
+  return createHash(algorithm).update(bytes).digest("hex") === hex;
+}
 
 function streamOf(handle: { readonly fd: number }): ReadableStream<Uint8Array> {
   const stream = createReadStream("", { fd: handle.fd, start: 0, autoClose: false, highWaterMark: 512 * 1024 });

@@ -1,0 +1,144 @@
+import { UpstreamError } from "../errors.ts";
+import type { Digest } from "../reference/grammar.ts";
+import { totalOfContentRange } from "../reference/range.ts";
+import type { UpstreamImage } from "../routing/select.ts";
+import type { Slots } from "../slots.ts";
+import type { BlobSource, OpenedSource } from "../storage/fill.ts";
+import type { SharedStore } from "../storage/shared-store.ts";
+import type { Asker, UpstreamClient } from "../upstream/client.ts";
+
+export interface BlobSourceOptions {
+  readonly shared: SharedStore;
+  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly slotsOf: (image: UpstreamImage) => Slots;
+  readonly onUpstreamBytes: (image: UpstreamImage, bytes: number) => void;
+}
+
+/** A blob that is to be fetched, and in whose name. */
+export interface WantedBlob {
+  readonly image: UpstreamImage;
+  readonly digest: Digest;
+  readonly asker: Asker;
+  /** Length according to a manifest. */
+  readonly expectedBytes: number | undefined;
+  /** Rejects unless the upstream says that the blob is under this name. */
+  readonly confirm: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Gives a blob from the shared store, where it lies or another mirror is bringing it, or else from its upstream. */
+export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions): BlobSource {
+  const { confirm, digest, expectedBytes, image } = wanted;
+  const { shared } = options;
+  let usedShared = false;
+  let usedOther = false;
+
+  async function fromShared(offset: number, signal: AbortSignal): Promise<OpenedSource | undefined> {
+    // What broke off there once is fetched from elsewhere.
+    if (usedShared) return undefined;
+    const stored = await openShared(offset, signal);
+    if (stored !== undefined || !(await shared.lease(digest, signal))) return stored;
+    return openShared(offset, signal);
+  }
+
+  async function openShared(offset: number, signal: AbortSignal): Promise<OpenedSource | undefined> {
+    // A small one is checked before anybody gets a part of it.
+    const bytes = offset === 0 ? await shared.read(digest, maxCheckedBytes, signal) : undefined;
+    if (bytes !== undefined) return openedBytes(bytes);
+    const stored = await shared.open(digest, offset, signal);
+    if (stored === undefined || expectedBytes === undefined || stored.totalBytes === expectedBytes) return stored;
+    stored.discard();
+    shared.discardDamaged(digest);
+    return undefined;
+  }
+
+  return {
+    get id() {
+      return usedShared && !usedOther ? "the shared store" : image.upstream.id;
+    },
+    get origin() {
+      return usedShared && !usedOther ? "shared-store" : "upstream";
+    },
+    async open(offset, signal) {
+      const stored = await fromShared(offset, signal);
+      // A part that an earlier try has left is of unknown origin.
+      if (stored === undefined || (offset > 0 && !usedShared)) usedOther = true;
+      if (stored === undefined) return fromUpstream(wanted, offset, signal, options);
+      usedShared = true;
+      try {
+        await confirm(signal);
+        return stored;
+      } catch (error) {
+        stored.discard();
+        throw error;
+      }
+    },
+  };
+}
+
+/** The largest blob that is kept in memory until it was checked. */
+const maxCheckedBytes = 8 * 1024 * 1024;
+
+async function fromUpstream(
+  { asker, digest, image }: WantedBlob,
+  offset: number,
+  signal: AbortSignal,
+  { clientOf, onUpstreamBytes, slotsOf }: BlobSourceOptions,
+): Promise<OpenedSource> {
+  const giveBack = await slotsOf(image).take(signal);
+  try {
+    const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    const answer = await clientOf(image).send({
+      method: "GET",
+      resource: `blobs/${digest}`,
+      name: image.name,
+      kind: "blob",
+      asker,
+      headers: range,
+      signal,
+    });
+    const isPart = answer.status === 206;
+    const total = isPart
+      ? totalOfContentRange(answer.headers["content-range"], offset)
+      : lengthOf(answer.headers["content-length"]);
+    if (isPart && total === undefined) {
+      answer.discard();
+      throw new UpstreamError({
+        code: "failing",
+        upstream: image.upstream.id,
+        reason: "it sends another part than asked for",
+      });
+    }
+    const chunks = counted(answer.body, (bytes) => onUpstreamBytes(image, bytes));
+    const discard = (): void => {
+      answer.discard();
+      giveBack();
+    };
+    return { offset: isPart ? offset : 0, totalBytes: total, chunks, discard };
+  } catch (error) {
+    giveBack();
+    throw error;
+  }
+}
+
+/** Length that a header tells. */
+export function lengthOf(header: string | undefined): number | undefined {
+  return /^\d{1,15}$/.test(header ?? "") ? Number(header) : undefined;
+}
+
+function openedBytes(bytes: Uint8Array): OpenedSource {
+  return { offset: 0, totalBytes: bytes.byteLength, chunks: single(bytes), discard: () => {} };
+}
+
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  yield bytes;
+}
+
+async function* counted(
+  body: AsyncIterable<Uint8Array>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, void> {
+  for await (const chunk of body) {
+    count(chunk.byteLength);
+    yield chunk;
+  }
+}
