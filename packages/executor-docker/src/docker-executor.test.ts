@@ -4,7 +4,13 @@ import { PassThrough } from "node:stream";
 import { importImage } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ContainerLostError, DockerConfigurationError, EngineResponseError, ImagePullError } from "./errors.ts";
+import {
+  ContainerLostError,
+  DockerConfigurationError,
+  EngineResponseError,
+  ImagePullError,
+  ScriptNotRunError,
+} from "./errors.ts";
 import { startCuttableProxy } from "./test-support/cuttable-proxy.ts";
 import { openHarness, release, runScript } from "./test-support/harness.ts";
 import type { JobOrder } from "./test-support/harness.ts";
@@ -59,18 +65,39 @@ describeWithSystem("docker-engine", (engine) => {
     });
 
     it("JE 37: go through the image's entrypoint, which a job can take away and an operator can forbid to", async () => {
-      await deriveImage(engine(), "fleetfoot-busybox", "with-entrypoint", ['ENTRYPOINT ["echo", "entry:"]']);
+      await deriveImage(engine(), "fleetfoot-busybox", "with-entrypoint", [
+        'ENTRYPOINT ["sh", "-c", "echo entry; exec \\"$0\\" \\"$@\\""]',
+      ]);
       await using harness = await openHarness(host());
       const image = { name: "with-entrypoint" };
       const kept = await harness.prepare({ job: { image } });
-      expect((await runScript(kept, "echo script")).stdout).toMatch(/^entry: sh -c/);
+      expect(await runScript(kept, "echo script")).toMatchObject({ stdout: "entry\nscript\n" });
       const cleared = await harness.prepare({ job: { image: { ...image, entrypoint: [""] } } });
       expect(await runScript(cleared, "echo script")).toMatchObject({ stdout: "script\n" });
       await using strict = await openHarness(host(), { settings: { disableEntrypointOverwrite: true } });
       const refused = await strict.prepare({ job: { image: { ...image, entrypoint: [""] } } });
-      expect((await runScript(refused, "echo script")).stdout).toMatch(/^entry:/);
+      expect((await runScript(refused, "echo script")).stdout).toMatch(/^entry/);
       expect(strict.log).toContain("WARNING: Entrypoint override disabled");
       await Promise.all([kept, cleared, refused].map(release));
+    });
+
+    it.each([
+      { what: "prints what it is given", entrypoint: ["echo", "entry:"] },
+      { what: "prints what it reads", entrypoint: ["sh", "-c", "cat"] },
+    ])("JE 37: fail where an entrypoint $what and ends with 0: the script has not run", async ({ entrypoint }) => {
+      await using harness = await openHarness(host());
+      const environment = await harness.prepare({ job: { image: { name: "fleetfoot-busybox", entrypoint } } });
+      await expect(runScript(environment, "echo script")).rejects.toThrow(ScriptNotRunError);
+      await release(environment);
+    });
+
+    it("JE 37: have the exit code of an entrypoint that fails, with a warning that says whose it is", async () => {
+      await using harness = await openHarness(host());
+      const entrypoint = ["sh", "-c", "exit 9"];
+      const environment = await harness.prepare({ job: { image: { name: "fleetfoot-busybox", entrypoint } } });
+      expect(await runScript(environment, "echo script")).toMatchObject({ code: 9 });
+      expect(harness.log.at(-1)).toMatch(/^WARNING: the script has not run: .* exit code 9 .*entrypoint: \[''\]/);
+      await release(environment);
     });
 
     it("JE 48: print 20,000 single characters, all of which arrive", async () => {

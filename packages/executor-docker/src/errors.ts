@@ -70,6 +70,23 @@ export class ContainerLostError extends DockerExecutorError {
   }
 }
 
+/** The container ended before the script began, which is what an entrypoint does that does not run its arguments. */
+export class ScriptNotRunError extends DockerExecutorError {
+  override readonly name = "ScriptNotRunError";
+  override readonly code = "script-not-run";
+  override readonly failureReason = "runner_configuration_error";
+  override readonly retryable = false;
+  /** With which the container ended. */
+  readonly containerExitCode: number;
+
+  constructor(image: string, containerExitCode: number) {
+    super(
+      `the script has not run: the container of ${image} ended with exit code ${containerExitCode} before it; if the image has an entrypoint that does not run its arguments, write "entrypoint: ['']" beside the image's name in the job`,
+    );
+    this.containerExitCode = containerExitCode;
+  }
+}
+
 /** The engine ended while a script ran, and its containers with it: whatever the exit code says, the script did not fail. */
 export class EngineRestartedError extends DockerExecutorError {
   override readonly name = "EngineRestartedError";

@@ -10,6 +10,7 @@ export {
   HostFilesError,
   ImagePullError,
   OutputLostError,
+  ScriptNotRunError,
 } from "./errors.ts";
 export type { DockerFailureReason } from "./errors.ts";
 export type {

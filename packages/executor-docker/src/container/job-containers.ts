@@ -57,6 +57,7 @@ export function containerOpener(
       belongings,
       containerId,
       containerName: own.name,
+      image: own.image,
       recreate: make,
       ownProcesses: pidMode === "",
     });

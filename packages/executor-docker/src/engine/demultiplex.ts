@@ -24,8 +24,9 @@ export class StreamError extends Error {
  * A frame is a header of 8 bytes (kind of stream, three zeros, length as 32 bit big-endian) and its bytes. Frames end anywhere in
  * a chunk and have any length, so nothing waits for a whole one.
  *
- * @param count - grows by what was written, also when it rejects
+ * @param count - grows by what came to be written, also when it rejects
  * @param skip - bytes of each stream to leave out at the beginning
+ * @param pass - what of the bytes is written
  * @throws {StreamError} a frame of the engine's own
  * @throws {unknown} what the source or a destination failed with
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
@@ -35,6 +36,7 @@ export async function demultiplex(
   sink: OutputSink,
   count: OutputCount,
   skip: Readonly<OutputCount> = { stdout: 0, stderr: 0 },
+  pass: (name: keyof OutputCount, bytes: Buffer) => Buffer = (_, bytes) => bytes,
 ): Promise<void> {
   const left: OutputCount = { ...skip };
   const header = Buffer.alloc(HEADER_BYTES);
@@ -73,7 +75,7 @@ export async function demultiplex(
     }
     for (const { name, bytes } of batch.runs()) {
       count[name] += bytes.length;
-      await write(sink[name], bytes);
+      await write(sink[name], pass(name, bytes));
     }
   }
 }
@@ -100,7 +102,9 @@ class Batch {
   }
 }
 
-async function write(destination: Writable, bytes: Buffer): Promise<void> {
+/** Writes as fast as it is taken. */
+export async function write(destination: Writable, bytes: Buffer): Promise<void> {
+  if (bytes.length === 0) return;
   if (destination.destroyed) throw destination.errored ?? new Error("the destination of the output is closed");
   if (destination.write(bytes)) return;
   await once(destination, "drain");

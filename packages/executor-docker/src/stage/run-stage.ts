@@ -1,13 +1,14 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 
-import { demultiplex, StreamError } from "../engine/demultiplex.ts";
+import { demultiplex, StreamError, write } from "../engine/demultiplex.ts";
 import type { OutputCount, OutputSink } from "../engine/demultiplex.ts";
 import type { Engine } from "../engine/engine.ts";
 import { isMissing } from "../engine/engine.ts";
 import { ContainerLostError, EngineResponseError, EngineRestartedError, OutputLostError } from "../errors.ts";
 import type { Sleep } from "../types.ts";
 import { settlesWithin } from "./settle.ts";
+import { StartMark } from "./start-mark.ts";
 import { stopContainer } from "./stop-container.ts";
 import { openWait, waitForExit } from "./wait-for-exit.ts";
 import type { WaitOptions } from "./wait-for-exit.ts";
@@ -18,6 +19,8 @@ export interface StageOptions {
   readonly containerName: string;
   /** Text for the standard input of the container's first process. */
   readonly script: string;
+  /** Hexadecimal digits by which this run is told from others. */
+  readonly random: string;
   readonly sink: OutputSink;
   /** What the container has delivered in all its runs; grows. */
   readonly delivered: OutputCount;
@@ -33,6 +36,18 @@ export interface StageOptions {
   readonly signal: AbortSignal;
 }
 
+/** How a run of a container ended. */
+export interface StageEnd {
+  readonly code: number;
+  /** Whether the script began; if not, the code is that of the image's own entrypoint. */
+  readonly hasBegun: boolean;
+}
+
+/** What a stage needs of its own. */
+interface Stage extends StageOptions {
+  readonly mark: StartMark;
+}
+
 /**
  * Runs a container once, from start to end: attaches, asks for its end, starts it, sends the script, passes on what it prints.
  *
@@ -46,21 +61,23 @@ export interface StageOptions {
  * @throws `signal.reason` it was aborted before the start, or the engine does not end the container
  * @see job-execution 2.7, 2.8
  */
-export async function runStage(options: StageOptions): Promise<number> {
-  const { engine, signal, script } = options;
+export async function runStage(options: StageOptions): Promise<StageEnd> {
+  const { engine, signal } = options;
   signal.throwIfAborted();
   const over = new AbortController();
+  const mark = new StartMark(options.random);
   const waiting: WaitOptions = { ...options, signal: over.signal, current: {} };
   let socket: Duplex | undefined;
   try {
     const [answer, attached] = await start(options, waiting, over, (opened) => (socket = opened));
-    sendScript(engine, attached, script);
+    sendScript(engine, attached, mark.before(options.script));
     const exited = waitForExit(answer, waiting);
     void watchSilence(options, over.signal, (reason) => {
       attached.destroy(reason);
       waiting.current.answer?.destroy(reason);
     });
-    return await supervise(options, attached, exited, over.signal);
+    const code = await supervise({ ...options, mark }, attached, exited, over.signal);
+    return { code, hasBegun: mark.isSeen };
   } finally {
     socket?.destroy();
     over.abort(new Error("the stage is over"));
@@ -125,12 +142,7 @@ function sendScript(engine: Engine, socket: Duplex, script: string): void {
 }
 
 /** Follows a running container to its end, whatever happens to the connection. */
-async function supervise(
-  options: StageOptions,
-  socket: Duplex,
-  exited: Promise<number>,
-  over: AbortSignal,
-): Promise<number> {
+async function supervise(options: Stage, socket: Duplex, exited: Promise<number>, over: AbortSignal): Promise<number> {
   const { signal, sleep, delivered } = options;
   // Looked at below; until then nobody may call a rejection unhandled.
   exited.catch(() => undefined);
@@ -152,6 +164,7 @@ async function supervise(
     // Output that nobody takes any longer ends the stage as well.
     const code = await Promise.race([exited, output.then(() => exited), givenUp]);
     await drained(output, socket, delivered, sleep);
+    for (const name of ["stdout", "stderr"] as const) await write(options.sink[name], options.mark.rest(name));
     return code;
   } catch (error) {
     // Whatever runs in it must not go on unwatched.
@@ -164,16 +177,11 @@ async function supervise(
 }
 
 /** Passes the output on, from the attached stream first, and from the log when that ends before the container. */
-async function deliver(
-  options: StageOptions,
-  socket: Duplex,
-  exited: Promise<number>,
-  over: AbortSignal,
-): Promise<void> {
+async function deliver(options: Stage, socket: Duplex, exited: Promise<number>, over: AbortSignal): Promise<void> {
   const { containerName, sink, reconnectMs, sleep, now } = options;
   const failed = sinkFailure(sink);
   try {
-    await demultiplex(socket, sink, options.delivered);
+    await demultiplex(socket, sink, options.delivered, undefined, passing(options));
     if (await endedByItself(options, exited)) return;
   } catch {
     // Either the sink, which is asked, or the connection, which is replaced.
@@ -204,15 +212,20 @@ async function deliver(
 
 /** Reads on where the output broke off. */
 async function readLog(
-  { engine, containerId, sink, delivered }: StageOptions,
+  options: Stage,
   follow: "" | "follow=1&",
   signal: AbortSignal,
   onAnswer: () => void = () => undefined,
 ): Promise<void> {
+  const { engine, containerId, sink, delivered } = options;
   const path = `/containers/${containerId}/logs?${follow}stdout=1&stderr=1`;
   const log = await engine.open({ what: "read a container's log", method: "GET", path, signal });
   onAnswer();
-  await demultiplex(log, sink, delivered, { ...delivered });
+  await demultiplex(log, sink, delivered, { ...delivered }, passing(options));
+}
+
+function passing({ mark }: Stage): (name: keyof OutputCount, bytes: Buffer) => Buffer {
+  return (name, bytes) => mark.pass(name, bytes);
 }
 
 /**

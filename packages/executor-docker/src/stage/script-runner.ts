@@ -1,8 +1,9 @@
 import type { JobBelongings } from "../container/cleanup.ts";
-import { ContainerLostError } from "../errors.ts";
+import { ContainerLostError, ScriptNotRunError } from "../errors.ts";
 import type { ExecutorContext } from "../executor-context.ts";
 import type { DockerEnvironment, DockerExit, DockerPrepareRequest, DockerRunRequest } from "../types.ts";
 import { runStage } from "./run-stage.ts";
+import type { StageEnd } from "./run-stage.ts";
 
 export interface ScriptRunnerOptions {
   readonly context: ExecutorContext;
@@ -10,6 +11,8 @@ export interface ScriptRunnerOptions {
   readonly belongings: JobBelongings;
   readonly containerId: string;
   readonly containerName: string;
+  /** As it was asked for. */
+  readonly image: string;
   /** Makes another container like the first one. */
   readonly recreate: () => Promise<string>;
   /** Whether the container sees only its own processes. */
@@ -24,12 +27,13 @@ export function createScriptRunner(options: ScriptRunnerOptions): DockerEnvironm
   let { containerId } = options;
   let delivered = { stdout: 0, stderr: 0 };
 
-  const runOnce = (run: DockerRunRequest): Promise<number> =>
+  const runOnce = (run: DockerRunRequest): Promise<StageEnd> =>
     runStage({
       engine,
       containerId,
       containerName: options.containerName,
       script: run.script,
+      random: settings.randomHex(16),
       sink: run,
       delivered,
       ownProcesses: options.ownProcesses,
@@ -43,7 +47,8 @@ export function createScriptRunner(options: ScriptRunnerOptions): DockerEnvironm
   return async (order): Promise<DockerExit> => {
     for (let tried = 1; ; tried += 1) {
       try {
-        const code = await runOnce(order);
+        const { code, hasBegun } = await runOnce(order);
+        if (!hasBegun && !order.signal.aborted) tellOfNoScript(code, options);
         return { code, text: `exit code ${code}` };
       } catch (error) {
         order.signal.throwIfAborted();
@@ -55,6 +60,13 @@ export function createScriptRunner(options: ScriptRunnerOptions): DockerEnvironm
       }
     }
   };
+}
+
+/** Its exit code alone says nothing of the script. @throws {ScriptNotRunError} it looks like success */
+function tellOfNoScript(code: number, { image, request }: ScriptRunnerOptions): void {
+  const failure = new ScriptNotRunError(image, code);
+  if (code === 0) throw failure;
+  request.warn(failure.message);
 }
 
 const MOST_ATTEMPTS = 10;
