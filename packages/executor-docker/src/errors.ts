@@ -31,15 +31,19 @@ export class EngineUnreachableError extends DockerExecutorError {
   override readonly name = "EngineUnreachableError";
   override readonly code = "engine-unreachable";
   override readonly failureReason = "runner_system_failure";
-  override readonly retryable = true;
+  /** False for what somebody has to change: rights, certificates, an address that cannot be. */
+  override readonly retryable: boolean;
   /** Address of the engine, as configured. */
   readonly engine: string;
 
-  constructor(engine: string, cause: unknown) {
-    super(`cannot reach the Docker engine at ${engine}: ${messageOf(cause)}; is it running, and is host correct?`, {
-      cause,
-    });
+  constructor(
+    engine: string,
+    cause: unknown,
+    { cure, retryable }: { readonly cure: string; readonly retryable: boolean },
+  ) {
+    super(`cannot reach the Docker engine at ${engine}: ${messageOf(cause)}; ${cure}`, { cause });
     this.engine = engine;
+    this.retryable = retryable;
   }
 }
 

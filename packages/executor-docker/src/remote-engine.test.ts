@@ -46,6 +46,15 @@ describeWithSystem(
         await release(environment);
       });
 
+      it("is told to speak TLS where it is asked without, and that is not tried again", async () => {
+        await using harness = await openHarness(remote().host ?? "");
+        await expect(harness.prepare()).rejects.toMatchObject({
+          name: "EngineUnreachableError",
+          retryable: false,
+          message: expect.stringMatching(/it speaks TLS: set tls_verify and tls_cert_path/) as unknown,
+        });
+      });
+
       it("JE 46: has a keepalive timer on every connection, the attached one included, from the start", async () => {
         await using harness = await open({ keepAliveMs: 10_000 });
         const environment = await harness.prepare();

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 
 import { DockerConfigurationError, messageOf } from "../errors.ts";
 
@@ -64,7 +65,7 @@ export function parseEngineAddress({ host, tlsVerify = false }: EngineOptions): 
   return { text, place: { hostName: url.hostname.replace(/^\[|\]$/g, ""), port }, tls };
 }
 
-/** @throws {DockerConfigurationError} a file is missing */
+/** @throws {DockerConfigurationError} a file is missing, or is not what its name says */
 export async function readCertificates(directory: string | undefined): Promise<EngineCertificates> {
   if (directory === undefined || directory === "") {
     throw new DockerConfigurationError(
@@ -81,5 +82,14 @@ export async function readCertificates(directory: string | undefined): Promise<E
     }
   };
   const [ca, cert, key] = await Promise.all([read("ca.pem"), read("cert.pem"), read("key.pem")]);
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    throw new DockerConfigurationError(
+      `cert.pem and key.pem in ${directory} are no certificate with its key: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  if (!ca.includes("-----BEGIN")) throw new DockerConfigurationError(`ca.pem in ${directory} has no certificate in it`);
   return { ca, cert, key };
 }

@@ -7,10 +7,11 @@ import { pipeline } from "node:stream/promises";
 
 import type Dockerode from "dockerode";
 
-import { EngineResponseError, EngineUnreachableError, HostFilesError, messageOf } from "../errors.ts";
+import { EngineResponseError, HostFilesError, messageOf } from "../errors.ts";
 import type { EngineAddress, EngineOptions } from "./address.ts";
 import { parseEngineAddress, readCertificates } from "./address.ts";
 import { EngineAgent } from "./sockets.ts";
+import { plainToTls, unreachable, wantsTls } from "./unreachable.ts";
 
 export interface OpenEngineOptions extends EngineOptions {
   /** @default 10_000 */
@@ -189,7 +190,7 @@ function openRequest(
       hasAnswered = true;
       clearTimeout(timer);
       if (isSuccess(response)) resolve(response);
-      else readFailure(response, order).then(reject, reject);
+      else readFailure(address, response, order).then(reject, reject);
     });
   });
   if (body === undefined) request.end();
@@ -235,7 +236,7 @@ function upgradeRequest(
     });
     request.once("response", (response) => {
       settled();
-      readFailure(response, order).then(reject, reject);
+      readFailure(address, response, order).then(reject, reject);
     });
     request.end();
   });
@@ -257,7 +258,7 @@ function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
 
 const MOST_ERROR_BYTES = 64 * 1024;
 
-async function readFailure(response: IncomingMessage, { what }: StreamRequest): Promise<Error> {
+async function readFailure(address: EngineAddress, response: IncomingMessage, { what }: StreamRequest): Promise<Error> {
   let text = "";
   try {
     for await (const piece of response.setEncoding("utf8")) {
@@ -267,7 +268,7 @@ async function readFailure(response: IncomingMessage, { what }: StreamRequest): 
   } catch {
     // What has come of it says enough.
   }
-  return new EngineResponseError(what, response.statusCode ?? 0, engineMessage(text));
+  return refusal(address, what, response.statusCode ?? 0, engineMessage(text));
 }
 
 function engineMessage(text: string): string {
@@ -280,17 +281,23 @@ function engineMessage(text: string): string {
 }
 
 function failureOf(address: EngineAddress, signal: AbortSignal | undefined, error: unknown): unknown {
-  return signal?.aborted === true ? signal.reason : new EngineUnreachableError(address.text, error);
+  return signal?.aborted === true ? signal.reason : unreachable(address, error);
 }
 
 /** dockerode's errors have a status when the engine answered. */
 function toEngineError(address: EngineAddress, what: string, error: unknown): unknown {
-  if (!(error instanceof Error)) return new EngineUnreachableError(address.text, error);
+  if (!(error instanceof Error)) return unreachable(address, error);
   const { statusCode, json } = error as Error & { readonly statusCode?: unknown; readonly json?: unknown };
-  if (typeof statusCode !== "number") return new EngineUnreachableError(address.text, error);
+  if (typeof statusCode !== "number") return unreachable(address, error);
   const message =
     typeof json === "object" && json !== null && "message" in json ? String(json.message) : messageOf(error).trim();
-  return new EngineResponseError(what, statusCode, message);
+  return refusal(address, what, statusCode, message);
+}
+
+function refusal(address: EngineAddress, what: string, status: number, message: string): Error {
+  return wantsTls(address, status, message)
+    ? plainToTls(address, message)
+    : new EngineResponseError(what, status, message);
 }
 
 interface KeyLog {
