@@ -11,12 +11,21 @@ const reloadCallbacks = new Set<() => void>();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     // Whoever has begun nothing has nothing to end, whatever it waits for.
-    if (!isServing || forced.signal.aborted) process.exit(128 + constants.signals[name]);
+    if (!isServing || forced.signal.aborted) endBy(name);
     // The second one is for people who do not want to wait.
     if (graceful.signal.aborted) forced.abort(new Error(name));
     graceful.abort(new Error(name));
   });
 }
+
+function endBy(name: "SIGINT" | "SIGTERM"): void {
+  process.removeAllListeners(name);
+  // Not `process.exit`, which waits for calls that block, such as the reading of a pipe. The first process of a container cannot
+  // send itself a signal, and has nothing else.
+  process.kill(process.pid, name);
+  process.exit(128 + constants.signals[name]);
+}
+
 process.on("SIGHUP", () => {
   for (const callback of reloadCallbacks) callback();
 });

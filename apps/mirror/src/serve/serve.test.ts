@@ -98,7 +98,7 @@ describe("serve", () => {
     // Opens when the mirror reads, which then waits for a text that does not come.
     const writer = await open(pipe, "w");
     child.kill("SIGTERM");
-    expect(await ended).toEqual([143, null]);
+    expect(await ended).toEqual([null, "SIGTERM"]);
     await writer.close();
   });
 
