@@ -81,7 +81,13 @@ function installDependencies() {
 function digestOfManifests() {
   const files = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
   for (const folder of ["apps", "packages", "tooling", "examples"]) {
-    for (const name of readdirSync(join(root, folder)).sort()) files.push(`${folder}/${name}/package.json`);
+    for (const name of readdirSync(join(root, folder)).sort()) {
+      files.push(`${folder}/${name}/package.json`);
+      // An install compiles these.
+      const assembly = `${folder}/${name}/assembly`;
+      if (!existsSync(join(root, assembly))) continue;
+      for (const source of readdirSync(join(root, assembly)).sort()) files.push(`${assembly}/${source}`);
+    }
   }
   const hash = createHash("sha256");
   for (const file of files) {

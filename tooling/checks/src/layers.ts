@@ -18,7 +18,13 @@ const layers: readonly (readonly string[])[] = [
     "@fleetfoot/coordinator-client",
   ],
   ["@fleetfoot/autoscaler", "@fleetfoot/cache-backend", "@fleetfoot/cache-archive", "@fleetfoot/job-trace"],
-  ["@fleetfoot/proxy-env", "@fleetfoot/cache-key", "@fleetfoot/ci-config", "@fleetfoot/runner-config"],
+  [
+    "@fleetfoot/proxy-env",
+    "@fleetfoot/cache-key",
+    "@fleetfoot/ci-config",
+    "@fleetfoot/runner-config",
+    "@fleetfoot/deflate",
+  ],
 ];
 
 /** One import of a workspace package by a file that is not a test. */

@@ -1,0 +1,4 @@
+export { DeflateError } from "./errors.ts";
+export type { DeflateErrorCode } from "./errors.ts";
+export { createInflater } from "./inflater.ts";
+export type { Inflater, InflaterOptions } from "./inflater.ts";
