@@ -1,4 +1,4 @@
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { BlobDownloadResponseParsed, BlobRequestConditions } from "@azure/storage-blob";
 import {
   CacheStoreError,
@@ -30,6 +30,7 @@ import { kind, serviceCodeOf, statusOf, withStoreErrors } from "./failures.ts";
 import type { AzureCall } from "./failures.ts";
 import { fromAzureMetadata, toAzureMetadata } from "./metadata.ts";
 import type { AzureStoreOptions } from "./options.ts";
+import { contentToSend } from "./undici-client.ts";
 import { presignBlob, presignBlocks } from "./presign.ts";
 
 /** What a store in Azure can do. */
@@ -115,7 +116,7 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
             const content = part.bytes === 0 ? await emptied(part.chunks(signal)) : undefined;
             const { etag: version = "", lastModified } = await containerOnce
               .getBlockBlobClient(call.object)
-              .upload(content ?? (() => Readable.from(part.chunks(signal))), part.bytes, {
+              .upload(content ?? (() => contentToSend(part.chunks(signal))), part.bytes, {
                 abortSignal: signal,
                 conditions,
                 metadata: toAzureMetadata(metadata),

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { Readable } from "node:stream";
 import type { BlobRequestConditions } from "@azure/storage-blob";
 import { CacheStoreError, uploadParts } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutOptions } from "@fleetfoot/cache-backend";
@@ -8,6 +7,7 @@ import { withStoreErrors } from "./failures.ts";
 import type { AzureCall } from "./failures.ts";
 import { toAzureMetadata } from "./metadata.ts";
 import type { AzureStoreOptions } from "./options.ts";
+import { contentToSend } from "./undici-client.ts";
 
 /** Length of the blocks of a blob. @see https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
 export function blockLength({ partBytes = 16 * mebibyte }: AzureStoreOptions, bytes: number): number {
@@ -61,7 +61,7 @@ async function putBlocksOnce(
     (part, signal) =>
       withStoreErrors({ ...call, signal }, async () => {
         const name = nameOf(part.index);
-        await once.stageBlock(name, () => Readable.from(part.chunks(signal)), part.bytes, { abortSignal: signal });
+        await once.stageBlock(name, () => contentToSend(part.chunks(signal)), part.bytes, { abortSignal: signal });
         return name;
       }),
     {

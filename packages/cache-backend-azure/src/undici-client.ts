@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import { createHttpHeaders } from "@azure/core-rest-pipeline";
 import type { HttpClient, PipelineResponse } from "@azure/core-rest-pipeline";
 import type { IHttpClient } from "@azure/storage-blob";
+import { chunksToSend } from "@fleetfoot/cache-backend";
 import { request } from "undici";
 import type { Dispatcher } from "undici";
 
@@ -54,6 +55,11 @@ export function undiciClients(dispatcher: Dispatcher): UndiciClients {
       },
     },
   };
+}
+
+/** Chunks where the SDK wants a stream, which it only passes on. */
+export function contentToSend(chunks: AsyncIterable<Uint8Array>): NodeJS.ReadableStream {
+  return chunksToSend(chunks) as unknown as NodeJS.ReadableStream;
 }
 
 interface Order {

@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
 import { asStoreError, noCredentials, refusal } from "./failures.ts";
@@ -11,7 +10,7 @@ interface Order {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array | Readable;
+  readonly body?: string | AsyncIterable<Uint8Array>;
   /** Statuses beside 2xx that the caller understands. @default none */
   readonly accepts?: readonly number[];
 }
@@ -55,7 +54,7 @@ export function openService(options: GcsStoreOptions): GcsService {
         dispatcher,
         method,
         headers: { ...headers, ...authorization },
-        body,
+        body: body as Dispatcher.DispatchOptions["body"] & {},
         signal: call.signal ?? null,
       });
     } catch (error) {

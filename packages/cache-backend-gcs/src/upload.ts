@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { Readable } from "node:stream";
-import { CacheStoreError, encodeHeaderText, uploadParts } from "@fleetfoot/cache-backend";
+import { CacheStoreError, chunksToSend, encodeHeaderText, uploadParts } from "@fleetfoot/cache-backend";
 import type { BodyPart, PutBody, PutCondition, PutOptions } from "@fleetfoot/cache-backend";
 import { kind } from "./failures.ts";
 import type { GcsCall } from "./failures.ts";
@@ -59,7 +58,7 @@ async function uploadWhole(order: Upload): Promise<StoredResource> {
             "content-type": `multipart/related; boundary=${boundary}`,
             "content-length": String(head.byteLength + part.bytes + tail.byteLength),
           },
-          body: Readable.from(content()),
+          body: chunksToSend(content()),
         },
       );
       return resourceOf(answer);
@@ -106,7 +105,7 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
             "content-length": String(end - known),
             "content-range": `bytes ${known}-${end - 1}/${body.bytes}`,
           },
-          body: Readable.from(skip(part.chunks(signal), known - part.start)),
+          body: chunksToSend(skip(part.chunks(signal), known - part.start)),
           accepts: [308],
         });
         if (answer.status !== 308) return resourceOf(answer);
@@ -191,7 +190,7 @@ async function resourceOf({ body }: Answer): Promise<StoredResource> {
 async function* skip(chunks: ReturnType<BodyPart["chunks"]>, bytes: number): ReturnType<BodyPart["chunks"]> {
   let rest = bytes;
   for await (const chunk of chunks) {
-    if (rest < chunk.byteLength) yield chunk.subarray(rest);
+    if (rest < chunk.byteLength) yield rest === 0 ? chunk : chunk.subarray(rest);
     rest = Math.max(0, rest - chunk.byteLength);
   }
 }

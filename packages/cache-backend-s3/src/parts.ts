@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -13,6 +12,7 @@ import { withStoreErrors } from "./failures.ts";
 import type { S3Call } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
+import { streamToSend } from "./undici-handler.ts";
 
 /** A bucket, and the client to reach it with. */
 export interface S3Bucket {
@@ -52,7 +52,7 @@ export async function putInParts(
           const command = new UploadPartCommand({
             ...place,
             PartNumber: part.index + 1,
-            Body: Readable.from(part.chunks(signal)),
+            Body: streamToSend(part.chunks(signal)),
             ContentLength: part.bytes,
           });
           const { ETag, ChecksumCRC32 } = await client.send(command, { abortSignal: signal });

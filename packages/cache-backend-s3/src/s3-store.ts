@@ -1,4 +1,4 @@
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -45,6 +45,7 @@ import { presignObject } from "./presign.ts";
 import { presignUpload } from "./presign-upload.ts";
 import type { ScopedCredentials } from "./role.ts";
 import type { Direction } from "./scoped-policy.ts";
+import { streamToSend } from "./undici-handler.ts";
 
 /** What a store in S3 can do. */
 export type S3Store = CacheStore &
@@ -157,7 +158,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
             const command = new PutObjectCommand({
               ...objectParameters(options, call.object, metadata),
               ...conditions,
-              Body: part.bytes === 0 ? await emptied(part.chunks(signal)) : Readable.from(part.chunks(signal)),
+              Body: part.bytes === 0 ? await emptied(part.chunks(signal)) : streamToSend(part.chunks(signal)),
               ContentLength: part.bytes,
             });
             const date = dateOf(command);

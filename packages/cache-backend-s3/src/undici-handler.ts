@@ -1,3 +1,5 @@
+import { Readable } from "node:stream";
+import { chunksToSend } from "@fleetfoot/cache-backend";
 import { request } from "undici";
 import type { Dispatcher } from "undici";
 
@@ -41,7 +43,7 @@ export function undiciHandler(dispatcher: Dispatcher): SdkRequestHandler {
         dispatcher,
         method: order.method,
         headers: headersToSend(order.headers),
-        body: (order.body ?? null) as Dispatcher.DispatchOptions["body"] & {},
+        body: contentOf(order.body) as Dispatcher.DispatchOptions["body"] & {},
         signal,
       });
       // The SDK may destroy a body that nobody wants without listening to what the body says to that.
@@ -52,6 +54,21 @@ export function undiciHandler(dispatcher: Dispatcher): SdkRequestHandler {
     httpHandlerConfigs: () => ({}),
     destroy() {},
   };
+}
+
+/** Makes a body for a request of the SDK, which takes streams only. */
+export function streamToSend(chunks: AsyncIterable<Uint8Array>): Readable {
+  const stream = Readable.from(chunks);
+  contents.set(stream, chunks);
+  return stream;
+}
+
+const contents = new WeakMap<object, AsyncIterable<Uint8Array>>();
+
+/** What a body was made of, if the SDK has left it as it was. */
+function contentOf(body: unknown): unknown {
+  const chunks = typeof body === "object" && body !== null ? contents.get(body) : undefined;
+  return chunks === undefined ? (body ?? null) : chunksToSend(chunks);
 }
 
 function urlOf({ protocol, hostname, port, path, query = {} }: SdkRequest): string {

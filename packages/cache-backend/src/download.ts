@@ -1,5 +1,5 @@
 import { canReadRanges } from "./abilities.ts";
-import { readChunks } from "./bodies.ts";
+import { readBody } from "./answer-body.ts";
 import { CacheStoreError } from "./errors.ts";
 import { freeMemory } from "./given-memory.ts";
 import { PartialFile } from "./partial-file.ts";
@@ -247,36 +247,37 @@ async function copy(
 ): Promise<void> {
   const { partial, onProgress } = transfer;
   const wanted = piece.end - piece.start;
-  try {
-    for await (const chunk of ownErrors(readChunks(body, signal), transfer, signal)) {
-      if (chunk.byteLength > partial.missingBytes(piece)) {
-        throw failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`);
-      }
-      await partial.write(chunk, piece);
-      freeMemory(chunk);
-      onProgress({ bytes: partial.takenBytes, totalBytes: partial.totalBytes });
+  let ownFailure: unknown;
+  const told = (error: unknown): never => {
+    ownFailure = error;
+    throw error;
+  };
+  const taken = (chunk: Uint8Array): void => {
+    freeMemory(chunk);
+    onProgress({ bytes: partial.takenBytes, totalBytes: partial.totalBytes });
+  };
+  const take = (chunk: Uint8Array): Promise<void> | undefined => {
+    if (chunk.byteLength > partial.missingBytes(piece)) {
+      told(failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`));
     }
+    const writing = partial.write(chunk, piece);
+    if (writing !== undefined) return writing.then(() => taken(chunk), told);
+    taken(chunk);
+    return undefined;
+  };
+  try {
+    await readBody(body, take, signal);
+  } catch (error) {
+    // A body that breaks off is the transport's failure, whatever error its stream has; one of the file must not look like it.
+    signal.throwIfAborted();
+    if (ownFailure !== undefined || CacheStoreError.isInstance(error)) throw error;
+    throw failure(transfer, "unavailable", "the body broke off", error);
   } finally {
     // A further try goes on behind what has come, so that must be there.
     await partial.flush(piece);
   }
   if (piece.start < piece.end) {
     throw failure(transfer, "truncated", `only ${wanted - (piece.end - piece.start)} of ${wanted} bytes came`);
-  }
-}
-
-/** A body that breaks off is the transport's failure, whatever error its stream has; one of the file must not look like it. */
-async function* ownErrors(
-  chunks: AsyncGenerator<Uint8Array, void, void>,
-  transfer: Transfer,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, void> {
-  try {
-    yield* chunks;
-  } catch (error) {
-    signal.throwIfAborted();
-    if (CacheStoreError.isInstance(error)) throw error;
-    throw failure(transfer, "unavailable", "the body broke off", error);
   }
 }
 

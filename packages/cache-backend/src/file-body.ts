@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { bodyFrom } from "./bodies.ts";
+import { giveMemory } from "./given-memory.ts";
 import type { PutBody } from "./store.ts";
 
 /**
@@ -8,23 +9,29 @@ import type { PutBody } from "./store.ts";
  * @param bytes - length of the file; what comes behind is not part of the body
  */
 export function bodyOfFile(file: FileHandle, bytes: number): PutBody {
-  const openRange = (start: number, end: number): ReadableStream<Uint8Array> => bodyFrom(readRange(file, start, end));
+  // What has been sent is filled again, so there are as many as are on their way at once.
+  const spare: Uint8Array[] = [];
+  const openRange = (start: number, end: number): ReadableStream<Uint8Array> =>
+    bodyFrom(readRange(file, start, end, spare));
   return { bytes, open: () => openRange(0, bytes), openRange };
 }
 
 /** Large enough for few calls, small enough for several at once. */
-const chunkBytes = 512 * 1024;
+const CHUNK_BYTES = 512 * 1024;
 
 async function* readRange(
   file: FileHandle,
   start: number,
   end: number,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  spare: Uint8Array[],
+): AsyncGenerator<Uint8Array, void, void> {
   for (let position = start; position < end;) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - position));
-    const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, position);
+    const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK_BYTES, end - position), position);
     if (bytesRead === 0) return;
     position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+    const chunk = buffer.subarray(0, bytesRead);
+    giveMemory(chunk, () => spare.push(buffer));
+    yield chunk;
   }
 }

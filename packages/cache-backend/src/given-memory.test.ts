@@ -15,6 +15,17 @@ describe("the memory of a chunk", () => {
     expect(chunk.byteLength).toBe(1000);
   });
 
+  it("goes back to who wants it back, once", () => {
+    const memory = new Uint8Array(1000);
+    const chunk = memory.subarray(0, 600);
+    let times = 0;
+    giveMemory(chunk, () => (times += 1));
+    freeMemory(memory);
+    freeMemory(chunk);
+    freeMemory(chunk);
+    expect(times).toBe(1);
+  });
+
   it("stays when others have a part of it", () => {
     const chunk = new Uint8Array(new ArrayBuffer(1000), 0, 600);
     giveMemory(chunk);

@@ -1,3 +1,4 @@
+export { bodyFromAnswer } from "./answer-body.ts";
 export { canDelete, canList, canPresign, canPresignParts, canPutConditionally, canReadRanges } from "./abilities.ts";
 export { bodyFrom, readChunks, readExactly } from "./bodies.ts";
 export type { BodyFacts } from "./bodies.ts";
@@ -13,7 +14,8 @@ export { checkListPrefix, checkMetadata, checkObjectName } from "./object-name.t
 export type { CheckedCall } from "./object-name.ts";
 export { retryTransfer } from "./retry.ts";
 export type { RetryOptions } from "./retry.ts";
-export { bodyFromAnswer, codeOfStatus } from "./service.ts";
+export { chunksToSend } from "./send.ts";
+export { codeOfStatus } from "./service.ts";
 export type {
   ByteRange,
   CacheStore,

@@ -23,12 +23,8 @@ interface Collected {
   /** Where in the object the buffer begins. */
   start: number;
   filled: number;
-  writing: Promise<void>;
-}
-
-function collect(start: number): Collected {
-  const buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
-  return { buffer, other: Buffer.allocUnsafeSlow(WRITE_BYTES), start, filled: 0, writing: Promise.resolve() };
+  /** Of the other buffer; undefined when it is free. */
+  writing: Promise<void> | undefined;
 }
 
 /** A file that is being downloaded: it lies beside its place under a name of its own, and remembers what it lacks. */
@@ -42,6 +38,9 @@ export class PartialFile {
   #hash: Hash | undefined;
   #hashedBytes = 0;
   readonly #collected = new Map<MissingPiece, Collected>();
+  #takenBytes = 0;
+  /** Buffers that no piece uses; there are two for each piece that comes at the same time. */
+  readonly #spare: Uint8Array[] = [];
 
   constructor(path: string) {
     this.#path = path;
@@ -59,7 +58,7 @@ export class PartialFile {
 
   /** What is here, also while it is on its way to the file. */
   get takenBytes(): number {
-    return this.#totalBytes - this.#missing.reduce((sum, piece) => sum + this.missingBytes(piece), 0);
+    return this.#takenBytes;
   }
 
   get totalBytes(): number {
@@ -88,22 +87,41 @@ export class PartialFile {
     this.#hash = hashes ? createHash("sha256") : undefined;
     this.#hashedBytes = 0;
     this.#missing = missing;
+    this.#takenBytes = 0;
   }
 
   /**
    * Takes bytes of a piece. They are collected, and written when it pays, while more of them come; so the caller must `flush` at the end, also
    * after a failure.
+   *
+   * @returns what the caller must wait for before it gives more; undefined when there is room
    */
-  async write(chunk: Uint8Array, piece: MissingPiece): Promise<void> {
-    const collected = this.#collected.get(piece) ?? collect(piece.start);
-    this.#collected.set(piece, collected);
-    for (let taken = 0; taken < chunk.byteLength;) {
-      const rest = chunk.subarray(taken, taken + WRITE_BYTES - collected.filled);
-      collected.buffer.set(rest, collected.filled);
-      collected.filled += rest.byteLength;
-      taken += rest.byteLength;
-      if (collected.filled === WRITE_BYTES) await this.#writeBehind(collected, piece);
+  write(chunk: Uint8Array, piece: MissingPiece): Promise<void> | undefined {
+    const collected = this.#collected.get(piece) ?? this.#collect(piece);
+    this.#takenBytes += chunk.byteLength;
+    let rest = fill(collected, chunk);
+    while (collected.filled === WRITE_BYTES) {
+      if (collected.writing !== undefined) return this.#writeRest(rest, collected, piece);
+      this.#startWriting(collected, piece);
+      rest = fill(collected, rest);
     }
+    return undefined;
+  }
+
+  async #writeRest(chunk: Uint8Array, collected: Collected, piece: MissingPiece): Promise<void> {
+    let rest = chunk;
+    while (collected.filled === WRITE_BYTES) {
+      await this.#writeBehind(collected, piece);
+      rest = fill(collected, rest);
+    }
+  }
+
+  #collect(piece: MissingPiece): Collected {
+    const buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
+    const other = this.#spare.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
+    const collected = { buffer, other, start: piece.start, filled: 0, writing: undefined };
+    this.#collected.set(piece, collected);
+    return collected;
   }
 
   /** How many bytes of a piece are still to come. */
@@ -119,15 +137,26 @@ export class PartialFile {
     if (collected === undefined) return;
     await this.#writeBehind(collected, piece);
     await collected.writing;
+    this.#spare.push(collected.buffer, collected.other);
   }
 
   /** Starts to write what was collected when what was collected before it is in the file, and goes on with the other buffer. */
   async #writeBehind(collected: Collected, piece: MissingPiece): Promise<void> {
     await collected.writing;
+    this.#startWriting(collected, piece);
+  }
+
+  #startWriting(collected: Collected, piece: MissingPiece): void {
     const { buffer, start, filled } = collected;
-    collected.writing = this.#writeAll(buffer.subarray(0, filled), piece);
-    // Whoever awaits it next gets the failure; until then it is nobody's.
-    collected.writing.catch(() => {});
+    const writing = this.#writeAll(buffer.subarray(0, filled), piece);
+    collected.writing = writing;
+    // A failure stays there for whoever awaits it next; until then it is nobody's.
+    writing.then(
+      () => {
+        if (collected.writing === writing) collected.writing = undefined;
+      },
+      () => {},
+    );
     collected.buffer = collected.other;
     collected.other = buffer;
     collected.start = start + filled;
@@ -192,4 +221,12 @@ export class PartialFile {
     this.#handle = undefined;
     await handle?.close();
   }
+}
+
+/** Copies as much of a chunk as there is room for. @returns the rest */
+function fill(collected: Collected, chunk: Uint8Array): Uint8Array {
+  const taken = chunk.subarray(0, WRITE_BYTES - collected.filled);
+  collected.buffer.set(taken, collected.filled);
+  collected.filled += taken.byteLength;
+  return chunk.subarray(taken.byteLength);
 }
