@@ -30,6 +30,7 @@ import { Walk } from "./serving/walk.ts";
 import { Slots } from "./slots.ts";
 import { Disk } from "./storage/disk.ts";
 import { Fills } from "./storage/fills.ts";
+import type { RecordPlace } from "./storage/purge-store.ts";
 import { Records } from "./storage/records.ts";
 import { scrub } from "./storage/scrub.ts";
 import { createSharedStore, noSharedStore } from "./storage/shared-store.ts";
@@ -136,7 +137,10 @@ export interface RegistryMirror {
   metrics(): readonly Sample[];
   /** Everything that is cached, sorted by name. */
   entries(filter?: EntryFilter): readonly CachedEntry[];
-  /** Forgets what fits the filter; blobs that something else refers to stay. Resolves to the number of entries. */
+  /**
+   * Forgets what fits the filter, also in the shared store; blobs that something else refers to stay. Other mirrors keep what they have on
+   * their own disks. Resolves to the number of entries; rejects with what the shared store fails with, and then forgets nothing.
+   */
   purge(filter: EntryFilter): Promise<number>;
   /** Removes what is too old or belongs to nothing, again and again until the signal is aborted. */
   maintain(signal: AbortSignal): Promise<void>;
@@ -229,6 +233,7 @@ async function openStorage(options: ResolvedOptions, registries: Registries): Pr
       logger,
       metrics,
       clock,
+      answerMs: options.limits?.storeMs ?? defaultLimits.storeMs,
     });
   }
   return { disk, records, shared: late.shared, metrics };
@@ -469,10 +474,17 @@ class Mirror implements RegistryMirror {
   }
 
   async purge(filter: EntryFilter): Promise<number> {
-    const { disk, records } = this.#storage;
-    const entries = this.entries(filter);
+    const { disk, records, shared } = this.#storage;
+    // First, so that nothing comes back from there.
+    const gone = await shared.purge(({ name, reference, upstream }) => {
+      const isWanted = filter.reference === undefined || reference === filter.reference;
+      return isWanted && fits(filter, upstream, name);
+    });
+    const purged = new Set(gone.map((place) => keyOf(place)));
     const suspects = new Set<Digest>();
-    for (const { digest, name, reference, upstream: id } of entries) {
+    for (const entry of this.entries(filter)) {
+      const { digest, name, reference, upstream: id } = entry;
+      purged.add(keyOf(entry));
       const upstream = this.#registries.upstreams.get(id);
       if (upstream === undefined) continue;
       const image = { upstream, name };
@@ -487,7 +499,7 @@ class Mirror implements RegistryMirror {
       await this.#manifests.remove(digest);
       await disk.remove(digest);
     }
-    return entries.length;
+    return purged.size;
   }
 
   async maintain(signal: AbortSignal): Promise<void> {
@@ -528,8 +540,8 @@ class Mirror implements RegistryMirror {
   async #close(): Promise<void> {
     try {
       await this.#fills.close(new Error("the mirror is closed"));
-      await this.#storage.shared.flush();
       await this.#storage.records.flush();
+      await this.#storage.shared.close();
       await Promise.all([...this.#clients.values()].map((client) => client.close()));
     } finally {
       await this.#storage.disk.close();
@@ -563,7 +575,7 @@ function fits({ name, search, upstream }: EntryFilter, actualUpstream: string, a
   return search === undefined || actualName.includes(search);
 }
 
-function keyOf({ name, reference, upstream }: CachedEntry): string {
+function keyOf({ name, reference, upstream }: RecordPlace): string {
   return `${name}\n${reference}\n${upstream}`;
 }
 

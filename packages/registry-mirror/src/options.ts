@@ -100,6 +100,8 @@ export interface TimeLimits {
   readonly walkStepMs?: number;
   /** How long a blob that nobody wants any more is still fetched. @default 30000 */
   readonly abandonedFillMs?: number;
+  /** For one answer of the shared store, and for the next piece of what it sends; then the upstream is asked. @default 5000 */
+  readonly storeMs?: number;
 }
 
 /** What a mirror is made of. */
@@ -150,4 +152,5 @@ export const defaultLimits: Required<TimeLimits> = {
   manifestTotalMs: 12_000,
   walkStepMs: 4000,
   abandonedFillMs: 30_000,
+  storeMs: 5000,
 };

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { bodyFrom, createMemoryStore } from "@fleetfoot/cache-backend";
-import type { CacheStore, DeletesObjects, ListsObjects } from "@fleetfoot/cache-backend";
+import type { CacheStore, DeletesObjects, ListsObjects, MemoryStore, StoredObject } from "@fleetfoot/cache-backend";
 import { createAzureStore } from "@fleetfoot/cache-backend-azure";
 import { createGcsStore } from "@fleetfoot/cache-backend-gcs";
 import { createS3Store } from "@fleetfoot/cache-backend-s3";
@@ -123,13 +123,13 @@ function describeReplicas(createBucket: () => Promise<Bucket>): void {
   it("fetches anew, inside of the same request, what has vanished from the bucket", async () => {
     await pull(await add());
     await end();
-    const mirror = await add();
-    await mirror.send(`/v2/library/app/manifests/${image().manifest.digest}`);
-    expect((await mirror.send(layerPath(), { headers: { range: "bytes=0-0" } })).status).toBe(206);
-    while (mirror.metric("fills_running") > 0) await new Promise((resolve) => setImmediate(resolve));
-    await mirror.mirror.purge({ reference: layer().digest });
+    // No blob of this length stays on its disk.
+    const mirror = await add({ maxBytes: 1_000_000 });
+    await pull(mirror);
     await store.delete(blobName(layer().digest));
+    tap().take();
     expect((await mirror.send(layerPath())).body.equals(layer().bytes)).toBe(true);
+    expect(tap().take()).toEqual([`GET ${layerPath()}`]);
   });
 
   async function namesIn(prefix: string): Promise<readonly string[]> {
@@ -167,6 +167,46 @@ describe("with a store that answers one question late", () => {
     await Promise.race(both);
     late.resolve();
     for (const answer of await Promise.all(both)) expect(answer.body.equals(manifest.bytes)).toBe(true);
+    expect(tap().take()).toEqual([`GET ${path}`]);
+  });
+});
+
+describe("with a store that has fallen silent", () => {
+  let isSilent: boolean;
+  const { add, end, image, layer, pull, tap } = useReplicas(async () => {
+    isSilent = false;
+    return silenced(createMemoryStore(), () => isSilent);
+  });
+
+  it("pulls from the upstream, and ends", async () => {
+    await pull(await add());
+    await end();
+    isSilent = true;
+    const mirror = await add({ limits: { storeMs: 50 } });
+    tap().take();
+    await pull(mirror);
+    expect(mirror.mirror.status().sharedStore).toBe("failing");
+    const { config, manifest } = image();
+    const gets = tap()
+      .take()
+      .filter((line) => line.startsWith("GET"));
+    expect(gets.map((line) => line.split("/").at(-1))).toEqual([manifest, config, layer()].map(({ digest }) => digest));
+    await end();
+  });
+
+  it("goes on with the upstream when it falls silent in the middle of a blob", async () => {
+    await pull(await add());
+    await end();
+    const mirror = await add({ limits: { storeMs: 500 } });
+    await mirror.send(`/v2/library/app/manifests/${image().manifest.digest}`);
+    tap().take();
+    const path = `/v2/library/app/blobs/${layer().digest}`;
+    const { body } = await mirror.mirror.answer({ method: "GET", target: path, headers: {} });
+    if (body === undefined || body instanceof Uint8Array) throw new Error("there is no body");
+    const parts = [Buffer.from((await body.next()).value ?? [])];
+    isSilent = true;
+    for await (const chunk of body) parts.push(Buffer.from(chunk));
+    expect(Buffer.concat(parts).equals(layer().bytes)).toBe(true);
     expect(tap().take()).toEqual([`GET ${path}`]);
   });
 });
@@ -218,6 +258,51 @@ describeWithSystem("minio", (minio) => {
       expect((await mirror.send(layerPath(), { headers: { range: "bytes=0-9" } })).status).toBe(206);
       const small = await mirror.send(`/v2/library/app/blobs/${image().config.digest}`);
       expect([small.status, small.body.equals(image().config.bytes)]).toEqual([200, true]);
+    });
+  });
+
+  describe("with two images that share a layer", () => {
+    let bucket: Bucket;
+    const { add, end, image, layer, pull, tap } = useReplicas(async () => {
+      bucket = await createBucket();
+      return bucket;
+    });
+
+    async function names(prefix: string): Promise<readonly string[]> {
+      const found: string[] = [];
+      for await (const { name } of bucket.list(prefix)) found.push(name);
+      return found.toSorted();
+    }
+
+    it("purges the bucket, too, of what nothing else there leads to, also by a mirror that has nothing of it", async () => {
+      const registry = await startRegistry();
+      await using other = await startTap(registry.endpoint);
+      const upstreams = { hub: { url: tap().url, hosts: ["docker.io"] }, other: { url: other.url } };
+      const host = new URL(other.url).host;
+      const second = await pushImage(registry.endpoint, "team/app", "v2", { layers: [layer()] });
+      const mirror = await add({ upstreams });
+      await pull(mirror);
+      for (const path of ["manifests/v2", ...[second.config, layer()].map(({ digest }) => `blobs/${digest}`)])
+        expect((await mirror.send(`/v2/${host}/team/app/${path}`)).status).toBe(200);
+      await end();
+      const blobs = [image().manifest, image().config, layer(), second.manifest, second.config];
+      expect(await names("blobs/")).toEqual(blobs.map(({ digest }) => blobName(digest)).toSorted());
+
+      const purger = await add({ upstreams });
+      // One tag, one manifest.
+      expect(await purger.mirror.purge({ upstream: "hub", name: "library/app" })).toBe(2);
+      const left = [layer(), second.manifest, second.config].map(({ digest }) => blobName(digest));
+      expect(await names("blobs/")).toEqual(left.toSorted());
+      expect((await names("meta/")).every((name) => name.startsWith("meta/other/team/app/"))).toBe(true);
+      tap().take();
+      await pull(purger);
+      expect(tap().take().length).toBeGreaterThan(0);
+      await end();
+
+      const last = await add({ upstreams });
+      await last.mirror.purge({});
+      expect([await names("blobs/"), await names("meta/")]).toEqual([[], []]);
+      await registry.stop();
     });
   });
 
@@ -306,6 +391,36 @@ describeWithSystem("minio", (minio) => {
     });
   }
 });
+
+/** Says nothing, and sends nothing more of what it sends, while it is silent. */
+function silenced(
+  store: MemoryStore,
+  isSilent: () => boolean,
+): CacheStore & Pick<MemoryStore, "delete" | "getRange" | "putIf"> {
+  const never = new Promise<never>(() => {});
+  const spoken = async <Result>(action: () => Promise<Result>): Promise<Result> => (isSilent() ? never : action());
+  return {
+    kind: store.kind,
+    head: (name, options) => spoken(() => store.head(name, options)),
+    get: async (name, options) => broken(await spoken(() => store.get(name, options)), isSilent),
+    getRange: async (name, range, options) =>
+      broken(await spoken(() => store.getRange(name, range, options)), isSilent),
+    put: (name, body, options) => spoken(() => store.put(name, body, options)),
+    putIf: (name, body, condition, options) => spoken(() => store.putIf(name, body, condition, options)),
+    delete: (name, options) => spoken(() => store.delete(name, options)),
+  };
+}
+
+function broken(object: StoredObject | undefined, isSilent: () => boolean): StoredObject | undefined {
+  if (object === undefined) return undefined;
+  async function* spoken(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+    for await (const chunk of body) {
+      yield chunk;
+      if (isSilent()) await new Promise<never>(() => {});
+    }
+  }
+  return { ...object, body: bodyFrom(spoken(object.body)) };
+}
 
 function flipped(bytes: Buffer): Buffer {
   const wrong = Buffer.from(bytes);

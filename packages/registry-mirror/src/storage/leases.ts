@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { bodyFrom } from "@fleetfoot/cache-backend";
 import type { CacheStore, DeletesObjects, PutBody, PutsConditionally } from "@fleetfoot/cache-backend";
 import type { Clock } from "../clock.ts";
+import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { leaseName } from "./layout.ts";
 
@@ -16,21 +17,31 @@ export interface LeasesOptions {
 }
 
 interface Holding {
+  readonly digest: Digest;
+  /** Of the record that was written last. */
+  version: string;
+  /** When it counts as lost unless it is renewed; epoch milliseconds of this host. */
+  expiresAtMs: number;
   readonly renewal: AbortController;
-  readonly ended: Promise<void>;
 }
 
 /**
  * Lets one of several mirrors fetch a blob while the others wait a moment for it. A lease only saves traffic: who cannot
  * have it, or loses it, fetches the blob himself.
+ *
+ * A record is replaced only by who has seen it as it is, so that nobody renews a lease that has gone to another owner.
  */
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #owner = randomUUID();
   readonly #held = new Map<Digest, Holding>();
+  readonly #renewals = new Map<Holding, Promise<void>>();
+  /** Records of others: since when each is as it is, by this host's clock. */
+  readonly #seen: ExpiringMap<{ readonly version: string; readonly sinceMs: number }>;
 
   constructor(options: LeasesOptions) {
     this.#options = options;
+    this.#seen = new ExpiringMap(1000, () => options.clock.now());
   }
 
   /**
@@ -51,49 +62,102 @@ export class Leases {
   }
 
   /** Lets others have it; does nothing without a lease. */
-  async release(digest: Digest): Promise<void> {
+  async release(digest: Digest, signal?: AbortSignal): Promise<void> {
     const holding = this.#held.get(digest);
     if (holding === undefined) return;
     this.#held.delete(digest);
     holding.renewal.abort(new Error("the lease is given back"));
-    await holding.ended;
-    await this.#options.store.delete(leaseName(digest));
+    await this.#renewals.get(holding);
+    const name = leaseName(digest);
+    // Nobody else takes it between this look and the removal unless it was about to expire.
+    const current = await this.#options.store.get(name, { signal });
+    if (current === undefined || (await readRecord(current.body)).owner !== this.#owner) return;
+    await this.#options.store.delete(name, { signal });
   }
 
   async #tryToTake(digest: Digest, signal: AbortSignal): Promise<boolean> {
     const { clock, store } = this.#options;
     const name = leaseName(digest);
-    let taken = await store.putIf(name, this.#record(), { absent: true }, { signal });
+    const expiresAtMs = clock.now() + leaseMs;
+    let taken = await store.putIf(name, this.#record(expiresAtMs), { absent: true }, { signal });
     if (taken === undefined) {
       const current = await store.get(name, { signal });
       // Given back just now.
       if (current === undefined) return false;
-      const expiresAtMs = await readExpiry(current.body);
-      if (expiresAtMs > clock.now()) return false;
-      taken = await store.putIf(name, this.#record(), { version: current.facts.version }, { signal });
+      const { version } = current.facts;
+      if (!this.#isOver(digest, version, await readRecord(current.body))) return false;
+      taken = await store.putIf(name, this.#record(expiresAtMs), { version }, { signal });
     }
     if (taken === undefined) return false;
-    const renewal = new AbortController();
-    this.#held.set(digest, { renewal, ended: this.#renew(name, renewal.signal) });
+    const holding = { digest, version: taken.version, expiresAtMs, renewal: new AbortController() };
+    this.#held.set(digest, holding);
+    const renewing = this.#renew(holding).finally(() => this.#renewals.delete(holding));
+    this.#renewals.set(holding, renewing);
     return true;
   }
 
-  async #renew(name: string, signal: AbortSignal): Promise<void> {
+  /** Clocks of hosts differ, so a record is over when it is so by any clock, or was seen without a renewal for long enough. */
+  #isOver(digest: Digest, version: string, { expiresAtMs }: LeaseRecord): boolean {
+    const now = this.#options.clock.now();
+    if (expiresAtMs + mostClockDifferenceMs <= now) return true;
+    const seen = this.#seen.get(digest);
+    const sinceMs = seen?.version === version ? seen.sinceMs : now;
+    this.#seen.set(digest, { version, sinceMs }, seenMs);
+    return now - sinceMs >= leaseMs;
+  }
+
+  async #renew(holding: Holding): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = holding.renewal;
     try {
-      for (;;) {
-        await this.#options.clock.sleep(leaseMs / 3, signal);
-        await this.#options.store.put(name, this.#record(), { signal });
+      while (clock.now() < holding.expiresAtMs) {
+        await clock.sleep(leaseMs / 3, signal);
+        if (!(await this.#renewOnce(holding))) break;
       }
+      // Somebody else may fetch the blob now, too, and has the record.
+      if (this.#held.get(holding.digest) === holding) this.#held.delete(holding.digest);
     } catch {
-      // Given back, or the store fails: it expires, and somebody else may fetch the blob, too.
+      // Given back.
     }
   }
 
-  #record(): PutBody {
-    const record = { owner: this.#owner, expiresAtMs: this.#options.clock.now() + leaseMs };
+  /** @returns whether it is still ours */
+  async #renewOnce(holding: Holding): Promise<boolean> {
+    const { clock, store } = this.#options;
+    const { signal } = holding.renewal;
+    const name = leaseName(holding.digest);
+    try {
+      for (;;) {
+        const expiresAtMs = clock.now() + leaseMs;
+        const facts = await store.putIf(name, this.#record(expiresAtMs), { version: holding.version }, { signal });
+        if (facts !== undefined) {
+          holding.version = facts.version;
+          holding.expiresAtMs = expiresAtMs;
+          return true;
+        }
+        const current = await store.get(name, { signal });
+        if (current === undefined || (await readRecord(current.body)).owner !== this.#owner) return false;
+        // One of our own, whose answer was lost.
+        holding.version = current.facts.version;
+      }
+    } catch {
+      signal.throwIfAborted();
+      // The store fails, and may work again before the lease is over.
+      return true;
+    }
+  }
+
+  #record(expiresAtMs: number): PutBody {
+    const record: LeaseRecord = { owner: this.#owner, expiresAtMs };
     const content = new TextEncoder().encode(JSON.stringify(record));
     return { bytes: content.byteLength, open: () => bodyFrom(single(content)) };
   }
+}
+
+interface LeaseRecord {
+  readonly owner: string | undefined;
+  /** Epoch milliseconds of the owner's host. */
+  readonly expiresAtMs: number;
 }
 
 /** How long a mirror that was killed keeps others waiting, at most. */
@@ -101,14 +165,21 @@ const leaseMs = 30_000;
 /** Clients wait meanwhile. */
 const waitMs = 5000;
 const pollMs = 500;
+/** Between two hosts that are set about right. */
+const mostClockDifferenceMs = 5 * 60_000;
+const seenMs = 10 * 60_000;
 
-async function readExpiry(body: ReadableStream<Uint8Array>): Promise<number> {
+async function readRecord(body: ReadableStream<Uint8Array>): Promise<LeaseRecord> {
+  const text = await new Response(body).text();
   try {
-    const { expiresAtMs } = (await new Response(body).json()) as { readonly expiresAtMs?: unknown };
-    return typeof expiresAtMs === "number" ? expiresAtMs : 0;
+    const { expiresAtMs, owner } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    return {
+      owner: typeof owner === "string" ? owner : undefined,
+      expiresAtMs: typeof expiresAtMs === "number" ? expiresAtMs : 0,
+    };
   } catch {
     // Whoever wrote it, it holds nobody up.
-    return 0;
+    return { owner: undefined, expiresAtMs: 0 };
   }
 }
 

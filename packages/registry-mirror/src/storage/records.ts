@@ -299,7 +299,8 @@ async function writeWhole(directory: string, name: string, text: string): Promis
   await rename(temporary, path);
 }
 
-function readTag(text: string): TagRecord | undefined {
+/** Reads what was written down of a tag; undefined when it makes no sense. */
+export function readTag(text: string): TagRecord | undefined {
   const { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, validForMs } = parsed(text);
   if (typeof digest !== "string" || !isDigest(digest) || typeof mediaType !== "string") return undefined;
   if (typeof bytes !== "number" || typeof checkedAtMs !== "number" || typeof fetchedAtMs !== "number") return undefined;
@@ -307,7 +308,8 @@ function readTag(text: string): TagRecord | undefined {
   return typeof validForMs === "number" ? { ...record, validForMs } : record;
 }
 
-function readDigest(text: string): DigestRecord | undefined {
+/** Reads what was written down of a digest; undefined when it makes no sense. */
+export function readDigest(text: string): DigestRecord | undefined {
   const { bytes, manifest } = parsed(text);
   if (typeof bytes !== "number") return undefined;
   if (manifest === undefined) return { bytes, manifest: undefined };

@@ -4,12 +4,14 @@ import { Readable } from "node:stream";
 import {
   bodyFrom,
   canDelete,
+  canList,
   canPresign,
   canPutConditionally,
   canReadRanges,
   readChunks,
 } from "@fleetfoot/cache-backend";
 import type { CacheStore, PutBody } from "@fleetfoot/cache-backend";
+import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import { OncePerMinute } from "../logger.ts";
@@ -23,6 +25,9 @@ import type { Disk } from "./disk.ts";
 import type { OpenedSource } from "./fill.ts";
 import { blobName, digestName, tagName } from "./layout.ts";
 import { Leases } from "./leases.ts";
+import { limitWaits } from "./limited-store.ts";
+import { placeOfRecord, purgeStore } from "./purge-store.ts";
+import type { RecordPlace } from "./purge-store.ts";
 import type { Records } from "./records.ts";
 
 /** What several mirrors have in common. A failure of it is nobody's problem but its own: the upstream has everything. */
@@ -54,8 +59,15 @@ export interface SharedStore {
   adoptTag(image: UpstreamImage, tag: string): Promise<void>;
   /** Takes over what another mirror knows of a digest under a name; whether it knows it. */
   adoptDigest(image: UpstreamImage, digest: Digest): Promise<boolean>;
-  /** Waits for what goes on in the background. */
-  flush(): Promise<void>;
+  /**
+   * Removes every record that fits, and the blobs that nothing else there leads to.
+   *
+   * @returns what was removed; nothing where the store cannot list or remove
+   * @throws whatever the store fails with
+   */
+  purge(fits: (record: RecordPlace) => boolean): Promise<readonly RecordPlace[]>;
+  /** Waits for what goes on in the background, and ends it when that takes too long. */
+  close(): Promise<void>;
 }
 
 /** For a mirror that stands alone. */
@@ -72,7 +84,8 @@ export const noSharedStore: SharedStore = {
   save: () => {},
   adoptTag: async () => {},
   adoptDigest: async () => false,
-  flush: async () => {},
+  purge: async () => [],
+  close: async () => {},
 };
 
 export interface SharedStoreOptions {
@@ -83,6 +96,8 @@ export interface SharedStoreOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** For one answer of the store, and for the next piece of what it sends. */
+  readonly answerMs: number;
 }
 
 /**
@@ -90,7 +105,8 @@ export interface SharedStoreOptions {
  * without any agreement; a tag's record only ever gives way to one that was checked later.
  */
 export function createSharedStore(options: SharedStoreOptions): SharedStore {
-  const { clock, disk, logger, metrics, records, redirect, store } = options;
+  const { answerMs, clock, disk, logger, metrics, records, redirect } = options;
+  const store = limitWaits(options.store, { clock, answerMs, uploadMs });
   const now = (): number => clock.now();
   const present = new ExpiringMap<number>(100_000, now);
   const absent = new ExpiringMap<true>(10_000, now);
@@ -102,6 +118,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   const latest = new Map<string, string>();
   const uploading = new Set<Digest>();
   const removals = new Map<Digest, Promise<void>>();
+  const stop = new AbortController();
   const isThere = async (digest: Digest): Promise<boolean> => {
     absent.delete(digest);
     return (await bytesOf(digest)) !== undefined;
@@ -128,6 +145,10 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   function run(action: () => Promise<void>): void {
     const task = attempt(action).then(() => void background.delete(task));
     background.add(task);
+  }
+
+  async function settle(): Promise<void> {
+    while (background.size > 0) await Promise.all(background);
   }
 
   async function bytesOf(digest: Digest): Promise<number | undefined> {
@@ -157,8 +178,9 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
 
   async function put(name: string, body: PutBody): Promise<void> {
     // That somebody else was faster is as good.
-    if (canPutConditionally(store)) await store.putIf(name, body, { absent: true });
-    else await store.put(name, body);
+    const { signal } = stop;
+    if (canPutConditionally(store)) await store.putIf(name, body, { absent: true }, { signal });
+    else await store.put(name, body, { signal });
   }
 
   function discardDamaged(digest: Digest): void {
@@ -166,7 +188,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     damaged.set(digest, true, presentMs);
     logger.warn("the shared store holds a blob whose bytes do not fit its digest", { store: store.kind, digest });
     if (!canDelete(store)) return;
-    const removal = store.delete(blobName(digest)).then(() => damaged.delete(digest));
+    const removal = store.delete(blobName(digest), { signal: stop.signal }).then(() => damaged.delete(digest));
     removals.set(digest, removal);
     run(async () => {
       try {
@@ -198,7 +220,8 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     if (text === undefined) return;
     latest.delete(name);
     const content = new TextEncoder().encode(text);
-    await store.put(name, { bytes: content.byteLength, open: () => bodyFrom(single(content)) });
+    const { signal } = stop;
+    await store.put(name, { bytes: content.byteLength, open: () => bodyFrom(single(content)) }, { signal });
   }
 
   return {
@@ -249,7 +272,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       return (await attempt(() => leases.take(digest, signal), signal)) ?? false;
     },
     release(digest) {
-      if (leases !== undefined && !uploading.has(digest)) run(() => leases.release(digest));
+      if (leases !== undefined && !uploading.has(digest)) run(() => leases.release(digest, stop.signal));
     },
     upload(digest) {
       uploading.add(digest);
@@ -258,7 +281,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
           await uploadBlob(digest);
         } finally {
           uploading.delete(digest);
-          await leases?.release(digest);
+          await leases?.release(digest, stop.signal);
         }
       });
     },
@@ -279,13 +302,36 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       records().adopt(image, { digest }, new TextDecoder().decode(bytes));
       return records().knows(image, digest);
     },
-    async flush() {
-      while (background.size > 0) await Promise.all(background);
+    async purge(fits) {
+      if (!canDelete(store) || !canList(store)) {
+        logger.warn("the shared store cannot list or remove what is in it, so it keeps it", { store: store.kind });
+        return [];
+      }
+      for (const name of latest.keys()) {
+        const place = placeOfRecord(name);
+        if (place !== undefined && fits(place)) latest.delete(name);
+      }
+      const { blobs, records: removed } = await purgeStore(store, fits, stop.signal);
+      for (const digest of blobs) present.delete(digest);
+      return removed;
+    },
+    async close() {
+      const late = new Error("the mirror is closed");
+      try {
+        await withDeadline(clock, closeMs, () => late, settle);
+      } catch {
+        stop.abort(late);
+        await settle();
+      }
     },
   };
 }
 
 const presentMs = 60 * 60_000;
+/** For some progress of an upload: as long as a slow connection needs for one part of it. */
+const uploadMs = 60_000;
+/** What is on its way to the store when the mirror ends may still arrive. */
+const closeMs = 20_000;
 /** Another mirror may be writing it just now. */
 const absentMs = 1000;
 const maxRecordBytes = 8 * 1024 * 1024;

@@ -12,7 +12,7 @@ import { Slots } from "../slots.ts";
 import type { AllowedRanges } from "./address.ts";
 import { Authorizer } from "./authorizer.ts";
 import type { Identity } from "./authorizer.ts";
-import { CircuitBreaker } from "./breaker.ts";
+import { CircuitBreaker } from "../circuit-breaker.ts";
 import { Connections, discard, ForbiddenAddressError } from "./connections.ts";
 import type { RawAnswer } from "./connections.ts";
 import { parseRateLimit } from "./rate-limit.ts";
