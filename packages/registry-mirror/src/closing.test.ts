@@ -1,15 +1,16 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readlink, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createMirror } from "./mirror.ts";
 import type { RegistryMirror } from "./mirror.ts";
 import type { MirrorOptions } from "./options.ts";
+import { createManualClock } from "./testing/manual-clock.ts";
 
 describe("the directory of a mirror", () => {
   let directory: string;
@@ -93,6 +94,58 @@ describe("the directory of a mirror", () => {
     expect(mirror.status().fills).toMatchObject([{ digest, readers: 0 }]);
     await mirror.close();
     server.closeAllConnections();
+    server.close();
+  });
+
+  it("lets go of a body that nobody reads", async () => {
+    const bytes = Buffer.alloc(100_000, "layer");
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const server = createServer((_request, response) => void response.end(bytes)).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const clock = createManualClock();
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const mirror = await createMirror({ directory, reserveBytes: 0, upstreams: { hub: { url } }, clock });
+    const path = `/v2/org/app/blobs/${digest}`;
+    const open = async (): Promise<Response> => mirror.handle(new Request(`http://mirror${path}`));
+    const filesOpen = async (): Promise<number> => {
+      const links = (await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ""));
+      return (await Promise.all(links)).filter((link) => link.startsWith(directory)).length;
+    };
+    expect((await (await open()).bytes()).byteLength).toBe(bytes.byteLength);
+    await vi.waitFor(async () => expect(await filesOpen()).toBe(0));
+    const unread = await open();
+    const slow = (await open()).body?.getReader();
+    expect(await filesOpen()).toBe(2);
+    await clock.advance(200_000);
+    expect((await slow?.read())?.done).toBe(false);
+    await clock.advance(100_000);
+    await vi.waitFor(async () => expect(await filesOpen()).toBe(1));
+    await expect(unread.bytes()).rejects.toThrow("not read for too long");
+    expect(await slow?.read()).toEqual({ done: true, value: undefined });
+    await mirror.close();
+    server.close();
+  });
+
+  it("gives manifests away that their readers may change", async () => {
+    const text = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.index.v1+json",
+      manifests: [],
+    });
+    const server = createServer((_request, response) => {
+      response.setHeader("content-type", "application/vnd.oci.image.index.v1+json");
+      response.end(text);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const mirror = await open(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const target = `/v2/org/app/manifests/sha256:${createHash("sha256").update(text).digest("hex")}`;
+    for (const _time of ["fetched", "cached", "cached again"]) {
+      const { body } = await mirror.answer({ method: "GET", target, headers: {} });
+      if (!(body instanceof Uint8Array)) throw new Error("there is no manifest");
+      expect(Buffer.from(body).toString()).toBe(text);
+      body.fill(0);
+    }
+    await mirror.close();
     server.close();
   });
 

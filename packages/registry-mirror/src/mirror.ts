@@ -17,6 +17,7 @@ import { selectRegistry } from "./routing/select.ts";
 import type { UpstreamImage } from "./routing/select.ts";
 import { Access } from "./serving/access.ts";
 import { Blobs } from "./serving/blobs.ts";
+import { answerFetch } from "./serving/fetch-answer.ts";
 import { Handler } from "./serving/handler.ts";
 import { Images } from "./serving/images.ts";
 import { Lists } from "./serving/lists.ts";
@@ -120,7 +121,10 @@ export interface RegistryMirror {
   readonly warnings: readonly string[];
   /** Answers one request, given as it came over the wire. Rejects only when the request's signal is aborted. */
   answer(request: MirrorRequest): Promise<MirrorResponse>;
-  /** The same for servers that speak in terms of `fetch`. An aborted signal also ends a body that is on its way. */
+  /**
+   * The same for servers that speak in terms of `fetch`. An aborted signal also ends a body that is on its way; one that is neither read
+   * nor cancelled is let go after `limits.clientIdleMs`.
+   */
   handle(request: Request): Promise<Response>;
   /** The upstream that a host belongs to; undefined when none is configured for it. */
   registryAt(host: string): KnownRegistry | undefined;
@@ -139,7 +143,7 @@ export interface RegistryMirror {
   entries(filter?: EntryFilter): readonly CachedEntry[];
   /**
    * Forgets what fits the filter, also in the shared store; blobs that something else refers to stay. Other mirrors keep what they have on
-   * their own disks. Resolves to the number of entries; rejects with what the shared store fails with, and then forgets nothing.
+   * their own disks. Resolves to the number of entries; rejects with what the shared store fails with; the directory is as it was then.
    */
   purge(filter: EntryFilter): Promise<number>;
   /** Removes what is too old or belongs to nothing, again and again until the signal is aborted. */
@@ -311,46 +315,10 @@ class Mirror implements RegistryMirror {
     return this.#closed === undefined ? this.#handler.answer(request) : closedResponse();
   }
 
-  async handle(request: Request): Promise<Response> {
-    const { pathname, search } = new URL(request.url);
-    const { method, signal } = request;
-    signal.throwIfAborted();
-    const headers = Object.fromEntries(request.headers);
-    const response = await this.answer({ method, target: `${pathname}${search}`, headers, signal });
-    const { body } = response;
-    if (signal.aborted) {
-      if (body !== undefined && !(body instanceof Uint8Array)) await body.return();
-      throw signal.reason;
-    }
-    const init = { status: response.status, headers: response.headers };
-    if (body === undefined) return new Response(null, init);
-    if (body instanceof Uint8Array) return new Response(Uint8Array.from(body), init);
-    let onAbort = (): void => {};
-    const stream = new ReadableStream<Uint8Array>(
-      {
-        start(controller) {
-          onAbort = () => {
-            controller.error(signal.reason);
-            void body.return();
-          };
-          signal.addEventListener("abort", onAbort, { once: true });
-        },
-        async pull(controller) {
-          const { value } = await body.next();
-          if (signal.aborted) return;
-          // Its memory is used again; a reader of this stream keeps what it gets.
-          if (value !== undefined) return controller.enqueue(Uint8Array.from(value));
-          signal.removeEventListener("abort", onAbort);
-          controller.close();
-        },
-        cancel() {
-          signal.removeEventListener("abort", onAbort);
-          void body.return();
-        },
-      },
-      { highWaterMark: 0 },
-    );
-    return new Response(stream, init);
+  handle(request: Request): Promise<Response> {
+    const { clock, limits } = this.#options;
+    const idleMs = limits?.clientIdleMs ?? defaultLimits.clientIdleMs;
+    return answerFetch(request, { answer: (one) => this.answer(one), clock, idleMs });
   }
 
   registryAt(host: string): KnownRegistry | undefined {

@@ -102,6 +102,8 @@ export interface TimeLimits {
   readonly abandonedFillMs?: number;
   /** For one answer of the shared store, and for the next piece of what it sends; then the upstream is asked. @default 5000 */
   readonly storeMs?: number;
+  /** For a reader of a `Response` to read on; then what its body holds is let go. @default 300000 */
+  readonly clientIdleMs?: number;
 }
 
 /** What a mirror is made of. */
@@ -153,4 +155,5 @@ export const defaultLimits: Required<TimeLimits> = {
   walkStepMs: 4000,
   abandonedFillMs: 30_000,
   storeMs: 5000,
+  clientIdleMs: 300_000,
 };

@@ -248,7 +248,8 @@ export class Handler {
       const { "content-length": _length, "content-type": _type, ...rest } = headers;
       return { status: 304, headers: rest, body: undefined };
     }
-    return { status: 200, headers, body };
+    // Whoever gets it may change it; the cache's own stays as it is.
+    return { status: 200, headers, body: body === undefined ? undefined : new Uint8Array(body) };
   }
 
   async #blob(

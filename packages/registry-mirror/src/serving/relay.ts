@@ -43,7 +43,9 @@ function relayedHeaders(
   const { location } = passed;
   if (location !== undefined && URL.canParse(location)) {
     const url = new URL(location);
-    if (url.host === upstream.url.host && url.host !== registry) passed["location"] = `${url.pathname}${url.search}`;
+    // On another scheme it is another place, to which the client goes as if there were no mirror.
+    if (url.origin === upstream.url.origin && url.host !== registry)
+      passed["location"] = `${url.pathname}${url.search}`;
   }
   return passed;
 }

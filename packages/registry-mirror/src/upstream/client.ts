@@ -141,7 +141,8 @@ export class UpstreamClient {
   }
 
   /**
-   * Passes a request on, whatever it is about. Redirects of a GET or HEAD are followed; the answer may have any status.
+   * Passes a request on, whatever it is about. Redirects of a GET or HEAD are followed; the answer may have any status. What a
+   * client writes keeps nobody from pulling: it takes none of their places, and its failures are told to nobody else.
    *
    * @throws {UpstreamError} there is no answer
    */
@@ -151,16 +152,15 @@ export class UpstreamClient {
     const [path = "", ...query] = target.split("?");
     url.pathname = `${url.pathname.replace(/\/$/, "")}${path}`;
     url.search = query.join("?");
+    if (method !== "GET" && method !== "HEAD") {
+      const sent = { ...ownHeaders(method, headers, authorization), body, signal };
+      return this.#explained(signal, () => this.#connections.send(url, sent));
+    }
     const giveBack = await this.#requests.take(signal);
     try {
       if (!this.#breaker.tryToEnter()) throw this.#failure("unreachable", "it did not answer a moment ago");
       try {
-        const answer =
-          method === "GET" || method === "HEAD"
-            ? await this.#follow(url, { method, headers, kind: "list", signal }, authorization)
-            : await this.#explained(signal, () =>
-                this.#connections.send(url, { ...ownHeaders(method, headers, authorization), body, signal }),
-              );
+        const answer = await this.#follow(url, { method, headers, kind: "list", signal }, authorization);
         this.#breaker.succeed();
         return answer;
       } catch (error) {
