@@ -61,9 +61,32 @@ export function networkSettings(context: CliContext): NetworkSettings {
 export async function loadConfig(path: string, environment: Readonly<Record<string, string>>): Promise<ConfigFile> {
   const text = await readText(path);
   const { config, problems } = parseRunnerConfig(text, { environment });
-  const errors = problems.filter((problem) => problem.severity === "error");
-  if (config === undefined || errors.length > 0) throw new UsageError(describeConfigProblems(path, errors));
-  return { path, text, config, warnings: lintRunnerConfig(text, { environment }) };
+  if (config === undefined) throw new UsageError(describeConfigProblems(path, problems.filter(isError)));
+  const ofContainers = await containerProblems(config);
+  const errors = ofContainers.filter(isError);
+  if (errors.length > 0) throw new UsageError(describeConfigProblems(path, errors));
+  return { path, text, config, warnings: [...lintRunnerConfig(text, { environment }), ...ofContainers] };
+}
+
+function isError({ severity }: ConfigProblem): boolean {
+  return severity === "error";
+}
+
+/** What the executor finds in the sections of containers. Its code is loaded only where there is such a runner. */
+async function containerProblems({ runners }: RunnerConfig): Promise<readonly ConfigProblem[]> {
+  const sections = runners.flatMap(({ executor, docker, name }) =>
+    executor === "docker" && docker !== undefined ? [{ docker, name }] : [],
+  );
+  if (sections.length === 0) return [];
+  const { checkDockerSettings } = await import("@fleetfoot/executor-docker");
+  return sections.flatMap(({ docker, name }) =>
+    checkDockerSettings(docker).map(({ key, severity, message }) => ({
+      path: `[runners.docker] of the runner "${name}": ${key}`,
+      severity,
+      code: "container-settings",
+      message,
+    })),
+  );
 }
 
 /** `file: path: text`, one per line. */

@@ -22,6 +22,14 @@ export function readDockerSettings(invocation: Invocation): NewRunnerDocker {
   return given.disableCache === true || isMounted ? given : { ...given, volumes: [...volumes, CACHE_VOLUME] };
 }
 
+/** @throws {UsageError} no job could run with them; the message names all that is wrong, by its option */
+export async function checkDockerOptions(docker: NewRunnerDocker): Promise<void> {
+  const { checkDockerSettings } = await import("@fleetfoot/executor-docker");
+  const faults = checkDockerSettings(docker).filter(({ severity }) => severity === "error");
+  if (faults.length === 0) return;
+  throw new UsageError(faults.map(({ key, message }) => `--${dockerOptionName(key)}: ${message}`).join("\n"));
+}
+
 /** Options on the command line that say something of containers, for a runner that has none. */
 export function dockerOptionsGiven(invocation: Invocation): readonly string[] {
   return DOCKER_KEYS.map(({ key }) => dockerOptionName(key)).filter((name) => invocation.isGiven(name));

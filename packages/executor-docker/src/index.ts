@@ -13,6 +13,9 @@ export {
   ScriptNotRunError,
 } from "./errors.ts";
 export type { DockerFailureReason } from "./errors.ts";
+export { checkDockerSettings } from "./settings/check-settings.ts";
+export type { DockerSettingsProblem } from "./settings/check-settings.ts";
+export type { CheckedDockerSettings } from "./settings/container-faults.ts";
 export type {
   ConfiguredService,
   DockerDirectories,

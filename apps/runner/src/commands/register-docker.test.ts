@@ -122,6 +122,17 @@ describe("fleetfoot register with --executor docker", () => {
     expect(await dockerSection(world)).toBeUndefined();
   });
 
+  it("refuses what no job could run with before it asks the instance, by the options' names", async () => {
+    await using world = await runnerWorld();
+    const flags = ["-n", "--docker-image", "x", "--docker-memory", "512", "--docker-pull-policy", "sometimes"];
+    const result = await world.command([...words(world, "docker"), ...flags]);
+    expect([result.code, result.complained()]).toEqual([
+      1,
+      expect.stringMatching(/--docker-pull-policy: unsupported .*\n--docker-memory: "512" is less than the 6m/),
+    ]);
+    expect(await readFile(world.configPath, "utf8").catch(() => "")).not.toContain("[[runners]]");
+  });
+
   it("has an option for every key that is no table, of the same kind", () => {
     const kinds = DOCKER_KEYS.map(({ key, kind }) => [
       dockerOptionName(key),

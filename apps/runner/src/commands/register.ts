@@ -11,7 +11,7 @@ import type { CommandAction, Invocation } from "../command.ts";
 import { configPath, loadConfig, saveConfig, networkSettings } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { defined } from "../defined.ts";
-import { dockerOptionsGiven, readDockerSettings } from "../docker-settings.ts";
+import { checkDockerOptions, dockerOptionsGiven, readDockerSettings } from "../docker-settings.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
 import { connect } from "../instance/connect.ts";
@@ -25,6 +25,7 @@ export const register: CommandAction = async (invocation, context) => {
   const path = configPath(invocation, context);
   const { text } = await loadConfig(path, context.environment);
   const { docker, ...answers } = await askForWhatIsMissing(invocation, context);
+  if (docker !== undefined) await checkDockerOptions(docker);
   const logger = createProcessLog({ output: context.stderr, now: Date.now });
   const systemId = await loadSystemId(dirname(path), { warn: (message) => logger.warn(message) });
   const tls = {

@@ -293,6 +293,24 @@ describe("fleetfoot register, verify, list and unregister", () => {
     expect(result.complained()).toContain("concurrent");
     expect(result.complained()).toContain("url");
   });
+
+  it("refuse a configuration whose containers could not be made, with each key and what to write", async () => {
+    await using world = await runnerWorld();
+    await world.configure();
+    const text = await readFile(world.configPath, "utf8");
+    const docker = '[runners.docker]\nmemory = "512"\nshm_size = -1\nallowed_privileged_images = ["docker:*"]\n';
+    await writeFile(world.configPath, text.replace('executor = "shell"', `executor = "docker"\n${docker}`));
+    const result = await world.command(["run", "--config", world.configPath]);
+    expect([result.code, result.complained().trim().split("\n")]).toEqual([
+      1,
+      [
+        expect.stringMatching(
+          /config\.toml: \[runners\.docker\] of the runner "test": memory: "512" is less than the 6m/,
+        ),
+        expect.stringMatching(/ shm_size: -1 is out of range; write a number of bytes/),
+      ],
+    ]);
+  });
 });
 
 describe("fleetfoot run-single", () => {

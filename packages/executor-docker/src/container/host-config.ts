@@ -96,7 +96,8 @@ function isPrivileged(settings: DockerSettings, kind: "build" | "service", image
   return wanted === true && (allowed.length === 0 || matchesAny(image, allowed));
 }
 
-function checkDns(addresses: readonly string[]): void {
+/** @throws {DockerConfigurationError} one of them is no address */
+export function checkDns(addresses: readonly string[]): void {
   const wrong = addresses.find((address) => isIP(address) === 0);
   if (wrong !== undefined) {
     throw new DockerConfigurationError(
@@ -130,12 +131,19 @@ function serviceDevices({ servicesDevices = {} }: DockerSettings, image: string)
   return Object.entries(servicesDevices).flatMap(([pattern, devices]) => (matchesAny(image, [pattern]) ? devices : []));
 }
 
-function parseDevice(text: string): object {
-  const [host = "", container = host, permissions = "rwm"] = text.split(":");
+/** @throws {DockerConfigurationError} it is none */
+export function parseDevice(text: string): object {
+  const [host = "", container = host, permissions = "rwm", ...more] = text.split(":");
+  if (!host.startsWith("/") || !container.startsWith("/") || !/^[rwm]{1,3}$/.test(permissions) || more.length > 0) {
+    throw new DockerConfigurationError(
+      `devices: ${JSON.stringify(text)} is no device; write host[:container[:rwm]], for example /dev/kvm:/dev/kvm:rwm`,
+    );
+  }
   return { PathOnHost: host, PathInContainer: container, CgroupPermissions: permissions };
 }
 
-function parseUlimit([name, text]: readonly [string, string]): object {
+/** @throws {DockerConfigurationError} it is none */
+export function parseUlimit([name, text]: readonly [string, string]): object {
   const [soft = Number.NaN, hard = soft] = text.split(":").map(Number);
   if (!Number.isInteger(soft) || !Number.isInteger(hard)) {
     throw new DockerConfigurationError(`ulimit: ${name}=${JSON.stringify(text)} is no limit; write soft or soft:hard`);
@@ -171,8 +179,13 @@ function gpuRequests(text: string | undefined): object[] | undefined {
 /**
  * Output is read on from its log when a connection breaks, so a build's must have all of it: the engine's own limit, with which it
  * drops the beginning, does not count. The log goes with the container.
+ *
+ * @throws {DockerConfigurationError} there are others than may be given
  */
-function logOptions(options: Readonly<Record<string, string>>, kind: HostConfigFacts["kind"]): Record<string, string> {
+export function logOptions(
+  options: Readonly<Record<string, string>>,
+  kind: HostConfigFacts["kind"],
+): Record<string, string> {
   const wrong = Object.keys(options).find((name) => name !== "env" && name !== "labels");
   if (wrong !== undefined) {
     throw new DockerConfigurationError(`log_options: ${wrong} is not allowed; only env and labels are`);

@@ -51,10 +51,7 @@ export function planVolumes(facts: VolumeFacts): JobVolumes {
   const destinations = new Set<string>();
   for (const text of settings.volumes ?? []) {
     const volume = parseVolume(text, facts);
-    if (destinations.has(volume.destination)) {
-      throw new DockerConfigurationError(`volumes: ${volume.destination} is there twice; remove one of them`);
-    }
-    destinations.add(volume.destination);
+    checkDestination(text, volume.destination, destinations);
     const options = volume.options === "" ? "" : `:${volume.options}`;
     if (volume.source !== undefined) {
       binds.push(`${volume.source}:${volume.destination}${options}`);
@@ -66,6 +63,16 @@ export function planVolumes(facts: VolumeFacts): JobVolumes {
     if (!volume.options.split(",").includes("ro")) toOpen.push(volume.destination);
   }
   return { binds, named, toOpen, coversBuilds: destinations.has(builds) };
+}
+
+/** Finds what of `volumes` no job could have; what has variables in it may be anything. @throws {DockerConfigurationError} */
+export function checkVolumes(volumes: readonly string[]): void {
+  const destinations = new Set<string>();
+  for (const text of volumes) {
+    const { destination } = parseVolume(text, { project: "/builds/project", lookup: (name) => `\${${name}}` });
+    if (destination.includes("$")) continue;
+    checkDestination(text, destination, destinations);
+  }
 }
 
 /**
@@ -117,7 +124,10 @@ interface Volume {
 
 const OPTION = /^(?:ro|rw|O|z|Z|(?:r)?(?:shared|slave|private)|nocopy)$/i;
 
-function parseVolume(text: string, { lookup, project }: VolumeFacts): Volume {
+/** A path of the engine's host, or the name of a volume. */
+const SOURCE = /^(?:\/|[A-Za-z0-9][\w.-]+$)/;
+
+function parseVolume(text: string, { lookup, project }: Pick<VolumeFacts, "lookup" | "project">): Volume {
   const [first = "", ...rest] = text.split(":");
   const hasOptions = rest.length > 0 && (rest.at(-1) ?? "").split(",").every((option) => OPTION.test(option));
   const options = hasOptions ? (rest.pop() ?? "") : "";
@@ -127,12 +137,28 @@ function parseVolume(text: string, { lookup, project }: VolumeFacts): Volume {
     );
   }
   const [second] = rest;
-  const source = second === undefined ? undefined : first;
-  const destination = posix.resolve(project, expandReferences(second ?? first, lookup));
-  if (destination === "/") {
+  if (first === "" || second === "") {
     throw new DockerConfigurationError(
-      `volumes: ${JSON.stringify(text)} would take the place of the whole file system`,
+      `volumes: ${JSON.stringify(text)} has an empty part; write [source:]destination[:options]`,
     );
   }
-  return { source, destination, options };
+  const source = second === undefined ? undefined : first;
+  if (source !== undefined && !SOURCE.test(source)) {
+    throw new DockerConfigurationError(
+      `volumes: ${JSON.stringify(source)} is neither an absolute path of the engine's host nor the name of a volume; write for example /srv/data:/data`,
+    );
+  }
+  return { source, destination: posix.resolve(project, expandReferences(second ?? first, lookup)), options };
+}
+
+function checkDestination(text: string, destination: string, others: Set<string>): void {
+  if (destination === "/") {
+    throw new DockerConfigurationError(
+      `volumes: ${JSON.stringify(text)} would take the place of the whole file system; mount it below a directory`,
+    );
+  }
+  if (others.has(destination)) {
+    throw new DockerConfigurationError(`volumes: ${destination} is there twice; remove one of them`);
+  }
+  others.add(destination);
 }

@@ -17,13 +17,7 @@ export function effectivePolicies(
   const configured = nonEmpty(pullPolicy);
   const requested = nonEmpty(wanted) ?? configured ?? DEFAULT;
   const allowed = nonEmpty(allowedPullPolicies) ?? configured ?? DEFAULT;
-  for (const policy of [...requested, ...allowed]) {
-    if (!POLICIES.includes(policy)) {
-      throw new DockerConfigurationError(
-        `unsupported pull_policy ${JSON.stringify(policy)}; it is one of ${POLICIES.join(", ")}`,
-      );
-    }
-  }
+  checkPolicies([...requested, ...allowed]);
   const effective = requested.filter((policy) => allowed.includes(policy));
   if (effective.length > 0) return effective as PullPolicy[];
   const source =
@@ -35,6 +29,19 @@ export function effectivePolicies(
   throw new DockerConfigurationError(
     `pull_policy (${format(requested)}) defined in ${source} is not one of the allowed_pull_policies (${format(allowed)})`,
   );
+}
+
+/** @throws {DockerConfigurationError} one of them is not known */
+export function checkPolicies(policies: readonly string[]): void {
+  const unknown = policies.find((policy) => !isPolicy(policy));
+  if (unknown === undefined) return;
+  throw new DockerConfigurationError(
+    `unsupported pull_policy ${JSON.stringify(unknown)}; it is one of ${POLICIES.join(", ")}`,
+  );
+}
+
+export function isPolicy(text: string): text is PullPolicy {
+  return POLICIES.includes(text);
 }
 
 const DEFAULT: readonly string[] = ["always"];
