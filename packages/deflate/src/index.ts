@@ -1,3 +1,5 @@
+export { createDeflater, deflateBound } from "./deflater.ts";
+export type { Deflater, DeflaterOptions } from "./deflater.ts";
 export { DeflateError } from "./errors.ts";
 export type { DeflateErrorCode } from "./errors.ts";
 export { createInflater } from "./inflater.ts";

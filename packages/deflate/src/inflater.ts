@@ -1,6 +1,7 @@
 import { wasm } from "./compiled/inflate.ts";
 import { DeflateError } from "./errors.ts";
 import type { DeflateErrorCode } from "./errors.ts";
+import { alignUp, checkRange } from "./ranges.ts";
 import { growTo, startModule } from "./web-assembly.ts";
 import type { WasmMemory } from "./web-assembly.ts";
 
@@ -83,14 +84,3 @@ const CODES: readonly DeflateErrorCode[] = [
   "bad-distance",
   "ended",
 ];
-
-/** To the lines of the processor's cache. */
-function alignUp(bytes: number): number {
-  return Math.ceil(bytes / 64) * 64;
-}
-
-/** The module itself believes what it is told. */
-function checkRange(start: number, end: number, bytes: number): void {
-  if (Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= bytes) return;
-  throw new RangeError(`${start} to ${end} is no part of ${bytes} bytes`);
-}
