@@ -1,6 +1,13 @@
-import { createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import { compareTree, createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import type { ArchiveSummary } from "@fleetfoot/cache-archive";
 
+import type { JobLog } from "../job-log.ts";
 import type { CacheArchiver } from "./types.ts";
 
 /** The real thing. */
-export const realArchiver: CacheArchiver = { selectFiles, createArchive, extractArchive };
+export const realArchiver: CacheArchiver = { selectFiles, createArchive, extractArchive, compareTree };
+
+/** Without a manifest the next job does more than it need, and nothing else. Some archives of others allow none. */
+export function warnOfManifest(log: Pick<JobLog, "warning">, { manifestError }: ArchiveSummary): void {
+  if (manifestError !== undefined && manifestError.code !== "unsupported-format") log.warning(manifestError.message);
+}

@@ -1,6 +1,7 @@
 import { readdir, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 
+import { ARCHIVE_NAME, removeCompanions } from "./archive-files.ts";
 import { readMetadata } from "./metadata.ts";
 import { isAbsent } from "./system-errors.ts";
 
@@ -19,9 +20,6 @@ export interface HostArchive {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-const ARCHIVE = "cache.zip";
-const COMPANIONS = ["metadata.json", "manifest.json"];
-
 /**
  * Finds the archives below a cache directory, in byte order of their names. A directory that does not exist has none.
  *
@@ -34,7 +32,7 @@ export async function* listHostArchives(cacheDirectory: string): AsyncGenerator<
 /** Removes an archive, what is kept beside it, and the folders that are empty then. */
 export async function removeHostArchive(cacheDirectory: string, { path }: HostArchive): Promise<void> {
   await rm(path, { force: true });
-  for (const name of COMPANIONS) await rm(join(dirname(path), name), { force: true });
+  await removeCompanions(path);
   for (let folder = dirname(path); folder.startsWith(cacheDirectory + sep); folder = dirname(folder)) {
     // A job may save there at this moment, or another key lie below.
     if (!(await removeEmpty(folder))) return;
@@ -45,7 +43,7 @@ async function* archivesBelow(top: string, folder: string): AsyncGenerator<HostA
   for (const entry of await entriesOf(folder)) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* archivesBelow(top, path);
-    else if (entry.isFile() && entry.name === ARCHIVE) {
+    else if (entry.isFile() && entry.name === ARCHIVE_NAME) {
       const archive = await describe(top, path);
       if (archive !== undefined) yield archive;
     }

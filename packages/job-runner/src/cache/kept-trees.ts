@@ -1,13 +1,14 @@
 import { lstat, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { compareTree } from "@fleetfoot/cache-archive";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import type { JobLog } from "../job-log.ts";
+import { treeManifestPath } from "./archive-files.ts";
 import { isWhole } from "./entries.ts";
 import { removeTree } from "./remove-tree.ts";
 import { TreesAside, bare } from "./trees-aside.ts";
-import { treeDigest } from "./tree-digest.ts";
 
 /** In the repository's own folder, so that it goes when the repository goes. */
 const RECORD = ".git/fleetfoot-restored";
@@ -19,7 +20,6 @@ interface RestoredTree {
   readonly paths: readonly string[];
   /** Tells this archive from every other one that lay or will lie in its place. */
   readonly archive: string;
-  readonly digest: string;
   /** How many jobs in a row did not want it and found it aside; 0 for a tree that is in its place. */
   readonly jobsAside: number;
 }
@@ -95,7 +95,10 @@ export class KeptTrees {
   async isRestored(entry: JobCache, archivePath: string): Promise<boolean> {
     const tree = await this.#keptOf(entry);
     if (tree === undefined || tree.archive !== (await archiveIdentity(archivePath))) return false;
-    if (tree.digest !== (await treeDigest(this.#project, tree.paths))) return false;
+    const root = this.#project;
+    const manifestPath = treeManifestPath(archivePath, root);
+    const { state } = await compareTree({ root, archivePath, manifestPath, paths: tree.paths.map(bare) });
+    if (state !== "unchanged") return false;
     this.#confirmed.push(tree);
     return true;
   }
@@ -131,8 +134,8 @@ export class KeptTrees {
     for (const { entry, archivePath } of restored.filter((candidate) => isWhole(candidate.entry))) {
       const { paths = [] } = entry;
       if (this.#confirmed.some((tree) => sameList(tree.paths, paths))) continue;
-      const [archive, digest] = [await archiveIdentity(archivePath), await treeDigest(this.#project, paths)];
-      if (archive !== undefined && digest !== undefined) trees.push({ paths, archive, digest, jobsAside: 0 });
+      const archive = await archiveIdentity(archivePath);
+      if (archive !== undefined) trees.push({ paths, archive, jobsAside: 0 });
     }
     const aside = (await this.#read()).trees.filter(({ jobsAside }) => jobsAside > 0);
     await this.#write({ job: undefined, trees: [...trees, ...aside] });
@@ -177,13 +180,9 @@ function readRecord(value: unknown): RestoreRecord {
 
 function isTree(value: unknown): value is RestoredTree {
   if (typeof value !== "object" || value === null) return false;
-  const { paths, archive, digest, jobsAside } = value as Partial<RestoredTree>;
+  const { paths, archive, jobsAside } = value as Partial<RestoredTree>;
   return (
-    Array.isArray(paths) &&
-    isWhole({ key: "", paths }) &&
-    typeof archive === "string" &&
-    typeof digest === "string" &&
-    typeof jobsAside === "number"
+    Array.isArray(paths) && isWhole({ key: "", paths }) && typeof archive === "string" && typeof jobsAside === "number"
   );
 }
 

@@ -1,6 +1,7 @@
 import { lstat, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
+import { isIncomplete } from "./archive-files.ts";
 import { isAbsent } from "./system-errors.ts";
 import type { CacheStageOptions } from "./types.ts";
 
@@ -14,7 +15,7 @@ export async function removeLeftovers({ log }: Pick<CacheStageOptions, "log">, a
   try {
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
-      if (TEMPORARY_NAME.test(name) && (await isUntouched(path, untouchedSinceMs))) await rm(path, { force: true });
+      if (isIncomplete(name) && (await isUntouched(path, untouchedSinceMs))) await rm(path, { force: true });
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -24,9 +25,6 @@ export async function removeLeftovers({ log }: Pick<CacheStageOptions, "log">, a
 
 /** Longer than any living writer rests. Its process would tell more, but may be one of another host or container. */
 const LONGEST_PAUSE_MS = 24 * 60 * 60 * 1000;
-
-/** As `@fleetfoot/cache-archive` and `@fleetfoot/cache-backend` name what they write before it is complete. */
-const TEMPORARY_NAME = /^(?:archive_[0-9a-f-]{36}|cache-.+-\d+-[0-9a-f-]{36}\.part)$/;
 
 async function isUntouched(path: string, sinceMs: number): Promise<boolean> {
   try {

@@ -1,6 +1,7 @@
 import { mkdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
+import { FOLLOWING_NAMES, forgetArchive } from "./archive-files.ts";
 import type { CacheLocation } from "./location.ts";
 import { isAbsent } from "./system-errors.ts";
 
@@ -24,9 +25,10 @@ export async function findLocalArchive({
   if (found !== undefined || alternateLocalPath === undefined) return found;
   if ((await archiveAt(alternateLocalPath)) === undefined) return undefined;
   await makeArchiveDirectory(localPath);
-  for (const name of ["metadata.json", "manifest.json", "cache.zip"]) {
+  for (const name of FOLLOWING_NAMES) {
     await moveFile(join(dirname(alternateLocalPath), name), join(dirname(localPath), name));
   }
+  await forgetArchive(alternateLocalPath);
   return archiveAt(localPath);
 }
 

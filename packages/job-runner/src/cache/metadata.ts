@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import { metadataPath } from "./archive-files.ts";
 import { isAbsent } from "./system-errors.ts";
 import type { CacheStageOptions } from "./types.ts";
 
@@ -65,8 +65,4 @@ function parseMetadata(text: string): CacheMetadata {
   return Object.fromEntries(
     Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string"),
   );
-}
-
-function metadataPath(archivePath: string): string {
-  return join(dirname(archivePath), "metadata.json");
 }

@@ -11,16 +11,23 @@ import {
   downloadToFile,
   retryTransfer,
 } from "@fleetfoot/cache-backend";
-import type { CacheStore, DownloadResult, ObjectFacts, TransferProgress } from "@fleetfoot/cache-backend";
+import type {
+  CacheStore,
+  DownloadOptions,
+  DownloadResult,
+  ObjectFacts,
+  TransferProgress,
+} from "@fleetfoot/cache-backend";
 
+import { forgetArchive } from "./archive-files.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
 import type { CacheLocation, RemoteLocation } from "./location.ts";
-import { recallStored, rememberStored, removeManifest } from "./manifest.ts";
-import type { ArchiveFacts, StoredArchive } from "./manifest.ts";
 import { writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { SharedWork } from "./shared-work.ts";
+import { recallStored, rememberStored } from "./stored-archive.ts";
+import type { ArchiveFacts, StoredArchive } from "./stored-archive.ts";
 import { downloadSettings, uploadSettings } from "./transfer-settings.ts";
 import type { CacheStageOptions, RemoteCache } from "./types.ts";
 
@@ -44,8 +51,10 @@ export async function fetchArchive(
   remote: RemoteLocation,
   location: CacheLocation,
 ): Promise<FetchResult & { readonly joined: boolean }> {
+  // Before another job's download is joined: what is wrong with these is this job's own affair.
+  const settings = downloadSettings(options);
   const { result, joined } = await downloadsOf(store).run(location.localPath, options.signal, (signal) =>
-    fetchNewer({ ...options, signal }, store, remote, location),
+    fetchNewer({ ...options, signal }, store, remote, location, { ...settings, signal }),
   );
   return { ...result, joined };
 }
@@ -64,10 +73,10 @@ async function fetchNewer(
   store: CacheStore,
   remote: RemoteLocation,
   location: CacheLocation,
+  settings: DownloadOptions,
 ): Promise<FetchResult> {
   const { localPath } = location;
   const local = await findLocalArchive(location);
-  const settings = downloadSettings(options);
   const name = await newerObject(options, store, remote);
   await makeArchiveDirectory(localPath);
   await removeLeftovers(options, localPath);
@@ -82,7 +91,7 @@ async function fetchNewer(
   if (result.outcome === "absent") return { outcome: "absent", bytes: 0 };
   const { outcome, facts } = result;
   if (outcome === "downloaded") {
-    await removeManifest(localPath);
+    await forgetArchive(localPath);
     await writeMetadata(localPath, facts.metadata);
   }
   if (outcome === "up-to-date") return { outcome, bytes: local?.size ?? facts.bytes };

@@ -2,23 +2,23 @@ import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import { CacheArchiveError, parseConcurrency } from "@fleetfoot/cache-archive";
-import type { CacheArchiveErrorCode } from "@fleetfoot/cache-archive";
+import type { CacheArchiveErrorCode, RestoreSummary } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { parseBoolean } from "../variables/settings.ts";
-import { realArchiver } from "./archiver.ts";
+import { forgetArchive, treeManifestPath } from "./archive-files.ts";
+import { realArchiver, warnOfManifest } from "./archiver.ts";
 import { removeLiteralPaths } from "./clean-up-failed.ts";
 import { hasFiles, policyOf } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { findLocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
-import { removeManifest } from "./manifest.ts";
-import type { StoredArchive } from "./manifest.ts";
 import { digestOfPaths, readMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { fetchArchive, removeUnusable } from "./remote.ts";
+import type { StoredArchive } from "./stored-archive.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /**
@@ -88,8 +88,9 @@ async function tryName(
     }
     // What is left of another archive must not pass for files of this one.
     if ((await options.keptTrees?.remove(entry)) === false) return undefined;
-    const entries = await extract(options, location, found.object);
-    log.info(`Restored cache ${key}: ${entries} entries from ${formatBytes(found.bytes)}, ${found.from}`);
+    const { entries, wasInPlace } = await extract(options, location, found.object);
+    const what = `${entries} entries ${wasInPlace ? "were there, unchanged, as in" : "from"}`;
+    log.info(`Restored cache ${key}: ${what} ${formatBytes(found.bytes)}, ${found.from}`);
     await tellOtherWriter(options, entry, key, metadata);
     return found.bytes;
   } catch (error) {
@@ -134,18 +135,21 @@ async function extract(
   options: CacheStageOptions,
   { localPath }: CacheLocation,
   object: StoredArchive | undefined,
-): Promise<number> {
-  const { projectDirectory: root, lookup, signal, archiver = realArchiver } = options;
+): Promise<RestoreSummary> {
+  const { projectDirectory: root, lookup, signal, log, archiver = realArchiver } = options;
   const concurrency = parseConcurrency(lookup("FASTZIP_EXTRACTOR_CONCURRENCY"));
   try {
     const chosen = concurrency === undefined ? {} : { concurrency };
-    return (await archiver.extractArchive({ archivePath: localPath, root, signal, ...chosen })).entries;
+    const manifestPath = treeManifestPath(localPath, root);
+    const summary = await archiver.extractArchive({ archivePath: localPath, root, manifestPath, signal, ...chosen });
+    warnOfManifest(log, summary);
+    return summary;
   } catch (error) {
     const code = CacheArchiveError.isInstance(error) ? error.code : undefined;
     if (code !== undefined && (damages.has(code) || strangeFormats.has(code))) {
       // It would look newer than every file, so the next save would keep it.
       await rm(localPath, { force: true });
-      await removeManifest(localPath);
+      await forgetArchive(localPath);
     }
     if (code !== undefined && damages.has(code) && object !== undefined && options.store !== undefined) {
       await removeUnusable(options, options.store, object);

@@ -1,12 +1,13 @@
 import { dirname } from "node:path";
 
 import { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "@fleetfoot/cache-archive";
-import type { ArchiveEntry } from "@fleetfoot/cache-archive";
+import type { ArchiveEntry, TreeState } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
-import { realArchiver } from "./archiver.ts";
-import { fitsOutcome, hasFiles, policyOf } from "./entries.ts";
+import { forgetArchive, hasTreeManifest, treeManifestPath } from "./archive-files.ts";
+import { realArchiver, warnOfManifest } from "./archiver.ts";
+import { fitsOutcome, hasFiles, isWhole, policyOf } from "./entries.ts";
 import type { CachePolicy } from "./entries.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { removeLeftovers } from "./leftovers.ts";
@@ -14,7 +15,6 @@ import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
 import type { LocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
-import { differsFromManifest, removeManifest, writeManifest } from "./manifest.ts";
 import { describeArchive, readMetadata, writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { headArchive, isStored, uploadArchive } from "./remote.ts";
@@ -89,23 +89,39 @@ async function save(
   const local = await findLocalArchive(location);
   const { paths = [], untracked = false } = entry;
   const exclude = excludedPaths(lookup);
+  if (local !== undefined && exclude.length === 0 && isWhole(entry)) {
+    // One look at each file is enough where nothing has to be chosen.
+    const { state } = await compare(options, location, { paths });
+    if (state === "unchanged") return await keep(options, entry, location, local, policy);
+  }
   const { entries, warnings } = await archiver.selectFiles({ root, paths, untracked, exclude, environment, signal });
   for (const warning of warnings) log.warning(warning);
   if (entries.length === 0) {
     log.plain(`Nothing to save for cache ${key}`);
     return undefined;
   }
-  if (local !== undefined && !(await hasChanged(location.localPath, local, entries))) {
-    const metadata = await readMetadata(location.localPath);
-    const described = { ...describeArchive(entry, key, options), ...metadata };
-    await uploadWhereMissing(options, location, described, local, policy);
-    return { kind: "unchanged", bytes: local.size };
+  if (local !== undefined && !(await hasChanged(options, location, local, entries))) {
+    return await keep(options, entry, location, local, policy);
   }
   const metadata = describeArchive(entry, key, options);
   const bytes = await archive(options, location.localPath, entries, metadata);
   log.info(`Saved cache ${key}: ${entries.length} entries in ${formatBytes(bytes)}`);
   await upload(options, location, metadata, bytes, policy);
   return { kind: "saved", bytes };
+}
+
+/** The archive stays; the store gets it if it has none. */
+async function keep(
+  options: CacheStageOptions,
+  entry: JobCache,
+  location: CacheLocation,
+  local: LocalArchive,
+  policy: CachePolicy,
+): Promise<Saved> {
+  const metadata = await readMetadata(location.localPath);
+  const described = { ...describeArchive(entry, location.name.readable, options), ...metadata };
+  await uploadWhereMissing(options, location, described, local, policy);
+  return { kind: "unchanged", bytes: local.size };
 }
 
 /** Whether there is an archive of that key already. What cannot be found out is an error: an archive would be made for nothing. */
@@ -129,10 +145,27 @@ function isNewer(mtimeMs: number, archiveMtimeMs: number): boolean {
   return mtimeMs > archiveMtimeMs && !isRounded;
 }
 
-/** A file that is newer than the archive always counts; the rest can only be told of an archive that this runner made. */
-async function hasChanged(path: string, local: LocalArchive, entries: readonly ArchiveEntry[]): Promise<boolean> {
+/** Of an archive that this runner neither made nor restored only the times can tell. */
+async function hasChanged(
+  options: CacheStageOptions,
+  location: CacheLocation,
+  local: LocalArchive,
+  entries: readonly ArchiveEntry[],
+): Promise<boolean> {
+  const { state } = await compare(options, location, { entries });
+  if (state !== "unknown") return state === "changed";
   if (entries.some(({ mtimeMs }) => isNewer(mtimeMs, local.mtimeMs))) return true;
-  return (await differsFromManifest(path, local, entries)) ?? false;
+  // What it knows of the archive is about another project directory: files may be missing here that are there.
+  return hasTreeManifest(location.localPath);
+}
+
+async function compare(
+  { projectDirectory: root, signal, archiver = realArchiver }: CacheStageOptions,
+  { localPath: archivePath }: CacheLocation,
+  content: { readonly paths: readonly string[] } | { readonly entries: readonly ArchiveEntry[] },
+): Promise<TreeState> {
+  const manifestPath = treeManifestPath(archivePath, root);
+  return await archiver.compareTree({ root, archivePath, manifestPath, signal, ...content });
 }
 
 async function archive(
@@ -149,11 +182,13 @@ async function archive(
   await makeArchiveDirectory(archivePath);
   await removeLeftovers(options, archivePath);
   const chosen = concurrency === undefined ? {} : { concurrency };
-  const { bytes } = await archiver.createArchive({ root, entries, archivePath, format, level, signal, ...chosen });
-  await removeManifest(archivePath);
+  const manifestPath = treeManifestPath(archivePath, root);
+  const order = { root, entries, archivePath, manifestPath, format, level, signal, ...chosen };
+  const summary = await archiver.createArchive(order);
+  warnOfManifest(log, summary);
+  await forgetArchive(archivePath, manifestPath);
   await writeMetadata(archivePath, metadata);
-  await writeManifest(archivePath, entries);
-  return bytes;
+  return summary.bytes;
 }
 
 async function uploadWhereMissing(

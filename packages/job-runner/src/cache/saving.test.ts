@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { treeManifestPath } from "./archive-files.ts";
 import { CacheBench, inProcess } from "../test-support/cache-bench.ts";
 
 let bench: CacheBench;
@@ -79,12 +80,45 @@ describe("saving on this host", () => {
   it("CA H10: goes by times alone for an archive that somebody else made", async () => {
     await bench.write({ "vendor/a": "one", "vendor/b": "two" });
     await bench.save(gems);
-    await rm(join(dirname(bench.archive("gems")), "manifest.json"));
+    await rm(treeManifestPath(bench.archive("gems"), bench.project));
     await rm(join(bench.project, "vendor/b"));
     await bench.age();
     bench.forget();
     await bench.save(gems);
     expect(bench.events).toMatchObject([{ kind: "unchanged" }]);
+  });
+
+  it("CA H10: makes the archive anew in another project directory that it was not restored into", async () => {
+    await bench.write({ "vendor/a": "one", "vendor/b": "two" });
+    await bench.save(gems);
+    bench.extra = { projectDirectory: join(bench.top, "builds/1/project") };
+    await mkdir(join(bench.top, "builds/1/project/vendor"), { recursive: true });
+    await writeFile(join(bench.top, "builds/1/project/vendor/a"), "one");
+    for (const name of ["vendor/a", "vendor"]) await utimes(join(bench.top, "builds/1/project", name), 1000, 1000);
+    bench.forget();
+    await bench.save(gems);
+    await bench.save(gems);
+    expect(bench.events).toMatchObject([{ kind: "saved" }, { kind: "unchanged" }]);
+  });
+
+  it("CA H10: knows files that were made anew with the same content, length, mode and time", async () => {
+    await bench.write({ "vendor/a": "one", "vendor/b": "two" });
+    await bench.save(gems);
+    const vendor = join(bench.project, "vendor");
+    const { atimeMs, mtimeMs } = await stat(vendor);
+    for (const [name, content] of [
+      ["a", "one"],
+      ["b", "TWO"],
+    ] as const) {
+      const file = await stat(join(vendor, name));
+      await rm(join(vendor, name));
+      await writeFile(join(vendor, name), content);
+      await utimes(join(vendor, name), file.atimeMs / 1000, file.mtimeMs / 1000);
+      await utimes(vendor, atimeMs / 1000, mtimeMs / 1000);
+      bench.forget();
+      await bench.save(gems);
+      expect(bench.events, name).toMatchObject([{ kind: content === "one" ? "unchanged" : "saved" }]);
+    }
   });
 
   it("writes nothing when no file matches, and leaves what is there", async () => {
@@ -170,11 +204,7 @@ describe("saving on this host", () => {
     const { stdout } = await inProcess("saveCaches", bench, gems, "ulimit -f 200; ");
     expect(stdout).toMatch(/warning: Cache gems could not be saved in .*/);
     expect(Buffer.compare(await readFile(bench.archive("gems")), before)).toBe(0);
-    expect((await readdir(dirname(bench.archive("gems")))).sort()).toEqual([
-      "cache.zip",
-      "manifest.json",
-      "metadata.json",
-    ]);
+    expect((await readdir(dirname(bench.archive("gems")))).sort()).toEqual(bench.companions("gems"));
   });
 
   it("CA E7: keeps the old archive when the process is killed while it makes a new one", async () => {

@@ -44,10 +44,37 @@ describe("shared work", () => {
   it("that was stopped is not joined", async () => {
     const work = new SharedWork<string>();
     const leaving = new AbortController();
-    const stuck = work.run("a", leaving.signal, () => new Promise(() => {})).catch((error: unknown) => error);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const stopped = Promise.withResolvers<void>();
+    const start = (signal: AbortSignal): Promise<string> => {
+      signal.addEventListener("abort", () => stopped.resolve());
+      return promise;
+    };
+    const stuck = work.run("a", leaving.signal, start).catch((error: unknown) => error);
     leaving.abort(new Error("leaves"));
-    await stuck;
+    await stopped.promise;
     expect(await work.run("a", never, async () => "new")).toEqual({ result: "new", joined: false });
+    resolve("old");
+    expect(await stuck).toEqual(new Error("leaves"));
+  });
+
+  it("has ended when the last one leaves", async () => {
+    const work = new SharedWork<never>();
+    const steps: string[] = [];
+    const leaving = new AbortController();
+    const start = (signal: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => {
+          setImmediate(() => {
+            steps.push("cleared away");
+            reject(new Error("stopped"));
+          });
+        });
+      });
+    const run = work.run("a", leaving.signal, start).catch((error: unknown) => steps.push(String(error)));
+    leaving.abort(new Error("leaves"));
+    await run;
+    expect(steps).toEqual(["cleared away", "Error: leaves"]);
   });
 
   it("fails for everybody who waits", async () => {

@@ -9,7 +9,8 @@ export class SharedWork<T> {
   readonly #flights = new Map<string, Flight<T>>();
 
   /**
-   * Joins the work of that name, or starts it. It is stopped when nobody waits for it any longer.
+   * Joins the work of that name, or starts it. It is stopped when nobody waits for it any longer; the last one to leave waits for its end, so
+   * that nothing of it goes on behind its back.
    *
    * @returns what came of it, and whether somebody else had started it
    * @throws the signal's reason when it aborts; the work's own error, to everybody who waits
@@ -27,7 +28,7 @@ export class SharedWork<T> {
       return { result: await unlessAborted(flight.result, signal), joined: known !== undefined };
     } finally {
       flight.waiting -= 1;
-      if (flight.waiting === 0) this.#end(name, flight, signal.reason);
+      if (flight.waiting === 0) await this.#end(name, flight, signal.reason);
     }
   }
 
@@ -38,9 +39,11 @@ export class SharedWork<T> {
     return flight;
   }
 
-  #end(name: string, flight: Flight<T>, reason: unknown): void {
+  async #end(name: string, flight: Flight<T>, reason: unknown): Promise<void> {
     if (this.#flights.get(name) === flight) this.#flights.delete(name);
     flight.stop.abort(reason);
+    // What comes of it is told by who waited for it.
+    await Promise.allSettled([flight.result]);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import type { compareTree, createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
 import type { CacheStore, TransferProgress } from "@fleetfoot/cache-backend";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
@@ -81,4 +81,5 @@ export interface CacheArchiver {
   readonly selectFiles: typeof selectFiles;
   readonly createArchive: typeof createArchive;
   readonly extractArchive: typeof extractArchive;
+  readonly compareTree: typeof compareTree;
 }

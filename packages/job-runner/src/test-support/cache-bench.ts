@@ -2,11 +2,12 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { lutimes, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 import { prepareVariables } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
+import { treeManifestPath } from "../cache/archive-files.ts";
 import { restoreCaches, saveCaches } from "../cache/index.ts";
 import type { CacheEvent, CacheStageOptions, RemoteCache } from "../cache/index.ts";
 
@@ -105,6 +106,11 @@ export class CacheBench {
 
   archive(key: string): string {
     return join(this.cacheDirectory, key, "cache.zip");
+  }
+
+  /** Names of an archive and of what is kept beside it on a host without a store, in order. */
+  companions(key: string): string[] {
+    return ["cache.zip", "metadata.json", basename(treeManifestPath(this.archive(key), this.project))];
   }
 
   warnings(): string[] {
