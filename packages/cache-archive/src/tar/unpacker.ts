@@ -1,9 +1,10 @@
 import { closeSync } from "node:fs";
 
-import { readArchive } from "../archive-file.ts";
+import { readArchiveInto } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import { writeAll } from "../engine/ordered-output.ts";
+import { releaseMemory } from "../engine/release-memory.ts";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
 import { isAlreadyThere } from "../restore/already-there.ts";
@@ -35,6 +36,7 @@ export class TarUnpacker implements ContentUnpacker {
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
   readonly #header = Buffer.alloc(BLOCK_BYTES);
+  #packed: Buffer = EMPTY;
   /** The last frame that was unpacked; links lie close to each other. */
   #unpacked: { readonly frame: number; readonly content: Buffer } | undefined;
 
@@ -132,9 +134,17 @@ export class TarUnpacker implements ContentUnpacker {
   #frame(frame: number): Buffer {
     if (this.#unpacked?.frame === frame) return this.#unpacked.content;
     const [offset = 0, packedBytes = 0, bytes = 0] = this.#frames.subarray(frame * 3, frame * 3 + 3);
-    const content = unpackFrame(this.#task.file, readArchive(this.#task.file, offset, packedBytes), bytes);
+    this.#release();
+    if (packedBytes > this.#packed.length) this.#packed = Buffer.allocUnsafeSlow(packedBytes);
+    const packed = readArchiveInto(this.#task.file, offset, this.#packed.subarray(0, packedBytes));
+    const content = unpackFrame(this.#task.file, packed, bytes);
     this.#unpacked = { frame, content };
     return content;
+  }
+
+  #release(): void {
+    if (this.#unpacked !== undefined) releaseMemory(this.#unpacked.content);
+    this.#unpacked = undefined;
   }
 }
 
