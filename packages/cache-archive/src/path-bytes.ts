@@ -23,6 +23,12 @@ export function pathFromBytes(bytes: Uint8Array): string {
   }
 }
 
+/** The same for a part of a longer buffer, which need not be cut out of it. */
+export function pathFromPart(bytes: Buffer, start: number, end: number): string {
+  const latin = bytes.toString("latin1", start, end);
+  return /[\u0080-\u00ff]/.test(latin) ? pathFromBytes(bytes.subarray(start, end)) : latin;
+}
+
 /** The bytes that a path stands for; the inverse of {@link pathFromBytes}. */
 export function pathToBytes(path: string): Buffer {
   if (path.isWellFormed()) return Buffer.from(path, "utf8");

@@ -26,9 +26,12 @@ export class RestorePlanner<T extends ArchivedEntry> {
   readonly #directories: PlannedEntry<T>[] = [];
   readonly #files: PlannedEntry<T>[] = [];
   readonly #symlinks: PlannedEntry<T>[] = [];
-  readonly #targets = new Map<string, T>();
+  /** Made for the first entry that is out of order. */
+  #targets: Map<string, T> | undefined;
+  #last = "";
   /** Folders that some entry lies in. */
   readonly #parents = new Set<string>();
+  #lastParent = "";
   readonly #limits: RestoreLimits;
   readonly #archiveBytes: number;
   #bytes = 0;
@@ -46,10 +49,7 @@ export class RestorePlanner<T extends ArchivedEntry> {
   add(entry: T): PlannedEntry<T> | undefined {
     if (entry.kind === "other") return undefined;
     const target = targetOf(entry);
-    if (this.#targets.has(target)) {
-      throw failure("duplicate-name", entry, "another entry has the same place");
-    }
-    this.#targets.set(target, entry);
+    this.#takePlace(target, entry);
     this.#addParents(target);
     this.#count(entry);
     const planned = { entry, target };
@@ -64,12 +64,34 @@ export class RestorePlanner<T extends ArchivedEntry> {
 
   /** @throws {CacheArchiveError} `outside-root`, `malformed`: an entry lies below one that is not a folder */
   finish(): RestorePlan<T> {
-    for (const parent of this.#parents) {
-      const entry = this.#targets.get(parent);
+    const folders = new Set(this.#directories.map(({ target }) => target));
+    // Nearly always none, since most archives have an entry for every folder.
+    const unknown = new Set([...this.#parents].filter((parent) => !folders.has(parent)));
+    if (unknown.size > 0) this.#checkParents(unknown);
+    return { directories: this.#directories, files: this.#files, symlinks: this.#symlinks };
+  }
+
+  #checkParents(parents: ReadonlySet<string>): void {
+    const others = [...this.#files, ...this.#symlinks].filter(({ target }) => parents.has(target));
+    const found = new Map(others.map(({ target, entry }) => [target, entry]));
+    for (const parent of parents) {
+      const entry = found.get(parent);
       if (entry?.kind === "symlink") throw failure("outside-root", entry, "other entries lie below this link");
       if (entry?.kind === "file") throw failure("malformed", entry, "other entries lie below this file");
     }
-    return { directories: this.#directories, files: this.#files, symlinks: this.#symlinks };
+  }
+
+  /** What comes after all others is the place of none of them, so only archives that are out of order are looked up. */
+  #takePlace(target: string, entry: T): void {
+    if (this.#targets === undefined && target > this.#last) {
+      this.#last = target;
+      return;
+    }
+    this.#targets ??= new Map(
+      [...this.#directories, ...this.#files, ...this.#symlinks].map((planned) => [planned.target, planned.entry]),
+    );
+    if (this.#targets.has(target)) throw failure("duplicate-name", entry, "another entry has the same place");
+    this.#targets.set(target, entry);
   }
 
   #listOf(kind: "file" | "symlink" | "directory"): PlannedEntry<T>[] {
@@ -78,6 +100,9 @@ export class RestorePlanner<T extends ArchivedEntry> {
   }
 
   #addParents(target: string): void {
+    const lastSlash = target.lastIndexOf("/");
+    if (lastSlash === -1 || (lastSlash === this.#lastParent.length && target.startsWith(this.#lastParent))) return;
+    this.#lastParent = target.slice(0, lastSlash);
     for (let slash = target.lastIndexOf("/"); slash !== -1; slash = target.lastIndexOf("/", slash - 1)) {
       const parent = target.slice(0, slash);
       if (this.#parents.has(parent)) return;
@@ -99,7 +124,9 @@ export class RestorePlanner<T extends ArchivedEntry> {
 
 /** Where an entry goes: an absolute name lands below the root; one that climbs out of it is refused. */
 export function targetOf(entry: ArchivedEntry): string {
-  if (isClean(entry.name)) return entry.name;
+  // Those of folders end in a slash.
+  const name = entry.name.endsWith("/") ? entry.name.slice(0, -1) : entry.name;
+  if (isClean(name)) return name;
   if (entry.name.includes("\0")) throw failure("malformed", entry, "its name holds a zero byte");
   const segments: string[] = [];
   for (const segment of entry.name.split("/")) {

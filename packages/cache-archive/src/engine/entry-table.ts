@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 
-import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
+import { pathFromPart, pathToBytes } from "../path-bytes.ts";
 import type { ArchiveEntry } from "../types.ts";
 
 /** What {@link EntryTable} needs in another thread. */
@@ -76,9 +76,13 @@ export class EntryTable {
 
   entry(index: number): ArchiveEntry {
     const start = this.#get(index, NAME_START);
-    const name = this.#names.subarray(start, start + this.#get(index, NAME_LENGTH));
+    const path = pathFromPart(this.#names, start, start + this.#get(index, NAME_LENGTH));
+    return { path, ...this.metadata(index) };
+  }
+
+  /** Of an entry, without its path, which takes longer to make than all of the rest. */
+  metadata(index: number): Omit<ArchiveEntry, "path"> {
     return {
-      path: pathFromBytes(name),
       kind: KINDS[this.#get(index, KIND)] ?? "file",
       bytes: this.#get(index, BYTES),
       mode: this.#get(index, MODE),
@@ -86,6 +90,18 @@ export class EntryTable {
       uid: this.#get(index, UID),
       gid: this.#get(index, GID),
     };
+  }
+
+  /** Of all paths together. */
+  get nameBytes(): number {
+    const last = this.count - 1;
+    return last < 0 ? 0 : this.#get(last, NAME_START) + this.#get(last, NAME_LENGTH);
+  }
+
+  /** Writes the bytes of an entry's path to a place. @returns how many there are */
+  copyName(index: number, target: Buffer, at: number): number {
+    const start = this.#get(index, NAME_START);
+    return this.#names.copy(target, at, start, start + this.#get(index, NAME_LENGTH));
   }
 
   setPacked(index: number, form: number, { crc, bytes, compressedBytes }: Omit<PackedFacts, "form">): void {

@@ -10,6 +10,10 @@ export class RestoreFolders {
   readonly #root: string;
   readonly #made = new Set<string>();
   readonly #plain = new Map<string, boolean>();
+  /** Folders that the last target lay in; the next one nearly always lies there, too. */
+  #staged = "";
+  #looked = "";
+  #isLookedPlain = false;
 
   constructor(staging: string, root: string) {
     this.#staging = staging;
@@ -19,7 +23,10 @@ export class RestoreFolders {
   /** Path of a target in the staging folder, whose parents are there after this. */
   stage(target: string): string | Buffer {
     const slash = target.lastIndexOf("/");
-    if (slash !== -1) this.make(target.slice(0, slash));
+    if (slash !== -1 && !isIn(target, slash, this.#staged)) {
+      this.#staged = target.slice(0, slash);
+      this.make(this.#staged);
+    }
     return toFileSystemPath(`${this.#staging}/${target}`);
   }
 
@@ -42,7 +49,14 @@ export class RestoreFolders {
   /** Path of a target in the root, if the way to it leads through folders only, and not through links. */
   existing(target: string): string | Buffer | undefined {
     const slash = target.lastIndexOf("/");
-    if (slash !== -1 && !this.isPlain(target.slice(0, slash))) return undefined;
+    if (slash !== -1) {
+      if (!isIn(target, slash, this.#looked)) {
+        const folder = target.slice(0, slash);
+        this.#isLookedPlain = this.isPlain(folder);
+        this.#looked = folder;
+      }
+      if (!this.#isLookedPlain) return undefined;
+    }
     return toFileSystemPath(`${this.#root}/${target}`);
   }
 
@@ -57,4 +71,9 @@ export class RestoreFolders {
     }
     return known;
   }
+}
+
+/** @param slash - the last one of the target */
+function isIn(target: string, slash: number, folder: string): boolean {
+  return slash === folder.length && target.startsWith(folder);
 }

@@ -1,5 +1,5 @@
 import type { ArchivedEntry, EntryMetadata } from "../archived-entry.ts";
-import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
+import { pathFromPart, pathToBytes } from "../path-bytes.ts";
 import type { PlannedEntry } from "../restore-plan.ts";
 
 /** What {@link RestoreTable} needs in another thread. */
@@ -85,11 +85,13 @@ export class RestoreTable {
   /** The entry's place: a clean slash path relative to the root. */
   target(index: number): string {
     const start = this.#get(index, COLUMN.targetStart);
-    return pathFromBytes(this.#names.subarray(start, start + this.#get(index, COLUMN.targetLength)));
+    return pathFromPart(this.#names, start, start + this.#get(index, COLUMN.targetLength));
   }
 
   entry(index: number): ArchivedEntry {
-    return { name: pathFromBytes(this.rawName(index)), ...this.metadata(index) };
+    const start = this.#get(index, COLUMN.nameStart);
+    const name = pathFromPart(this.#names, start, start + this.#get(index, COLUMN.nameLength));
+    return { name, ...this.metadata(index) };
   }
 
   /** Of an entry, without its name, which takes longer to make than all of the rest. */
@@ -130,8 +132,10 @@ export class RestoreTable {
 
   #set(index: number, entry: ArchivedEntry, target: string, facts: ContentFacts, namesEnd: number): number {
     const nameLength = this.#write(entry.name, namesEnd);
-    const targetStart = namesEnd + nameLength;
-    const targetLength = this.#write(target, targetStart);
+    // Most are the same, or differ in the slash of a folder.
+    const isStart = entry.name.length - target.length <= 1 && entry.name.startsWith(target);
+    const targetStart = isStart ? namesEnd : namesEnd + nameLength;
+    const targetLength = isStart ? nameLength - (entry.name.length - target.length) : this.#write(target, targetStart);
     const row = index * COLUMNS;
     const rows = this.#rows;
     rows[row + COLUMN.nameStart] = namesEnd;
@@ -150,7 +154,7 @@ export class RestoreTable {
     rows[row + COLUMN.method] = facts.method;
     rows[row + COLUMN.flags] = facts.flags;
     rows[row + COLUMN.frame] = facts.frame;
-    return targetStart + targetLength;
+    return Math.max(namesEnd + nameLength, targetStart + targetLength);
   }
 
   #write(path: string, at: number): number {

@@ -8,8 +8,7 @@ import type { BlockTable } from "../engine/block-table.ts";
 import type { EntryTable } from "../engine/entry-table.ts";
 import type { UnitList } from "../engine/units.ts";
 import { CacheArchiveError } from "../errors.ts";
-import { pathFromBytes, printablePath } from "../path-bytes.ts";
-import { tarName } from "./header.ts";
+import { pathFromPart, printablePath } from "../path-bytes.ts";
 
 /*
  * What our own archives have behind their last frame: where frames and entries are, so that several threads can restore at
@@ -41,7 +40,6 @@ export interface Frame {
 
 /** An entry as the index describes it. */
 export interface IndexedEntry extends ArchivedEntry {
-  readonly rawName: Buffer;
   readonly crc: number;
   readonly frame: number;
   /** Of the header, in the frame's content. */
@@ -56,21 +54,25 @@ export interface FrameIndex {
 
 /** The skippable frame for an archive whose frames are all known. */
 export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: BlockTable): Buffer {
-  const parts: Buffer[] = [numbers(units.length, entries.count)];
+  // Names of folders get a slash.
+  const most = 8 + units.length * 8 + entries.count * (FIXED_BYTES + 1) + entries.nameBytes;
+  const index = Buffer.allocUnsafeSlow(most);
+  let end = index.writeUInt32LE(entries.count, index.writeUInt32LE(units.length, 0));
   for (let unit = 0; unit < units.length; unit += 1) {
-    parts.push(numbers(frames.compressedBytes(unit), frames.bytes(unit)));
+    end = index.writeUInt32LE(frames.bytes(unit), index.writeUInt32LE(frames.compressedBytes(unit), end));
   }
   const longCrcs = crcsOfLongFiles(units, frames, entries);
-  for (let index = 0; index < entries.count; index += 1) parts.push(encodeEntry(entries, index, longCrcs.get(index)));
-  const index = Buffer.concat(parts);
-  const packed = zstdCompressSync(index);
+  for (let nth = 0; nth < entries.count; nth += 1) end = putEntry(index, end, entries, nth, longCrcs.get(nth));
+  const packed = zstdCompressSync(index.subarray(0, end), { chunkSize: PACKED_CHUNK_BYTES });
   return Buffer.concat([
     numbers(SKIPPABLE_MAGIC, packed.length + FOOTER_BYTES),
     packed,
-    numbers(packed.length, index.length),
+    numbers(packed.length, end),
     MARK,
   ]);
 }
+
+const PACKED_CHUNK_BYTES = 256 * 1024;
 
 /**
  * Reads and checks the index, in steps of less than a few milliseconds.
@@ -125,38 +127,45 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
 
 const ENTRIES_PER_STEP = 500;
 
-function encodeEntry(entries: EntryTable, index: number, longCrc: number | undefined): Buffer {
-  const entry = entries.entry(index);
+/** @returns where the entry ends */
+function putEntry(
+  record: Buffer,
+  start: number,
+  entries: EntryTable,
+  index: number,
+  longCrc: number | undefined,
+): number {
+  const { kind, mode, mtimeMs, uid, gid } = entries.metadata(index);
   const { crc, bytes, compressedBytes: headerBytes, form: frame } = entries.packed(index);
-  const name = tarName(entry.path, entry.kind === "directory");
-  const record = Buffer.allocUnsafe(FIXED_BYTES + name.length);
-  let at = record.writeUInt16LE(name.length, 0);
-  at += name.copy(record, at);
-  at = record.writeUInt8(KINDS.indexOf(entry.kind), at);
-  at = record.writeUInt16LE(entry.mode, at);
-  at = record.writeDoubleLE(Math.round(entry.mtimeMs / 1000), at);
+  const nameStart = start + 2;
+  let at = nameStart + entries.copyName(index, record, nameStart);
+  if (kind === "directory") at = record.writeUInt8(SLASH, at);
+  record.writeUInt16LE(at - nameStart, start);
+  at = record.writeUInt8(KINDS.indexOf(kind), at);
+  at = record.writeUInt16LE(mode, at);
+  at = record.writeDoubleLE(Math.round(mtimeMs / 1000), at);
   at = record.writeDoubleLE(bytes, at);
-  at = record.writeUInt32LE(entry.uid, at);
-  at = record.writeUInt32LE(entry.gid, at);
+  at = record.writeUInt32LE(uid, at);
+  at = record.writeUInt32LE(gid, at);
   at = record.writeUInt32LE(longCrc ?? crc, at);
   at = record.writeUInt32LE(frame, at);
   at = record.writeUInt32LE(entries.offset(index), at);
-  record.writeUInt32LE(headerBytes, at);
-  return record;
+  return record.writeUInt32LE(headerBytes, at);
 }
 
+const SLASH = 0x2f;
+
 function decodeEntry(file: ArchiveFile, index: Buffer, start: number, nameBytes: number): IndexedEntry {
-  const rawName = index.subarray(start + 2, start + 2 + nameBytes);
   const at = start + 2 + nameBytes;
+  const name = pathFromPart(index, start + 2, at);
   const kind = KINDS[index.readUInt8(at)];
   const mtime = index.readDoubleLE(at + 3);
   const bytes = index.readDoubleLE(at + 11);
   if (kind === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
-    throw malformed(file, `its index describes "${printablePath(pathFromBytes(rawName))}" with impossible values`);
+    throw malformed(file, `its index describes "${printablePath(name)}" with impossible values`);
   }
   return {
-    name: pathFromBytes(rawName),
-    rawName,
+    name,
     kind,
     mode: index.readUInt16LE(at + 1) & 0o7777,
     mtimeMs: mtime * 1000,

@@ -61,11 +61,13 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   units.addRuns(FOLDERS, planned.length - directories.length, planned.length, ENTRIES_PER_UNIT);
   addEnding(units, planned.length, symlinks.length, folders);
   yield;
-  const table = yield* RestoreTable.share(planned, (entry) => ({
-    ...entry,
-    compressedBytes: entry.headerBytes,
+  const table = yield* RestoreTable.share(planned, ({ crc, headerBytes, offset, frame }) => ({
+    crc,
+    compressedBytes: headerBytes,
+    offset,
     method: 0,
     flags: 0,
+    frame,
   }));
   const shared = {
     table,

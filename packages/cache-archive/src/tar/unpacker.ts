@@ -2,6 +2,7 @@ import { closeSync } from "node:fs";
 
 import { readArchiveInto } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
+import type { EntryMetadata } from "../archived-entry.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import { writeAll } from "../engine/ordered-output.ts";
 import { releaseMemory } from "../engine/release-memory.ts";
@@ -53,9 +54,11 @@ export class TarUnpacker implements ContentUnpacker {
     for (const index of entries) {
       if (control.isAborted) throw new JobAborted();
       try {
-        if (this.#isThere(index)) continue;
-        const { start, content } = this.#entryContent(index);
-        writeNewFile(folders.stage(table.target(index)), content, start, table.metadata(index), job.policy);
+        const target = table.target(index);
+        const entry = table.metadata(index);
+        if (this.#isThere(index, target, entry)) continue;
+        const { start, content } = this.#entryContent(index, entry);
+        writeNewFile(folders.stage(target), content, start, entry, job.policy);
       } catch (error) {
         throw restoreError(error, table.entry(index));
       }
@@ -67,13 +70,14 @@ export class TarUnpacker implements ContentUnpacker {
     const entry = table.entry(index);
     const firstUnit = unit - block;
     try {
-      if (this.#questions.ask(firstUnit, () => this.#isThere(index))) return;
+      const target = table.target(index);
+      if (this.#questions.ask(firstUnit, () => this.#isThere(index, target, entry))) return;
       const { frame } = table.facts(index);
       const position = block * LONG_FILE_FRAME_BYTES;
       const wanted = Math.min(LONG_FILE_FRAME_BYTES, entry.bytes - position);
-      const start = block === 0 ? this.#entryContent(index).start : 0;
+      const start = block === 0 ? this.#entryContent(index, entry).start : 0;
       const content = this.#frame(frame + block).subarray(start, start + wanted);
-      const descriptor = openSharedFile(folders.stage(table.target(index)));
+      const descriptor = openSharedFile(folders.stage(target));
       try {
         writeAll(descriptor, content, position);
         // The last one of all blocks, whichever it is.
@@ -91,23 +95,22 @@ export class TarUnpacker implements ContentUnpacker {
   }
 
   linkTarget(index: number): Buffer {
-    return this.#entryContent(index).linkTarget;
+    return this.#entryContent(index, this.#context.table.metadata(index)).linkTarget;
   }
 
-  #isThere(index: number): boolean {
+  #isThere(index: number, target: string, entry: EntryMetadata): boolean {
     const { table, folders, job } = this.#context;
-    const place = folders.existing(table.target(index));
-    return place !== undefined && isAlreadyThere(place, table.metadata(index), table.facts(index).crc, job.policy.mask);
+    const place = folders.existing(target);
+    return place !== undefined && isAlreadyThere(place, entry, table.facts(index).crc, job.policy.mask);
   }
 
   /**
    * The frame of an entry, and where in it the entry's content begins. The index is what was checked, so the header must say
    * the same as the index: another reader would see another archive otherwise.
    */
-  #entryContent(index: number): { content: Buffer; start: number; linkTarget: Buffer } {
+  #entryContent(index: number, entry: EntryMetadata): { content: Buffer; start: number; linkTarget: Buffer } {
     const { table } = this.#context;
     const { frame, offset, compressedBytes: headerBytes } = table.facts(index);
-    const entry = table.metadata(index);
     const content = this.#frame(frame);
     const start = offset + headerBytes;
     const header = content.subarray(offset, start);
