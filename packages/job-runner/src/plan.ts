@@ -8,6 +8,7 @@ import type { RunJobOptions } from "./options.ts";
 import { gitStrategy } from "./sources/strategy.ts";
 import type { GitStrategy } from "./sources/strategy.ts";
 import { collectVariables } from "./variables/collect-variables.ts";
+import { lengthProblem, nameWarning } from "./variables/exported-limits.ts";
 import { resolveFeatureFlags } from "./variables/feature-flags.ts";
 import type { FeatureFlags } from "./variables/feature-flags.ts";
 import { prepareJobVariables } from "./variables/job-variables.ts";
@@ -80,8 +81,9 @@ export function planJob(options: PlanOptions): JobPlan {
     variablesWith: (executorVariables) => prepare(moved.directories, executorVariables),
     steps: job.steps.filter((step) => step.name !== AFTER_SCRIPT && step.script.length > 0),
     afterScript: job.steps.find((step) => step.name === AFTER_SCRIPT && step.script.length > 0),
-    warnings: [...settings.warnings, ...(warning === undefined ? [] : [warning])],
-    problem: moved.problem ?? fileProblem(variables) ?? cacheProblem(job.cache, variables.lookup),
+    warnings: [...settings.warnings, warning, nameWarning(variables)].filter((line) => line !== undefined),
+    problem:
+      moved.problem ?? fileProblem(variables) ?? lengthProblem(variables) ?? cacheProblem(job.cache, variables.lookup),
   };
 }
 

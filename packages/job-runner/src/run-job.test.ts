@@ -39,6 +39,16 @@ describe("a job that succeeds", () => {
     expect(await readdir(join(harness.root, "builds", "AbCdEfGhI", "0", "g"))).toEqual(["p"]);
   });
 
+  it("names the variables that no shell can have, once and without their values", async () => {
+    const variables = [
+      { key: "GIT_STRATEGY", value: "none" },
+      { key: "WITH-HYPHEN", value: "s3cr3t", public: true },
+    ];
+    const { log, result } = await harness.run(helloJob({ variables }));
+    expect(log.split('scripts do not get "WITH-HYPHEN"')).toHaveLength(2);
+    expect([log.includes("s3cr3t"), result.outcome]).toEqual([false, "success"]);
+  });
+
   it("needs one process when it needs no sources", async () => {
     const { processes } = await harness.run(helloJob());
     expect(processes).toEqual([expect.stringMatching(/bash -l$/)]);
@@ -290,6 +300,18 @@ describe("what keeps a job from starting", () => {
     expect(log).toContain("DB_PASSWORD from vault");
     expect(stages).toEqual([]);
   });
+
+  it.runIf(process.platform === "linux")(
+    "is a variable that no program could be started with, which is named",
+    async () => {
+      const variables = [{ key: "LONG_ONE", value: "s3cr3t".repeat(30_000), public: true }];
+      const { result, log, processes, time } = await harness.run(helloJob({ variables }));
+      expect(result).toMatchObject({ outcome: "failed", failureReason: "runner_configuration_error" });
+      expect(log).toMatch(/Job failed: the variable "LONG_ONE" is too long for an environment: .*180010 bytes/);
+      expect(log).not.toContain("s3cr3t");
+      expect([processes, time.waits.includes(3_000)]).toEqual([[], false]);
+    },
+  );
 
   it("is a log that cannot be kept; the coordinator is told", async () => {
     await rm(join(harness.root, "state"), { recursive: true });

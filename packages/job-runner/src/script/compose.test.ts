@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 
-import { composeScript, isExportable } from "./compose.ts";
+import { composeScript } from "./compose.ts";
 import type { ScriptParts } from "./compose.ts";
 import { quote } from "./quote.ts";
 
@@ -87,17 +87,6 @@ it("echoes each command before it runs, and every entry on its own", () => {
   const { stdout } = spawnSync("bash", [], { input: script, encoding: "utf8" });
   const echo = (text: string): string => `\u001B[32;1m$ ${text}\u001B[0;m\n`;
   expect(stdout).toBe(`${echo("echo a")}a\n\n${echo("echo b # collapsed multi-line command")}b\nc\n`);
-});
-
-it.each([
-  ["A", true],
-  ["_a1", true],
-  ["1A", false],
-  ["A-B", false],
-  ["A B", false],
-  ["", false],
-])("exports the name %j: %s", (name, exportable) => {
-  expect(isExportable(name)).toBe(exportable);
 });
 
 it("quotes a text as one word", () => {

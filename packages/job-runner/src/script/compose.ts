@@ -1,5 +1,6 @@
 import { commandLine } from "@fleetfoot/job-trace";
 
+import { isExportable } from "../variables/exported-limits.ts";
 import { quote } from "./quote.ts";
 
 /** One script for an executor's shell. */
@@ -47,11 +48,6 @@ export function composeScript(parts: ScriptParts): string {
     "exit 0",
     "",
   ].join("\n");
-}
-
-/** Whether a shell can have a variable of this name. */
-export function isExportable(name: string): boolean {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
 }
 
 const ON_TERM = "trap 'exit 1' TERM";
