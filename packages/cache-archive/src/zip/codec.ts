@@ -1,5 +1,5 @@
 import type { Transform } from "node:stream";
-import { constants, createInflateRaw, createZstdDecompress, inflateRawSync, zstdDecompressSync } from "node:zlib";
+import { constants, createInflateRaw, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import type { ArchiveFormat, CompressionLevel } from "../types.ts";
 import { METHOD_DEFLATE, METHOD_STORED, METHOD_ZSTD } from "./constants.ts";
 
@@ -47,23 +47,16 @@ const DEFLATE_LEVELS: Readonly<Record<CompressionLevel, number>> = {
   slowest: 9,
 };
 
-/**
- * Unpacks data that is whole in memory, and throws what zlib throws. Never makes more than a byte above `bytes`.
- *
- * @param isOpenEnded - whether the data is a block of a deflate stream that goes on
- */
-export function unpackBytes(method: number, data: Buffer, bytes: number, isOpenEnded = false): Buffer {
-  if (method === METHOD_STORED) return data;
+/** Unpacks stored or Zstandard data that is whole in memory, and throws what zlib throws. Never makes more than a byte above `bytes`. */
+export function unpackBytes(method: number, data: Buffer, bytes: number): Buffer {
+  if (method !== METHOD_ZSTD) return data;
   // zlib refuses a limit of 0, and one byte more shows data that is longer than declared.
   const maxOutputLength = bytes + 1;
   // One chunk that surely fits spares zlib from gathering many.
-  const chunkSize = Math.max(maxOutputLength, 64);
-  if (method === METHOD_ZSTD) return zstdDecompressSync(data, { maxOutputLength, chunkSize, params: ZSTD_DECODER });
-  const finishFlush = isOpenEnded ? constants.Z_SYNC_FLUSH : constants.Z_FINISH;
-  return inflateRawSync(data, { maxOutputLength, chunkSize, finishFlush });
+  return zstdDecompressSync(data, { maxOutputLength, chunkSize: Math.max(maxOutputLength, 64), params: ZSTD_DECODER });
 }
 
-/** The same for data that comes in pieces; undefined for the stored method and for unknown ones. */
+/** Unpacks data that comes in pieces; undefined for the stored method and for unknown ones. */
 export function decompressStream(method: number): Transform | undefined {
   if (method === METHOD_DEFLATE) return createInflateRaw({ chunkSize: STREAM_CHUNK_BYTES });
   if (method === METHOD_ZSTD) return createFrameDecoder();

@@ -1,7 +1,6 @@
-import { crc32 } from "node:zlib";
+import { DeflateError } from "@fleetfoot/deflate";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
-import { unpackBytes } from "./codec.ts";
 import { FLAG_DESCRIPTOR, LOCAL_HEADER_LENGTH, LOCAL_HEADER_SIGNATURE, MAX_32 } from "./constants.ts";
 import type { ZipEntry } from "./directory.ts";
 import { readExtra } from "./extra.ts";
@@ -14,22 +13,6 @@ export type ZipContent = Pick<
   ZipEntry,
   "name" | "rawName" | "flags" | "method" | "crc" | "compressedBytes" | "bytes" | "offset"
 >;
-
-/**
- * The checked content of an entry that is whole in memory.
- *
- * @throws {CacheArchiveError} `size-mismatch`, `checksum`, `truncated`, `malformed`; each names the entry
- */
-export function unpackWhole(packed: Buffer, entry: ZipContent): Buffer {
-  let content: Buffer;
-  try {
-    content = unpackBytes(entry.method, packed, entry.bytes);
-  } catch (error) {
-    throw damage(error, entry);
-  }
-  checkContent(entry, content.length, crc32(content));
-  return content;
-}
 
 /** @throws {CacheArchiveError} `malformed`: the entry is a link whose target no system would take */
 export function checkLinkTarget({
@@ -100,18 +83,19 @@ export function checkContent(entry: ZipContent, bytes: number, crc: number): voi
 }
 
 export function damage(error: unknown, entry: ZipContent): unknown {
-  const errno = errnoOf(error);
+  const errno = DeflateError.isInstance(error) ? error.code : errnoOf(error);
   if (CacheArchiveError.isInstance(error) || errno === undefined) return error;
   const entryName = printablePath(entry.name);
-  if (errno === "ERR_BUFFER_TOO_LARGE") {
+  if (errno === "ERR_BUFFER_TOO_LARGE" || errno === "too-long") {
     const message = `entry "${entryName}" should have ${entry.bytes} bytes but has more`;
     return new CacheArchiveError({ code: "size-mismatch", message, entryName, cause: error });
   }
-  if (errno === "Z_BUF_ERROR") {
+  if (errno === "Z_BUF_ERROR" || errno === "truncated") {
     const message = `entry "${entryName}" ends too early`;
     return new CacheArchiveError({ code: "truncated", message, entryName, cause: error });
   }
-  if (!errno.startsWith("Z_") && !errno.startsWith("ZSTD_")) return error;
+  const isData = DeflateError.isInstance(error) || errno.startsWith("Z_") || errno.startsWith("ZSTD_");
+  if (!isData) return error;
   const message = `entry "${entryName}" cannot be unpacked (${errno})`;
   return new CacheArchiveError({ code: "malformed", message, entryName, cause: error });
 }

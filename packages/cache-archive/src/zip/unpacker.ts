@@ -15,9 +15,9 @@ import type { RestoreUnit } from "../restore/units.ts";
 import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
 import { decompressStream, unpackBytes } from "./codec.ts";
 import { LOCAL_HEADER_LENGTH, METHOD_DEFLATE } from "./constants.ts";
-import { checkContent, checkLinkTarget, checkLocalHeader, damage, isStreamedHeader, unpackWhole } from "./content.ts";
+import { checkContent, checkLinkTarget, checkLocalHeader, damage, isStreamedHeader } from "./content.ts";
 import type { ZipContent } from "./content.ts";
-import { InflateBatch } from "./inflate-batch.ts";
+import { inflaterFor } from "./thread-inflater.ts";
 
 /** What a participant needs to restore a part of a zip archive. */
 export interface UnpackZipTask extends SharedRestoreJob {
@@ -33,9 +33,6 @@ const MAX_LOCAL_EXTRA = 0xffff;
 /** Blocks of stored files. */
 export const STORED_BLOCK_BYTES: number = 1024 * 1024;
 
-/** More at once gains nothing, and less stays in the processor's cache until it is written. */
-const MAX_BATCH_BYTES = 128 * 1024;
-
 /** Unpacks the content of zip entries into the staging folder. */
 export class ZipUnpacker implements ContentUnpacker {
   readonly #task: UnpackZipTask;
@@ -43,10 +40,7 @@ export class ZipUnpacker implements ContentUnpacker {
   readonly #blocks: BlockTable;
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
-  readonly #batch = new InflateBatch();
-  /** Entries in the batch. */
-  #batched: number[] = [];
-  #input = Buffer.allocUnsafeSlow(1024 * 1024);
+  #inflater = inflaterFor(0, 0);
 
   constructor(task: UnpackZipTask, context: UnpackContext) {
     this.#task = task;
@@ -63,64 +57,36 @@ export class ZipUnpacker implements ContentUnpacker {
     const last = todo.at(-1);
     if (first === undefined || last === undefined) return;
     const start = this.#content(first).offset;
-    const read = this.#read(start, endOf(this.#content(last)) + LOCAL_EXTRA_SLACK - start);
-    for (const index of todo) {
-      const { bytes } = table.metadata(index);
-      if (this.#batch.bytes + bytes > MAX_BATCH_BYTES) this.#restoreBatch(read, start);
-      if (bytes > MAX_BATCH_BYTES || !this.#addToBatch(index, read, start)) this.#restoreWhole(index, read, start);
-    }
-    this.#restoreBatch(read, start);
+    const longest = todo.reduce((bytes, index) => Math.max(bytes, table.bytes(index)), 0);
+    const read = this.#read(start, endOf(this.#content(last)) + LOCAL_EXTRA_SLACK - start, longest);
+    const unread = todo.filter((index) => !this.#restoreFrom(read, start, index));
+    for (const index of unread) this.#restore(index, () => this.#unpackAlone(index));
   }
 
-  /** @returns false when an entry has to be looked at on its own */
-  #addToBatch(index: number, read: Buffer, readStart: number): boolean {
+  /** @returns false when the local header is so long that not all of the entry was read */
+  #restoreFrom(read: Buffer, readStart: number, index: number): boolean {
     const { table } = this.#context;
-    const { method, offset, compressedBytes, crc } = table.facts(index);
-    const bytes = table.bytes(index);
+    const { method, offset, compressedBytes } = table.facts(index);
     const at = offset - readStart;
     const nameStart = at + LOCAL_HEADER_LENGTH;
-    if (method !== METHOD_DEFLATE || bytes === 0 || nameStart > read.length || !isStreamedHeader(read, at, method)) {
-      return false;
-    }
+    if (nameStart > read.length) return false;
     const nameEnd = nameStart + read.readUInt16LE(at + 26);
     const dataStart = nameEnd + read.readUInt16LE(at + 28);
-    const dataEnd = dataStart + compressedBytes;
-    if (dataEnd > read.length || !table.hasNameAt(index, read, nameStart, nameEnd)) return false;
-    this.#batch.add(read, dataStart, dataEnd, crc, bytes);
-    this.#batched.push(index);
+    if (dataStart + compressedBytes > read.length) return false;
+    this.#restore(index, () => {
+      // The usual header is looked at without making anything of the entry.
+      const isUsual = isStreamedHeader(read, at, method) && table.hasNameAt(index, read, nameStart, nameEnd);
+      if (!isUsual) checkLocalHeader(read.subarray(at), this.#content(index));
+      return this.#unpack(index, read, dataStart);
+    });
     return true;
   }
 
-  #restoreBatch(read: Buffer, readStart: number): void {
-    const entries = this.#batched;
-    if (entries.length === 0) return;
-    this.#batched = [];
-    const { table, folders, job, control } = this.#context;
-    const content = this.#batch.unpack();
-    let start = 0;
-    for (const index of entries) {
-      if (control.isAborted) throw new JobAborted();
-      if (content === undefined) {
-        this.#restoreWhole(index, read, readStart);
-        continue;
-      }
-      const metadata = table.metadata(index);
-      try {
-        writeNewFile(folders.stage(table.target(index)), content, start, metadata, job.policy);
-      } catch (error) {
-        throw restoreError(error, table.entry(index));
-      }
-      start += metadata.bytes;
-    }
-  }
-
-  #restoreWhole(index: number, read: Buffer, readStart: number): void {
+  #restore(index: number, unpack: () => Buffer): void {
     const { table, folders, job, control } = this.#context;
     if (control.isAborted) throw new JobAborted();
-    const content = this.#content(index);
     try {
-      const bytes = unpackWhole(this.#packed(content, read, readStart), content);
-      writeNewFile(folders.stage(table.target(index)), bytes, 0, table.metadata(index), job.policy);
+      writeNewFile(folders.stage(table.target(index)), unpack(), 0, table.metadata(index), job.policy);
     } catch (error) {
       throw restoreError(error, table.entry(index));
     }
@@ -147,12 +113,8 @@ export class ZipUnpacker implements ContentUnpacker {
   }
 
   linkTarget(index: number): Buffer {
-    const content = this.#content(index);
-    checkLinkTarget(content);
-    const start = content.offset;
-    return Buffer.from(
-      unpackWhole(this.#packed(content, this.#read(start, endOf(content) + LOCAL_EXTRA_SLACK - start), start), content),
-    );
+    checkLinkTarget(this.#content(index));
+    return Buffer.from(this.#unpackAlone(index));
   }
 
   #restoreBlock(unit: number, { first: index, block, blocks, packedStart, packedBytes }: RestoreUnit): void {
@@ -161,13 +123,8 @@ export class ZipUnpacker implements ContentUnpacker {
     const dataStart = content.offset + this.#checkHeader(content);
     const blockBytes = blockBytesOf(content.bytes, blocks);
     const expected = Math.min(blockBytes, content.bytes - block * blockBytes);
-    const packed = this.#read(dataStart + packedStart, packedBytes);
-    let bytes: Buffer;
-    try {
-      bytes = unpackBytes(content.method, packed, expected, block < blocks - 1);
-    } catch (error) {
-      throw damage(error, content);
-    }
+    const packed = this.#read(dataStart + packedStart, packedBytes, expected);
+    const bytes = this.#unpackData(index, packed, 0, packedBytes, expected, block < blocks - 1);
     if (bytes.length !== expected) checkContent(content, block * blockBytes + bytes.length, -1);
     this.#blocks.set(unit, crc32(bytes), bytes.length, packedBytes);
     const descriptor = openSharedFile(folders.stage(table.target(index)));
@@ -219,13 +176,36 @@ export class ZipUnpacker implements ContentUnpacker {
     return place !== undefined && isAlreadyThere(place, table.metadata(index), table.facts(index).crc, job.policy.mask);
   }
 
-  /** The entry's packed data, from what was read, or from the archive when its local header is unusually long. */
-  #packed(content: ZipContent, read: Buffer, start: number): Buffer {
-    const at = content.offset - start;
-    const headerLength = checkLocalHeader(read.subarray(at), content);
-    const end = at + headerLength + content.compressedBytes;
-    if (end <= read.length) return read.subarray(at + headerLength, end);
-    return readArchive(this.#task.file, content.offset + headerLength, content.compressedBytes);
+  /** The checked content of an entry that is read on its own. */
+  #unpackAlone(index: number): Buffer {
+    const content = this.#content(index);
+    const dataStart = content.offset + this.#checkHeader(content);
+    return this.#unpack(index, this.#read(dataStart, content.compressedBytes, content.bytes), 0);
+  }
+
+  /** The checked content of an entry whose data begins at a place of what was read. */
+  #unpack(index: number, read: Buffer, dataStart: number): Buffer {
+    const { table } = this.#context;
+    const { compressedBytes, crc } = table.facts(index);
+    const expected = table.bytes(index);
+    const bytes = this.#unpackData(index, read, dataStart, dataStart + compressedBytes, expected, false);
+    const found = crc32(bytes);
+    if (bytes.length !== expected || found !== crc) checkContent(this.#content(index), bytes.length, found);
+    return bytes;
+  }
+
+  #unpackData(index: number, read: Buffer, start: number, end: number, bytes: number, isOpenEnded: boolean): Buffer {
+    const { method } = this.#context.table.facts(index);
+    try {
+      if (method !== METHOD_DEFLATE) return unpackBytes(method, read.subarray(start, end), bytes);
+      const { output } = this.#inflater;
+      const length = isOpenEnded
+        ? this.#inflater.inflateOpen(start, end, 0, bytes)
+        : this.#inflater.inflate(start, end, 0, bytes);
+      return output.subarray(0, length);
+    } catch (error) {
+      throw damage(error, this.#content(index));
+    }
   }
 
   #checkHeader(content: ZipContent): number {
@@ -234,11 +214,12 @@ export class ZipUnpacker implements ContentUnpacker {
     return checkLocalHeader(readArchive(file, content.offset, Math.min(length, file.size - content.offset)), content);
   }
 
-  #read(position: number, length: number): Buffer {
+  /** Reads into the memory of the inflater, which then has room for so many unpacked bytes. */
+  #read(position: number, length: number, unpackedBytes: number): Buffer {
     const { file } = this.#task;
     const wanted = Math.min(length, file.size - position);
-    if (wanted > this.#input.length) this.#input = Buffer.allocUnsafeSlow(wanted);
-    return readArchiveInto(file, position, this.#input.subarray(0, wanted));
+    this.#inflater = inflaterFor(wanted, unpackedBytes);
+    return readArchiveInto(file, position, this.#inflater.input.subarray(0, wanted));
   }
 
   #content(index: number): ZipContent {
