@@ -14,15 +14,15 @@ import type { ServedMirror } from "./testing/serve.ts";
 import { startTap } from "./testing/tap.ts";
 import type { Fault, Tap } from "./testing/tap.ts";
 
-/** A tenth of the defaults: what is proved here is that every wait has a limit, and that an engine's retries add none. */
+/** A quarter of the defaults: what is proved here is that every wait has a limit, and that an engine's retries add none. */
 const limits = {
-  connectMs: 500,
-  tokenMs: 500,
-  manifestMs: 1000,
-  manifestTotalMs: 1200,
-  blobMs: 2000,
-  idleMs: 600,
-  fillStallMs: 1300,
+  connectMs: 1250,
+  tokenMs: 1250,
+  manifestMs: 2500,
+  manifestTotalMs: 3000,
+  blobMs: 5000,
+  idleMs: 1500,
+  fillStallMs: 3250,
 };
 
 interface Case {
