@@ -50,28 +50,71 @@ describeWithSystem("docker-registry", (registry) => {
       await new Promise((resolve) => setImmediate(resolve));
   }
 
-  it("RM B1: fetches a blob once for eight clients that come at once", async () => {
-    const answers = await Promise.all(Array.from({ length: 8 }, () => mirror.send(layerPath())));
-    for (const { body, status } of answers) expect([status, body.equals(layer.bytes)]).toEqual([200, true]);
+  it("RM B1: fetches a blob once for eight clients that come at once, and gives each its first bytes while the rest is on its way", async () => {
+    const gate = Promise.withResolvers<void>();
+    tap.fault = (request) =>
+      isBlob(request) ? { kind: "gate", afterBytes: layerBytes / 2, opened: gate.promise } : undefined;
+    const clients = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const { body, status } = await mirror.mirror.answer({ method: "GET", target: layerPath(), headers: {} });
+        if (body === undefined || body instanceof Uint8Array) throw new Error("there is no body");
+        const { value } = await body.next();
+        return { body, status, parts: value === undefined ? [] : [Buffer.from(value)] };
+      }),
+    );
+    // All have their first bytes, although the upstream has sent no more than half.
+    for (const { parts } of clients) expect(parts[0]?.byteLength).toBeGreaterThan(0);
+    expect(mirror.mirror.status().fills).toMatchObject([{ readers: 8 }]);
+    expect(mirror.mirror.status().fills[0]?.receivedBytes).toBeLessThanOrEqual(layerBytes / 2);
+    gate.resolve();
+    for (const { body, parts, status } of clients) {
+      for await (const chunk of body) parts.push(Buffer.from(chunk));
+      expect([status, Buffer.concat(parts).equals(layer.bytes)]).toEqual([200, true]);
+    }
     expect(tap.take()).toEqual([`GET ${layerPath()}`]);
     expect(tap.bytes).toBe(layerBytes);
     expect(mirror.metric("fill_readers")).toBe(0);
   });
 
-  it("RM B2: asks for everything once when fifty engines pull at once", async () => {
+  it("RM B2: asks for everything once, with one token, when fifty engines pull at once", async () => {
+    let tokens = 0;
+    const tokenServer = createServer((_request, response) => {
+      tokens += 1;
+      response.end(JSON.stringify({ token: "good", expires_in: 300 }));
+    }).listen(0, "127.0.0.1");
+    await once(tokenServer, "listening");
+    const realm = `http://127.0.0.1:${(tokenServer.address() as AddressInfo).port}/token`;
+    const challenge = `Bearer realm="${realm}",service="registry",scope="repository:library/app:pull"`;
+    tap.fault = ({ headers }) =>
+      headers.authorization === "Bearer good"
+        ? { kind: "without", headers: ["authorization"] }
+        : { kind: "answer", status: 401, headers: { "www-authenticate": challenge } };
+    const layers = [randomContent(1_000_000), randomContent(300_000)];
+    const small = await pushImage(registry().endpoint, "library/app", "v2", { layers });
     const engine = async (): Promise<void> => {
       await mirror.send("/v2/");
-      const { headers } = await mirror.send("/v2/library/app/manifests/v1", { method: "HEAD" });
-      expect((await mirror.send(`/v2/library/app/manifests/${headers["docker-content-digest"]}`)).status).toBe(200);
-      const config = await mirror.send(`/v2/library/app/blobs/${image.config.digest}`);
-      expect(config.body.equals(image.config.bytes)).toBe(true);
+      const { headers } = await mirror.send("/v2/library/app/manifests/v2", { method: "HEAD" });
+      const manifest = await mirror.send(`/v2/library/app/manifests/${headers["docker-content-digest"]}`);
+      expect(manifest.body.equals(small.manifest.bytes)).toBe(true);
+      await Promise.all(
+        [small.config, ...layers].map(async ({ bytes, digest }) => {
+          const { body } = await mirror.send(`/v2/library/app/blobs/${digest}`);
+          expect(body.equals(bytes)).toBe(true);
+        }),
+      );
     };
     await Promise.all(Array.from({ length: 50 }, engine));
-    expect([...tap.take()].sort()).toEqual([
-      `GET /v2/library/app/blobs/${image.config.digest}`,
-      `GET /v2/library/app/manifests/${image.manifest.digest}`,
-      "HEAD /v2/library/app/manifests/v1",
-    ]);
+    const letIn = tap.requests.filter(({ headers }) => headers.authorization === "Bearer good");
+    expect(letIn.map(({ method, target }) => `${method} ${target}`).toSorted()).toEqual(
+      [
+        "HEAD /v2/library/app/manifests/v2",
+        `GET /v2/library/app/manifests/${small.manifest.digest}`,
+        ...[small.config, ...layers].map(({ digest }) => `GET /v2/library/app/blobs/${digest}`),
+      ].toSorted(),
+    );
+    // The first one is refused, and learns what is wanted.
+    expect([tap.requests.length - letIn.length, tokens]).toEqual([1, 1]);
+    tokenServer.close();
   });
 
   it("sends the first bytes while the upstream has not sent the last ones, and never the last one before", async () => {

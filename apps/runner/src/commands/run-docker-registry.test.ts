@@ -1,7 +1,12 @@
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { type DockerEngine, importImage, makeCertificateFolder, startRegistry } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import type { NewJob } from "@fleetfoot/local-coordinator";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { dockerJob, dockerWorld, NO_SOURCES } from "../testing/docker-world.ts";
 import { type GitlabRegistry, startGitlabRegistry } from "../testing/gitlab-registry.ts";
 
@@ -63,6 +68,35 @@ describeWithSystem("docker-engine", (engine) => {
       }
       expect(await runner.finish()).toBe(0);
       for (const text of [log, runner.context.complained()]) expect(text).not.toContain(PASSWORD);
+    });
+
+    it("RM C10: come past the engine's mirror, which no login of theirs reaches", async () => {
+      const asked: { readonly target: string; readonly authorization: string | undefined }[] = [];
+      const mirror = createServer(({ headers, url = "" }, response) => {
+        asked.push({ target: url, authorization: headers.authorization });
+        response.writeHead(url === "/v2/" ? 200 : 404).end();
+      }).listen(0, engine().hostAddress);
+      await once(mirror, "listening");
+      const url = `http://${engine().hostAddress}:${(mirror.address() as AddressInfo).port}`;
+      const restore = await useMirror(engine(), url);
+      try {
+        await using world = await dockerWorld(engine(), { settings: anyPolicy });
+        world.start();
+        const before = gitlab.tokenRequests.length;
+        const image = "$CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX/tool";
+        const view = await world.coordinator.addJob(order(image)).finished;
+        expect([view.status, await world.linesOf(view)]).toEqual(["success", expect.stringMatching(/^in the image$/m)]);
+        expect(gitlab.tokenRequests.slice(before)).toContainEqual({
+          user: "gitlab-ci-token",
+          password: PASSWORD,
+          service: "dependency_proxy",
+        });
+        expect(asked).toEqual([]);
+      } finally {
+        await restore();
+        mirror.closeAllConnections();
+        mirror.close();
+      }
     });
 
     it.each([
@@ -131,6 +165,23 @@ describeWithSystem("docker-engine", (engine) => {
     });
   });
 });
+
+/** Gives an engine a mirror; the result takes it away again. */
+async function useMirror(engine: DockerEngine, url: string): Promise<() => Promise<void>> {
+  const file = join(engine.folder, "daemon.json");
+  const before = await readFile(file, "utf8");
+  const write = async (text: string, isThere: (info: string) => boolean): Promise<void> => {
+    await writeFile(file, text);
+    process.kill(await engine.daemonProcessId(), "SIGHUP");
+    await vi.waitFor(async () => {
+      const { text: info } = await engine.request({ method: "GET", path: "/info" });
+      expect(isThere(info)).toBe(true);
+    }, 20_000);
+  };
+  const settings = JSON.parse(before) as Readonly<Record<string, unknown>>;
+  await write(JSON.stringify({ ...settings, "registry-mirrors": [url] }), (info) => info.includes(url));
+  return () => write(JSON.stringify({ ...settings, "registry-mirrors": [] }), (info) => !info.includes(url));
+}
 
 /** Brings an image of the engine into a registry. */
 async function push(engine: DockerEngine, image: string, target: string): Promise<void> {

@@ -2,7 +2,14 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createRewriteRule, ImageReferenceError, parseImage, registryAuth, rewriteImage } from "./index.ts";
+import {
+  createRewriteRule,
+  ImageReferenceError,
+  parseImage,
+  registryAuth,
+  rewriteImage,
+  tagTtlOfCacheValidity,
+} from "./index.ts";
 
 const hex = "a".repeat(64);
 const prefix = "gitlab.example.com:443/group/dependency_proxy/containers";
@@ -146,3 +153,8 @@ async function dependenciesOf(name: string): Promise<readonly string[]> {
   };
   return Object.keys(dependencies);
 }
+
+it("RM V9: takes hours of validity over from a virtual registry of GitLab, where 0 are for ever", () => {
+  expect([24, 1, 0].map((hours) => tagTtlOfCacheValidity(hours))).toEqual([86_400_000, 3_600_000, "forever"]);
+  for (const hours of [-1, 1.5, Number.NaN]) expect(() => tagTtlOfCacheValidity(hours)).toThrow(TypeError);
+});

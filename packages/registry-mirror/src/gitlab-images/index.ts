@@ -1,3 +1,4 @@
+export { tagTtlOfCacheValidity } from "./cache-validity.ts";
 export { ImageReferenceError, parseImage } from "./parse-image.ts";
 export type { ImageReference } from "./parse-image.ts";
 export { registryAuth } from "./registry-auth.ts";
