@@ -7,7 +7,7 @@ import type { JobCache } from "@fleetfoot/coordinator-client";
 import type { JobLog } from "../job-log.ts";
 import { treeManifestPath } from "./archive-files.ts";
 import { isWhole } from "./entries.ts";
-import { removeTree } from "./remove-tree.ts";
+import { removeTree } from "../remove-tree.ts";
 import { TreesAside, bare } from "./trees-aside.ts";
 
 /** In the repository's own folder, so that it goes when the repository goes. */

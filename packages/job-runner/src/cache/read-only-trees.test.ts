@@ -1,13 +1,13 @@
-import { chmod, lchown, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { CacheBench } from "../test-support/cache-bench.ts";
+import { asNobody, NOBODY, own } from "../test-support/ordinary-user.ts";
 import { KeptTrees } from "./kept-trees.ts";
 
-const NOBODY = 65_534;
 const modules: JobCache = { key: "modules", paths: ["vendor/"] };
 
 describe("a cache with folders that nobody may write to, on a runner of an ordinary user", () => {
@@ -77,18 +77,3 @@ describe("a cache with folders that nobody may write to, on a runner of an ordin
     },
   );
 });
-
-async function own(top: string, user: number): Promise<void> {
-  if (process.getuid?.() !== 0) return;
-  for (const name of ["", ...(await readdir(top, { recursive: true }))]) await lchown(join(top, name), user, user);
-}
-
-async function asNobody(action: () => Promise<void>): Promise<void> {
-  const isRoot = process.getuid?.() === 0;
-  if (isRoot) process.seteuid?.(NOBODY);
-  try {
-    await action();
-  } finally {
-    if (isRoot) process.seteuid?.(0);
-  }
-}

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { lstat, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 
-import { removeTree } from "./remove-tree.ts";
+import { removeTree } from "../remove-tree.ts";
 
 /** In the repository's own folder: git leaves it alone, and it goes when the repository goes. */
 const FOLDER = ".git/fleetfoot-aside";

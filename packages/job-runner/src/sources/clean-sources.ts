@@ -1,7 +1,8 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { PreparedJob } from "../job-context.ts";
+import { removeTree } from "../remove-tree.ts";
+import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import { openGit } from "./git.ts";
 import { exists, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
 
@@ -15,7 +16,7 @@ export async function cleanSources(job: PreparedJob): Promise<void> {
   if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);
   if (!flags.FF_ENABLE_JOB_CLEANUP) return;
   if (strategy === "fetch") await resetWorkingCopy(job, project);
-  else await rm(project, { recursive: true, force: true });
+  else await removeTree(project);
 }
 
 async function resetWorkingCopy(job: PreparedJob, project: string): Promise<void> {
@@ -30,7 +31,7 @@ async function resetWorkingCopy(job: PreparedJob, project: string): Promise<void
     sleep: job.sleep,
   });
   try {
-    await git.run(["clean", "-ffdx"]);
+    await cleanWorkingCopy(project, [], () => git.run(["clean", "-ffdx"]));
     await git.run(["reset", "--hard", "--quiet"]);
   } finally {
     await git.close();

@@ -1,9 +1,11 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { PreparedJob } from "../job-context.ts";
+import { removeTree } from "../remove-tree.ts";
 import { toHostPath } from "../stages/host-paths.ts";
 import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
+import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import { forgetFetch, isFetched, rememberFetch } from "./fetched-before.ts";
 import { KeptTrees } from "../cache/index.ts";
 import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
@@ -29,7 +31,7 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
   const { project, temporary } = job.environment.workspace.directories;
   const access = repositoryAccessOf(job);
   const settings = readSourceSettings(job);
-  if (job.plan.strategy === "clone") await rm(project, { recursive: true, force: true });
+  if (job.plan.strategy === "clone") await removeTree(project);
   await mkdir(project, { recursive: true });
   await clearOldTraces(job, project);
   const before = await inspectWorkingCopy(project);
@@ -183,7 +185,8 @@ async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, be
   const kept = cleans && !settings.hasOwnCleanFlags ? await keptTrees(job).choose(job.payload.cache) : [];
   await git.run(["-c", "submodule.recurse=false", "checkout", "-f", "-q", sha]);
   if (!cleans) return;
-  await git.run(["clean", ...settings.cleanFlags, ...kept.flatMap((path) => ["-e", `/${path}`])]);
+  const clean = ["clean", ...settings.cleanFlags, ...kept.flatMap((path) => ["-e", `/${path}`])];
+  await cleanWorkingCopy(job.environment.workspace.directories.project, kept, () => git.run(clean));
 }
 
 /** Git tells the helpers of the host about credentials that worked; this makes them forget the job's. */

@@ -1,10 +1,11 @@
-import { access, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
 
 import { createRepository, serveRepository } from "../test-support/git-repository.ts";
+import { asNobody, NOBODY, own } from "../test-support/ordinary-user.ts";
 import type { GitRepository } from "../test-support/git-repository.ts";
 import { helloJob, openHarness, plain, script, withAfterScript } from "../test-support/job-harness.ts";
 import type { Harness, Run, RunOptions } from "../test-support/job-harness.ts";
@@ -70,6 +71,48 @@ describe("fetching", () => {
     expect(await readFile(join(project(), "a.txt"), "utf8")).toBe("one");
     expect(run.log).not.toContain("Created fresh repository");
     expect(gitCommands(run)).toEqual(["fetch", "checkout", "clean"]);
+  });
+
+  describe("for an ordinary user, after a job that left folders which nobody may write to", () => {
+    const leave = "mkdir -p modules/one/two ignored/three && touch modules/one/two/x ignored/three/x";
+    // Without a fetch: a shell on its way to a repository of this host would give up the rights of another user.
+    const again = { git: { refspecs: ["+refs/heads/main:refs/remotes/origin/main"], depth: 20 } };
+    const close = "chmod 555 modules/one/two modules/one ignored/three";
+
+    it("cleans them away", async () => {
+      const first = await harness.run(sourcesJob({ ...again, steps: script(`${leave}; ${close}`) }));
+      expect(first.result.outcome).toBe("success");
+      await own(harness.root, NOBODY);
+      const run = await asNobody(() => harness.run(sourcesJob(again)));
+      expect(run.result.outcome, plain(run.log)).toBe("success");
+      expect(sorted(await readdir(project()))).toEqual([".git", ".gitignore", "a.txt"]);
+    });
+
+    it("empties a directory of its own", async () => {
+      const empty = [{ key: "GIT_STRATEGY", value: "empty" }];
+      await harness.run(sourcesJob({ ...again, steps: script(`${leave}; ${close}`) }, empty));
+      await own(harness.root, NOBODY);
+      const run = await asNobody(() => harness.run(sourcesJob(again, empty)));
+      expect(run.result.outcome, plain(run.log)).toBe("success");
+      expect(await readdir(`${project()}-empty`)).toEqual([]);
+    });
+
+    it("leaves those of a cache as they are, which the next job may use", async () => {
+      const cache = [{ key: "modules", paths: ["modules/"], policy: "pull-push" }];
+      await harness.run(sourcesJob({ ...again, cache, steps: script(`${leave}; ${close}`) }));
+      await own(harness.root, NOBODY);
+      await asNobody(() => harness.run(sourcesJob({ ...again, cache })));
+      const restored = await stat(join(project(), "modules/one"));
+      await mkdir(join(project(), "more"));
+      await writeFile(join(project(), "more/x"), "");
+      await chmod(join(project(), "more"), 0o555);
+      await own(join(project(), "more"), NOBODY);
+      const run = await asNobody(() => harness.run(sourcesJob({ ...again, cache })));
+      expect(run.result.outcome, plain(run.log)).toBe("success");
+      expect(sorted(await readdir(project()))).toEqual([".git", ".gitignore", "a.txt", "modules"]);
+      const kept = await stat(join(project(), "modules/one"));
+      expect([kept.ino, kept.mode & 0o777]).toEqual([restored.ino, 0o555]);
+    });
   });
 
   describe("a commit that the job before it fetched", () => {

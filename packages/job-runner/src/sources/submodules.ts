@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { GitFailedError, JobConfigurationError } from "../errors.ts";
 import type { JobLog } from "../job-log.ts";
 import { quote } from "../script/quote.ts";
+import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import type { Git } from "./git.ts";
 import { exists, repositories } from "./working-copy.ts";
 
@@ -87,7 +88,7 @@ export async function updateSubmodules(options: SubmodulesOptions): Promise<void
 
   await submodule("init", ...paths);
   await submodule("sync", ...recursive, ...paths);
-  if (reused) await clean();
+  if (reused) await cleanWorkingCopy(project, [], clean);
   try {
     await update();
   } catch (error) {

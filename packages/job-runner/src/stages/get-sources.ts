@@ -1,8 +1,9 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import { JobInterrupted } from "../interruption.ts";
 import type { PreparedJob } from "../job-context.ts";
+import { removeTree } from "../remove-tree.ts";
 import { runCommands } from "../script/run-commands.ts";
 import { clearWorktreeBeside, fetchSourcesBeside, removeProject } from "../sources/fetch-beside.ts";
 import { fetchSources } from "../sources/fetch-sources.ts";
@@ -34,7 +35,7 @@ async function provideSources(job: PreparedJob, signal: AbortSignal): Promise<vo
     const what = strategy === "none" ? "" : " and creating an empty build directory";
     job.log.notice(`Skipping Git repository setup${what}`);
     if (strategy === "empty") {
-      await rm(project, { recursive: true, force: true });
+      await removeTree(project);
       if (helper !== undefined) await removeProject(job, helper, signal);
     }
     await mkdir(project, { recursive: true });
