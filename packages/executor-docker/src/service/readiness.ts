@@ -25,7 +25,14 @@ export interface ReadinessOptions {
 }
 
 /** What came of waiting. That nobody can know is no fault of the service. */
-export type Readiness = { readonly state: "ready" } | { readonly state: "failed" | "unknown"; readonly reason: string };
+export type Readiness =
+  | { readonly state: "ready" }
+  | {
+      readonly state: "failed" | "unknown";
+      readonly reason: string;
+      /** The last lines that the health check of its image has printed. */
+      readonly checkOutput?: readonly string[];
+    };
 
 /**
  * Waits until a service can be used: its image's own HEALTHCHECK decides, else one of its ports has to be listened on.
@@ -39,13 +46,13 @@ export async function awaitReadiness(options: ReadinessOptions): Promise<Readine
   const deadline = now() + timeoutMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     signal.throwIfAborted();
-    const state = await askWithin(options, Math.max(deadline - now(), SHORTEST_QUESTION_MS));
-    if (state !== "starting") return state;
+    const answer = await askWithin(options, Math.max(deadline - now(), SHORTEST_QUESTION_MS));
+    if (answer.state !== "starting") return answer;
     if (now() >= deadline) {
       const reason = hasHealthCheck
         ? `it is not healthy after ${timeoutMs / 1_000} s`
         : `nothing listens on port ${ports.join(", ")} after ${timeoutMs / 1_000} s`;
-      return { state: "failed", reason };
+      return { state: "failed", reason, ...outputOf(answer.lastCheck) };
     }
     await sleep(pauseMs, signal);
   }
@@ -55,8 +62,27 @@ const SHORTEST_QUESTION_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
+/** The engine's record of one health check. */
+interface HealthCheck {
+  readonly ExitCode: number;
+  readonly Output: string;
+}
+
+interface Starting {
+  readonly state: "starting";
+  readonly lastCheck?: HealthCheck | undefined;
+}
+
+const STARTING: Starting = { state: "starting" };
+const MOST_CHECK_LINES = 10;
+
+function outputOf(check: HealthCheck | undefined): { readonly checkOutput?: readonly string[] } {
+  const text = check?.Output.trim() ?? "";
+  return text === "" ? {} : { checkOutput: text.split("\n").slice(-MOST_CHECK_LINES) };
+}
+
 /** An engine under load, or a service that takes all of its machine, may not answer at all. */
-async function askWithin(options: ReadinessOptions, limitMs: number): Promise<Readiness | "starting"> {
+async function askWithin(options: ReadinessOptions, limitMs: number): Promise<Readiness | Starting> {
   const { sleep, signal } = options;
   const over = new AbortController();
   const asking = ask(options, AbortSignal.any([over.signal, signal]));
@@ -64,14 +90,14 @@ async function askWithin(options: ReadinessOptions, limitMs: number): Promise<Re
   try {
     const hasAnswered = await settlesWithin(asking, limitMs, pause);
     signal.throwIfAborted();
-    return hasAnswered ? await asking : "starting";
+    return hasAnswered ? await asking : STARTING;
   } finally {
     asking.catch(() => undefined);
     over.abort(new Error("the answer comes too late"));
   }
 }
 
-async function ask(options: ReadinessOptions, signal: AbortSignal): Promise<Readiness | "starting"> {
+async function ask(options: ReadinessOptions, signal: AbortSignal): Promise<Readiness | Starting> {
   const { engine, containerId, hasHealthCheck } = options;
   const { State: state } = await engine.call(
     "inspect a service",
@@ -80,17 +106,22 @@ async function ask(options: ReadinessOptions, signal: AbortSignal): Promise<Read
   );
   if (!state.Running) return { state: "failed", reason: `it has ended with exit code ${state.ExitCode}` };
   if (hasHealthCheck) {
-    if (state.Health?.Status === "unhealthy") return { state: "failed", reason: "its health check fails" };
-    return state.Health?.Status === "healthy" ? { state: "ready" } : "starting";
+    const { Status: status, Log: checks } = state.Health ?? {};
+    // It is missing until the first check has ended.
+    const lastCheck = (checks as readonly HealthCheck[] | null | undefined)?.at(-1);
+    if (status === "healthy") return { state: "ready" };
+    if (status !== "unhealthy") return { state: "starting", lastCheck };
+    const code = lastCheck === undefined ? "" : ` with exit code ${lastCheck.ExitCode}`;
+    return { state: "failed", reason: `its health check fails${code}`, ...outputOf(lastCheck) };
   }
   const listening = await listeningPorts(options, signal);
   const { address, ports } = options;
-  if (listening !== undefined) return ports.some((port) => listening.has(port)) ? { state: "ready" } : "starting";
+  if (listening !== undefined) return ports.some((port) => listening.has(port)) ? { state: "ready" } : STARTING;
   if (address === undefined) {
     return { state: "unknown", reason: "its image has no program to look, and the engine is not on this host" };
   }
   const answers = await Promise.all(ports.map((port) => answersAt(address, port)));
-  return answers.includes(true) ? { state: "ready" } : "starting";
+  return answers.includes(true) ? { state: "ready" } : STARTING;
 }
 
 /** Asked inside of the container, which works for engines anywhere. Undefined when there is no program to ask with. */

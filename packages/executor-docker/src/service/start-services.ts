@@ -4,6 +4,7 @@ import type { JobBelongings } from "../container/cleanup.ts";
 import { hostConfig } from "../container/host-config.ts";
 import { createContainer } from "../container/job-container.ts";
 import { labelName } from "../container/names.ts";
+import type { VolumeMount } from "../container/mounts.ts";
 import type { JobNames } from "../container/names.ts";
 import { demultiplex } from "../engine/demultiplex.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -24,7 +25,7 @@ export interface StartServicesOptions {
   readonly request: DockerPrepareRequest;
   readonly names: JobNames;
   readonly labels: Readonly<Record<string, string>>;
-  readonly binds: readonly string[];
+  readonly mounts: readonly VolumeMount[];
   /** Network of the job's own; undefined: the configured one. */
   readonly network: string | undefined;
   readonly belongings: JobBelongings;
@@ -74,7 +75,7 @@ async function startService(
   index: number,
   options: StartServicesOptions,
 ): Promise<StartedService> {
-  const { engine, settings, names, labels, binds, network, belongings, request } = options;
+  const { engine, settings, names, labels, mounts, network, belongings, request } = options;
   const { name: path, tag = "latest" } = parseReference(planned.image);
   request.log(`Starting service ${path}:${tag}...`);
   const [alias = "service"] = planned.aliases;
@@ -92,7 +93,14 @@ async function startService(
       ...(planned.command === undefined ? {} : { Cmd: [...planned.command] }),
       ...(planned.entrypoint === undefined ? {} : { Entrypoint: [...planned.entrypoint] }),
       ...(planned.user === undefined ? {} : { User: planned.user }),
-      HostConfig: await hostConfig({ settings, kind: "service", image: planned.image, binds, extraHosts: [], network }),
+      HostConfig: await hostConfig({
+        settings,
+        kind: "service",
+        image: planned.image,
+        mounts,
+        extraHosts: [],
+        network,
+      }),
       ...(network === undefined
         ? {}
         : { NetworkingConfig: { EndpointsConfig: { [network]: { Aliases: [...planned.aliases] } } } }),
@@ -154,7 +162,7 @@ async function waitForService(
     signal,
   });
   if (readiness.state === "ready") return;
-  const { reason } = readiness;
+  const { reason, checkOutput = [] } = readiness;
   if (readiness.state === "unknown") {
     request.log(`Service ${service.name} is not waited for: ${reason}`);
     return;
@@ -163,6 +171,8 @@ async function waitForService(
   request.log("");
   request.warn(`*** Service ${service.name} probably didn't start properly.`);
   request.log(`Health check error: service "${service.name}": ${reason}`);
+  if (checkOutput.length > 0) request.log("Health check output:");
+  for (const line of checkOutput) request.log(line);
   request.log("Service container logs:");
   for (const line of log.split("\n")) request.log(line);
   request.log("*********");
