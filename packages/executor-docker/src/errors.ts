@@ -52,15 +52,21 @@ export class EngineResponseError extends DockerExecutorError {
   override readonly name = "EngineResponseError";
   override readonly code = "engine-response";
   override readonly failureReason = "runner_system_failure";
-  override readonly retryable = true;
+  /** False for what the engine will refuse again: most statuses from 400 to 499. */
+  override readonly retryable: boolean;
   /** HTTP status. */
   readonly status: number;
 
   constructor(what: string, status: number, message: string) {
     super(`the Docker engine refused to ${what}: ${message} (status ${status})`);
     this.status = status;
+    // An image may have been removed between its pull and its use; the next try pulls it again.
+    this.retryable = status >= 500 || PASSING.has(status) || /no such image/i.test(message);
   }
 }
+
+/** Too slow, in conflict with what is being removed, too many requests. */
+const PASSING: ReadonlySet<number> = new Set([408, 409, 429]);
 
 /** The container is gone in the middle of a stage. The stage may be run again in a new one. */
 export class ContainerLostError extends DockerExecutorError {

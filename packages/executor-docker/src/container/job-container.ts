@@ -44,9 +44,16 @@ export async function createContainer(options: CreateOptions): Promise<string> {
       return await create();
     });
   } catch (error) {
-    if (!(error instanceof EngineResponseError) || error.status !== 400) throw error;
+    if (!(error instanceof EngineResponseError)) throw error;
     // No further try makes a setting valid.
-    throw new DockerConfigurationError(error.message, { cause: error });
+    if (error.status === 400) throw new DockerConfigurationError(error.message, { cause: error });
+    if (error.status === 404 && platform !== undefined && error.message.includes("platform")) {
+      throw new DockerConfigurationError(
+        `${error.message}; leave out the platform ${platform}, or name an image that is made for it`,
+        { cause: error },
+      );
+    }
+    throw error;
   }
 }
 
