@@ -1,4 +1,5 @@
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { importImage } from "@fleetfoot-tooling/systems";
@@ -259,6 +260,15 @@ describeWithSystem("docker-engine", (engine) => {
       expect(log).toContain('Attempt #2: Trying "if-not-present" pull policy');
     });
 
+    it("calls a platform that the image does not have a mistake that no further try mends", async () => {
+      await using harness = await openHarness(host());
+      const image = { name: "fleetfoot-busybox:latest", executor_opts: { docker: { platform: "linux/s390x" } } };
+      const failure = await harness.prepare({ job: { image } }).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(DockerConfigurationError);
+      expect(String(failure)).toMatch(/wanted linux\/s390x.*leave out the platform linux\/s390x/);
+      expect(failure).toMatchObject({ retryable: false });
+    });
+
     it("gives an image that cannot be had its own error, with the reason that fits", async () => {
       const order: JobOrder = { job: { image: { name: "no-such-image", pull_policy: ["never"] } } };
       await using harness = await openHarness(host(), { settings: { pullPolicy: ["never"] } });
@@ -458,6 +468,24 @@ describeWithSystem("docker-engine", (engine) => {
       await release(lost);
     });
 
+    it("are mounted at paths with a colon as well, and so are files of a host directory with one", async () => {
+      const folder = await mkdtemp(join(tmpdir(), "with:colon-"));
+      await using harness = await openHarness(host(), {
+        hostDirectory: folder,
+        workspace: "shared-directory",
+        settings: { volumes: ["/kept/$NAME"], disableCache: true },
+      });
+      const environment = await harness.prepare({ variables: { NAME: "a:b" } });
+      const { project } = environment.workspace.directories;
+      await mkdir(project, { recursive: true });
+      await writeFile(join(project, "file"), "here");
+      await environment.workspace.publish({ signal: soon() });
+      const script = "cat /builds/group/project/file; touch /kept/a:b/x; mount | grep -c ' /kept/a:b '";
+      expect(await runScript(environment, script)).toMatchObject({ code: 0, stdout: "here1\n" });
+      await release(environment);
+      await rm(folder, { recursive: true });
+    });
+
     it("gives a job with FF_NETWORK_PER_BUILD a network of its own, which goes with it", async () => {
       await using harness = await openHarness(host());
       const environment = await harness.prepare({ variables: { FF_NETWORK_PER_BUILD: "true" } });
@@ -522,6 +550,17 @@ describeWithSystem("docker-engine", (engine) => {
       expect(answer.text).toContain("(healthy)");
       await release(environment);
       expect(harness.log.join("\n")).not.toContain("probably didn't start");
+    });
+
+    it("that are not healthy are told with the last words of their health check, and its exit code", async () => {
+      const check = 'HEALTHCHECK --interval=200ms --retries=1 CMD echo first; echo "no route to the data"; exit 3';
+      await deriveImage(engine(), "fleetfoot-busybox", "never-healthy", ['CMD ["sleep", "600"]', check]);
+      await using harness = await openHarness(host());
+      const environment = await harness.prepare({ job: { services: [{ name: "never-healthy" }] } });
+      const log = harness.log.join("\n");
+      expect(log).toMatch(/Health check error: service ".*": its health check fails with exit code 3\n/);
+      expect(log).toContain("Health check output:\nfirst\nno route to the data\n");
+      await release(environment);
     });
 
     it("see public variables and their own, and no other", async () => {

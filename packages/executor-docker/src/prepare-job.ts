@@ -122,7 +122,7 @@ async function prepare(
     kind === "helper-image" && helperImage !== undefined
       ? await pulling(helperImage, effectivePolicies(undefined, settings), undefined)
       : undefined;
-  const binds = [...volumes.binds, ...(transport.bind === undefined ? [] : [transport.bind])];
+  const mounts = [...volumes.mounts, ...(transport.mount === undefined ? [] : [transport.mount])];
   const extraHosts = await startServices({
     engine,
     services,
@@ -131,7 +131,7 @@ async function prepare(
     request,
     names,
     labels,
-    binds,
+    mounts,
     network,
     belongings,
     sleep: options.sleep,
@@ -139,7 +139,7 @@ async function prepare(
   });
 
   const hostName = settings.hostname ?? names.host;
-  const open = containerOpener({ context, request, labels, hostName, binds, extraHosts, network, belongings });
+  const open = containerOpener({ context, request, labels, hostName, mounts, extraHosts, network, belongings });
   const build = {
     name: `${names.job}-build`,
     type: "build",

@@ -6,6 +6,8 @@ import type Dockerode from "dockerode";
 import { DockerConfigurationError, messageOf } from "../errors.ts";
 import { matchesAny } from "../image/patterns.ts";
 import type { DockerSettings } from "../types.ts";
+import { engineMounts } from "./mounts.ts";
+import type { VolumeMount } from "./mounts.ts";
 import { parseCpus, parseSize } from "./sizes.ts";
 
 export interface HostConfigFacts {
@@ -13,7 +15,7 @@ export interface HostConfigFacts {
   readonly kind: "build" | "service";
   /** Name of the image as the job or the configuration writes it. */
   readonly image: string;
-  readonly binds: readonly string[];
+  readonly mounts: readonly VolumeMount[];
   readonly extraHosts: readonly string[];
   /** Network of the job's own; undefined: the configured one. */
   readonly network: string | undefined;
@@ -26,7 +28,7 @@ export interface HostConfigFacts {
  * @see job-execution 2.6
  */
 export async function hostConfig(facts: HostConfigFacts): Promise<Dockerode.HostConfig> {
-  const { settings, kind, image, binds, extraHosts, network } = facts;
+  const { settings, kind, image, mounts, extraHosts, network } = facts;
   const resources = kind === "build" ? buildResources(settings) : serviceResources(settings);
   const build = kind === "build";
   const networkMode = network ?? settings.networkMode;
@@ -34,7 +36,7 @@ export async function hostConfig(facts: HostConfigFacts): Promise<Dockerode.Host
   return compact({
     ...resources,
     ShmSize: settings.shmSizeBytes,
-    Binds: [...binds],
+    ...engineMounts(mounts),
     Tmpfs: build ? settings.tmpfs : settings.servicesTmpfs,
     Privileged: isPrivileged(settings, kind, image),
     NetworkMode: networkMode,

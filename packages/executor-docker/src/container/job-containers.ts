@@ -7,6 +7,7 @@ import type { DockerEnvironment, DockerPrepareRequest } from "../types.ts";
 import type { JobBelongings } from "./cleanup.ts";
 import { hostConfig } from "./host-config.ts";
 import { createContainer } from "./job-container.ts";
+import type { VolumeMount } from "./mounts.ts";
 import type { JobNames } from "./names.ts";
 import { shellCommand } from "./shell-command.ts";
 
@@ -16,7 +17,7 @@ export interface JobContainersOptions {
   readonly request: DockerPrepareRequest;
   readonly labels: Readonly<Record<string, string>>;
   readonly hostName: string;
-  readonly binds: readonly string[];
+  readonly mounts: readonly VolumeMount[];
   readonly extraHosts: readonly string[];
   /** Network of the job's own; undefined: the configured one. */
   readonly network: string | undefined;
@@ -65,7 +66,7 @@ export function containerOpener(
 }
 
 async function create(own: ContainerParts, options: JobContainersOptions): Promise<string> {
-  const { context, request, labels, hostName, binds, extraHosts, network, belongings } = options;
+  const { context, request, labels, hostName, mounts, extraHosts, network, belongings } = options;
   const settings = context.options.settings ?? {};
   const id = await createContainer({
     engine: context.engine,
@@ -84,7 +85,7 @@ async function create(own: ContainerParts, options: JobContainersOptions): Promi
       OpenStdin: true,
       StdinOnce: true,
       ...(settings.macAddress === undefined ? {} : { MacAddress: settings.macAddress }),
-      HostConfig: await hostConfig({ settings, kind: "build", image: own.image, binds, extraHosts, network }),
+      HostConfig: await hostConfig({ settings, kind: "build", image: own.image, mounts, extraHosts, network }),
       ...(network === undefined
         ? {}
         : { NetworkingConfig: { EndpointsConfig: { [network]: { Aliases: [...own.aliases] } } } }),

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { SYSTEM_ID, TOKEN } from "../test-support/harness.ts";
 import type { DockerSettings } from "../types.ts";
 import { parseCpus, parseSize } from "./sizes.ts";
+import { engineMounts } from "./mounts.ts";
 import { jobNames } from "./names.ts";
 import { isProtectedJob, planVolumes } from "./volumes.ts";
 import type { JobVolumes } from "./volumes.ts";
@@ -29,12 +30,17 @@ describe("names", () => {
   });
 });
 
+/** As the engine takes them. */
+function binds(settings: DockerSettings, isProtected = false): readonly string[] {
+  return engineMounts(plan(settings, isProtected).mounts).Binds ?? [];
+}
+
 describe("volumes", () => {
   it("JE 44: keeps a volume per runner, machine, project, number and path, apart for protected branches", () => {
     const kept = "runner-d6fe1938b14fd0fa1f7344eddfefea85-cache-3c3f060a0374fc8bc39395164f415a70";
-    expect(plan({ volumes: ["/cache"] }, true).binds).toEqual([`${kept}-protected:/cache`]);
+    expect(binds({ volumes: ["/cache"] }, true)).toEqual([`${kept}-protected:/cache`]);
     expect(plan({ volumes: ["/cache"] }).named).toEqual([{ name: kept, destination: "/cache", reusable: true }]);
-    expect(plan({ volumes: ["/builds"] }).binds).toEqual([
+    expect(binds({ volumes: ["/builds"] })).toEqual([
       "runner-d6fe1938b14fd0fa1f7344eddfefea85-cache-c33bcaa1fd2c77edfc3893b41966cea8:/builds",
     ]);
   });
@@ -47,21 +53,38 @@ describe("volumes", () => {
     ["/host:/data/$NAME", "/host:/data/expanded"],
     ["/$NAME:relative", "/$NAME:/builds/g/p/relative"],
   ])("mounts %s as %s", (text, bind) => {
-    expect(plan({ volumes: [text] }).binds).toEqual([bind]);
+    expect(binds({ volumes: [text] })).toEqual([bind]);
   });
 
   it("makes a volume of this job only when nothing may be kept", () => {
-    const { named, binds } = plan({ volumes: ["/cache:ro"], disableCache: true });
-    expect(named).toEqual([
+    const settings = { volumes: ["/cache:ro"], disableCache: true };
+    expect(plan(settings).named).toEqual([
       { name: `${names.job}-cache-3c3f060a0374fc8bc39395164f415a70`, destination: "/cache", reusable: false },
     ]);
-    expect(binds[0]).toMatch(/:\/cache:ro$/);
+    expect(binds(settings)[0]).toMatch(/:\/cache:ro$/);
   });
 
   it("keeps volumes in a directory of the engine's host when there is one", () => {
-    expect(plan({ volumes: ["/cache"], cacheDirectory: "/srv/kept" }, true).binds).toEqual([
+    expect(binds({ volumes: ["/cache"], cacheDirectory: "/srv/kept" }, true)).toEqual([
       `/srv/kept/${names.kept}/3c3f060a0374fc8bc39395164f415a70-protected:/cache`,
     ]);
+  });
+
+  it("go in the engine's newer form where a path has a colon, if their options let them", () => {
+    const source = "/srv";
+    expect(
+      engineMounts([
+        { source, destination: "/a:b", options: "ro" },
+        { source: "named", destination: "/c:d" },
+      ]),
+    ).toEqual({
+      Binds: [],
+      Mounts: [
+        { Type: "bind", Source: source, Target: "/a:b", ReadOnly: true },
+        { Type: "volume", Source: "named", Target: "/c:d", ReadOnly: false },
+      ],
+    });
+    expect(() => engineMounts([{ source, destination: "/a:b", options: "z" }])).toThrow(/the option z cannot be used/);
   });
 
   it("opens for everybody what has no source of its own, unless it is only to be read", () => {

@@ -4,6 +4,7 @@ import { expandReferences } from "@fleetfoot/cache-key";
 
 import { DockerConfigurationError } from "../errors.ts";
 import type { DockerSettings } from "../types.ts";
+import type { VolumeMount } from "./mounts.ts";
 import { volumeSuffix } from "./names.ts";
 import type { JobNames } from "./names.ts";
 
@@ -18,8 +19,7 @@ export interface NamedVolume {
 
 /** What is mounted into the containers of a job. */
 export interface JobVolumes {
-  /** As the engine takes them: `source:destination[:options]`. */
-  readonly binds: readonly string[];
+  readonly mounts: readonly VolumeMount[];
   /** Volumes to create. */
   readonly named: readonly NamedVolume[];
   /** Paths in the containers that nobody but root could write to, if they were not opened, and that are to be written to. */
@@ -45,24 +45,24 @@ export interface VolumeFacts {
  */
 export function planVolumes(facts: VolumeFacts): JobVolumes {
   const { settings, builds } = facts;
-  const binds: string[] = [];
+  const mounts: VolumeMount[] = [];
   const named: NamedVolume[] = [];
   const toOpen: string[] = [];
   const destinations = new Set<string>();
   for (const text of settings.volumes ?? []) {
     const volume = parseVolume(text, facts);
     checkDestination(text, volume.destination, destinations);
-    const options = volume.options === "" ? "" : `:${volume.options}`;
-    if (volume.source !== undefined) {
-      binds.push(`${volume.source}:${volume.destination}${options}`);
+    const { source, destination, options } = volume;
+    if (source !== undefined) {
+      mounts.push({ source, destination, options });
       continue;
     }
-    const placed = placeVolume(volume.destination, settings.disableCache !== true, facts);
-    binds.push(`${placed.source}:${volume.destination}${options}`);
+    const placed = placeVolume(destination, settings.disableCache !== true, facts);
+    mounts.push({ source: placed.source, destination, options });
     if (placed.named !== undefined) named.push(placed.named);
-    if (!volume.options.split(",").includes("ro")) toOpen.push(volume.destination);
+    if (!options.split(",").includes("ro")) toOpen.push(destination);
   }
-  return { binds, named, toOpen, coversBuilds: destinations.has(builds) };
+  return { mounts, named, toOpen, coversBuilds: destinations.has(builds) };
 }
 
 /** Finds what of `volumes` no job could have; what has variables in it may be anything. @throws {DockerConfigurationError} */

@@ -1,6 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { posix } from "node:path";
 
+import type { VolumeMount } from "../container/mounts.ts";
 import type { Engine } from "../engine/engine.ts";
 import { isMissing } from "../engine/engine.ts";
 import { ensureRealDirectory } from "./safe-path.ts";
@@ -14,7 +15,7 @@ export interface ArchiveTransportOptions {
   /** For the job's log. */
   readonly description: string;
   /** Volume at the builds directory; undefined when the configuration has one there. */
-  readonly bind: string | undefined;
+  readonly mount: VolumeMount | undefined;
 }
 
 /**
@@ -23,13 +24,13 @@ export interface ArchiveTransportOptions {
  *
  * @see https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/PutContainerArchive
  */
-export function createArchiveTransport({ engine, description, bind }: ArchiveTransportOptions): Transport {
+export function createArchiveTransport({ engine, description, mount }: ArchiveTransportOptions): Transport {
   let containerId = "";
   const path = (place: string): string => `/containers/${containerId}/archive?path=${encodeURIComponent(place)}`;
   const put = (archive: TarOptions): Promise<void> => putArchive(engine, containerId, archive);
   return {
     description,
-    bind,
+    mount,
     begin: async ({ id, directories, signal }) => {
       containerId = id;
       await put({ trees: [], directories, signal });

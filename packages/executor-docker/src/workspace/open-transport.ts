@@ -2,6 +2,7 @@ import { join } from "node:path";
 
 import type { JobBelongings } from "../container/cleanup.ts";
 import { createVolume } from "../container/create-volume.ts";
+import type { VolumeMount } from "../container/mounts.ts";
 import type { JobNames } from "../container/names.ts";
 import { placeVolume } from "../container/volumes.ts";
 import type { JobVolumes } from "../container/volumes.ts";
@@ -92,24 +93,28 @@ export async function openTransport(context: ExecutorContext, facts: TransportFa
     facts.belongings.onHost(() => transport.end());
     return { ...opened, transport };
   }
-  const bind = volumes.coversBuilds ? undefined : await makeBuildsVolume(context, facts, kind === "helper-image");
+  const mount = volumes.coversBuilds ? undefined : await makeBuildsVolume(context, facts, kind === "helper-image");
   const description =
     kind === "helper-image"
       ? `Sources are fetched in a container of ${facts.helperImage}, other files of the job travel through the engine's archive API: ${reason}`
       : `Files of the job travel through the engine's archive API: ${reason}`;
-  return { ...opened, transport: createArchiveTransport({ engine, description, bind }) };
+  return { ...opened, transport: createArchiveTransport({ engine, description, mount }) };
 }
 
 /** Directory on this host that the containers of a job have mounted. */
 const SHARED = "shared";
 
 /** A working copy that a helper made is kept for the next job like any other volume. */
-async function makeBuildsVolume(context: ExecutorContext, facts: TransportFacts, isHelper: boolean): Promise<string> {
+async function makeBuildsVolume(
+  context: ExecutorContext,
+  facts: TransportFacts,
+  isHelper: boolean,
+): Promise<VolumeMount> {
   const { request, names, labels, isProtected } = facts;
   const { builds } = request.directories;
   const settings = context.options.settings ?? {};
   const isKept = isHelper && request.keepsWorkingCopy && settings.disableCache !== true;
   const { source, named } = placeVolume(builds, isKept, { settings, names, isProtected });
   if (named !== undefined) await createVolume(context, { ...named, isProtected, labels }, facts);
-  return `${source}:${builds}`;
+  return { source, destination: builds };
 }

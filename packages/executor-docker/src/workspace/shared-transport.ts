@@ -25,7 +25,7 @@ export function createSharedTransport({ directory, builds, reason, forOthers }: 
   const below = (place: string): string => posix.relative(builds, place);
   return {
     description: `Files of the job lie in a directory that is shared with the engine: ${reason}`,
-    bind: `${directory}:${builds}`,
+    mount: { source: directory, destination: builds },
     begin: async ({ directories }) => {
       for (const place of directories) {
         if (place.startsWith(`${builds}/`)) await ensureRealDirectory(directory, below(place));

@@ -1,11 +1,12 @@
+import type { VolumeMount } from "../container/mounts.ts";
 import type { TreeToSend } from "./tar-entries.ts";
 
 /** One way by which files get to the containers of a job and back. */
 export interface Transport {
   /** For the job's log: what is used and why. */
   readonly description: string;
-  /** What is mounted at the builds directory, as the engine takes it: `source:destination`. */
-  readonly bind: string | undefined;
+  /** What is mounted at the builds directory. */
+  readonly mount: VolumeMount | undefined;
   /** Called once, when the container is there and has not been started. */
   begin(container: {
     readonly id: string;
