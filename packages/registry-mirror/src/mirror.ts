@@ -30,7 +30,7 @@ import { relayedResponse } from "./serving/relay.ts";
 import { Walk } from "./serving/walk.ts";
 import { Slots } from "./slots.ts";
 import { Disk } from "./storage/disk.ts";
-import { Fills } from "./storage/fills.ts";
+import { Fills } from "./storage/fill/fills.ts";
 import type { RecordPlace } from "./storage/purge-store.ts";
 import { Records } from "./storage/records.ts";
 import { scrub } from "./storage/scrub.ts";

@@ -3,7 +3,7 @@ import type { Digest } from "../reference/grammar.ts";
 import { totalOfContentRange } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import type { Slots } from "../slots.ts";
-import type { BlobSource, OpenedSource } from "../storage/fill.ts";
+import type { BlobSource, OpenedSource, OwnWait, TakeChunk } from "../storage/fill/source.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
 import type { Asker, UpstreamClient } from "../upstream/client.ts";
 
@@ -58,11 +58,11 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
     get origin() {
       return usedShared && !usedOther ? "shared-store" : "upstream";
     },
-    async open(offset, signal) {
+    async open(offset, signal, ownWait) {
       const stored = await fromShared(offset, signal);
       // A part that an earlier try has left is of unknown origin.
       if (stored === undefined || (offset > 0 && !usedShared)) usedOther = true;
-      if (stored === undefined) return fromUpstream(wanted, offset, signal, options);
+      if (stored === undefined) return fromUpstream(wanted, offset, { ...options, ownWait, signal });
       usedShared = true;
       try {
         await confirm(signal);
@@ -78,13 +78,17 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
 /** The largest blob that is kept in memory until it was checked. */
 const maxCheckedBytes = 8 * 1024 * 1024;
 
+interface UpstreamOpening extends BlobSourceOptions {
+  readonly ownWait: OwnWait;
+  readonly signal: AbortSignal;
+}
+
 async function fromUpstream(
   { asker, digest, image }: WantedBlob,
   offset: number,
-  signal: AbortSignal,
-  { clientOf, onUpstreamBytes, slotsOf }: BlobSourceOptions,
+  { clientOf, onUpstreamBytes, ownWait, signal, slotsOf }: UpstreamOpening,
 ): Promise<OpenedSource> {
-  const giveBack = await slotsOf(image).take(signal);
+  const giveBack = await ownWait(slotsOf(image).take(signal));
   try {
     const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
     const answer = await clientOf(image).send({
@@ -94,6 +98,7 @@ async function fromUpstream(
       kind: "blob",
       asker,
       headers: range,
+      ownWait,
       signal,
     });
     const isPart = answer.status === 206;
@@ -108,12 +113,16 @@ async function fromUpstream(
         reason: "it sends another part than asked for",
       });
     }
-    const chunks = counted(answer.body, (bytes) => onUpstreamBytes(image, bytes));
     const discard = (): void => {
       answer.discard();
       giveBack();
     };
-    return { offset: isPart ? offset : 0, totalBytes: total, chunks, discard };
+    const read = (take: TakeChunk): Promise<void> =>
+      answer.readBody((chunk) => {
+        onUpstreamBytes(image, chunk.byteLength);
+        return take(chunk);
+      });
+    return { offset: isPart ? offset : 0, totalBytes: total, read, discard };
   } catch (error) {
     giveBack();
     throw error;
@@ -126,19 +135,5 @@ export function lengthOf(header: string | undefined): number | undefined {
 }
 
 function openedBytes(bytes: Uint8Array): OpenedSource {
-  return { offset: 0, totalBytes: bytes.byteLength, chunks: single(bytes), discard: () => {} };
-}
-
-async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
-  yield bytes;
-}
-
-async function* counted(
-  body: AsyncIterable<Uint8Array>,
-  count: (bytes: number) => void,
-): AsyncGenerator<Uint8Array, void, void> {
-  for await (const chunk of body) {
-    count(chunk.byteLength);
-    yield chunk;
-  }
+  return { offset: 0, totalBytes: bytes.byteLength, read: async (take) => take(bytes), discard: () => {} };
 }

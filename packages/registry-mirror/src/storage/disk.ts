@@ -175,6 +175,19 @@ export class Disk {
     return { path, handle: await open(path, "wx+", 0o600) };
   }
 
+  /** Opens a file again that is filled up to here; undefined when it cannot be gone on with. */
+  async reopenTemporary(path: string, bytes: number): Promise<TemporaryFile | undefined> {
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, "r+");
+      if (!this.#isClosed && (await handle.stat()).size === bytes) return { path, handle };
+    } catch {
+      // It is fetched anew then.
+    }
+    await handle?.close();
+    return undefined;
+  }
+
   /** Makes a filled file the blob of this digest. Its bytes were found to be right. */
   async adopt(file: TemporaryFile, digest: Digest): Promise<void> {
     const path = this.#pathOf(digest);

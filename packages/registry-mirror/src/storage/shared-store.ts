@@ -22,7 +22,8 @@ import type { Digest } from "../reference/grammar.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { SingleFlight } from "../single-flight.ts";
 import type { Disk } from "./disk.ts";
-import type { OpenedSource } from "./fill.ts";
+import { takeEach } from "./fill/source.ts";
+import type { OpenedSource } from "./fill/source.ts";
 import { blobName, digestName, tagName } from "./layout.ts";
 import { Leases } from "./leases.ts";
 import { limitWaits } from "./limited-store.ts";
@@ -254,7 +255,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       return {
         offset: start,
         totalBytes: object.facts.bytes,
-        chunks,
+        read: (take) => takeEach(chunks, take),
         discard: () => void object.body.cancel().catch(() => {}),
       };
     },

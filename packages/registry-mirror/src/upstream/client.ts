@@ -15,6 +15,7 @@ import type { Identity } from "./authorizer.ts";
 import { CircuitBreaker } from "../circuit-breaker.ts";
 import { Connections, discard, ForbiddenAddressError } from "./connections.ts";
 import type { RawAnswer } from "./connections.ts";
+import { eachChunk } from "./each-chunk.ts";
 import { parseRateLimit } from "./rate-limit.ts";
 import { trustedChallenge } from "./realm-trust.ts";
 import { parseRetryAfter } from "./retry-after.ts";
@@ -36,6 +37,8 @@ export interface UpstreamRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Less time than usual for the head of the answer. */
   readonly withinMs?: number | undefined;
+  /** To be wrapped around waits for the client itself. @default nothing is done about them */
+  readonly ownWait?: (<Result>(wait: Promise<Result>) => Promise<Result>) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -56,6 +59,8 @@ export interface UpstreamAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly body: AsyncIterable<Buffer>;
+  /** Reads the body in place of its iterator; faster. A chunk's memory is gone after the call, which may return a promise to wait for. */
+  readBody(take: (chunk: Uint8Array) => Promise<void> | undefined): Promise<void>;
   discard(): void;
 }
 
@@ -117,7 +122,8 @@ export class UpstreamClient {
     const { metrics, upstream } = this.#options;
     request.signal.throwIfAborted();
     this.#refuseWhileBlocked(request);
-    const giveBack = await this.#requests.take(request.signal);
+    const turn = this.#requests.take(request.signal);
+    const giveBack = await (request.ownWait?.(turn) ?? turn);
     try {
       if (!this.#breaker.tryToEnter()) throw this.#failure("unreachable", "it did not answer a moment ago");
       try {
@@ -286,7 +292,15 @@ export class UpstreamClient {
       const encoding = header("content-encoding") ?? "identity";
       if (encoding === "identity") {
         const headers = Object.fromEntries(Object.keys(answer.headers).map((name) => [name, header(name)]));
-        return { status, headers, body: answer.body, discard: () => discard(answer) };
+        // A dispatcher of the caller may keep what it hands out.
+        const ownsMemory = this.#options.dispatcher === undefined;
+        return {
+          status,
+          headers,
+          body: answer.body,
+          readBody: (take) => eachChunk(answer.body, take, { ownsMemory }),
+          discard: () => discard(answer),
+        };
       }
       discard(answer);
       throw this.#failure("failing", "it compresses what must not be compressed");

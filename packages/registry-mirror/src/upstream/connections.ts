@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
 import type { Readable } from "node:stream";
 import { Agent } from "undici";
-import type { Dispatcher } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
 import { classOfAddress, reachableFrom } from "./address.ts";
 import type { AddressClass, AllowedRanges } from "./address.ts";
 
@@ -94,8 +94,9 @@ export class Connections {
         callback(null, addresses);
       });
     };
+    const connect: ConnectOptions = { timeout: connectMs, lookup, highWaterMark, ...(ca === undefined ? {} : { ca }) };
     const agent = new Agent({
-      connect: { timeout: connectMs, lookup, ...(ca === undefined ? {} : { ca }) },
+      connect,
       keepAliveTimeout: 30_000,
       maxResponseSize: -1,
     });
@@ -117,6 +118,12 @@ export interface SentRequest {
   readonly body?: Readable | undefined;
   readonly signal: AbortSignal;
 }
+
+/** Goes to the socket as it is. */
+type ConnectOptions = Partial<buildConnector.BuildOptions> & { readonly highWaterMark: number };
+
+/** More than a socket gives at once, so that it is not stopped and started for each chunk. */
+const highWaterMark = 256 * 1024;
 
 /** Gives a connection back without reading what is left of an answer. */
 export function discard(answer: RawAnswer): void {

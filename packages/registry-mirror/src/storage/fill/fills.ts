@@ -1,13 +1,13 @@
-import { rm } from "node:fs/promises";
-import type { Clock } from "../clock.ts";
-import { ExpiringMap } from "../expiring-map.ts";
-import { OncePerMinute } from "../logger.ts";
-import type { Logger } from "../logger.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Digest } from "../reference/grammar.ts";
-import type { Disk } from "./disk.ts";
+import type { Clock } from "../../clock.ts";
+import { OncePerMinute } from "../../logger.ts";
+import type { Logger } from "../../logger.ts";
+import type { Metrics } from "../../metrics.ts";
+import type { Digest } from "../../reference/grammar.ts";
+import type { Disk } from "../disk.ts";
+import { BlockPool } from "./block-pool.ts";
 import { Fill } from "./fill.ts";
-import type { BlobSource, PartialBlob } from "./fill.ts";
+import { Partials } from "./partials.ts";
+import type { BlobSource } from "./source.ts";
 
 export interface FillsOptions {
   readonly disk: Disk;
@@ -37,14 +37,14 @@ export class Fills {
   readonly #options: FillsOptions;
   readonly #running = new Map<Digest, Fill>();
   readonly #all = new Set<Fill>();
-  readonly #partials = new Map<Digest, PartialBlob>();
-  readonly #partialAges: ExpiringMap<true>;
+  readonly #partials: Partials;
+  readonly #pool = new BlockPool();
   readonly #seldom: OncePerMinute;
   #closed: { readonly reason: unknown } | undefined;
 
   constructor(options: FillsOptions) {
     this.#options = options;
-    this.#partialAges = new ExpiringMap(10_000, () => options.clock.now());
+    this.#partials = new Partials(() => options.clock.now());
     this.#seldom = new OncePerMinute(() => options.clock.now());
   }
 
@@ -67,10 +67,8 @@ export class Fills {
   }
 
   /** Removes what given-up fills left more than an hour ago. */
-  async removeOldPartials(): Promise<void> {
-    for (const digest of this.#partials.keys()) {
-      if (this.#partialAges.get(digest) === undefined) await this.#dropPartial(digest);
-    }
+  removeOldPartials(): Promise<void> {
+    return this.#partials.removeOld();
   }
 
   /** Ends every fill, also those that are still to be begun. */
@@ -79,25 +77,21 @@ export class Fills {
     const fills = [...this.#all];
     for (const fill of fills) fill.abort(reason);
     await Promise.all(fills.map((fill) => fill.ended));
-    for (const digest of this.#partials.keys()) await this.#dropPartial(digest);
+    await this.#partials.removeAll();
   }
 
   #begin({ digest, expectedBytes, onSettled, origin, source }: FillRequest): Fill {
     const { logger, metrics, onStored } = this.#options;
-    const partial = this.#partials.get(digest);
-    this.#partials.delete(digest);
     const fill = new Fill({
       ...this.#options,
+      pool: this.#pool,
       digest,
       origin,
       source,
       expectedBytes,
       onSettled,
-      partial,
-      onPartial: (left) => {
-        this.#partials.set(digest, left);
-        this.#partialAges.set(digest, true, partialTtlMs);
-      },
+      partial: this.#partials.take(digest),
+      onPartial: (partial) => this.#partials.keep(digest, partial),
       onPassThrough: (reason) => {
         metrics.add("pass_through_total");
         const why = reason instanceof Error ? reason.message : String(reason);
@@ -114,13 +108,4 @@ export class Fills {
     });
     return fill;
   }
-
-  async #dropPartial(digest: Digest): Promise<void> {
-    const partial = this.#partials.get(digest);
-    this.#partials.delete(digest);
-    await partial?.file.handle.close();
-    if (partial !== undefined) await rm(partial.file.path, { force: true });
-  }
 }
-
-const partialTtlMs = 60 * 60_000;

@@ -1,0 +1,298 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, readFile, readdir, readlink, rm, truncate } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { UpstreamError } from "../../errors.ts";
+import { Metrics } from "../../metrics.ts";
+import type { Digest } from "../../reference/grammar.ts";
+import { createManualClock } from "../../testing/manual-clock.ts";
+import type { ManualClock } from "../../testing/manual-clock.ts";
+import type { Body } from "../body.ts";
+import { Disk } from "../disk.ts";
+import { blobName } from "../layout.ts";
+import { BlockPool } from "./block-pool.ts";
+import { Fill } from "./fill.ts";
+import type { FillOptions, PartialBlob } from "./fill.ts";
+import type { BlobSource } from "./source.ts";
+
+describe("a fill", () => {
+  let directory: string;
+  let disk: Disk;
+  let clock: ManualClock;
+  let pool: BlockPool;
+  let passedThrough: unknown[];
+  let partials: PartialBlob[];
+  const metrics = new Metrics();
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "fill-"));
+    clock = createManualClock();
+    disk = await Disk.open({
+      directory,
+      maxBytes: undefined,
+      reserveBytes: 0,
+      clock,
+      metrics,
+      parentsOf: () => [],
+      pinned: () => new Set(),
+    });
+    pool = new BlockPool();
+    passedThrough = [];
+    partials = [];
+  });
+
+  afterEach(async () => {
+    await disk.close();
+    await rm(directory, { recursive: true });
+  });
+
+  function begin(content: Buffer, source: Partial<BlobSource> = {}, options: Partial<FillOptions> = {}): Fill {
+    return new Fill({
+      digest: digestOf(content),
+      origin: "hub library/app",
+      source: { id: "hub", origin: "upstream", open: async () => opened(content), ...source },
+      expectedBytes: undefined,
+      disk,
+      pool,
+      clock,
+      metrics,
+      headMs: 25_000,
+      idleMs: 6000,
+      stallMs: 13_000,
+      abandonedFillMs: 30_000,
+      partial: undefined,
+      onPartial: (partial) => partials.push(partial),
+      onPassThrough: (reason) => passedThrough.push(reason),
+      onStored: () => {},
+      onSettled: () => {},
+      ...options,
+    });
+  }
+
+  /** Lets something happen before each write to the disk's temporary files; it may leave less to be written. */
+  function beforeWrites(
+    change: (chunks: readonly NodeJS.ArrayBufferView[]) => Promise<NodeJS.ArrayBufferView[]>,
+  ): void {
+    const create = disk.createTemporary.bind(disk);
+    disk.createTemporary = async () => {
+      const { handle, path } = await create();
+      const write = handle.writev.bind(handle);
+      const writev = async (chunks: readonly NodeJS.ArrayBufferView[], position?: number): Promise<object> =>
+        write(await change(chunks), position);
+      return { path, handle: Object.assign(handle, { writev }) };
+    };
+  }
+
+  const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  const disks = [
+    { disk: "that is fast", change: () => {}, isStored: true },
+    {
+      disk: "that takes little at a time, and late",
+      change: () =>
+        beforeWrites(async ([first]) => {
+          await turns(20);
+          return first === undefined
+            ? []
+            : [Buffer.from(first.buffer, first.byteOffset, Math.min(first.byteLength, 70_000))];
+        }),
+      isStored: true,
+    },
+    {
+      disk: "that gets full on the way",
+      change: () => {
+        let writes = 0;
+        beforeWrites(async (chunks) => {
+          writes += 1;
+          if (writes > 3) throw full;
+          return [...chunks];
+        });
+      },
+      isStored: false,
+    },
+    {
+      disk: "that is full from the beginning",
+      change: () => {
+        disk.makeRoom = async () => false;
+      },
+      isStored: false,
+    },
+  ];
+
+  it.each(disks)(
+    "gives each of many readers the right bytes with a disk $disk, whenever they look at them",
+    async ({ change, isStored }) => {
+      change();
+      // Two at once, since the memory of one may become the other's.
+      const contents = [randomBytes(11_000_003), randomBytes(9_000_001)];
+      const filled = contents.map(async (content) => {
+        const fill = begin(content);
+        const spans = [
+          undefined,
+          undefined,
+          undefined,
+          { start: 5_000_000, end: content.byteLength },
+          { start: content.byteLength - 1, end: content.byteLength },
+          // The last byte of these comes when all is checked. Memory alone does not keep it until then.
+          ...(isStored
+            ? [
+                { start: 0, end: 1 },
+                { start: 262_143, end: 786_433 },
+                { start: 5_000_000, end: 8_000_000 },
+              ]
+            : []),
+        ];
+        const seats = spans.map((span) => ({
+          span: span ?? { start: 0, end: content.byteLength },
+          seat: fill.attach(),
+        }));
+        // One leaves with a piece in his hands.
+        const leaver = fill.attach().read();
+        const held = (await leaver.next()).value ?? Buffer.alloc(0);
+        await leaver.return();
+        await Promise.all(
+          seats.map(async ({ seat, span }, index) => {
+            const read = await readSlowly(seat.read(span), index * 3, content.subarray(span.start, span.end));
+            expect(read).toBe(span.end - span.start);
+          }),
+        );
+        expect(content.subarray(0, held.byteLength).equals(held)).toBe(true);
+        await fill.ended;
+        if (isStored) expect((await readFile(join(directory, blobName(fill.digest)))).equals(content)).toBe(true);
+      });
+      await Promise.all(filled);
+      expect(passedThrough.length > 0).toBe(!isStored);
+      expect(await readdir(join(directory, "tmp"))).toEqual([]);
+    },
+  );
+
+  it("does not take its own wait for a turn for the source's silence", async () => {
+    const content = randomBytes(1000);
+    const turn = Promise.withResolvers<void>();
+    const fill = begin(content, {
+      open: async (_offset, _signal, ownWait) => {
+        await ownWait(turn.promise);
+        return opened(content);
+      },
+    });
+    const body = fill.attach().read();
+    await clock.advance(60_000);
+    turn.resolve();
+    expect(await readSlowly(body, 0, content)).toBe(1000);
+    await fill.ended;
+  });
+
+  it("tells of a source that does not answer when it was asked", async () => {
+    const content = randomBytes(1000);
+    const turn = Promise.withResolvers<void>();
+    const fill = begin(content, {
+      open: async (_offset, _signal, ownWait) => {
+        await ownWait(turn.promise);
+        return new Promise(() => {});
+      },
+    });
+    const seat = fill.attach();
+    const failed = expect(fill.started).rejects.toMatchObject({ code: "timeout", upstream: "hub" });
+    await clock.advance(60_000);
+    turn.resolve();
+    await clock.advance(24_999);
+    expect(fill.canBeJoined).toBe(true);
+    await clock.advance(1);
+    await failed;
+    seat.release();
+    await fill.ended;
+  });
+
+  it("keeps what it has in a file that is not open, and goes on with it", async () => {
+    const content = randomBytes(3_000_000);
+    const partial = await breakOff(content);
+    expect(partial.bytes).toBe(2_000_000);
+    expect(await openFiles()).not.toContain(partial.path);
+    const offsets: number[] = [];
+    const open: BlobSource["open"] = async (offset) => {
+      offsets.push(offset);
+      return opened(content, offset);
+    };
+    const fill = begin(content, { open }, { partial });
+    expect(await readSlowly(fill.attach().read(), 0, content)).toBe(3_000_000);
+    await fill.ended;
+    expect(offsets).toEqual([2_000_000]);
+    expect((await readFile(join(directory, blobName(fill.digest)))).equals(content)).toBe(true);
+    expect(await openFiles()).toEqual([]);
+  });
+
+  it("begins anew when what was kept is not there any more as it was", async () => {
+    const content = randomBytes(3_000_000);
+    for (const damage of [(path: string) => truncate(path, 1_000_000), (path: string) => rm(path)]) {
+      const partial = await breakOff(content);
+      await damage(partial.path);
+      const fill = begin(content, {}, { partial });
+      expect(await readSlowly(fill.attach().read(), 0, content)).toBe(3_000_000);
+      await fill.ended;
+      expect(await readdir(join(directory, "tmp"))).toEqual([]);
+    }
+  });
+
+  async function breakOff(content: Buffer): Promise<PartialBlob> {
+    const error = new UpstreamError({ code: "denied", upstream: "hub", reason: "it refuses", status: 403 });
+    const open: BlobSource["open"] = async () => ({
+      ...opened(content),
+      read: async (take) => {
+        await take(Buffer.from(content.subarray(0, 2_000_000)));
+        throw error;
+      },
+    });
+    const fill = begin(content, { open });
+    const body = fill.attach().read();
+    await expect(readSlowly(body, 0, content)).rejects.toThrow(error);
+    await fill.ended;
+    const partial = partials.pop();
+    if (partial === undefined) throw new Error("nothing was kept");
+    return partial;
+  }
+
+  async function openFiles(): Promise<readonly string[]> {
+    const links = await readdir("/proc/self/fd");
+    const paths = await Promise.all(links.map((link) => readlink(`/proc/self/fd/${link}`).catch(() => "")));
+    return paths.filter((path) => path.startsWith(directory));
+  }
+});
+
+/** A source whose memory is used for something else as soon as it was taken. */
+function opened(content: Buffer, offset = 0): Awaited<ReturnType<BlobSource["open"]>> {
+  return {
+    offset,
+    totalBytes: content.byteLength,
+    async read(take) {
+      for (let position = offset; position < content.byteLength;) {
+        const chunk = Buffer.from(content.subarray(position, position + 65_536));
+        position += chunk.byteLength;
+        const pause = take(chunk);
+        chunk.fill(0x2a);
+        await pause;
+        if (position % 3 === 0) await turns(1);
+      }
+    },
+    discard: () => {},
+  };
+}
+
+/** Looks at each piece only some turns after it was given; returns how many bytes there were. */
+async function readSlowly(body: Body, pause: number, expected: Buffer): Promise<number> {
+  let position = 0;
+  for await (const piece of body) {
+    await turns(pause);
+    if (!expected.subarray(position, position + piece.byteLength).equals(piece))
+      throw new Error(`wrong bytes between ${position} and ${position + piece.byteLength}`);
+    position += piece.byteLength;
+  }
+  return position;
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function digestOf(content: Buffer): Digest {
+  return `sha256:${createHash("sha256").update(content).digest("hex")}` as Digest;
+}

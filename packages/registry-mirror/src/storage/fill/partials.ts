@@ -1,0 +1,49 @@
+import { rm } from "node:fs/promises";
+import type { Digest } from "../../reference/grammar.ts";
+import type { PartialBlob } from "./fill.ts";
+import { removeQuietly } from "./spool.ts";
+
+/** What fills left that were given up, for those that come later to go on with. None of the files is open. */
+export class Partials {
+  readonly #now: () => number;
+  readonly #kept = new Map<Digest, { readonly partial: PartialBlob; readonly expiresAtMs: number }>();
+
+  /** @param now - epoch milliseconds */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Keeps one; of too many, the oldest goes. */
+  keep(digest: Digest, partial: PartialBlob): void {
+    const replaced = this.take(digest);
+    this.#kept.set(digest, { partial, expiresAtMs: this.#now() + lifetimeMs });
+    if (replaced !== undefined) removeQuietly(replaced.path);
+    if (this.#kept.size <= maxPartials) return;
+    const [oldest] = this.#kept.keys();
+    const dropped = oldest === undefined ? undefined : this.take(oldest);
+    if (dropped !== undefined) removeQuietly(dropped.path);
+  }
+
+  /** Hands one over; it is the caller's then. */
+  take(digest: Digest): PartialBlob | undefined {
+    const kept = this.#kept.get(digest);
+    this.#kept.delete(digest);
+    return kept?.partial;
+  }
+
+  async removeOld(): Promise<void> {
+    for (const [digest, { expiresAtMs }] of this.#kept) if (expiresAtMs <= this.#now()) await this.#remove(digest);
+  }
+
+  async removeAll(): Promise<void> {
+    for (const digest of this.#kept.keys()) await this.#remove(digest);
+  }
+
+  async #remove(digest: Digest): Promise<void> {
+    const partial = this.take(digest);
+    if (partial !== undefined) await rm(partial.path, { force: true });
+  }
+}
+
+const lifetimeMs = 60 * 60_000;
+const maxPartials = 100;
