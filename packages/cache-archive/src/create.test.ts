@@ -353,7 +353,9 @@ describe("createArchive", () => {
   it("CA E7: a process killed while archiving leaves the previous archive, whole", async () => {
     await placeOldArchive();
     await makeSparse("long", 2 ** 32);
-    const child = spawn(process.execPath, [await childScript()], { stdio: ["ignore", "ignore", "inherit"] });
+    const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", await childScript()], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
     const ended = new Promise<NodeJS.Signals | null>((resolve) => {
       child.on("close", (_code, signal) => resolve(signal));
     });
@@ -372,7 +374,12 @@ describe("createArchive", () => {
     await placeOldArchive();
     await writeFile(path.join(root, "noise"), pseudoRandom(1024 * 1024));
     const script = await childScript();
-    const limited = execFileSync("prlimit", ["--fsize=300000", process.execPath, script]).toString();
+    const limited = execFileSync("prlimit", [
+      "--fsize=300000",
+      process.execPath,
+      "--conditions=@fleetfoot/source",
+      script,
+    ]).toString();
     const report = JSON.parse(limited) as { code: string; retryable: boolean; message: string };
     expect(report).toMatchObject({ code: "no-space", retryable: true });
     expect(report.message).toContain(`write archive ${archivePath}`);

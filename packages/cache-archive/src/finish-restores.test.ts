@@ -152,6 +152,8 @@ async function restoreAndDie(archivePath: string, root: string, movesBefore: num
     syncBuiltinESMExports();
     const { extractArchive } = await import(${JSON.stringify(path.join(import.meta.dirname, "extract.ts"))});
     await extractArchive({ archivePath: ${JSON.stringify(archivePath)}, root: ${JSON.stringify(root)}, maxInlineMs: 60_000 });`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], { stdio: "inherit" });
+  const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", source], {
+    stdio: "inherit",
+  });
   expect(await once(child, "exit")).toEqual([null, "SIGKILL"]);
 }

@@ -27,9 +27,13 @@ let compileCache = "";
 beforeAll(async () => {
   compileCache = await mkdtemp(path.join(tmpdir(), "compile-cache-"));
   const program = `for (const name of ["create", "extract", "select", "archive-worker"]) await import(process.argv[1] + name + ".ts");`;
-  execFileSync(process.execPath, ["--input-type=module", "--eval", program, `${modules}/`], {
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
-  });
+  execFileSync(
+    process.execPath,
+    ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", program, `${modules}/`],
+    {
+      env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+    },
+  );
 });
 
 afterAll(async () => await rm(compileCache, { recursive: true, force: true }));
@@ -149,7 +153,7 @@ async function runAndKill(program: string): Promise<number[]> {
     const started = () => writeSync(1, "started " + (performance.now() - began) + "\\n");
     const report = (number) => writeSync(1, number + "\\n");
     ${program}`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], {
+  const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", source], {
     stdio: ["ignore", "pipe", "inherit"],
     // Filled by a process that ends by itself; without it each of the others would spend its time on loading.
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache },

@@ -21,8 +21,8 @@ const MAX_MATCH: usize = 258;
 const MAX_DISTANCE: u32 = 32768;
 /** As many bytes are compared at once. */
 const VECTOR_BYTES: u32 = 16;
-/** Matches begin at least so far from the end, so that vectors fit. */
-const TAIL_BYTES: usize = 20;
+/** Nearer to the end no match begins: two places are looked at. */
+const TAIL_BYTES: usize = 4;
 /** Each time that so many pairs were looked at in vain, the step grows by one. */
 const PATIENCE_BITS: u32 = 6;
 
@@ -148,8 +148,8 @@ function compress(from: usize, to: usize, isLast: bool): void {
     const position = <u32>at + shift;
     const distance0 = position - replace(<u32>bytes, position);
     const distance1 = position + 1 - replace(<u32>(bytes >> 8), position + 1);
-    const length0 = matching(at, distance0);
-    const length1 = matching(at + 1, distance1);
+    let length0 = matching(at, distance0);
+    let length1 = matching(at + 1, distance1);
     if (max(length0, length1) < MIN_MATCH) {
       count(LITERAL_COUNTS, <u32>bytes & 255);
       count(LITERAL_COUNTS, (<u32>bytes >> 8) & 255);
@@ -160,6 +160,11 @@ function compress(from: usize, to: usize, isLast: bool): void {
       continue;
     }
     misses = 0;
+    if (at + <usize>VECTOR_BYTES + 1 > to) {
+      // What is behind the end must not decide anything.
+      length0 = min(length0, <u32>(to - at));
+      length1 = min(length1, <u32>(to - at) - 1);
+    }
     const isSecond = length1 > length0;
     const first = LITERAL_COUNTS + 4 * <usize>(<u32>bytes & 255);
     store<u32>(first, load<u32>(first) + <u32>isSecond);

@@ -28,6 +28,8 @@ const program = (scratch: Scratch, from: string): string => `
   const { entries: count } = await extractArchive({ archivePath, root: ${JSON.stringify(scratch.at("restored"))}, maxInlineMs: 0 });
   console.log("restored", count);`;
 
+const fromSources = ["--conditions=@fleetfoot/source"];
+
 describe("the pool of worker threads", () => {
   it("works in a bundle that has the worker as an entry point of its own", async () => {
     await using scratch = await makeProject();
@@ -35,6 +37,7 @@ describe("the pool of worker threads", () => {
       input: { app: path.join(sources, "index.ts"), "archive-worker": path.join(sources, "archive-worker.ts") },
       platform: "node",
       external: ["archiver", "compress-commons", "unzipper"],
+      resolve: { conditionNames: ["@fleetfoot/source", "node", "import"] },
     });
     await bundle.write({ dir: scratch.at("bundle"), format: "esm" });
     await bundle.close();
@@ -50,7 +53,7 @@ describe("the pool of worker threads", () => {
     const whole = program(scratch, path.join(sources, "index.ts"));
     const again = "await createArchive({ root, entries, archivePath, maxInlineMs: 0 });";
     await writeFile(scratch.at("main.mjs"), `${whole.slice(0, whole.indexOf("const { entries: count }"))} ${again}`);
-    const permissions = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*"];
+    const permissions = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*", ...fromSources];
     const { stdout } = await run(process.execPath, [...permissions, scratch.at("main.mjs")]);
     expect(stdout.match(/warning FLEETFOOT_NO_WORKERS/g)).toHaveLength(1);
     const { entries } = await extractArchive({ archivePath: scratch.at("cache.zip"), root: scratch.at("restored") });
@@ -61,7 +64,8 @@ describe("the pool of worker threads", () => {
     await using scratch = await makeProject();
     await writeFile(scratch.at("main.mjs"), program(scratch, path.join(sources, "index.ts")));
     // It would never come back otherwise.
-    expect((await run(process.execPath, [scratch.at("main.mjs")])).stdout).toContain("restored 4");
+    const { stdout } = await run(process.execPath, [...fromSources, scratch.at("main.mjs")]);
+    expect(stdout).toContain("restored 4");
   });
 
   it("ends its threads when they are idle", async () => {

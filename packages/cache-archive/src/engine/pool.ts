@@ -221,9 +221,9 @@ function startThread(): Worker {
   const url = findWorker();
   if (url === undefined) throw new WorkersUnavailable("the file of the worker threads was not found");
   try {
-    // Nothing of the host's own settings: its loaders and environment are not for this code.
+    // Nothing of the host's own settings: its loaders and environment are not for this code. Sources import sources.
     return new Worker(url, {
-      execArgv: [],
+      execArgv: url.pathname.endsWith(".ts") ? ["--conditions=@fleetfoot/source"] : [],
       env: {},
       name: "fleetfoot-archive",
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },

@@ -223,7 +223,12 @@ describe("a manifest is about the very archive that was written", () => {
       const { manifestError } = await createArchive({ root, archivePath, entries, manifestPath: ${JSON.stringify(manifestPath)} });
       if (manifestError !== undefined) throw manifestError;`;
     await keepingTimes(at("b.js"), async () => await writeFile(at("b.js"), "C"));
-    await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program]);
+    await promisify(execFile)(process.execPath, [
+      "--conditions=@fleetfoot/source",
+      "--input-type=module",
+      "--eval",
+      program,
+    ]);
     await expect(stat(scratch.at("other.zip"))).rejects.toMatchObject({ code: "ENOENT" });
     expect(await compare({})).toEqual({ state: "unknown" });
     expect(await restore(1000)).toMatchObject({ wasInPlace: false });

@@ -178,7 +178,7 @@ async function killAtRename(renames: number): Promise<void> {
     }
     placeTree(root, folder, []);
     process.kill(process.pid, "SIGKILL");`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+  const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", program], {
     stdio: ["ignore", "ignore", "inherit"],
   });
   const signal = await new Promise((resolve) => child.on("close", (_code, name) => resolve(name)));

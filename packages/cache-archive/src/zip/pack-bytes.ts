@@ -1,5 +1,6 @@
 import { constants, deflateRawSync, zstdCompressSync } from "node:zlib";
 
+import type { PackMethod } from "./codec.ts";
 import { METHOD_DEFLATE, METHOD_ZSTD } from "./constants.ts";
 
 /** Files and blocks from this length on are probed first: what does not shrink is not worth a full attempt. */
@@ -14,7 +15,7 @@ const HOPELESS_RATIO = 0.98;
 const MAX_STORED_BLOCK_BYTES = 0xffff;
 
 /** The whole of `bytes`, compressed. */
-export function packBytes(method: number, level: number, bytes: Buffer): Buffer {
+export function packBytes({ method, level }: PackMethod, bytes: Buffer): Buffer {
   if (method === METHOD_ZSTD) {
     return zstdCompressSync(bytes, {
       chunkSize: Math.max(bytes.length + 64, 64),

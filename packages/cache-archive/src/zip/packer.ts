@@ -15,18 +15,11 @@ import type { ArchiveEntry } from "../types.ts";
 import { blockBytesFor } from "./block-index.ts";
 import { METHOD_STORED } from "./constants.ts";
 import { writeDirectory } from "./directory-writer.ts";
-import { isHopeless, looksIncompressible, packBlock, packBytes, PROBE_BYTES } from "./pack-bytes.ts";
-import {
-  dataDescriptor,
-  entryHeader,
-  localHeader,
-  localHeaderLength,
-  putLocalHeader,
-  putShortDescriptor,
-  SHORT_DESCRIPTOR_BYTES,
-} from "./records.ts";
+import { isHopeless, PROBE_BYTES } from "./pack-bytes.ts";
+import { dataDescriptor, entryHeader, localHeader, localHeaderLength } from "./records.ts";
 import type { EntryData, EntryHeader } from "./records.ts";
 import { streamLongFile } from "./pack-stream.ts";
+import { UnitBytes } from "./unit-bytes.ts";
 
 /** What a participant needs to pack a part of a zip archive. */
 export interface PackZipTask {
@@ -70,9 +63,7 @@ export class ZipPacker implements UnitRunner {
   readonly #blocks: BlockTable;
   readonly #choices: Int32Array;
   readonly #output: OrderedOutput;
-  readonly #input = Buffer.allocUnsafeSlow(WHOLE_FILE_BYTES + 1);
-  #scratch = Buffer.allocUnsafeSlow(2 * WHOLE_FILE_BYTES);
-  #used = 0;
+  readonly #bytes: UnitBytes;
 
   constructor(task: PackZipTask, control: JobControl) {
     this.#task = task;
@@ -82,6 +73,7 @@ export class ZipPacker implements UnitRunner {
     this.#blocks = new BlockTable(task.blocks);
     this.#choices = new Int32Array(task.choices);
     this.#output = new OrderedOutput(control, task.descriptor);
+    this.#bytes = new UnitBytes(task);
   }
 
   run(unit: number): Promise<void> | undefined {
@@ -98,28 +90,28 @@ export class ZipPacker implements UnitRunner {
   }
 
   #packShort(unit: number, { first, count }: Unit): undefined {
-    this.#used = 0;
+    this.#bytes.clear();
     const starts: number[] = [];
     for (let index = first; index < first + count; index += 1) {
-      starts.push(this.#used);
+      starts.push(this.#bytes.length);
       this.#packEntry(index);
     }
     const place = (offset: number): undefined => {
       for (const [nth, start] of starts.entries()) this.#entries.setOffset(first + nth, offset + start);
     };
-    this.#output.give({ unit, bytes: this.#scratch.subarray(0, this.#used), place }, true);
+    this.#output.give({ unit, bytes: this.#bytes.bytes, place }, true);
   }
 
   #packEntry(index: number): void {
     const entry = this.#entries.entry(index);
     if (entry.kind === "directory") {
-      this.#appendHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING);
+      this.#bytes.appendHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING);
       this.#entries.setPacked(index, FORM_STORED, NOTHING);
     } else if (entry.kind === "symlink") {
       const target = this.#readLink(entry);
       const data = { crc: crc32(target), compressedBytes: target.length, bytes: target.length };
-      this.#appendHeader(entryHeader(entry, METHOD_STORED, "time-first"), data);
-      this.#append(target);
+      this.#bytes.appendHeader(entryHeader(entry, METHOD_STORED, "time-first"), data);
+      this.#bytes.append(target);
       this.#entries.setPacked(index, FORM_STORED, data);
     } else {
       this.#packFile(index, entry);
@@ -127,25 +119,26 @@ export class ZipPacker implements UnitRunner {
   }
 
   #packFile(index: number, entry: ArchiveEntry): void {
-    const { root, method, level, storesGrowing } = this.#task;
-    const content = readWhole(root, entry, this.#input);
-    let packed = content;
-    if (method !== METHOD_STORED && content.length > 0 && !(storesGrowing && looksIncompressible(content))) {
-      packed = packBytes(method, level, content);
-      if (storesGrowing && packed.length > content.length) packed = content;
+    const { root, method, storesGrowing } = this.#task;
+    const content = readWhole(root, entry, this.#bytes.input);
+    const crc = crc32(content);
+    const bytes = content.length;
+    let packedBytes: number | undefined;
+    if (method !== METHOD_STORED && bytes > 0) {
+      packedBytes = this.#bytes.appendPacked(this.#header(entry, FORM_PACKED), content, storesGrowing);
     }
-    const form = packed === content ? FORM_STORED : FORM_PACKED;
-    const data = { crc: crc32(content), compressedBytes: packed.length, bytes: content.length };
-    this.#appendHeader(this.#header(entry, form));
-    this.#append(packed);
-    this.#makeRoom(SHORT_DESCRIPTOR_BYTES);
-    this.#used = putShortDescriptor(this.#scratch, this.#used, data);
-    this.#entries.setPacked(index, form, data);
+    if (packedBytes === undefined) {
+      this.#bytes.appendHeader(this.#header(entry, FORM_STORED));
+      this.#bytes.append(content);
+    }
+    const data = { crc, compressedBytes: packedBytes ?? bytes, bytes };
+    this.#bytes.appendDescriptor(data);
+    this.#entries.setPacked(index, packedBytes === undefined ? FORM_STORED : FORM_PACKED, data);
   }
 
   #packBlock(unit: number, { first: index, block }: Unit): undefined {
     const entry = this.#entries.entry(index);
-    const { root, level } = this.#task;
+    const { root } = this.#task;
     const blockBytes = blockBytesFor(entry.bytes);
     const count = Math.ceil(entry.bytes / blockBytes);
     const isLast = block === count - 1;
@@ -153,15 +146,16 @@ export class ZipPacker implements UnitRunner {
     const position = block * blockBytes;
     const form = this.#formOf(entry, firstUnit);
     const wanted = Math.min(blockBytes, entry.bytes - position);
-    const target = wanted <= this.#input.length ? this.#input.subarray(0, wanted) : Buffer.allocUnsafe(wanted);
+    const { input } = this.#bytes;
+    const target = wanted <= input.length ? input.subarray(0, wanted) : Buffer.allocUnsafe(wanted);
     const content = readPart(root, entry, position, target);
     // Its headers and blocks may be written already, so what is missing cannot be left out any more.
     if (content.length < wanted) throw changed(entry);
-    const packed = form === FORM_STORED ? content : packBlock(level, content, isLast);
-    this.#blocks.set(unit, crc32(content), content.length, packed.length);
-    this.#used = 0;
-    if (block === 0) this.#appendHeader(this.#header(entry, form));
-    this.#append(packed);
+    const crc = crc32(content);
+    this.#bytes.clear();
+    if (block === 0) this.#bytes.appendHeader(this.#header(entry, form));
+    const packedBytes = form === FORM_STORED ? this.#bytes.append(content) : this.#bytes.appendBlock(content, isLast);
+    this.#blocks.set(unit, crc, wanted, packedBytes);
     const place = (offset: number): Buffer | undefined => {
       if (block === 0) this.#entries.setOffset(index, offset);
       if (!isLast) return undefined;
@@ -169,7 +163,7 @@ export class ZipPacker implements UnitRunner {
       this.#entries.setPacked(index, form, data);
       return dataDescriptor(data);
     };
-    this.#output.give({ unit, bytes: this.#scratch.subarray(0, this.#used), place }, true);
+    this.#output.give({ unit, bytes: this.#bytes.bytes, place }, true);
   }
 
   /** Whoever comes first decides for the whole file, by samples from all over it. */
@@ -246,24 +240,5 @@ export class ZipPacker implements UnitRunner {
     } catch (error) {
       throw sourceError(error, entry);
     }
-  }
-
-  #appendHeader(header: EntryHeader, data?: EntryData): void {
-    this.#makeRoom(localHeaderLength(header));
-    this.#used = putLocalHeader(this.#scratch, this.#used, header, data);
-  }
-
-  /** Puts bytes behind those of the unit so far. */
-  #append(bytes: Buffer): void {
-    this.#makeRoom(bytes.length);
-    this.#scratch.set(bytes, this.#used);
-    this.#used += bytes.length;
-  }
-
-  #makeRoom(bytes: number): void {
-    if (this.#used + bytes <= this.#scratch.length) return;
-    const larger = Buffer.allocUnsafeSlow(2 * (this.#used + bytes));
-    this.#scratch.copy(larger, 0, 0, this.#used);
-    this.#scratch = larger;
   }
 }
