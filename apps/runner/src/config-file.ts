@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { exposedMetadataAddresses, readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { lintRunnerConfig, parseRunnerConfig, type ConfigProblem, type RunnerConfig } from "@fleetfoot/runner-config";
@@ -7,6 +7,7 @@ import type { Invocation } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { UsageError } from "./errors.ts";
 import type { NetworkSettings } from "./instance/connect.ts";
+import { makeFolder } from "./make-folder.ts";
 
 /** The `config.toml` of this process. */
 export interface ConfigFile {
@@ -98,7 +99,7 @@ export function describeConfigProblems(path: string, problems: readonly ConfigPr
 
 /** Replaces the file as a whole: a reader, and a power cut, find the old text or the new one. */
 export async function saveConfig(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolder(dirname(path), 0o700);
   const temporary = `${path}.${randomUUID()}`;
   try {
     const file = await open(temporary, "wx", 0o600);

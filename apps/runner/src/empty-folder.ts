@@ -1,4 +1,5 @@
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
+import { makeFolder } from "./make-folder.ts";
 
 /**
  * Makes a folder that is empty and this user's only, also where a process that was killed left something behind. The caller
@@ -6,5 +7,5 @@ import { mkdir, rm } from "node:fs/promises";
  */
 export async function makeEmptyFolder(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeFolder(path, 0o700);
 }

@@ -1,8 +1,9 @@
-import { link, mkdir, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import { UsageError } from "./errors.ts";
 import { processStatus } from "./process-table.ts";
+import { makeFolder } from "./make-folder.ts";
 
 /** Ownership of something that only one process may use at a time. */
 export interface Lock {
@@ -32,7 +33,7 @@ export class LockedError extends Error {
  * @throws {UsageError} there is a folder in its place
  */
 export async function acquireLock(path: string): Promise<Lock> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const own = `${path}.${randomUUID()}`;
   await writeFile(own, `${process.pid} ${(await processStatus(process.pid))?.startTime ?? UNKNOWN_TIME}\n`);
   const lock: Lock = { release: () => unlink(path) };

@@ -17,6 +17,7 @@ import { startRunnerProcess } from "../run/runner-process.ts";
 import { openStateDirectory, type StateDirectory } from "../run/state-directory.ts";
 import { takeOver } from "../run/take-over.ts";
 import { loadSystemId } from "../system-id.ts";
+import { makeFolder } from "../make-folder.ts";
 
 const RELOAD_CHECK_MS = 3000;
 
@@ -32,6 +33,8 @@ export const run: CommandAction = async (invocation, context) => {
   });
   const network = networkSettings(context);
   for (const { message } of network.proxies.warnings) processLog.warn(message);
+  const workingDirectory = resolve(context.workingDirectory, invocation.text("working-directory") ?? ".");
+  await makeFolder(workingDirectory);
   const lock = await lockConfig(path);
   let state: StateDirectory | undefined;
   let metrics: ServedMetrics | undefined;
@@ -47,7 +50,7 @@ export const run: CommandAction = async (invocation, context) => {
       config: file.config,
       systemId,
       instance: createHash("sha256").update(path).digest("hex").slice(0, 12),
-      workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
+      workingDirectory,
       stateDirectory: state.logs,
       ...(await takeOver({ state, systemId, logger, sleep })),
       environment: context.environment,

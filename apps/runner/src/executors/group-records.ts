@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@fleetfoot/coordinator-client";
 import { bootId, membersOfGroup, processEnvironment, processStatus, processStatusNow } from "../process-table.ts";
+import { makeFolder } from "../make-folder.ts";
 
 /** What tells a later process which process groups this one has started. */
 export interface GroupRecords {
@@ -21,7 +22,7 @@ export interface GroupRecordsOptions {
  * goes on without it; these files say what that is.
  */
 export async function openGroupRecords({ directory, logger }: GroupRecordsOptions): Promise<GroupRecords> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeFolder(directory, 0o700);
   const boot = await bootId();
   return {
     add(leader) {

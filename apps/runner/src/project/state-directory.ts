@@ -1,6 +1,7 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { basename, join, relative, sep } from "node:path";
 import { UsageError } from "../errors.ts";
+import { makeFolder } from "../make-folder.ts";
 
 /** Folder in the project that holds the state unless another one is named. */
 export const DEFAULT_STATE_DIRECTORY = ".fleetfoot";
@@ -30,7 +31,7 @@ export function checkStateDirectory(given: string, stateDirectory: string, proje
  * A folder with files of the user's in it gets none: it would hide those.
  */
 export async function makeStateDirectory(stateDirectory: string): Promise<void> {
-  await mkdir(stateDirectory, { recursive: true });
+  await makeFolder(stateDirectory);
   const isOurs = basename(stateDirectory) === DEFAULT_STATE_DIRECTORY || (await readdir(stateDirectory)).length === 0;
   if (!isOurs) return;
   try {

@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type CoordinatorHandler,
@@ -14,6 +13,7 @@ import { fileLookups } from "./file-lookups.ts";
 import { createGitHttpHandler } from "./git-http.ts";
 import type { ServeOptions } from "./options.ts";
 import { type ServeTokens, loadTokens } from "./tokens.ts";
+import { makeFolder } from "../make-folder.ts";
 
 /** A coordinator that also gives out the sources. */
 export interface ServedCoordinator {
@@ -43,7 +43,7 @@ export async function openCoordinator(
 ): Promise<ServedCoordinator> {
   const { projectPath, git, context } = parts;
   const stateDirectory = join(options.stateDirectory, "coordinator");
-  await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+  await makeFolder(stateDirectory, 0o700);
   const tokens = await loadTokens(options.stateDirectory);
   const logger = createProcessLog({ output: context.stderr, level: "warning", now: Date.now });
   const repository = join(options.stateDirectory, "sources.git");

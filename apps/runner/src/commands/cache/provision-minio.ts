@@ -1,9 +1,9 @@
-import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { CommandAction, Invocation } from "../../command.ts";
 import type { CliContext } from "../../context.ts";
 import { UsageError } from "../../errors.ts";
 import { type MinioContainer, startMinioContainer } from "../../cache/minio-container.ts";
+import { makeFolder } from "../../make-folder.ts";
 
 const DEFAULT_PORT = 9005;
 /** The server's own rule. @see https://min.io/docs/minio/linux/reference/minio-server/settings/root-credentials.html */
@@ -14,7 +14,7 @@ export const cacheProvisionMinio: CommandAction = async (invocation, context) =>
   const wanted = readOptions(invocation, context);
   const { forced } = context.stop;
   const { createBucket } = await import("@fleetfoot/cache-backend-s3");
-  await mkdir(wanted.dataDirectory, { recursive: true, mode: 0o700 });
+  await makeFolder(wanted.dataDirectory, 0o700);
   context.stderr.write(`Starting ${wanted.image} as ${wanted.name} on port ${wanted.port} ...\n`);
   const { user, password } = await startMinioContainer(wanted, { environment: context.environment, signal: forced });
   const access = {
