@@ -164,7 +164,7 @@ async function pull(image: string, options: PullOptions): Promise<void> {
     // The status says nothing: what goes wrong comes as a line.
     for await (const line of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
       const message = errorOf(line);
-      if (message !== undefined) throw new ImagePullError(image, pullFailureReason(message), message);
+      if (message !== undefined) throw pullFailure(image, reference, message);
     }
   } catch (error) {
     signal.throwIfAborted();
@@ -172,8 +172,17 @@ async function pull(image: string, options: PullOptions): Promise<void> {
     const message = messageOf(error);
     if (!DockerExecutorError.isInstance(error))
       throw new ImagePullError(image, "image_pull_failure", message, { cause: error });
-    throw new ImagePullError(image, pullFailureReason(message), message, { cause: error });
+    throw pullFailure(image, reference, message, { cause: error });
   }
+}
+
+function pullFailure(image: string, reference: string, message: string, options?: ErrorOptions): ImagePullError {
+  const reason = pullFailureReason(message);
+  const isCutOff = reason === "runner_external_dependency_failure";
+  const cure = isCutOff
+    ? `; the engine does not reach its registry: bring the image there by "docker pull ${reference}" when it does, or from another host by "docker save" and "docker load"; the pull policy if-not-present then finds it`
+    : "";
+  return new ImagePullError(image, reason, `${message}${cure}`, options);
 }
 
 function errorOf(line: string): string | undefined {
