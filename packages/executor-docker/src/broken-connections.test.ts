@@ -6,9 +6,7 @@ import { openEngine } from "./engine/engine.ts";
 import { EngineUnreachableError, HostFilesError } from "./errors.ts";
 import { startCuttableProxy } from "./test-support/cuttable-proxy.ts";
 import { putArchive } from "./workspace/archive-transport.ts";
-import { openHarness, release, runScript } from "./test-support/harness.ts";
-
-const soon = (): AbortSignal => AbortSignal.timeout(30_000);
+import { openHarness, release, runScript, soon } from "./test-support/harness.ts";
 
 describeWithSystem("docker-engine", (engine) => {
   beforeAll(() => importImage(engine()));

@@ -13,12 +13,10 @@ import {
   ScriptNotRunError,
 } from "./errors.ts";
 import { startCuttableProxy } from "./test-support/cuttable-proxy.ts";
-import { openHarness, release, runScript } from "./test-support/harness.ts";
+import { openHarness, release, runScript, soon } from "./test-support/harness.ts";
 import type { JobOrder } from "./test-support/harness.ts";
 import { containerNames, deriveImage, networkNames, volumeNames } from "./test-support/images.ts";
 import type { DockerEnvironment } from "./types.ts";
-
-const soon = (): AbortSignal => AbortSignal.timeout(30_000);
 
 describeWithSystem("docker-engine", (engine) => {
   beforeAll(async () => {
@@ -258,6 +256,17 @@ describeWithSystem("docker-engine", (engine) => {
       const log = harness.log.join("\n");
       expect(log).toMatch(/WARNING: Failed to pull image with policy "always": .*connection refused/);
       expect(log).toContain('Attempt #2: Trying "if-not-present" pull policy');
+    });
+
+    it("says how to get an image whose registry the engine does not reach", async () => {
+      const image = `${engine().hostAddress}:9/missing:1`;
+      const settings = { image, pullPolicy: ["if-not-present"] };
+      await using harness = await openHarness(host(), { settings, sleep: () => Promise.resolve() });
+      const failure = await harness.prepare().catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: "image-pull", failureReason: "runner_external_dependency_failure" });
+      expect(String(failure)).toContain(
+        `by "docker pull ${image}" when it does, or from another host by "docker save"`,
+      );
     });
 
     it("calls a platform that the image does not have a mistake that no further try mends", async () => {

@@ -2,7 +2,7 @@ import { PassThrough } from "node:stream";
 import { importImage } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { beforeAll, describe, expect, it } from "vitest";
-import { openHarness, release, runScript } from "./test-support/harness.ts";
+import { openHarness, release, runScript, soon } from "./test-support/harness.ts";
 import { containerNames, deriveImage } from "./test-support/images.ts";
 
 /** 20 jobs of 50 MB are a gigabyte through one engine; that is for a run by hand. */
@@ -64,9 +64,9 @@ describeWithSystem("docker-engine", (engine) => {
     it("that removes its own working directory hurts nobody but itself", async () => {
       await using harness = await openHarness(host());
       const environment = await harness.prepare();
-      await environment.workspace.publish({ signal: AbortSignal.timeout(30_000) });
+      await environment.workspace.publish({ signal: soon() });
       await runScript(environment, "cd /builds/group/project && rm -rf /builds/* /tmp /etc");
-      await environment.workspace.collect({ paths: ["out"], signal: AbortSignal.timeout(30_000) });
+      await environment.workspace.collect({ paths: ["out"], signal: soon() });
       await release(environment);
       const next = await harness.prepare();
       expect(await runScript(next, "echo next")).toMatchObject({ stdout: "next\n" });

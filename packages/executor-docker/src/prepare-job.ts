@@ -97,8 +97,9 @@ async function prepare(
   });
   const pulling = createPuller(context, request, usage, logins);
   const network = await createNetwork(context, request, names, labels, belongings);
+  const onUse = (name: string): Promise<void> => usage.volume(name);
   for (const volume of volumes.named) {
-    await createVolume(context, { ...volume, isProtected, labels }, { belongings, usage });
+    await createVolume(context, { ...volume, isProtected, labels }, { belongings, onUse });
   }
   // A mistake in the image's name shows at once, and not after the services.
   const present = await pulling(image, policies, wanted.platform);
@@ -109,7 +110,7 @@ async function prepare(
     labels,
     volumes,
     belongings,
-    usage,
+    onUse,
     isProtected,
     image: present,
     helperImage,

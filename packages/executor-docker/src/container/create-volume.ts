@@ -1,5 +1,4 @@
 import type { ExecutorContext } from "../executor-context.ts";
-import type { JobUsage } from "../garbage/usage.ts";
 import type { JobBelongings } from "./cleanup.ts";
 import { labelName } from "./names.ts";
 import type { NamedVolume } from "./volumes.ts";
@@ -10,14 +9,21 @@ export interface VolumeOrder extends NamedVolume {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** Who has to know of a volume. */
+export interface VolumeUse {
+  readonly belongings: JobBelongings;
+  /** Learns the name of a volume that later jobs find again, before it is used. */
+  readonly onUse: (name: string) => Promise<void>;
+}
+
 /** Creates a volume, if it is not there; one that later jobs do not find again belongs to the job. */
 export async function createVolume(
   { engine, options }: ExecutorContext,
   order: VolumeOrder,
-  { belongings, usage }: { readonly belongings: JobBelongings; readonly usage: JobUsage },
+  { belongings, onUse }: VolumeUse,
 ): Promise<void> {
   const { name, destination, reusable, isProtected, labels } = order;
-  if (reusable) await usage.volume(name);
+  if (reusable) await onUse(name);
   const { volumeDriver, volumeDriverOptions } = options.settings ?? {};
   await engine.call("create a volume", (docker) =>
     docker.createVolume({

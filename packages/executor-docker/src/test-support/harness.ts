@@ -111,6 +111,11 @@ export interface ScriptResult {
   readonly stderr: string;
 }
 
+/** More than anything here takes. */
+export function soon(): AbortSignal {
+  return AbortSignal.timeout(30_000);
+}
+
 export async function runScript(
   environment: DockerEnvironment,
   script: string,

@@ -1,12 +1,11 @@
 import { join } from "node:path";
 
-import type { JobBelongings } from "../container/cleanup.ts";
 import { createVolume } from "../container/create-volume.ts";
+import type { VolumeUse } from "../container/create-volume.ts";
 import type { VolumeMount } from "../container/mounts.ts";
 import type { JobNames } from "../container/names.ts";
 import { placeVolume } from "../container/volumes.ts";
 import type { JobVolumes } from "../container/volumes.ts";
-import type { JobUsage } from "../garbage/usage.ts";
 import type { PresentImage } from "../image/pull.ts";
 import type { ExecutorContext } from "../executor-context.ts";
 import type { DockerPrepareRequest } from "../types.ts";
@@ -17,13 +16,11 @@ import { makeHostPlace } from "./host-place.ts";
 import { createSharedTransport, makeSharedDirectory } from "./shared-transport.ts";
 import type { Transport } from "./transport.ts";
 
-export interface TransportFacts {
+export interface TransportFacts extends VolumeUse {
   readonly request: DockerPrepareRequest;
   readonly names: JobNames;
   readonly labels: Readonly<Record<string, string>>;
   readonly volumes: JobVolumes;
-  readonly belongings: JobBelongings;
-  readonly usage: JobUsage;
   readonly isProtected: boolean;
   readonly image: PresentImage;
   /** The configured one, expanded. */
