@@ -1,9 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
-import { describeCacheStore } from "@fleetfoot/cache-backend/testing";
+import { describe, expect, it } from "vitest";
+import { describeCacheStore, killUploads } from "@fleetfoot/cache-backend/testing";
 import { createAzureStore } from "./azure-store.ts";
 
 const mebibyte = 1024 * 1024;
+
+/** Each takes a second, so many of them are for those who ask for them. */
+const kills = Number(process.env["FLEETFOOT_KILLS"] ?? 5);
 
 describeWithSystem("azurite", (azurite) => {
   describeCacheStore("the Azure store", {
@@ -20,5 +24,19 @@ describeWithSystem("azurite", (azurite) => {
         close: async () => {},
       };
     },
+  });
+
+  describe("the Azure store", () => {
+    it("shows a whole object after each SIGKILL at a random moment of an upload", async () => {
+      const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
+      const containerName = `container-${randomUUID()}`;
+      await createContainer(containerName);
+      const where = { accountName, accountKey, endpoint: blobEndpoint, containerName, partBytes: 2 * mebibyte };
+      const source = JSON.stringify(new URL("azure-store.ts", import.meta.url).href);
+      const module = `import { createAzureStore } from ${source}; const store = createAzureStore(${JSON.stringify(where)});`;
+      const { wholeObjects, broken } = await killUploads({ store: createAzureStore(where), module, kills });
+      expect(broken).toEqual([]);
+      expect(wholeObjects).toBe(kills);
+    }, 600_000);
   });
 });

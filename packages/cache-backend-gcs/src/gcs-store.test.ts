@@ -1,9 +1,13 @@
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
-import { describeCacheStore } from "@fleetfoot/cache-backend/testing";
+import { describe, expect, it } from "vitest";
+import { describeCacheStore, killUploads } from "@fleetfoot/cache-backend/testing";
 import { createGcsStore } from "./gcs-store.ts";
 
 const mebibyte = 1024 * 1024;
+
+/** Each takes a second, so many of them are for those who ask for them. */
+const kills = Number(process.env["FLEETFOOT_KILLS"] ?? 5);
 const { privateKey } = generateKeyPairSync("rsa", {
   modulusLength: 2048,
   privateKeyEncoding: { type: "pkcs8", format: "pem" },
@@ -24,5 +28,18 @@ describeWithSystem("fake-gcs-server", (gcs) => {
       const store = createGcsStore({ bucket, endpoint: gcs().endpoint, partBytes: 5 * mebibyte, ...identity });
       return { store, close: async () => {} };
     },
+  });
+
+  describe("the GCS store", () => {
+    it("shows a whole object after each SIGKILL at a random moment of an upload", async () => {
+      const bucket = `bucket-${randomUUID()}`;
+      await gcs().createBucket(bucket);
+      const where = { bucket, endpoint: gcs().endpoint, partBytes: 2 * mebibyte };
+      const source = JSON.stringify(new URL("gcs-store.ts", import.meta.url).href);
+      const module = `import { createGcsStore } from ${source}; const store = createGcsStore(${JSON.stringify(where)});`;
+      const { wholeObjects, broken } = await killUploads({ store: createGcsStore(where), module, kills });
+      expect(broken).toEqual([]);
+      expect(wholeObjects).toBe(kills);
+    }, 600_000);
   });
 });
