@@ -49,6 +49,8 @@ export interface RunnerSettings {
   readonly cloneUrl?: string;
   /** Whether `.git/config` and hooks of an earlier job are removed. @default false */
   readonly cleanGitConfig?: boolean;
+  /** What a cache counts as that was made on another operating system or architecture. @default "warn" */
+  readonly foreignArchitecture?: "warn" | "miss";
   /** Limit of the stages before the sources; the job's limit when 0, negative or longer. @default 0 */
   readonly prepareTimeoutMs?: number;
   /** Limit of fetching the sources, all tries together; as above. @default 0 */

@@ -80,6 +80,7 @@ describe("[runners.cache] of a config.toml", () => {
   it("reads every key of every store, so that none of them is said to have no effect", () => {
     const text = `[runners.cache]
 Type = "s3"
+ForeignArchitecture = "miss"
 [runners.cache.s3]
 ServerAddress = "h"
 ${keys}SessionToken = "s"
@@ -107,9 +108,16 @@ AccountName = "a"
 AccountKey = "k"
 ContainerName = "c"
 StorageDomain = "d"
+[runners.cache.local]
+Directory = "/srv/caches"
+MaxBytes = 1000
+MaxUnused = "48h"
+MinFreeBytes = 500
 `;
     expect(lintRunnerConfig(`${runner}${text}`)).toEqual([]);
     expect(read(text).cache).toMatchObject({
+      foreignArchitecture: "miss",
+      local: { directory: "/srv/caches", maxBytes: 1000, maxUnusedMs: 172_800_000, minFreeBytes: 500 },
       s3: {
         sessionToken: "s",
         bucketLocation: "l",

@@ -1,4 +1,4 @@
-import type { AzureCacheConfig, GcsCacheConfig, RunnerCache, S3CacheConfig } from "./config.ts";
+import type { AzureCacheConfig, GcsCacheConfig, LocalCacheConfig, RunnerCache, S3CacheConfig } from "./config.ts";
 import type { TableReader } from "./table-reader.ts";
 
 /**
@@ -14,9 +14,11 @@ export function readCache(table: TableReader | undefined): RunnerCache | undefin
     path: table.string("Path") ?? flat.path ?? "",
     shared: table.boolean("Shared") ?? false,
     maxUploadedArchiveBytes: Math.max(0, table.integer("MaxUploadedArchiveSize") ?? 0),
+    foreignArchitecture: table.choice("ForeignArchitecture", ["warn", "miss"]) ?? "warn",
     s3: readS3(table.table("s3"), flat, table),
     gcs: readGcs(table.table("gcs")),
     azure: readAzure(table.table("azure")),
+    local: readLocal(table.table("local")),
   };
 }
 
@@ -119,6 +121,16 @@ const encryptionKinds: Readonly<Record<string, S3CacheConfig["serverSideEncrypti
   "dsse-kms": "aws:kms:dsse",
   "aws:kms:dsse": "aws:kms:dsse",
 };
+
+function readLocal(table: TableReader | undefined): LocalCacheConfig | undefined {
+  if (table === undefined) return undefined;
+  return {
+    directory: table.string("Directory") ?? "",
+    maxBytes: Math.max(0, table.integer("MaxBytes") ?? 0),
+    maxUnusedMs: Math.max(0, table.duration("MaxUnused") ?? 0),
+    minFreeBytes: Math.max(0, table.integer("MinFreeBytes") ?? 0),
+  };
+}
 
 function readGcs(table: TableReader | undefined): GcsCacheConfig | undefined {
   if (table === undefined) return undefined;

@@ -189,9 +189,24 @@ export interface RunnerCache {
   readonly shared: boolean;
   /** 0: no limit. */
   readonly maxUploadedArchiveBytes: number;
+  /** What an archive counts as that was made on another operating system or architecture. A key of Fleetfoot's own. */
+  readonly foreignArchitecture: "warn" | "miss";
   readonly s3: S3CacheConfig | undefined;
   readonly gcs: GcsCacheConfig | undefined;
   readonly azure: AzureCacheConfig | undefined;
+  readonly local: LocalCacheConfig | undefined;
+}
+
+/** `[runners.cache.local]`, for `Type = "local"`: a directory that several runners and hosts may share. A section of Fleetfoot's own. */
+export interface LocalCacheConfig {
+  /** Absolute path; empty: none. */
+  readonly directory: string;
+  /** Most bytes of all archives together; 0: no limit. What was used longest ago goes first. */
+  readonly maxBytes: number;
+  /** Time without use after which an archive goes, in milliseconds; 0: no limit. */
+  readonly maxUnusedMs: number;
+  /** Bytes of the disk that stay free, whoever fills it; 0: none. */
+  readonly minFreeBytes: number;
 }
 
 /** `[runners.cache.s3]`. Keys and tokens are secrets: never print them. */

@@ -2,6 +2,7 @@ export type {
   AzureCacheConfig,
   ConfigProblem,
   GcsCacheConfig,
+  LocalCacheConfig,
   LogLevel,
   RunnerCache,
   RunnerConfig,

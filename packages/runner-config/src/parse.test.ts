@@ -12,7 +12,13 @@ function parseRunner(body: string): RunnerEntry | undefined {
   return config?.runners[0];
 }
 
-const noStores = { s3: undefined, gcs: undefined, azure: undefined };
+const noStores = {
+  s3: undefined,
+  gcs: undefined,
+  azure: undefined,
+  local: undefined,
+  foreignArchitecture: "warn",
+} as const;
 
 describe("parseRunnerConfig", () => {
   it("gives all defaults for an empty text", () => {

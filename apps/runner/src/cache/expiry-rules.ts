@@ -1,4 +1,5 @@
 import type { RunnerCache } from "@fleetfoot/runner-config";
+import { UsageError } from "../errors.ts";
 import { gcsOptions, s3Options, type StoreTools } from "../stores/store-options.ts";
 
 /** Which caches go, and when. */
@@ -28,6 +29,11 @@ export async function expiryRuleFor(cache: RunnerCache, expiry: Expiry, tools: S
     };
   }
   if (cache.type === "azure") return azureRule(cache, expiry);
+  if (cache.type === "local") {
+    throw new UsageError("A store in a directory has no rules that could be printed.", {
+      cure: "Write MaxUnused, MaxBytes or MinFreeBytes into [runners.cache.local].",
+    });
+  }
   const { expireCaches, expiryRule } = await import("@fleetfoot/cache-backend-s3");
   const options = await s3Options(cache, tools);
   return {

@@ -63,6 +63,7 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
       cacheDirectory: place.projectCacheDirectory,
       store: runnerStore?.remote,
       hashKeys: false,
+      foreignArchitecture: runnerStore?.cache.foreignArchitecture,
       platform: { os: goPlatform(), arch: goArchitecture() },
       log: {
         plain: (text) => stdout.write(`${text}\n`),

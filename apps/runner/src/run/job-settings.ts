@@ -31,6 +31,7 @@ export function toRunnerSettings(
       tls: certificates && tlsOf(certificates),
       customBuildDirectory: entry.customBuildDirectory ?? (containers || undefined),
       cleanGitConfig: entry.cleanGitConfig ?? (containers || undefined),
+      foreignArchitecture: entry.cache?.foreignArchitecture,
       cloneUrl: entry.cloneUrl,
       preGetSourcesScript: entry.preGetSourcesScript,
       postGetSourcesScript: entry.postGetSourcesScript,

@@ -3,7 +3,7 @@ import { type Logger, shortToken } from "@fleetfoot/coordinator-client";
 import { type RemoteCache, openRemoteCache } from "@fleetfoot/job-runner";
 import type { ProxySettings } from "@fleetfoot/proxy-env";
 import type { RunnerCache, RunnerEntry } from "@fleetfoot/runner-config";
-import { azureOptions, gcsOptions, openStoreTools, s3Options, type StoreTools } from "./store-options.ts";
+import { azureOptions, gcsOptions, localOptions, openStoreTools, s3Options, type StoreTools } from "./store-options.ts";
 
 /** The stores of all runners, kept over changes of the configuration. */
 export interface RemoteCaches {
@@ -40,6 +40,10 @@ export function remoteCaches(options: {
         logError: (message) => logger.error(`Cache: ${message}`, { runner_name: name }),
       });
       open.set(key, opening);
+      // What kept it from being opened, such as a file that was not there yet, may be gone with the next job.
+      void opening.then((remote) => {
+        if (remote === undefined) open.delete(key);
+      });
       return opening;
     },
   };
@@ -47,6 +51,10 @@ export function remoteCaches(options: {
 
 function kindsOf(cache: RunnerCache, tools: StoreTools): Readonly<Record<string, () => Promise<CacheStore>>> {
   return {
+    async local() {
+      const { createLocalStore } = await import("@fleetfoot/cache-backend-local");
+      return createLocalStore(localOptions(cache));
+    },
     async s3() {
       const { createS3Store } = await import("@fleetfoot/cache-backend-s3");
       return createS3Store(await s3Options(cache, tools));

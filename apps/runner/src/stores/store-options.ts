@@ -1,5 +1,6 @@
 import type { AzureStoreOptions } from "@fleetfoot/cache-backend-azure";
 import type { GcsStoreOptions } from "@fleetfoot/cache-backend-gcs";
+import type { LocalStoreOptions } from "@fleetfoot/cache-backend-local";
 import type { S3StoreOptions } from "@fleetfoot/cache-backend-s3";
 import type { ProxySettings } from "@fleetfoot/proxy-env";
 import type { ProxyDispatcher } from "@fleetfoot/proxy-env/dispatcher";
@@ -21,9 +22,24 @@ export function openStoreTools(options: {
 }): Omit<StoreTools, "warn"> {
   let dispatcher: Promise<ProxyDispatcher> | undefined;
   return {
-    dispatch: () => (dispatcher ??= openDispatcher(options.proxies)),
+    dispatch: () => {
+      dispatcher ??= openDispatcher(options.proxies).catch((error: unknown) => {
+        // The next store tries again.
+        dispatcher = undefined;
+        throw error;
+      });
+      return dispatcher;
+    },
     checksums: checksumsOf(options.environment),
   };
+}
+
+/** `[runners.cache.local]` for the store. @throws {Error} there is no such section */
+export function localOptions({ local }: RunnerCache): LocalStoreOptions {
+  if (local === undefined) throw missing("local");
+  const { directory, maxBytes, maxUnusedMs, minFreeBytes } = local;
+  const limits = { maxBytes: maxBytes || undefined, maxUnusedMs: maxUnusedMs || undefined, minFreeBytes };
+  return { directory, limits };
 }
 
 /** `[runners.cache.s3]` for the store. @throws {Error} there is no such section */

@@ -19,6 +19,7 @@ export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions>
     cacheDirectory: environment.workspace.directories.cache,
     ...(cacheStore === undefined ? {} : { store: cacheStore }),
     hashKeys: plan.flags.FF_HASH_CACHE_KEYS,
+    foreignArchitecture: job.runner.foreignArchitecture,
     platform: { os: goPlatform(), arch: goArchitecture() },
     log: job.log,
     events: (event) => job.events({ type: "cache", event }),
