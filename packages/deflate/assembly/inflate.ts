@@ -26,6 +26,16 @@ const BAD_CODE_LENGTHS: i32 = -5;
 const BAD_CODE: i32 = -6;
 const BAD_DISTANCE: i32 = -7;
 const TRAILING_BLOCK: i32 = -8;
+/** Not told: there is no more input, or no more room. */
+const INTERRUPTED: i32 = -100;
+// What the caller of a part is told.
+const NEEDS_INPUT: i32 = 1;
+const NEEDS_ROOM: i32 = 2;
+
+// Places in a stream.
+const BEFORE_BLOCK: i32 = 0;
+const IN_STORED: i32 = 1;
+const IN_CODES: i32 = 2;
 
 const LITERAL: u32 = 0x80000000;
 const SPECIAL: u32 = 0x8000;
@@ -74,6 +84,9 @@ const WORK_END: usize = LENGTH_CODE_ORDER + 32;
 
 /** Where the caller's memory begins. */
 export const WORK_BYTES: i32 = 16384;
+/** More than the codes of a block take, twice. */
+const PART_INPUT: usize = 2048;
+const MAX_DISTANCE: usize = 32768;
 /** Bytes that may be read behind the end of the input. */
 export const INPUT_SLACK: i32 = 64;
 /** Bytes that may be overwritten behind the end of the output. */
@@ -92,6 +105,19 @@ let bitCount: u32 = 0;
 
 prepare();
 
+/** Whether there is input or room for output to come, so that running out of them only interrupts. */
+let goesOn: bool = false;
+/** Where in its stream the next bit stands: before a block, or in one. */
+let place: i32 = BEFORE_BLOCK;
+let isLastBlock: bool = false;
+/** Bytes of a stored block that are still to be copied. */
+let storedBytes: usize = 0;
+/** The tables of the block that is being decoded. */
+let literalTable: usize = 0;
+let distanceTable: usize = 0;
+let literalTableBits: u32 = 0;
+let distanceTableBits: u32 = 0;
+
 /**
  * Inflates one stream, or, if `isOpen` is not 0, blocks of a stream that goes on: none of them the last one, and they end with the input on a
  * whole byte.
@@ -99,34 +125,109 @@ prepare();
  * @returns how many bytes were made, or a negative number that says what is wrong
  */
 export function inflate(from: usize, to: usize, target: usize, targetEnd: usize, isOpen: i32): i32 {
-  input = from;
+  begin(from, target);
   inputEnd = to;
-  output = target;
-  outputStart = target;
   outputEnd = targetEnd;
-  bitBuffer = 0;
-  bitCount = 0;
-  while (!(isOpen && isAtEnd())) {
-    refill();
-    const header = takeBits(3);
-    const type = header >> 1;
-    let problem: i32;
-    if (type == 0) {
-      problem = copyStored();
-    } else if (type == 1) {
-      problem = decodeBlock(FIXED_LITERAL_TABLE, 9, FIXED_DISTANCE_TABLE, 5);
-    } else if (type == 2) {
-      problem = readCodes();
-      if (problem == 0) problem = decodeBlock(LITERAL_TABLE, literalBits, DISTANCE_TABLE, distanceBits);
-    } else {
-      problem = BAD_BLOCK_TYPE;
-    }
+  goesOn = false;
+  while (!(isOpen && place == BEFORE_BLOCK && isAtEnd())) {
+    const result = advance();
     if (position() > inputEnd) return INPUT_ENDS;
-    if (problem != 0) return problem;
+    if (result == INTERRUPTED) return OUTPUT_TOO_SMALL;
+    if (result != 0) return result;
     if (output > outputEnd) return OUTPUT_TOO_SMALL;
-    if (header & 1) return isOpen ? TRAILING_BLOCK : <i32>(output - outputStart);
+    if (isLastBlock) return isOpen ? TRAILING_BLOCK : <i32>(output - outputStart);
   }
   return <i32>(output - outputStart);
+}
+
+/** Begins a stream that is inflated by parts of its input and its content. */
+export function begin(from: usize, target: usize): void {
+  input = from;
+  output = target;
+  outputStart = target;
+  bitBuffer = 0;
+  bitCount = 0;
+  place = BEFORE_BLOCK;
+}
+
+/**
+ * Inflates a part of a stream. The input is read up to `PART_INPUT` bytes before its end, unless `isLast` is not 0, and the output may become
+ * 300 bytes longer than it should.
+ *
+ * @returns 0 at the end of the stream, `NEEDS_INPUT`, `NEEDS_ROOM`, or a negative number that says what is wrong
+ */
+export function inflatePart(to: usize, targetEnd: usize, isLast: i32): i32 {
+  inputEnd = to;
+  outputEnd = targetEnd;
+  goesOn = true;
+  for (;;) {
+    if (output >= outputEnd) return NEEDS_ROOM;
+    if (!isLast && input + PART_INPUT > inputEnd) return NEEDS_INPUT;
+    if (!isLast) inputEnd = to - PART_INPUT / 2;
+    const result = advance();
+    inputEnd = to;
+    if (isLast && position() > inputEnd) return INPUT_ENDS;
+    if (result != 0 && result != INTERRUPTED) return result;
+    if (result == 0 && isLastBlock) return 0;
+    // What is missing of a stored block will not come any more.
+    if (result == INTERRUPTED && isLast && output < outputEnd) return INPUT_ENDS;
+  }
+  return 0;
+}
+
+/** Where the content that was made so far ends. */
+export function contentEnd(): usize {
+  return output;
+}
+
+/** Gives back what was read ahead, so that the input can be moved. @returns where it goes on */
+export function inputRest(): usize {
+  input = position();
+  bitCount &= 7;
+  bitBuffer &= ((<u64>1) << bitCount) - 1;
+  return input;
+}
+
+/** Tells where the rest of the input is now. */
+export function moveInput(to: usize): void {
+  input = to;
+}
+
+/** Keeps of the content only what matches may refer to. @returns where it goes on */
+export function slideOutput(): usize {
+  const kept = min(output - outputStart, MAX_DISTANCE);
+  memory.copy(outputStart, output - kept, kept);
+  output = outputStart + kept;
+  return output;
+}
+
+/** Goes on to the end of the block. @returns 0 at its end, `INTERRUPTED`, or what is wrong */
+function advance(): i32 {
+  if (place == BEFORE_BLOCK) {
+    const problem = openBlock();
+    if (problem != 0) return problem;
+  }
+  const result =
+    place == IN_STORED ? copyStored() : decodeBlock(literalTable, literalTableBits, distanceTable, distanceTableBits);
+  if (result == 0) place = BEFORE_BLOCK;
+  return result;
+}
+
+/** Reads the header of a block. @returns 0 or what is wrong */
+function openBlock(): i32 {
+  refill();
+  isLastBlock = takeBits(1) != 0;
+  const type = takeBits(2);
+  place = IN_CODES;
+  if (type == 0) return openStored();
+  if (type == 1) {
+    literalTable = FIXED_LITERAL_TABLE;
+    literalTableBits = 9;
+    distanceTable = FIXED_DISTANCE_TABLE;
+    distanceTableBits = 5;
+    return 0;
+  }
+  return type == 2 ? readCodes() : BAD_BLOCK_TYPE;
 }
 
 /** The byte in which the next bit stands that was not taken yet; one more when a part of a byte was taken. */
@@ -153,25 +254,31 @@ function takeBits(count: u32): u32 {
   return bits;
 }
 
-/** @returns 0 or what is wrong, as of all that follow */
-function copyStored(): i32 {
+function openStored(): i32 {
   const at = position();
-  if (at > inputEnd || inputEnd - at < 4) return INPUT_ENDS;
+  // Not all of it may be there; the slack is, and whoever asked looks at the end of the input next.
   const length = <usize>load<u16>(at);
-  if (length != (<usize>load<u16>(at + 2) ^ 0xffff)) return BAD_STORED_LENGTH;
-  if (length > inputEnd - at - 4) return INPUT_ENDS;
-  if (length > outputEnd - output) return OUTPUT_TOO_SMALL;
-  memory.copy(output, at + 4, length);
-  output += length;
-  input = at + 4 + length;
+  input = at + 4;
   bitBuffer = 0;
   bitCount = 0;
+  if (input > inputEnd) return INPUT_ENDS;
+  if (length != (<usize>load<u16>(at + 2) ^ 0xffff)) return BAD_STORED_LENGTH;
+  storedBytes = length;
+  place = IN_STORED;
   return 0;
 }
 
-/** Bits that the first table of the codes that were read last is looked up with. */
-let literalBits: u32 = 0;
-let distanceBits: u32 = 0;
+/** Copies as much of a stored block as there is. */
+function copyStored(): i32 {
+  const isThere = storedBytes <= inputEnd - input;
+  const bytes = min(min(storedBytes, inputEnd - input), outputEnd - output);
+  if (!goesOn && bytes < storedBytes) return isThere ? OUTPUT_TOO_SMALL : INPUT_ENDS;
+  memory.copy(output, input, bytes);
+  input += bytes;
+  output += bytes;
+  storedBytes -= bytes;
+  return storedBytes == 0 ? 0 : INTERRUPTED;
+}
 
 /** Reads the codes of a block and makes tables of them. */
 function readCodes(): i32 {
@@ -199,10 +306,12 @@ function readCodes(): i32 {
   const problem = readLengths(lengthCodeBits, literals + distances);
   if (problem != 0) return problem;
   if (load<u8>(LENGTHS + SYMBOL_END_OF_BLOCK) == 0) return BAD_CODE_LENGTHS;
-  literalBits = makeTable(LENGTHS, literals, LITERAL_MEANINGS, LITERAL_TABLE, LITERAL_BITS, true);
-  if (literalBits == 0) return BAD_CODE_LENGTHS;
-  distanceBits = makeTable(LENGTHS + literals, distances, DISTANCE_MEANINGS, DISTANCE_TABLE, DISTANCE_BITS, true);
-  return distanceBits == 0 ? BAD_CODE_LENGTHS : 0;
+  literalTable = LITERAL_TABLE;
+  literalTableBits = makeTable(LENGTHS, literals, LITERAL_MEANINGS, LITERAL_TABLE, LITERAL_BITS, true);
+  if (literalTableBits == 0) return BAD_CODE_LENGTHS;
+  distanceTable = DISTANCE_TABLE;
+  distanceTableBits = makeTable(LENGTHS + literals, distances, DISTANCE_MEANINGS, DISTANCE_TABLE, DISTANCE_BITS, true);
+  return distanceTableBits == 0 ? BAD_CODE_LENGTHS : 0;
 }
 
 /** Reads the lengths of literals' and distances' codes, which are one list. */
@@ -379,13 +488,14 @@ function decodeBlock(literals: usize, literalBits: u32, distances: usize, distan
   const literalMask: u64 = (1 << literalBits) - 1;
   const distanceMask: u64 = (1 << distanceBits) - 1;
   const lastInput = inputEnd + 8;
-  const lastOutput = outputEnd;
+  // The end of a block may follow when there is no more room; if more is to come, it comes with that.
+  const lastOutput = goesOn ? outputEnd - 1 : outputEnd;
   const start = outputStart;
   let at = input;
   let out = output;
   let buffer = bitBuffer;
   let bits = bitCount;
-  let problem: i32 = 0;
+  let problem: i32 = INTERRUPTED;
 
   // Each round begins with 56 bits and the entry that they begin with.
   buffer |= load<u64>(at) << bits;
@@ -440,7 +550,7 @@ function decodeBlock(literals: usize, literalBits: u32, distances: usize, distan
         }
       }
       if (entry & SPECIAL) {
-        if (entry >> 16 != 0) problem = BAD_CODE;
+        problem = entry >> 16 == 0 ? 0 : BAD_CODE;
         break;
       }
     }

@@ -36,6 +36,15 @@ export interface Inflater {
    * Parameters and errors are those of {@link inflate}.
    */
   inflateOpen(from: number, to: number, target: number, targetEnd: number): number;
+  /**
+   * Inflates one raw deflate stream that is longer than the memory, which it uses as it likes meanwhile.
+   *
+   * @param read - puts what comes next of the stream into a part of `input` and tells how many bytes, 0 at its end
+   * @returns the content in pieces of `output`, each of which is good until the next one is asked for
+   * @throws {DeflateError} as {@link inflate} does
+   * @throws {RangeError} `input` or `output` is shorter than 64 KiB
+   */
+  inflatePieces(read: (target: Buffer) => number): Generator<Buffer, void>;
 }
 
 interface InflateExports {
@@ -44,7 +53,18 @@ interface InflateExports {
   readonly INPUT_SLACK: { readonly value: number };
   readonly OUTPUT_SLACK: { readonly value: number };
   inflate(from: number, to: number, target: number, targetEnd: number, isOpen: number): number;
+  begin(from: number, target: number): void;
+  inflatePart(to: number, targetEnd: number, isLast: number): number;
+  contentEnd(): number;
+  inputRest(): number;
+  moveInput(to: number): void;
+  slideOutput(): number;
 }
+
+const NEEDS_INPUT = 1;
+const NEEDS_ROOM = 2;
+/** The longest distance that a match may have, and as much again. */
+const MIN_PIECES_BYTES = 64 * 1024;
 
 /**
  * Makes an inflater for one thread.
@@ -52,7 +72,8 @@ interface InflateExports {
  * @throws {RangeError} there is no memory for it
  */
 export function createInflater({ inputBytes, outputBytes }: InflaterOptions): Inflater {
-  const { memory, inflate, WORK_BYTES, INPUT_SLACK, OUTPUT_SLACK } = startModule(wasm) as InflateExports;
+  const module = startModule(wasm) as InflateExports;
+  const { memory, inflate, WORK_BYTES, INPUT_SLACK, OUTPUT_SLACK } = module;
   const inputStart = WORK_BYTES.value;
   const outputStart = alignUp(inputStart + inputBytes + INPUT_SLACK.value);
   growTo(memory, outputStart + outputBytes + OUTPUT_SLACK.value);
@@ -65,11 +86,43 @@ export function createInflater({ inputBytes, outputBytes }: InflaterOptions): In
     return result;
   }
 
+  const input = Buffer.from(memory.buffer, inputStart, inputBytes);
+  const output = Buffer.from(memory.buffer, outputStart, outputBytes);
+
+  function* inflatePieces(read: (target: Buffer) => number): Generator<Buffer, void> {
+    if (Math.min(inputBytes, outputBytes) < MIN_PIECES_BYTES)
+      throw new RangeError("the memory is too short for pieces");
+    let inputEnd = 0;
+    let isLast = 0;
+    let pieceStart = 0;
+    module.begin(inputStart, outputStart);
+    for (;;) {
+      // A piece may become longer by less than the slack.
+      const room = outputStart + outputBytes - OUTPUT_SLACK.value;
+      const result = module.inflatePart(inputStart + inputEnd, room, isLast);
+      if (result < 0) throw new DeflateError(CODES[-result - 1] ?? "bad-code");
+      if (result === NEEDS_INPUT) {
+        input.copyWithin(0, module.inputRest() - inputStart, inputEnd);
+        inputEnd -= module.inputRest() - inputStart;
+        module.moveInput(inputStart);
+        const got = read(input.subarray(inputEnd));
+        inputEnd += got;
+        if (got === 0) isLast = 1;
+        continue;
+      }
+      const contentEnd = module.contentEnd() - outputStart;
+      if (contentEnd > pieceStart) yield output.subarray(pieceStart, contentEnd);
+      if (result !== NEEDS_ROOM) return;
+      pieceStart = module.slideOutput() - outputStart;
+    }
+  }
+
   return {
-    input: Buffer.from(memory.buffer, inputStart, inputBytes),
-    output: Buffer.from(memory.buffer, outputStart, outputBytes),
+    input,
+    output,
     inflate: (from, to, target, targetEnd) => run(from, to, target, targetEnd, 0),
     inflateOpen: (from, to, target, targetEnd) => run(from, to, target, targetEnd, 1),
+    inflatePieces,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Transform } from "node:stream";
-import { constants, createInflateRaw, createZstdDecompress, zstdDecompressSync } from "node:zlib";
+import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import type { ArchiveFormat, CompressionLevel } from "../types.ts";
 import { METHOD_DEFLATE, METHOD_STORED, METHOD_ZSTD } from "./constants.ts";
 
@@ -56,9 +56,8 @@ export function unpackBytes(method: number, data: Buffer, bytes: number): Buffer
   return zstdDecompressSync(data, { maxOutputLength, chunkSize: Math.max(maxOutputLength, 64), params: ZSTD_DECODER });
 }
 
-/** Unpacks data that comes in pieces; undefined for the stored method and for unknown ones. */
+/** Unpacks Zstandard data that comes in pieces; undefined for other methods. */
 export function decompressStream(method: number): Transform | undefined {
-  if (method === METHOD_DEFLATE) return createInflateRaw({ chunkSize: STREAM_CHUNK_BYTES });
   if (method === METHOD_ZSTD) return createFrameDecoder();
   return undefined;
 }

@@ -13,16 +13,28 @@ const LENGTH_CODE = [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 2, 3, 3];
  * noise, which such a code reads as literals, matches and, sooner or later, its end.
  */
 export function randomStream(random: Random): Buffer {
+  const beginning = random.pick(beginnings);
   const writer = new BitWriter();
-  writeStored(writer, history.subarray(0, random.pick([0, 10, 300, history.length, history.length])));
   writer.write(random.below(4) > 0 ? 1 : 0, 1).write(random.below(100) === 0 ? 3 : 2, 2);
   writeCodes(writer, random);
   for (let bytes = 20 + random.below(400); bytes > 0; bytes -= 1) writer.write(random.below(256), 8);
-  return writer.bytes;
+  return Buffer.concat([beginning, writer.bytes]);
 }
 
-/** More than the longest distance. */
-const history = seededRandom(0).bytes(33_000);
+/** Stored blocks, the last of them longer than the longest distance. */
+const beginnings = [
+  storedBlock(0),
+  storedBlock(10),
+  storedBlock(300),
+  storedBlock(33_000),
+  storedBlock(33_000),
+] as const;
+
+function storedBlock(length: number): Buffer {
+  const writer = new BitWriter();
+  writeStored(writer, seededRandom(0).bytes(length));
+  return writer.bytes;
+}
 
 export function writeStored(writer: BitWriter, content: Buffer): void {
   writer
