@@ -155,7 +155,10 @@ const ENTRIES_PER_TURN = 2000;
 
 /** Sorts, and refuses what would not come back to the same place. */
 async function planEntries(entries: readonly ArchiveEntry[], signal: AbortSignal | undefined): Promise<ArchiveEntry[]> {
+  // Other work that waits gets its turn after the start of threads.
+  if (entries.length > ENTRIES_PER_TURN) await nextTurn();
   const sorted = sortByPathBytes(entries, (entry) => entry.path);
+  if (entries.length > ENTRIES_PER_TURN) await nextTurn();
   let before: string | undefined;
   for (const [index, entry] of sorted.entries()) {
     if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) {

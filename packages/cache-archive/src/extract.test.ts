@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import {
   chmod,
   chown,
@@ -575,6 +575,35 @@ function timeExtra(seconds: number): Buffer {
   time.writeUInt32LE(seconds);
   return Buffer.concat([extra, time]);
 }
+
+describe("an abort in the middle of a restore", () => {
+  it.each([["zip"], ["tarzstd"]] as const)(
+    "of a %s leaves the root as it was, and later nothing beside it",
+    async (format) => {
+      await mkdir(scratch.at("many"));
+      for (let nth = 0; nth < 3000; nth += 1) await writeFile(scratch.at("many", `f${nth}`), `${nth}`);
+      const { entries } = await selectFiles({ root: scratch.at("many"), paths: ["*"] });
+      await createArchive({ root: scratch.at("many"), entries, archivePath, format });
+      const controller = new AbortController();
+      const reason = new Error("canceled");
+      const staged = async (): Promise<string[]> =>
+        (await readdir(scratch.path)).filter((name) => name.startsWith(".fleetfoot-restore-"));
+      const timer = setInterval(() => {
+        const [folder] = readdirSync(scratch.path).filter((name) => name.startsWith(".fleetfoot-restore-"));
+        if (folder !== undefined && readdirSync(scratch.at(folder, "tree")).length > 0) controller.abort(reason);
+      }, 1);
+      try {
+        // On this thread, in turns: between the first files and the last ones the timer surely has its own.
+        const restored = extractArchive({ archivePath, root, signal: controller.signal, maxInlineMs: 60_000 });
+        await expect(restored).rejects.toBe(reason);
+      } finally {
+        clearInterval(timer);
+      }
+      expect(await tree(root)).toEqual([]);
+      await expect.poll(staged).toEqual([]);
+    },
+  );
+});
 
 describe("after the move into the root has begun", () => {
   it.each([[60_000], [0]])("an abort is not heeded any more (%i ms on the calling thread)", async (maxInlineMs) => {

@@ -1,4 +1,6 @@
 import { spawn } from "node:child_process";
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { resolveExcludeItem, resolvePathItem } from "./select-item.ts";
@@ -32,7 +34,7 @@ export async function selectFiles(options: SelectOptions): Promise<Selection> {
     throw toArchiveError(error, `look for files in ${root}`);
   }
   signal?.throwIfAborted();
-  return collector.finish(root);
+  return await collector.finish(root);
 }
 
 class Collector {
@@ -56,6 +58,7 @@ class Collector {
       root: options.root,
       signal: options.signal,
       isExcluded: (path) => this.#isExcluded(path),
+      take: (entry) => void this.#entries.set(entry.path, entry),
       warn: (line) => this.#warnings.push(line),
     };
   }
@@ -65,8 +68,7 @@ class Collector {
     const { value, warnings } = resolvePathItem(text, root, environment);
     this.#warnings.push(...warnings);
     if (value === undefined) return;
-    const { entries, visits } = await walk(value.base, value.glob, this.#walkOptions);
-    for (const entry of entries) this.#entries.set(entry.path, entry);
+    const visits = await walk(value.base, value.glob, this.#walkOptions);
     this.#bases.add(value.glob === undefined ? parentOf(value.base) : value.base);
     this.#reports.push({ kind: "path", item: value.item, count: visits });
     if (visits === 0) {
@@ -98,12 +100,16 @@ class Collector {
     if (count === 0) this.#warnings.push(`There are no untracked files in the working directory ${root}.`);
   }
 
-  finish(root: string): Selection {
+  async finish(root: string): Promise<Selection> {
     this.#dropFollowedLinks();
+    // Putting tens of thousands in order is a turn of its own, and what the caller does with them is another one.
+    await nextTurn();
+    const entries = sortByPathBytes([...this.#entries.values()], (entry) => entry.path);
+    await nextTurn();
     const excluded = this.#excludes.map(({ rule, count }): ItemReport => ({ kind: "exclude", item: rule.item, count }));
     if (this.#entries.size === 0) this.#warnings.push(`No files were found in the working directory ${root}.`);
     return {
-      entries: sortByPathBytes([...this.#entries.values()], (entry) => entry.path),
+      entries,
       warnings: this.#warnings,
       reports: [...this.#reports, ...excluded],
     };

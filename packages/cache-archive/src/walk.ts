@@ -11,14 +11,10 @@ export interface WalkOptions {
   readonly root: string;
   /** Whether an entry is left out. What lies below it is still visited. */
   readonly isExcluded: (path: string) => boolean;
+  /** Told of each entry, in byte order of their paths. */
+  readonly take: (entry: ArchiveEntry) => void;
   readonly warn: (line: string) => void;
   readonly signal: AbortSignal | undefined;
-}
-
-export interface Walked {
-  readonly entries: readonly ArchiveEntry[];
-  /** Visits: an entry below several matches counts for each. */
-  readonly visits: number;
 }
 
 /**
@@ -27,16 +23,16 @@ export interface Walked {
  * Links are not followed, except in `base` itself.
  *
  * @param glob - undefined takes `base` and everything below it
- * @returns entries in byte order of their paths
+ * @returns visits: an entry below several matches counts for each
  */
-export async function walk(base: string, glob: Glob | undefined, options: WalkOptions): Promise<Walked> {
+export async function walk(base: string, glob: Glob | undefined, options: WalkOptions): Promise<number> {
   const walker = new Walker(glob, options);
   await walker.walkFrom(base);
-  return { entries: walker.entries, visits: walker.visits };
+  return walker.visits;
 }
 
 /** One path, without what is below it; undefined when it is not there, excluded, or neither file, folder nor link. */
-export function lookAt(path: string, options: WalkOptions): ArchiveEntry | undefined {
+export function lookAt(path: string, options: Pick<WalkOptions, "root" | "isExcluded">): ArchiveEntry | undefined {
   if (options.isExcluded(path)) return undefined;
   const stats = unlessMissing(() => lstatSync(toFileSystemPath(`${options.root}/${path}`), QUIET));
   return stats === undefined ? undefined : toEntry(path, stats);
@@ -50,7 +46,6 @@ const QUIET = { throwIfNoEntry: false } as const;
  */
 class Walker {
   visits = 0;
-  readonly entries: ArchiveEntry[] = [];
   readonly #glob: Glob | undefined;
   readonly #options: WalkOptions;
   readonly #turn = new Turn();
@@ -96,7 +91,7 @@ class Walker {
     const entry = lookAt(path, this.#options);
     if (entry === undefined) return;
     this.visits += matches;
-    this.entries.push(entry);
+    this.#options.take(entry);
   }
 
   /**

@@ -8,9 +8,12 @@ import { openStaging, supersedeOtherHosts } from "./staging.ts";
 /** Where a restore happens, and where to. */
 export type RestorePlace = Pick<SharedRestoreJob, "root" | "staging" | "policy">;
 
-/** Gives `restore` a staging folder, which is gone afterwards, whatever happens. */
+/**
+ * Gives `restore` a staging folder, which is gone afterwards, whatever happens. Only after an abort it goes away later: whoever
+ * gave a restore up need not wait until the system has unlinked tens of thousands of files.
+ */
 export async function restoreStaged(
-  { root, restoreSpecialBits }: ExtractWork,
+  { root, restoreSpecialBits, signal }: ExtractWork,
   restore: (place: RestorePlace) => Promise<void>,
 ): Promise<void> {
   const staging = await openStaging(root);
@@ -19,6 +22,9 @@ export async function restoreStaged(
     await restore({ root: staging.root, staging: staging.folder, policy });
     supersedeOtherHosts(staging.root);
   } finally {
-    await rm(toFileSystemPath(staging.folder), { recursive: true, force: true });
+    const removed = rm(toFileSystemPath(staging.folder), { recursive: true, force: true });
+    // What cannot be removed, or is left when this process ends, the next restore clears away.
+    if (signal?.aborted === true) removed.catch(() => undefined);
+    else await removed;
   }
 }

@@ -63,6 +63,7 @@ export class TarPacker implements UnitRunner {
     }
     if (range.block >= 0) this.#takeBlock(unit, range);
     else for (let nth = 0; nth < range.count; nth += 1) this.#takeEntry(unit, range.first + nth);
+    if (this.#control.isAborted) throw new JobAborted();
     const frame = this.#compress(unit);
     this.#output.give({ unit, bytes: frame, place: () => undefined }, false);
   }

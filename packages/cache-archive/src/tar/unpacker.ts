@@ -77,6 +77,7 @@ export class TarUnpacker implements ContentUnpacker {
       const wanted = Math.min(LONG_FILE_FRAME_BYTES, entry.bytes - position);
       const start = block === 0 ? this.#entryContent(index, entry).start : 0;
       const content = this.#frame(frame + block).subarray(start, start + wanted);
+      if (this.#context.control.isAborted) throw new JobAborted();
       const descriptor = openSharedFile(folders.stage(target));
       try {
         writeAll(descriptor, content, position);
