@@ -589,8 +589,10 @@ describe("an abort in the middle of a restore", () => {
       const staged = async (): Promise<string[]> =>
         (await readdir(scratch.path)).filter((name) => name.startsWith(".fleetfoot-restore-"));
       const timer = setInterval(() => {
-        const [folder] = readdirSync(scratch.path).filter((name) => name.startsWith(".fleetfoot-restore-"));
-        if (folder !== undefined && readdirSync(scratch.at(folder, "tree")).length > 0) controller.abort(reason);
+        const folder = readdirSync(scratch.path).find((name) => name.startsWith(".fleetfoot-restore-"));
+        if (folder === undefined || readdirSync(scratch.at(folder, "tree")).length === 0) return;
+        clearInterval(timer);
+        controller.abort(reason);
       }, 1);
       try {
         // On this thread, in turns: between the first files and the last ones the timer surely has its own.
