@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createMirror } from "./mirror.ts";
-import type { RegistryMirror } from "./mirror.ts";
+import type { RegistryMirror } from "./registry-mirror.ts";
 import type { MirrorOptions } from "./options.ts";
 import { createManualClock } from "./testing/manual-clock.ts";
 

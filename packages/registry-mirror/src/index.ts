@@ -6,16 +6,8 @@ export { noopLogger } from "./logger.ts";
 export type { LogFields, Logger } from "./logger.ts";
 export { metricDescriptions } from "./metrics.ts";
 export type { MetricName, Sample } from "./metrics.ts";
+export type { CachedEntry, EntryFilter } from "./keeping/inventory.ts";
 export { createMirror } from "./mirror.ts";
-export type {
-  CachedEntry,
-  EntryFilter,
-  KnownRegistry,
-  MirrorStatus,
-  RegistryMirror,
-  RelayRequest,
-  TokenServer,
-} from "./mirror.ts";
 export { createNodeListener } from "./node-listener.ts";
 export type { NodeListenerOptions } from "./node-listener.ts";
 export type {
@@ -28,6 +20,8 @@ export type {
   VirtualRegistryOptions,
 } from "./options.ts";
 export type { Digest } from "./reference/grammar.ts";
+export type { KnownRegistry, MirrorStatus, RegistryMirror, TokenServer } from "./registry-mirror.ts";
 export { Secret } from "./secret.ts";
 export type { CacheResult, MirrorRequest, MirrorResponse } from "./serving/messages.ts";
+export type { RelayRequest } from "./serving/relaying.ts";
 export type { Body } from "./storage/body.ts";

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { RegistryMirror } from "./mirror.ts";
+import type { RegistryMirror } from "./registry-mirror.ts";
 import { errorResponse } from "./serving/messages.ts";
 import type { MirrorResponse } from "./serving/messages.ts";
 import type { Body } from "./storage/body.ts";

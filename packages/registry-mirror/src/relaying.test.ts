@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createMirror } from "./mirror.ts";
-import type { RegistryMirror } from "./mirror.ts";
+import type { RegistryMirror } from "./registry-mirror.ts";
 import type { MirrorResponse } from "./serving/messages.ts";
 
 const manifest = JSON.stringify({

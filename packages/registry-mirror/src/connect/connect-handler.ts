@@ -8,7 +8,7 @@ import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
 import { Metrics } from "../metrics.ts";
 import type { Sample } from "../metrics.ts";
-import type { RegistryMirror, TokenServer } from "../mirror.ts";
+import type { RegistryMirror, TokenServer } from "../registry-mirror.ts";
 import { parseRanges } from "../upstream/address.ts";
 import type { AllowedRanges } from "../upstream/address.ts";
 import { checkedAddresses, ForbiddenHostError, isForbiddenAddress, systemResolve } from "./addresses.ts";

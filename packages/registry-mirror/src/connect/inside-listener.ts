@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
-import type { RegistryMirror } from "../mirror.ts";
+import type { RegistryMirror } from "../registry-mirror.ts";
 import { createNodeListener, respond } from "../node-listener.ts";
 import { parseTarget } from "../reference/path.ts";
 import { errorResponse } from "../serving/messages.ts";

@@ -1,6 +1,6 @@
 // A mirror that pulls one image through itself, until it is killed. Arguments: its directory, and the upstream.
 import { createMirror } from "../mirror.ts";
-import type { RegistryMirror } from "../mirror.ts";
+import type { RegistryMirror } from "../registry-mirror.ts";
 
 const [, , directory = "", url = ""] = process.argv;
 const mirror = await createMirror({ directory, upstreams: { hub: { url, hosts: ["docker.io"] } }, reserveBytes: 0 });

@@ -10,7 +10,7 @@ import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { certificateHosts, createConnectHandler, openCa } from "../connect/index.ts";
 import type { CertificateAuthority, ConnectHandler, ConnectOptions } from "../connect/index.ts";
 import { createMirror } from "../mirror.ts";
-import type { RegistryMirror } from "../mirror.ts";
+import type { RegistryMirror } from "../registry-mirror.ts";
 import { createNodeListener } from "../node-listener.ts";
 import type { MirrorOptions } from "../options.ts";
 import { collectingLogger } from "./serve.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "../logger.ts";
 import { createMirror } from "../mirror.ts";
-import type { RegistryMirror } from "../mirror.ts";
+import type { RegistryMirror } from "../registry-mirror.ts";
 import { createNodeListener } from "../node-listener.ts";
 import type { MirrorOptions } from "../options.ts";
 
