@@ -82,7 +82,11 @@ describe("requests that are passed on", () => {
 
   it.each([
     ["of the upstream itself", (own: URL) => own.href, (own: URL) => `${own.pathname}${own.search}`],
-    ["of the upstream's host on another scheme", (own: URL) => own.href.replace("http:", "https:"), undefined],
+    [
+      "of the upstream, which does not know that a front speaks TLS for it",
+      (own: URL) => own.href.replace("http:", "https:"),
+      (own: URL) => `${own.pathname}${own.search}`,
+    ],
     ["of another host", () => "http://storage.example/upload?x=1", undefined],
   ])("lead to a place %s as the client sees it", async (_place, locationOf, expected) => {
     const own = new URL(

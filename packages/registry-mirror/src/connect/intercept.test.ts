@@ -478,11 +478,15 @@ describeWithSystem("docker-registry", (registry) => {
   });
 
   it("RM K23: has what came in through a mirror list, and the other way round", async () => {
-    const ask = async (path: string): Promise<number> =>
-      (await proxy.mirror.answer({ method: "GET", target: `${path}?ns=quay.io`, headers: {} })).status;
+    const ask = async (path: string): Promise<number> => {
+      const response = await proxy.mirror.handle(new Request(`http://mirror${path}?ns=quay.io`));
+      await response.bytes();
+      return response.status;
+    };
     expect([await ask("/v2/org/app/manifests/v1"), await ask(`/v2/org/app/blobs/${image.config.digest}`)]).toEqual([
       200, 200,
     ]);
+    while (proxy.mirror.status().fills.length > 0) await new Promise((resolve) => setImmediate(resolve));
     tap.take();
     expect((await proxy.send("quay.io", "/v2/org/app/manifests/v1")).headers["x-cache"]).toBe("hit");
     expect((await proxy.send("quay.io", `/v2/org/app/blobs/${image.config.digest}`)).headers["x-cache"]).toBe("hit");

@@ -43,9 +43,8 @@ function relayedHeaders(
   const { location } = passed;
   if (location !== undefined && URL.canParse(location)) {
     const url = new URL(location);
-    // On another scheme it is another place, to which the client goes as if there were no mirror.
-    if (url.origin === upstream.url.origin && url.host !== registry)
-      passed["location"] = `${url.pathname}${url.search}`;
+    // Without the scheme: a registry behind a front that speaks TLS for it takes itself for one without.
+    if (url.host === upstream.url.host && url.host !== registry) passed["location"] = `${url.pathname}${url.search}`;
   }
   return passed;
 }
