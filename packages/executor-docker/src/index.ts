@@ -1,5 +1,6 @@
 export { createDockerExecutor } from "./docker-executor.ts";
 export type { EngineOptions } from "./engine/address.ts";
+export { dockerodeOptions } from "./engine/dockerode-options.ts";
 export {
   ContainerLostError,
   DockerConfigurationError,

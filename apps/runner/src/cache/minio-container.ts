@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { BlockList, isIP } from "node:net";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type Dockerode from "dockerode";
 import { UsageError } from "../errors.ts";
@@ -40,8 +41,7 @@ export async function startMinioContainer(
   wanted: MinioContainer,
   host: { readonly environment: Readonly<Record<string, string>>; readonly signal: AbortSignal },
 ): Promise<MinioCredentials> {
-  const { default: Docker } = await import("dockerode");
-  const engine = new Docker(engineAddress(host.environment));
+  const engine = await openEngine(host.environment);
   await requireEngine(engine);
   const known = await inspect(engine, wanted.name);
   const { user = DEFAULT_USER, password = randomBytes(20).toString("base64url") } = wanted;
@@ -59,12 +59,16 @@ function credentialsOf({ Config }: Dockerode.ContainerInspectInfo): MinioCredent
   return { user: valueOf("MINIO_ROOT_USER"), password: valueOf("MINIO_ROOT_PASSWORD") };
 }
 
-/** `DOCKER_HOST` as the Docker client reads it. */
-function engineAddress({ DOCKER_HOST: address = "" }: Readonly<Record<string, string>>): Dockerode.DockerOptions {
-  if (address === "") return {};
-  if (address.startsWith("unix://")) return { socketPath: address.slice("unix://".length) };
-  const { hostname, port } = new URL(address.replace(/^tcp:/, "http:"));
-  return { protocol: "http", host: hostname, port: Number(port || "2375") };
+/** `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` as the Docker client reads them. */
+async function openEngine(environment: Readonly<Record<string, string>>): Promise<Dockerode> {
+  const [{ default: Docker }, { dockerodeOptions }] = await Promise.all([
+    import("dockerode"),
+    import("@fleetfoot/executor-docker"),
+  ]);
+  const host = environment["DOCKER_HOST"] ?? "";
+  const tlsVerify = (environment["DOCKER_TLS_VERIFY"] ?? "") !== "";
+  const tlsCertificatePath = environment["DOCKER_CERT_PATH"] || join(environment["HOME"] ?? "/", ".docker");
+  return new Docker(await dockerodeOptions({ host, tlsVerify, tlsCertificatePath }));
 }
 
 async function requireEngine(engine: Dockerode): Promise<void> {
@@ -164,12 +168,16 @@ function requireSame(known: Dockerode.ContainerInspectInfo, wanted: MinioContain
   );
 }
 
-/** The server has no event to wait for: it is asked. */
+/**
+ * The server has no event to wait for: it is asked. It says of itself that it is ready before it can take a request; of its cluster it says the truth.
+ *
+ * @see https://min.io/docs/minio/linux/operations/monitoring/healthcheck-probe.html
+ */
 async function untilReady(url: string, signal: AbortSignal): Promise<void> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
   for (;;) {
     try {
-      const answer = await fetch(`${url}/minio/health/ready`, { signal: deadline });
+      const answer = await fetch(`${url}/minio/health/cluster`, { signal: deadline });
       await answer.body?.cancel();
       if (answer.ok) return;
     } catch (cause) {

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { importImage, minioProgram, requireGoProgram } from "@fleetfoot-tooling/systems";
+import { importImage, minioProgram, requireGoProgram, startDockerEngine } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { createS3Store } from "@fleetfoot/cache-backend-s3";
 import { bodyOf } from "@fleetfoot/cache-backend/testing";
@@ -15,87 +15,111 @@ import { runCli } from "../../cli.ts";
 import { testContext } from "../../testing/context.ts";
 import { startChild } from "../../testing/process.ts";
 
-describeWithSystem("docker-engine", (engine) => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "provision-"));
-    // The image of MinIO starts the server when its command begins with `server`; so does this one.
-    const server = join(folder, "server");
-    await writeFile(server, '#!/bin/sh\nexec minio server "$@"\n', { mode: 0o755 });
-    const minio = await requireGoProgram(minioProgram, "the test that starts MinIO in a container");
-    await importImage(engine(), {
-      content: "bash-and-git",
-      reference: "minio-of-the-test:1",
-      files: { "/bin/minio": minio, "/bin/server": server },
+describeWithSystem(
+  "docker-engine",
+  (engine) => {
+    let folder: string;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), "provision-"));
+      // The image of MinIO starts the server when its command begins with `server`; so does this one.
+      const server = join(folder, "server");
+      await writeFile(server, '#!/bin/sh\nexec minio server "$@"\n', { mode: 0o755 });
+      const minio = await requireGoProgram(minioProgram, "the test that starts MinIO in a container");
+      await importImage(engine(), {
+        content: "bash-and-git",
+        reference: "minio-of-the-test:1",
+        files: { "/bin/minio": minio, "/bin/server": server },
+      });
     });
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+    afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  async function provision(...words: string[]): Promise<{ code: unknown; output: string }> {
-    const { dockerHost, address } = engine();
-    const given = ["--image", "minio-of-the-test:1", "--data", "data", "--address", address, ...words];
-    const child = startChild(["cache", "provision-minio", ...given], {
-      directory: folder,
-      environment: { DOCKER_HOST: dockerHost },
+    const provision = (...words: string[]): Promise<{ code: unknown; output: string }> =>
+      provisionOn({ DOCKER_HOST: engine().dockerHost }, ...words);
+
+    async function provisionOn(
+      environment: Readonly<Record<string, string>>,
+      ...words: string[]
+    ): Promise<{ code: unknown; output: string }> {
+      const { address } = engine();
+      const given = ["--image", "minio-of-the-test:1", "--data", "data", "--address", address, ...words];
+      const child = startChild(["cache", "provision-minio", ...given], {
+        directory: folder,
+        environment,
+      });
+      return { code: await child.ended, output: child.output() };
+    }
+
+    it("starts MinIO and prints a section with which a store works, the same one when it is there already", async () => {
+      const first = await provision();
+      expect(first).toEqual({ code: 0, output: expect.stringContaining("The bucket runner-cache is there") });
+      const section = first.output.slice(first.output.indexOf("  [runners.cache]"));
+      const text = `[[runners]]\nname = "box"\nurl = "https://gitlab.example.com"\ntoken = "glrt-box"\nexecutor = "shell"\n${section}`;
+      const s3 = parseRunnerConfig(text, { environment: {} }).config?.runners[0]?.cache?.s3;
+      expect(s3).toMatchObject({
+        serverAddress: `${engine().address}:9005`,
+        insecure: true,
+        bucketName: "runner-cache",
+      });
+      const { accessKey, secretKey, bucketName = "", ...rest } = s3 ?? {};
+      const store = createS3Store({ ...rest, bucket: bucketName, accessKeyId: accessKey, secretAccessKey: secretKey });
+      await store.put("project/1/gems", bodyOf("gems"));
+      expect(await provision()).toEqual(first);
+      expect(await store.head("project/1/gems")).toMatchObject({ bytes: 4 });
+    }, 180_000);
+
+    it("reaches an engine over TLS with the variables of the Docker client", async () => {
+      const { tls } = engine();
+      if (tls === undefined) throw new Error("the engine has no TLS");
+      const client = { DOCKER_HOST: tls.host, DOCKER_TLS_VERIFY: "1" };
+      const found = await provisionOn({ ...client, DOCKER_CERT_PATH: tls.certificatePath });
+      expect(found).toEqual({ code: 0, output: expect.stringContaining("The bucket runner-cache is there") });
+      const strange = await provisionOn({ ...client, DOCKER_CERT_PATH: "/nonexistent" });
+      expect([strange.code, strange.output]).toEqual([1, expect.stringContaining("/nonexistent")]);
+    }, 180_000);
+
+    it("leaves a container alone that is not the one that is wanted", async () => {
+      await provision();
+      const other = await provision("--port", "9006");
+      expect([other.code, other.output]).toEqual([
+        1,
+        expect.stringContaining("There is a container fleetfoot-minio already"),
+      ]);
     });
-    return { code: await child.ended, output: child.output() };
-  }
 
-  it("starts MinIO and prints a section with which a store works, the same one when it is there already", async () => {
-    const first = await provision();
-    expect(first).toEqual({ code: 0, output: expect.stringContaining("The bucket runner-cache is there") });
-    const section = first.output.slice(first.output.indexOf("  [runners.cache]"));
-    const text = `[[runners]]\nname = "box"\nurl = "https://gitlab.example.com"\ntoken = "glrt-box"\nexecutor = "shell"\n${section}`;
-    const s3 = parseRunnerConfig(text, { environment: {} }).config?.runners[0]?.cache?.s3;
-    expect(s3).toMatchObject({ serverAddress: `${engine().address}:9005`, insecure: true, bucketName: "runner-cache" });
-    const { accessKey, secretKey, bucketName = "", ...rest } = s3 ?? {};
-    const store = createS3Store({ ...rest, bucket: bucketName, accessKeyId: accessKey, secretAccessKey: secretKey });
-    await store.put("project/1/gems", bodyOf("gems"));
-    expect(await provision()).toEqual(first);
-    expect(await store.head("project/1/gems")).toMatchObject({ bytes: 4 });
-  }, 180_000);
+    it("opens the port to this host alone where runners reach it under a loopback address", async () => {
+      const docker = new Docker({ socketPath: engine().socketPath });
+      const name = "minio-of-this-host";
+      const events = await docker.getEvents({ filters: { event: ["start"], container: [name] } });
+      const stop = new AbortController();
+      const wanted = { name, image: "minio-of-the-test:1", port: 9007, dataDirectory: join(folder, "own") };
+      const starting = startMinioContainer(
+        { ...wanted, address: "127.0.0.1" },
+        { environment: { DOCKER_HOST: engine().dockerHost }, signal: stop.signal },
+      ).catch((error: unknown) => error);
+      await once(events, "data");
+      (events as Readable).destroy();
+      // The engine has addresses of its own, so its loopback cannot be asked from here.
+      stop.abort(new Error("seen enough"));
+      expect(await starting).toEqual(new Error("seen enough"));
+      const { NetworkSettings } = await docker.getContainer(name).inspect();
+      expect(NetworkSettings.Ports["9000/tcp"]).toEqual([{ HostIp: "127.0.0.1", HostPort: "9007" }]);
+      const open = await provision("--name", name, "--port", "9007", "--data", "own");
+      expect([open.code, open.output]).toEqual([1, expect.stringContaining("with another address, port")]);
+      await docker.getContainer(name).remove({ force: true });
+    });
 
-  it("leaves a container alone that is not the one that is wanted", async () => {
-    await provision();
-    const other = await provision("--port", "9006");
-    expect([other.code, other.output]).toEqual([
-      1,
-      expect.stringContaining("There is a container fleetfoot-minio already"),
-    ]);
-  });
-
-  it("opens the port to this host alone where runners reach it under a loopback address", async () => {
-    const docker = new Docker({ socketPath: engine().socketPath });
-    const name = "minio-of-this-host";
-    const events = await docker.getEvents({ filters: { event: ["start"], container: [name] } });
-    const stop = new AbortController();
-    const wanted = { name, image: "minio-of-the-test:1", port: 9007, dataDirectory: join(folder, "own") };
-    const starting = startMinioContainer(
-      { ...wanted, address: "127.0.0.1" },
-      { environment: { DOCKER_HOST: engine().dockerHost }, signal: stop.signal },
-    ).catch((error: unknown) => error);
-    await once(events, "data");
-    (events as Readable).destroy();
-    // The engine has addresses of its own, so its loopback cannot be asked from here.
-    stop.abort(new Error("seen enough"));
-    expect(await starting).toEqual(new Error("seen enough"));
-    const { NetworkSettings } = await docker.getContainer(name).inspect();
-    expect(NetworkSettings.Ports["9000/tcp"]).toEqual([{ HostIp: "127.0.0.1", HostPort: "9007" }]);
-    const open = await provision("--name", name, "--port", "9007", "--data", "own");
-    expect([open.code, open.output]).toEqual([1, expect.stringContaining("with another address, port")]);
-    await docker.getContainer(name).remove({ force: true });
-  });
-
-  it("names the image that cannot be had, the engine that does not answer, and what MinIO would refuse", async () => {
-    const noImage = await provision("--image", "127.0.0.1:1/absent:1", "--name", "other");
-    expect([noImage.code, noImage.output]).toEqual([
-      1,
-      expect.stringContaining("127.0.0.1:1/absent:1 cannot be pulled"),
-    ]);
-    const context = testContext({ workingDirectory: folder, environment: { DOCKER_HOST: "unix:///nonexistent" } });
-    expect(await runCli(["cache", "provision-minio", "--data", "data"], context)).toBe(1);
-    expect(context.complained()).toContain("No Docker engine answers");
-    expect((await provision("--password", "short")).output).toContain("eight characters");
-    expect((await provision("--port", "0")).output).toContain("--port 0");
-  });
-});
+    it("names the image that cannot be had, the engine that does not answer, and what MinIO would refuse", async () => {
+      const noImage = await provision("--image", "127.0.0.1:1/absent:1", "--name", "other");
+      expect([noImage.code, noImage.output]).toEqual([
+        1,
+        expect.stringContaining("127.0.0.1:1/absent:1 cannot be pulled"),
+      ]);
+      const context = testContext({ workingDirectory: folder, environment: { DOCKER_HOST: "unix:///nonexistent" } });
+      expect(await runCli(["cache", "provision-minio", "--data", "data"], context)).toBe(1);
+      expect(context.complained()).toContain("No Docker engine answers");
+      expect((await provision("--password", "short")).output).toContain("eight characters");
+      expect((await provision("--port", "0")).output).toContain("--port 0");
+    });
+  },
+  () => startDockerEngine({ tls: true }),
+);
