@@ -136,6 +136,45 @@ describeWithSystem("docker-registry", (registry) => {
     expect(Buffer.concat(received).equals(layer.bytes)).toBe(true);
   });
 
+  it("gives clients of any pace the right bytes of a blob that arrives", async () => {
+    const fast = Promise.withResolvers<void>();
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const slow = [
+      mirror.send(layerPath(), { onData: turn }),
+      mirror.send(layerPath(), { onData: () => fast.promise }),
+      mirror.send(layerPath(), { headers: { range: "bytes=3000000-" }, onData: () => fast.promise }),
+      mirror.send(layerPath(), { headers: { range: "bytes=262143-15000000" }, onData: turn }),
+    ];
+    const others = await Promise.all(Array.from({ length: 4 }, () => mirror.send(layerPath())));
+    fast.resolve();
+    const [one, two, rest, middle] = await Promise.all(slow);
+    for (const answer of [...others, one, two]) expect(answer?.body.equals(layer.bytes)).toBe(true);
+    expect(rest?.body.equals(layer.bytes.subarray(3_000_000))).toBe(true);
+    expect(middle?.body.equals(layer.bytes.subarray(262_143, 15_000_001))).toBe(true);
+    expect(tap.take()).toEqual([`GET ${layerPath()}`]);
+  });
+
+  it("does not take the wait for a free slot for the upstream's silence", async () => {
+    await using busy = await serveMirror({
+      upstreams: { hub: { url: tap.url, hosts: ["docker.io"], maxFills: 1 } },
+      limits: { blobMs: 1000, tokenMs: 500, fillStallMs: 60_000, idleMs: 60_000 },
+      clock,
+    });
+    const gate = Promise.withResolvers<void>();
+    tap.fault = (request) =>
+      isBlob(request) ? { kind: "gate", afterBytes: 1_000_000, opened: gate.promise } : undefined;
+    const first = busy.send(layerPath());
+    while ((busy.mirror.status().fills[0]?.receivedBytes ?? 0) < 1_000_000)
+      await new Promise((resolve) => setImmediate(resolve));
+    const second = busy.send(`/v2/library/app/blobs/${image.config.digest}`);
+    while (busy.mirror.status().fills.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(30_000);
+    gate.resolve();
+    expect((await first).body.equals(layer.bytes)).toBe(true);
+    expect(await second).toMatchObject({ status: 200, isCut: false });
+    expect(tap.take()).toEqual([`GET ${layerPath()}`, `GET /v2/library/app/blobs/${image.config.digest}`]);
+  });
+
   it("RM B3: goes on where the upstream broke off, in one response to the client", async () => {
     let cuts = 0;
     tap.fault = (request) => (isBlob(request) && cuts++ < 2 ? { kind: "cut", afterBytes: 5_000_000 } : undefined);
@@ -353,8 +392,10 @@ describeWithSystem("docker-registry", (registry) => {
       const other = randomContent(1_000_000);
       await pushImage(registry().endpoint, "library/other", "v1", { layers: [other] });
       const path = `/v2/${host}library/other/blobs/${other.digest}`;
-      tap.fault = () => ({ kind: "flip", atByte: 5 });
-      const { body, isCut } = await mirror.send(path);
+      const gate = Promise.withResolvers<void>();
+      tap.fault = () => ({ kind: "gate", afterBytes: 500_000, opened: gate.promise, atByte: 5 });
+      // Whoever got nothing has nothing to come back for.
+      const { body, isCut } = await mirror.send(path, { onData: () => gate.resolve() });
       expect(isCut).toBe(true);
       tap.fault = () => undefined;
       const again = await mirror.send(path, { headers: { range: `bytes=${body.byteLength}-` } });

@@ -25,6 +25,8 @@ export interface ServedMirror extends AsyncDisposable {
 interface SendOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Called whenever something of the body has come; what comes next is waited for until it resolves. */
+  readonly onData?: (received: number) => Promise<void> | void;
 }
 
 export interface Answer {
@@ -74,7 +76,7 @@ export async function serveMirror(
 function send(
   address: { readonly host: string; readonly port: number },
   target: string,
-  { headers = {}, method = "GET" }: SendOptions,
+  { headers = {}, method = "GET", onData }: SendOptions,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = sendRequest({ ...address, path: target, method, headers }, (response) => {
@@ -87,7 +89,15 @@ function send(
         };
         resolve({ ...facts, body, isCut, code: codeOf(body) });
       };
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      let received = 0;
+      response.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        received += chunk.byteLength;
+        const pause = onData?.(received);
+        if (pause === undefined) return;
+        response.pause();
+        void pause.then(() => response.resume());
+      });
       response.on("end", () => finish(false));
       response.on("error", () => finish(true));
     });

@@ -36,8 +36,13 @@ export type Fault =
   | { readonly kind: "drip"; readonly afterBytes: number }
   /** Sends the body no faster than this. */
   | { readonly kind: "slow"; readonly bytesPerSecond: number }
-  /** Sends the body only as far as it is let. */
-  | { readonly kind: "gate"; readonly afterBytes: number; readonly opened: Promise<void> }
+  /** Sends the body only as far as it is let; may change one byte of it. */
+  | {
+      readonly kind: "gate";
+      readonly afterBytes: number;
+      readonly opened: Promise<void>;
+      readonly atByte?: number;
+    }
   | { readonly kind: "reset" };
 
 /** A recording server in front of a registry that fails as it is told. */
@@ -131,9 +136,10 @@ async function copy(
   let position = 0;
   const limit = fault !== undefined && "afterBytes" in fault ? fault.afterBytes : Infinity;
   let isLimited = limit < Infinity;
+  const flipAt = (fault !== undefined && "atByte" in fault ? fault.atByte : undefined) ?? -1;
   const write = async (bytes: Buffer): Promise<void> => {
-    if (fault?.kind === "flip" && fault.atByte >= position && fault.atByte < position + bytes.byteLength) {
-      const at = fault.atByte - position;
+    if (flipAt >= position && flipAt < position + bytes.byteLength) {
+      const at = flipAt - position;
       bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
     }
     count(bytes.byteLength);

@@ -24,6 +24,6 @@ export class BlockPool {
 }
 
 export const blockBytes: number = 256 * 1024;
-/** Enough for a disk that is slower than the network for a moment. */
-const plentyBytes = 64 * 1024 * 1024;
+/** For a disk that is slower than the network for a moment; with much more, the collector is called again and again. */
+const plentyBytes = 32 * 1024 * 1024;
 const maxFree = 64;

@@ -280,12 +280,10 @@ export class Fill {
     return this.#pace.next();
   }
 
-  /** What comes goes on at once; what the connection has more of in the same turn goes on together, at its end. */
+  /** What the connection has at once goes on together, at the end of this turn. */
   #announce(): void {
     if (this.#isAnnounced) return;
     this.#isAnnounced = true;
-    this.#spool.write();
-    this.#readers.wake();
     setImmediate(() => {
       this.#isAnnounced = false;
       if (this.#hasEnded) return;
