@@ -1,6 +1,6 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
 import type { PlannedEntry } from "../restore-plan.ts";
-import { CLEAN, FINISH, LINKS, PLACE } from "./units.ts";
+import { CLEAN, FINISH, FOLDERS, LINKS, PLACE } from "./units.ts";
 import type { RestoreUnits } from "./units.ts";
 
 const ENTRIES_PER_UNIT = 128;
@@ -23,8 +23,8 @@ export function sortFolders<T extends ArchivedEntry>(directories: readonly Plann
 const OWNER_MAY_CHANGE = 0o300;
 
 /**
- * Adds what every restore ends with: links after all files, so that no file is written through a link of the same archive;
- * the move into place; and the metadata of folders.
+ * Adds what every restore ends with: links after all files, so that no file is written through a link of the same archive, and
+ * meanwhile the folders that no file is in; the move into place; and the metadata of folders.
  *
  * @param length - of the order, which ends with the links and then the folders
  */
@@ -38,6 +38,7 @@ export function addEnding<T extends ArchivedEntry>(
   const closed = start + folders.open;
   units.startPhase();
   units.addRuns(LINKS, start - links, start, ENTRIES_PER_UNIT);
+  units.addRuns(FOLDERS, start, length, ENTRIES_PER_UNIT);
   units.startPhase();
   units.add(PLACE, start, folders.sorted.length);
   units.startPhase();

@@ -9,7 +9,7 @@ import { addEnding, sortFolders } from "../restore/ending.ts";
 import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { RestoreTable } from "../restore/restore-table.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
-import { FOLDERS, RestoreUnits, SHORT } from "../restore/units.ts";
+import { RestoreUnits, SHORT } from "../restore/units.ts";
 import { LONG_FILE_FRAME_BYTES, readFrameIndex } from "./frame-index.ts";
 import type { Frame, FrameIndex, IndexedEntry } from "./frame-index.ts";
 import { BLOCK_BYTES } from "./header.ts";
@@ -28,7 +28,6 @@ export interface TarSchedule {
 
 /** Two empty blocks. */
 const END_BYTES = 2 * BLOCK_BYTES;
-const ENTRIES_PER_UNIT = 128;
 const ENTRIES_PER_STEP = 500;
 
 /**
@@ -58,7 +57,6 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const planned = [...files, ...symlinks, ...folders.sorted];
   const units = new RestoreUnits();
   addFiles(files, units);
-  units.addRuns(FOLDERS, planned.length - directories.length, planned.length, ENTRIES_PER_UNIT);
   addEnding(units, planned.length, symlinks.length, folders);
   yield;
   const table = yield* RestoreTable.share(planned, ({ crc, headerBytes, offset, frame }) => ({

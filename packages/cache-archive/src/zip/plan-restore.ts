@@ -8,7 +8,7 @@ import { addEnding, sortFolders } from "../restore/ending.ts";
 import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { RestoreTable } from "../restore/restore-table.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
-import { FOLDERS, RestoreUnits, SHORT, STREAM } from "../restore/units.ts";
+import { RestoreUnits, SHORT, STREAM } from "../restore/units.ts";
 import { METHOD_STORED } from "./constants.ts";
 import { WHOLE_ENTRY_BYTES } from "./content.ts";
 import { readDirectory } from "./directory.ts";
@@ -55,7 +55,6 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const order = [...wholes, ...shorts];
   addShort(sorted, order, wholes.length, units);
   for (let index = sorted.length; index < planned.length; index += 1) order.push(index);
-  units.addRuns(FOLDERS, order.length - directories.length, order.length, MAX_SHORT_ENTRIES);
   addEnding(units, order.length, symlinks.length, folders);
   yield;
   const table = yield* RestoreTable.share(planned, ({ crc, compressedBytes, offset, method, flags }) => ({
