@@ -1,7 +1,7 @@
+import { caOf } from "../authority.ts";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { caOf } from "../serve/connect.ts";
 import type { ConnectSettings } from "../settings/connect-settings.ts";
 import type { Settings } from "../settings/read-settings.ts";
 import { connectClients, connectScript } from "./connect-script.ts";

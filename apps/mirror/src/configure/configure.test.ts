@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runMirror } from "../testing/process.ts";
-import { chooseAdvertised } from "./advertise.ts";
-import type { AdvertiseFacts } from "./advertise.ts";
-import { mirrorUrlProblem, snippetFor } from "./snippets.ts";
-import type { Client } from "./snippets.ts";
+import { chooseAdvertised } from "../clients/advertise.ts";
+import type { AdvertiseFacts } from "../clients/advertise.ts";
+import { mirrorUrlProblem, snippetFor } from "../clients/snippets.ts";
+import type { Client } from "../clients/snippets.ts";
 
 function interfacesOf(addresses: Readonly<Record<string, string>>): AdvertiseFacts["interfaces"] {
   const info = (address: string): NetworkInterfaceInfo => ({

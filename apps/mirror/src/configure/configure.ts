@@ -6,13 +6,13 @@ import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { loadSettings } from "../settings/load-settings.ts";
 import type { Settings } from "../settings/read-settings.ts";
-import { chooseAdvertised } from "./advertise.ts";
-import type { AdvertisedAddress } from "./advertise.ts";
+import { chooseAdvertised } from "../clients/advertise.ts";
+import type { AdvertisedAddress } from "../clients/advertise.ts";
 import { configureCa, configureConnect, configureProxyUser } from "./configure-connect.ts";
 import { changeDaemonJson, unitSetsMirrors } from "./daemon-json.ts";
-import { isContainer, routeInterface } from "./machine.ts";
-import { clients, mirrorUrlProblem, snippetFor } from "./snippets.ts";
-import type { Client, Snippet } from "./snippets.ts";
+import { isContainer, routeInterface } from "../clients/machine.ts";
+import { clients, mirrorUrlProblem, snippetFor } from "../clients/snippets.ts";
+import type { Client, Snippet } from "../clients/snippets.ts";
 
 /** Prints what a client needs to use the mirror, or writes it where the client looks for it. */
 export const configure: CommandAction = async (invocation, context) => {

@@ -1,14 +1,13 @@
-import { hostname, networkInterfaces } from "node:os";
-import { join } from "node:path";
+import { networkInterfaces } from "node:os";
 import { decideProxy, readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { openTunnel } from "@fleetfoot/proxy-env/dispatcher";
 import { RegistryMirrorError } from "@fleetfoot/registry-mirror";
 import type { Logger, RegistryMirror } from "@fleetfoot/registry-mirror";
-import type { CaOptions, CaSource, CertificateAuthority, ConnectHandler } from "@fleetfoot/registry-mirror/connect";
+import type { CertificateAuthority, ConnectHandler } from "@fleetfoot/registry-mirror/connect";
+import { caOf } from "../authority.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import type { ListenAddress } from "../settings/addresses.ts";
-import type { ConnectSettings } from "../settings/connect-settings.ts";
 import type { Settings } from "../settings/read-settings.ts";
 
 export interface OpenedConnect {
@@ -59,17 +58,6 @@ export async function openConnect(parts: ConnectParts): Promise<OpenedConnect | 
     if (RegistryMirrorError.isInstance(error)) throw new UsageError(error.message, { cause: error });
     throw error;
   }
-}
-
-/** Where the authority is, and what it must hold for. */
-export async function caOf(
-  { mirror }: Settings,
-  { ca, constrain, policy }: ConnectSettings,
-  { now }: CliContext,
-): Promise<[CaSource, CaOptions]> {
-  const { certificateHosts } = await import("@fleetfoot/registry-mirror/connect");
-  const source = ca ?? { directory: join(mirror.directory, "connect") };
-  return [source, { hosts: certificateHosts(policy), machine: hostname(), constrain, now }];
 }
 
 function isOfThisMachine(address: string): boolean {

@@ -2,12 +2,11 @@ import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
-import { acceptsMediaType, matchesEntityTag } from "../reference/conditions.ts";
+import { matchesEntityTag } from "../reference/conditions.ts";
 import type { Digest, Reference } from "../reference/grammar.ts";
 import { manifestTypes } from "../reference/manifest.ts";
 import { parseTarget } from "../reference/path.ts";
 import type { Route } from "../reference/path.ts";
-import { parseRange } from "../reference/range.ts";
 import { canonicalHost } from "../routing/registry-host.ts";
 import type { Registries, Upstream, VirtualRegistry } from "../routing/registries.ts";
 import { selectRegistry } from "../routing/select.ts";
@@ -17,14 +16,16 @@ import type { Records } from "../storage/records.ts";
 import type { Asker } from "../upstream/client.ts";
 import { askerKey } from "./access.ts";
 import type { Access } from "./access.ts";
-import type { Blobs, FoundBlob } from "./blobs.ts";
+import { blobHeaders, blobResponse } from "./blob-response.ts";
+import type { Blobs } from "./blobs.ts";
 import { failureResponse, WalkFailure } from "./failures.ts";
 import type { StepFailure } from "./failures.ts";
 import type { Images } from "./images.ts";
 import { pageOf, referrersIndex, sorted } from "./lists.ts";
 import type { Lists } from "./lists.ts";
-import { apiVersion, errorResponse, jsonResponse } from "./messages.ts";
-import type { CacheResult, MirrorRequest, MirrorResponse } from "./messages.ts";
+import { manifestResponse, warningHeader } from "./manifest-response.ts";
+import { errorResponse, jsonResponse } from "./messages.ts";
+import type { MirrorRequest, MirrorResponse } from "./messages.ts";
 import { loginResponse } from "./pings.ts";
 import type { Pings } from "./pings.ts";
 import type { Walk } from "./walk.ts";
@@ -178,10 +179,10 @@ export class Handler {
       return this.#firstOf(target, signal, async (image) => {
         const asker = await this.#asker(request, image, `manifests/${reference.digest}`, signal);
         const inquiry = { asker, wantsBody, isInVirtualRegistry: target.virtual !== undefined, signal };
-        if (!wantsBody) return this.#manifestResponse(request, await images.head(image, reference.digest, inquiry));
+        if (!wantsBody) return manifestResponse(request, await images.head(image, reference.digest, inquiry));
         const { bytes, result } = await images.manifest(image, reference.digest, inquiry);
         const mediaType = images.mediaTypeOf(image, reference.digest, bytes);
-        return this.#manifestResponse(
+        return manifestResponse(
           request,
           { digest: reference.digest, mediaType, bytes: bytes.byteLength, result },
           bytes,
@@ -199,11 +200,11 @@ export class Handler {
     const age = Math.max(0, Math.floor((this.#options.clock.now() - record.checkedAtMs) / 1000));
     const headers = { age: String(age), ...(warning === undefined ? {} : { warning: warningHeader(warning) }) };
     const head = { digest: record.digest, mediaType: record.mediaType, bytes: record.bytes, result };
-    if (!wantsBody) return this.#manifestResponse(request, head, undefined, headers);
+    if (!wantsBody) return manifestResponse(request, head, undefined, headers);
     const asker = await askerFor(image, signal);
     const inquiry = { asker, wantsBody, isInVirtualRegistry: target.virtual !== undefined, signal };
     const { bytes } = await images.manifest(image, record.digest, inquiry);
-    return this.#manifestResponse(request, { ...head, bytes: bytes.byteLength }, bytes, headers);
+    return manifestResponse(request, { ...head, bytes: bytes.byteLength }, bytes, headers);
   }
 
   async #resolve(
@@ -223,33 +224,6 @@ export class Handler {
       ...(await images.resolveTag(image, tag, { asker, wantsBody, isInVirtualRegistry: false, signal })),
       image,
     };
-  }
-
-  #manifestResponse(
-    request: MirrorRequest,
-    head: { readonly digest: Digest; readonly mediaType: string; readonly bytes: number; readonly result: CacheResult },
-    body?: Uint8Array,
-    more: Readonly<Record<string, string>> = {},
-  ): MirrorResponse {
-    const { bytes, digest, mediaType, result } = head;
-    if (!acceptsMediaType(request.headers["accept"], mediaType)) {
-      return errorResponse(404, "MANIFEST_UNKNOWN", `the manifest is of type ${mediaType}, which was not asked for`);
-    }
-    const headers = {
-      ...apiVersion,
-      ...more,
-      "content-type": mediaType,
-      "content-length": String(bytes),
-      "docker-content-digest": digest,
-      etag: `"${digest}"`,
-      "x-cache": result,
-    };
-    if (matchesEntityTag(request.headers["if-none-match"], digest)) {
-      const { "content-length": _length, "content-type": _type, ...rest } = headers;
-      return { status: 304, headers: rest, body: undefined };
-    }
-    // Whoever gets it may change it; the cache's own stays as it is.
-    return { status: 200, headers, body: body === undefined ? undefined : new Uint8Array(body) };
   }
 
   async #blob(
@@ -371,53 +345,6 @@ export class Handler {
 const catalogPage = 100;
 const neverAborted: AbortSignal = new AbortController().signal;
 
-async function blobResponse(
-  found: FoundBlob,
-  digest: Digest,
-  range: string | undefined,
-  ifNoneMatch: string | undefined,
-): Promise<MirrorResponse> {
-  const { bytes, isWholeOnly = false, location, result } = found;
-  if (location !== undefined) {
-    return {
-      status: 307,
-      headers: { ...apiVersion, "docker-content-digest": digest, "content-length": "0", location },
-      body: undefined,
-    };
-  }
-  if (matchesEntityTag(ifNoneMatch, digest)) {
-    found.release();
-    return {
-      status: 304,
-      headers: { ...apiVersion, "docker-content-digest": digest, etag: `"${digest}"` },
-      body: undefined,
-    };
-  }
-  // Of a length that nobody knows yet no part can be named.
-  const span = bytes === undefined || isWholeOnly ? undefined : parseRange(range, bytes);
-  if (span === "unsatisfiable") {
-    found.release();
-    return errorResponse(416, "SIZE_INVALID", "the blob has no such part", { "content-range": `bytes */${bytes}` });
-  }
-  const headers = blobHeaders(digest, span === undefined ? bytes : span.end - span.start, result);
-  if (span === undefined) return { status: 200, headers, body: await found.read() };
-  const part = { ...headers, "content-range": `bytes ${span.start}-${span.end - 1}/${bytes}` };
-  return { status: 206, headers: part, body: await found.read(span) };
-}
-
-function blobHeaders(digest: Digest, bytes: number | undefined, result: CacheResult): Record<string, string> {
-  return {
-    ...apiVersion,
-    "content-type": "application/octet-stream",
-    ...(bytes === undefined ? {} : { "content-length": String(bytes) }),
-    "docker-content-digest": digest,
-    etag: `"${digest}"`,
-    "accept-ranges": "bytes",
-    "cache-control": "max-age=31536000",
-    "x-cache": result,
-  };
-}
-
 function countedBody(body: Body, count: (bytes: number) => void): Body {
   return {
     [Symbol.asyncIterator]() {
@@ -430,9 +357,4 @@ function countedBody(body: Body, count: (bytes: number) => void): Body {
     },
     return: () => body.return(),
   };
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc7234#section-5.5 */
-function warningHeader(text: string): string {
-  return `299 - "${text.replaceAll(/[^\x20-\x7e]|["\\]/g, " ").slice(0, 1000)}"`;
 }
