@@ -6,7 +6,7 @@ import type { CommandAction, Invocation } from "../command.ts";
 import { configPath, loadConfig, networkSettings } from "../config-file.ts";
 import { type CliContext, StopReason } from "../context.ts";
 import { defined } from "../defined.ts";
-import { readDockerSettings } from "../docker-settings.ts";
+import { checkDockerOptions, readDockerSettings } from "../docker-settings.ts";
 import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
 import { SUPPORTED_EXECUTORS } from "../executors/executors.ts";
@@ -81,6 +81,8 @@ async function configOf(
       cure: `Supported: ${SUPPORTED_EXECUTORS.join(", ")}.`,
     });
   }
+  const docker = executor === "docker" ? readDockerSettings(invocation) : undefined;
+  if (docker !== undefined) await checkDockerOptions(docker);
   const text = addRunner("", {
     name: invocation.text("name") ?? "run-single",
     url: need(invocation, "url"),
@@ -96,7 +98,7 @@ async function configOf(
       tlsCaFile: invocation.text("tls-ca-file"),
       tlsCertificateFile: invocation.text("tls-cert-file"),
       tlsKeyFile: invocation.text("tls-key-file"),
-      docker: executor === "docker" ? readDockerSettings(invocation) : undefined,
+      docker,
     }),
   });
   const { config } = parseRunnerConfig(text, { environment: context.environment });

@@ -314,6 +314,16 @@ describe("fleetfoot register, verify, list and unregister", () => {
 });
 
 describe("fleetfoot run-single", () => {
+  it("refuses options with which no container could be made, by their names", async () => {
+    await using world = await runnerWorld();
+    const words = ["run-single", "--url", world.server.url, "--token", "glrt-x", "--executor", "docker"];
+    const result = await world.command([...words, "--docker-image", "x", "--docker-cpus", "two"]);
+    expect([result.code, result.complained()]).toEqual([
+      1,
+      '--docker-cpus: "two" is no number of processors; write for example 1.5\n',
+    ]);
+  });
+
   it("ends after the jobs that it was asked for", async () => {
     await using world = await runnerWorld();
     const { token } = world.coordinator.createRunner();
