@@ -197,8 +197,8 @@ function compress(from: usize, to: usize, isLast: bool): void {
 
     // Two places within the match stand for all of them.
     if (matchEnd < searchEnd) {
-      remember(at + 2, shift);
-      remember(matchEnd - 2, shift);
+      remember(at + 3, shift);
+      remember(matchEnd - 1, shift);
     }
     at = matchEnd;
     literals = matchEnd;
