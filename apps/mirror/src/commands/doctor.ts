@@ -9,7 +9,9 @@ import { isContainer, routeInterface } from "../clients/machine.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import type { Overview } from "../serve/status-page.ts";
+import type { ListenAddress } from "../settings/addresses.ts";
 import { loadSettings } from "../settings/load-settings.ts";
+import type { Settings } from "../settings/read-settings.ts";
 import { proxyFinding } from "./proxy-finding.ts";
 import { askOperators } from "./operators-client.ts";
 
@@ -23,18 +25,18 @@ const patienceMs = 5000;
 
 /** Checks the mirror and the engine of this machine. Nothing is changed. */
 export const doctor: CommandAction = async (invocation, context) => {
-  const url = await urlOf(invocation, context);
+  const settings = await loadSettings(invocation, context, { needsLogins: false });
+  const url = await urlOf(settings);
   const findings = [
     await checkMirror(url, context),
-    ...(await checkUpstreams(invocation, context)),
+    ...(await checkUpstreams(invocation, context, settings.operators)),
     await checkEngine(invocation, url),
   ];
   for (const { isGood, text } of findings) context.stdout.write(`${isGood ? "ok  " : "FAIL"} ${text}\n`);
   return findings.every(({ isGood }) => isGood) ? 0 : 1;
 };
 
-async function urlOf(invocation: Invocation, context: CliContext): Promise<string> {
-  const settings = await loadSettings(invocation, context, { needsLogins: false });
+async function urlOf(settings: Settings): Promise<string> {
   const { address } = chooseAdvertised({
     advertise: settings.advertise,
     listeners: settings.listeners,
@@ -66,9 +68,16 @@ function ping(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
   });
 }
 
-async function checkUpstreams(invocation: Invocation, context: CliContext): Promise<readonly Finding[]> {
+async function checkUpstreams(
+  invocation: Invocation,
+  context: CliContext,
+  operators: ListenAddress,
+): Promise<readonly Finding[]> {
   try {
-    const { body } = await askOperators(invocation, "/status.json", { signal: context.stop.forced });
+    const { body } = await askOperators(invocation, "/status.json", {
+      address: operators,
+      signal: context.stop.forced,
+    });
     const { requests, status, upstreamBytes } = body as Overview;
     const came =
       requests === 0

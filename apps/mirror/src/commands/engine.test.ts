@@ -105,6 +105,11 @@ describeWithSystem("docker-engine", () => {
     expect(code).toBe(1);
     expect(stdout).toContain(`FAIL no engine answers at ${join(engine.folder, "nothing")}`);
     expect(stdout).toContain("FAIL no mirror answers operators at 127.0.0.1:1");
+
+    const settings = join(engine.folder, "operators.toml");
+    await writeFile(settings, 'operators = "127.0.0.1:2"\n');
+    const bySettings = await runMirror(["doctor", "--config", settings, "--advertise", registry.authority]);
+    expect(bySettings.stdout).toContain("FAIL no mirror answers operators at 127.0.0.1:2");
   });
 
   it("classic starts registry:2 as its guide says, and it mirrors", async () => {

@@ -1,15 +1,21 @@
 import type { Invocation } from "../command.ts";
 import { UsageError } from "../errors.ts";
 import { formatAddress, parseListenAddress } from "../settings/addresses.ts";
+import type { ListenAddress } from "../settings/addresses.ts";
 
-/** Sends a request to the operators' address of a running mirror. */
+/**
+ * Sends a request to the operators' address of a running mirror.
+ *
+ * @param options - `address`: where that is, when it is not the invocation alone that says it
+ */
 export async function askOperators(
   invocation: Invocation,
   path: string,
-  options: { readonly method?: "DELETE" | "GET"; readonly signal: AbortSignal },
+  options: { readonly method?: "DELETE" | "GET"; readonly signal: AbortSignal; readonly address?: ListenAddress },
 ): Promise<{ readonly body: unknown; readonly link: string | undefined }> {
-  const text = invocation.text("operators") ?? "127.0.0.1:6001";
-  const address = parseListenAddress(text);
+  const given = options.address === undefined ? undefined : formatAddress(options.address);
+  const text = given ?? invocation.text("operators") ?? "127.0.0.1:6001";
+  const address = options.address ?? parseListenAddress(text);
   if (address === undefined)
     throw new UsageError(`--operators: ${JSON.stringify(text)} is no address such as 127.0.0.1:6001`);
   const { method = "GET", signal } = options;

@@ -111,6 +111,44 @@ describe("readSettings", () => {
     });
   });
 
+  it("lets flags and variables go before what a file says too", () => {
+    const file = parse(
+      [
+        'listen = "127.0.0.1:1"',
+        'operators = "127.0.0.1:2"',
+        'data = "/from/file"',
+        'maxSize = "1GB"',
+        'advertise = "from.file"',
+        'tlsCert = "file.crt"',
+        'tlsKey = "file.key"',
+        "allowShared = true",
+      ].join("\n"),
+    );
+    const flags = {
+      listen: ["127.0.0.1:3"],
+      operators: "127.0.0.1:4",
+      maxSize: "2GB",
+      advertise: "from.flag",
+      tlsCert: "flag.crt",
+      tlsKey: "flag.key",
+      allowShared: true,
+    };
+    const environment = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: "/from/variable" };
+    expect(settingsOf({ file, flags, environment })).toMatchObject({
+      listeners: [{ port: 3 }],
+      operators: { port: 4 },
+      advertise: "from.flag",
+      tls: { certFile: "flag.crt", keyFile: "flag.key" },
+      mirror: { directory: "/from/variable", maxBytes: 2e9 },
+    });
+  });
+
+  it("needs the name and the password of the classical image's variables together, for serving only", () => {
+    const environment = { REGISTRY_PROXY_USERNAME: "me" };
+    expect(problemsOf({ environment })).toEqual([expect.stringContaining("REGISTRY_PROXY_PASSWORD")]);
+    expect(problemsOf({ environment, needsLogins: false })).toEqual([]);
+  });
+
   it("RM E6: refuses to share what credentials open with other machines, unless it is told to", () => {
     const file = parse(
       '[upstreams.hub]\nurl = "https://registry-1.docker.io"\naccess = "shared"\nsharedNames = ["^org/"]\nusername = "me"\npassword = "hunter2"',
@@ -139,6 +177,9 @@ describe("readSettings", () => {
     ["maxSize = 1.5", "maxSize must be a size"],
     ['advertise = "x:0"', 'advertise: "x:0"'],
     ['advertise = "http://x:70000/"', 'advertise: "http://x:70000/"'],
+    ['[s3]\nbucket = "x"\nendpoint = "http://minio:9000"', "s3.endpoint is no setting"],
+    ['[gcs]\nbucket = "x"\nserverAddress = "minio:9000"', "gcs.serverAddress is no setting"],
+    ['[azure]\naccountName = "x"\ncontainerName = "y"\nbucket = "z"', "azure.bucket is no setting"],
     ['[upstreams.hub]\nurl = "https://a.example"\nca = "/etc/ca.pem"', "upstreams.hub.ca must be certificates"],
   ])("says what is wrong with %j", (text, problem) => {
     expect(problemsOf({ file: parse(text) })).toEqual([expect.stringContaining(problem)]);

@@ -1,3 +1,6 @@
+import type { AzureStoreOptions } from "@fleetfoot/cache-backend-azure";
+import type { GcsStoreOptions } from "@fleetfoot/cache-backend-gcs";
+import type { S3StoreOptions } from "@fleetfoot/cache-backend-s3";
 import { Secret } from "@fleetfoot/registry-mirror";
 import type { MirrorOptions, UpstreamOptions, VirtualRegistryOptions } from "@fleetfoot/registry-mirror";
 import { formatAddress, isLoopback, parseListenAddress } from "./addresses.ts";
@@ -66,10 +69,19 @@ export function readSettings(sources: SettingsSources): ReadSettings {
   const { environment, file, flags } = sources;
   const problems: string[] = [];
   const top = new Section(file, "", problems);
+  // Read before what goes before them: a setting that is overruled is still one.
+  const own = {
+    operators: top.text("operators"),
+    tlsCert: top.text("tlsCert"),
+    tlsKey: top.text("tlsKey"),
+    maxBytes: top.size("maxSize"),
+    advertise: top.text("advertise"),
+    allowShared: top.flag("allowShared"),
+    directory: top.text("data"),
+    listen: top.texts("listen"),
+  };
 
-  const addresses = firstOf(flags.listen, listOf(environment["REGISTRY_HTTP_ADDR"]), top.texts("listen"), [
-    "127.0.0.1:6000",
-  ]);
+  const addresses = firstOf(flags.listen, listOf(environment["REGISTRY_HTTP_ADDR"]), own.listen, ["127.0.0.1:6000"]);
   const listeners: Listener[] = addresses.flatMap((text) => listener(text, undefined, problems));
   const configured = readUpstreams(sources, top, problems);
   const { settings: connect, upstreams } = readConnectSettings(
@@ -91,17 +103,17 @@ export function readSettings(sources: SettingsSources): ReadSettings {
     if (own !== undefined) listeners.push(...listener(own, id, problems));
     section.end();
   }
-  const operatorsText = flags.operators ?? top.text("operators") ?? "127.0.0.1:6001";
+  const operatorsText = flags.operators ?? own.operators ?? "127.0.0.1:6001";
   const operators =
     parseListenAddress(operatorsText) ??
     problem(problems, `operators: ${JSON.stringify(operatorsText)} is no address such as 127.0.0.1:6001`, {
       host: "127.0.0.1",
       port: 6001,
     });
-  const certFile = flags.tlsCert ?? environment["REGISTRY_HTTP_TLS_CERTIFICATE"] ?? top.text("tlsCert");
-  const keyFile = flags.tlsKey ?? environment["REGISTRY_HTTP_TLS_KEY"] ?? top.text("tlsKey");
+  const certFile = flags.tlsCert ?? environment["REGISTRY_HTTP_TLS_CERTIFICATE"] ?? own.tlsCert;
+  const keyFile = flags.tlsKey ?? environment["REGISTRY_HTTP_TLS_KEY"] ?? own.tlsKey;
   if ((certFile === undefined) !== (keyFile === undefined)) problems.push("tlsCert and tlsKey belong together");
-  const maxBytes = flags.maxSize === undefined ? top.size("maxSize") : sizeOf("--max-size", flags.maxSize, problems);
+  const maxBytes = flags.maxSize === undefined ? own.maxBytes : sizeOf("--max-size", flags.maxSize, problems);
   const maxUnusedMs = top.duration("maxUnused");
   const staleIfErrorMs = top.duration("staleIfError");
   const reserveBytes = top.size("reserve");
@@ -110,14 +122,14 @@ export function readSettings(sources: SettingsSources): ReadSettings {
   const allowPrivate = top.texts("allowPrivate");
   const defaultRegistry = top.text("default");
   const [store, redirect] = readStore(top, problems);
-  const advertise = flags.advertise ?? top.text("advertise");
+  const advertise = flags.advertise ?? own.advertise;
   if (advertise !== undefined && !isUsablePort(advertise))
     problems.push(`advertise: ${JSON.stringify(advertise)} names a port that nobody can connect to`);
-  const allowShared = flags.allowShared === true || top.flag("allowShared") === true;
+  const allowShared = flags.allowShared === true || own.allowShared === true;
   const directory =
     flags.data ??
     environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] ??
-    top.text("data") ??
+    own.directory ??
     defaultDirectory(sources);
   top.end();
 
@@ -149,6 +161,8 @@ function readUpstreams(sources: SettingsSources, top: Section, problems: string[
   const password = environment["REGISTRY_PROXY_PASSWORD"];
   const sections = top.sections("upstreams");
   if (url !== undefined || sections.length === 0) {
+    if ((username === undefined) !== (password === undefined) && sources.needsLogins !== false)
+      problems.push("REGISTRY_PROXY_USERNAME and REGISTRY_PROXY_PASSWORD belong together");
     const login =
       username === undefined || password === undefined ? undefined : { username, password: new Secret(password) };
     // The default registry comes first. Engines call it Docker Hub, whatever stands behind it.
@@ -224,6 +238,8 @@ function readStore(top: Section, problems: string[]): readonly [StoreSettings | 
   if (found !== undefined && found.section.values[needed] === undefined)
     problems.push(`${found.kind}.${needed} is missing`);
   else found?.section.text(needed);
+  for (const key of Object.keys(found?.section.values ?? {}))
+    if (found !== undefined && !storeKeys[found.kind].has(key)) problems.push(`${found.kind}.${key} is no setting`);
   if (more.length > 0) problems.push("only one of s3, gcs and azure can be the shared store");
   const section = top.section("redirect");
   const minBytes = section?.size("minSize");
@@ -234,6 +250,66 @@ function readStore(top: Section, problems: string[]): readonly [StoreSettings | 
       ? undefined
       : { ...(minBytes === undefined ? {} : { minBytes }), ...(lifetimeMs === undefined ? {} : { lifetimeMs }) };
   return [found === undefined ? undefined : { kind: found.kind, options: found.section.values }, redirect];
+}
+
+type Unsettable = "credential" | "dispatcher" | "now" | "onWarning" | "sleep";
+
+/** What a file can say of a store. A package does not notice what it does not know, and would go to another store. */
+const storeKeys: Readonly<Record<StoreSettings["kind"], ReadonlySet<string>>> = {
+  s3: keysOf<Exclude<keyof S3StoreOptions, Unsettable>>({
+    bucket: true,
+    serverAddress: true,
+    insecure: true,
+    region: true,
+    accessKeyId: true,
+    secretAccessKey: true,
+    sessionToken: true,
+    authentication: true,
+    serverSideEncryption: true,
+    serverSideEncryptionKeyId: true,
+    dualStack: true,
+    accelerate: true,
+    pathStyle: true,
+    roleArn: true,
+    uploadRoleArn: true,
+    assumeRoleMaxConcurrency: true,
+    disableAssumeRoleCredentialsCaching: true,
+    transferTimeoutMs: true,
+    stsEndpoint: true,
+    checksums: true,
+    partBytes: true,
+    uploadConcurrency: true,
+    maxAttempts: true,
+    retryDelayMs: true,
+  }),
+  gcs: keysOf<Exclude<keyof GcsStoreOptions, Unsettable>>({
+    bucket: true,
+    credentialsFile: true,
+    accessId: true,
+    privateKey: true,
+    universeDomain: true,
+    endpoint: true,
+    maxUploadedBytes: true,
+    partBytes: true,
+    maxAttempts: true,
+    retryDelayMs: true,
+  }),
+  azure: keysOf<Exclude<keyof AzureStoreOptions, Unsettable>>({
+    accountName: true,
+    accountKey: true,
+    containerName: true,
+    storageDomain: true,
+    endpoint: true,
+    partBytes: true,
+    uploadConcurrency: true,
+    maxAttempts: true,
+    retryDelayMs: true,
+  }),
+};
+
+/** A table that the compiler holds against the options of the package. */
+function keysOf<Key extends string>(table: Readonly<Record<Key, true>>): ReadonlySet<string> {
+  return new Set(Object.keys(table));
 }
 
 function warningsFor(
