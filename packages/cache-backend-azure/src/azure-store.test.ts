@@ -37,6 +37,6 @@ describeWithSystem("azurite", (azurite) => {
       const { wholeObjects, broken } = await killUploads({ store: createAzureStore(where), module, kills });
       expect(broken).toEqual([]);
       expect(wholeObjects).toBe(kills);
-    }, 600_000);
+    }, kills * 15_000);
   });
 });

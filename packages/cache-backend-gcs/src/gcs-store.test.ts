@@ -40,6 +40,6 @@ describeWithSystem("fake-gcs-server", (gcs) => {
       const { wholeObjects, broken } = await killUploads({ store: createGcsStore(where), module, kills });
       expect(broken).toEqual([]);
       expect(wholeObjects).toBe(kills);
-    }, 600_000);
+    }, kills * 15_000);
   });
 });
