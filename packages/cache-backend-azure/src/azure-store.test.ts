@@ -27,16 +27,20 @@ describeWithSystem("azurite", (azurite) => {
   });
 
   describe("the Azure store", () => {
-    it("shows a whole object after each SIGKILL at a random moment of an upload", async () => {
-      const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
-      const containerName = `container-${randomUUID()}`;
-      await createContainer(containerName);
-      const where = { accountName, accountKey, endpoint: blobEndpoint, containerName, partBytes: 2 * mebibyte };
-      const source = JSON.stringify(new URL("azure-store.ts", import.meta.url).href);
-      const module = `import { createAzureStore } from ${source}; const store = createAzureStore(${JSON.stringify(where)});`;
-      const { wholeObjects, broken } = await killUploads({ store: createAzureStore(where), module, kills });
-      expect(broken).toEqual([]);
-      expect(wholeObjects).toBe(kills);
-    }, kills * 15_000);
+    it(
+      "shows a whole object after each SIGKILL at a random moment of an upload",
+      async () => {
+        const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
+        const containerName = `container-${randomUUID()}`;
+        await createContainer(containerName);
+        const where = { accountName, accountKey, endpoint: blobEndpoint, containerName, partBytes: 2 * mebibyte };
+        const source = JSON.stringify(new URL("azure-store.ts", import.meta.url).href);
+        const module = `import { createAzureStore } from ${source}; const store = createAzureStore(${JSON.stringify(where)});`;
+        const { wholeObjects, broken } = await killUploads({ store: createAzureStore(where), module, kills });
+        expect(broken).toEqual([]);
+        expect(wholeObjects).toBe(kills);
+      },
+      kills * 15_000,
+    );
   });
 });

@@ -5,7 +5,8 @@ import {
   bodyFromAnswer,
   checkListPrefix,
   checkMetadata,
-  checkObjectName,
+  operationsOf,
+  seeEmpty,
   uploadParts,
 } from "@fleetfoot/cache-backend";
 import type {
@@ -14,7 +15,6 @@ import type {
   ListedObject,
   ListsObjects,
   ObjectFacts,
-  OperationOptions,
   PresignsObjects,
   PresignsParts,
   PutBody,
@@ -22,12 +22,12 @@ import type {
   PutOptions,
   PutsConditionally,
   ReadsRanges,
+  StoreCall,
   StoredObject,
 } from "@fleetfoot/cache-backend";
 import { openAccount } from "./account.ts";
 import { blockLength, putInBlocks } from "./blocks.ts";
-import { kind, serviceCodeOf, statusOf, withStoreErrors } from "./failures.ts";
-import type { AzureCall } from "./failures.ts";
+import { asStoreError, kind, serviceCodeOf, statusOf, withStoreErrors } from "./failures.ts";
 import { fromAzureMetadata, toAzureMetadata } from "./metadata.ts";
 import type { AzureStoreOptions } from "./options.ts";
 import { contentToSend } from "./undici-client.ts";
@@ -51,21 +51,9 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
   const account = openAccount(options);
   const { container, containerOnce } = account;
 
-  /** Checks the name, then acts; the only way from a name to a request. */
-  function onObject<Result>(
-    operation: string,
-    name: string,
-    { signal }: OperationOptions,
-    action: (call: AzureCall) => Promise<Result>,
-  ): Promise<Result> {
-    const call = { store: kind, operation, object: name, signal };
-    return withStoreErrors(call, async () => {
-      checkObjectName(name, call);
-      return action(call);
-    });
-  }
+  const onObject = operationsOf(kind, asStoreError);
 
-  async function factsOf(call: AzureCall): Promise<ObjectFacts | undefined> {
+  async function factsOf(call: StoreCall): Promise<ObjectFacts | undefined> {
     try {
       return toFacts(await container.getBlobClient(call.object).getProperties(withSignal(call)));
     } catch (error) {
@@ -75,7 +63,7 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
   }
 
   async function opened(
-    call: AzureCall,
+    call: StoreCall,
     range: { readonly start: number; readonly end?: number; readonly version?: string | undefined },
   ): Promise<{ readonly answer: BlobDownloadResponseParsed; readonly object: StoredObject } | undefined> {
     const { start, end, version } = range;
@@ -95,7 +83,7 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
   }
 
   async function putWhen(
-    call: AzureCall,
+    call: StoreCall,
     body: PutBody,
     condition: PutCondition | undefined,
     putOptions: PutOptions,
@@ -113,10 +101,11 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
         call,
         (part, signal) =>
           withStoreErrors({ ...call, signal }, async () => {
-            const content = part.bytes === 0 ? await emptied(part.chunks(signal)) : undefined;
+            const isEmpty = part.bytes === 0;
+            if (isEmpty) await seeEmpty(part.chunks(signal));
             const { etag: version = "", lastModified } = await containerOnce
               .getBlockBlobClient(call.object)
-              .upload(content ?? (() => contentToSend(part.chunks(signal))), part.bytes, {
+              .upload(isEmpty ? "" : () => contentToSend(part.chunks(signal)), part.bytes, {
                 abortSignal: signal,
                 conditions,
                 metadata: toAzureMetadata(metadata),
@@ -234,12 +223,6 @@ function toFacts(answer: {
   return { bytes, modifiedAtMs: lastModified?.getTime() ?? 0, version, metadata: fromAzureMetadata(metadata) };
 }
 
-function withSignal({ signal }: AzureCall): { abortSignal?: AbortSignal } {
+function withSignal({ signal }: StoreCall): { abortSignal?: AbortSignal } {
   return signal === undefined ? {} : { abortSignal: signal };
-}
-
-/** An empty body has no stream to send, but it must be seen to be empty. */
-async function emptied(chunks: AsyncGenerator<Uint8Array, void, void>): Promise<string> {
-  for await (const _ of chunks);
-  return "";
 }

@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { BlobRequestConditions } from "@azure/storage-blob";
 import { CacheStoreError, uploadParts } from "@fleetfoot/cache-backend";
-import type { ObjectFacts, PutBody, PutOptions } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import type { AzureAccount } from "./account.ts";
 import { withStoreErrors } from "./failures.ts";
-import type { AzureCall } from "./failures.ts";
 import { toAzureMetadata } from "./metadata.ts";
 import type { AzureStoreOptions } from "./options.ts";
 import { contentToSend } from "./undici-client.ts";
@@ -27,7 +26,7 @@ export function blockNames(): (index: number) => string {
  */
 export async function putInBlocks(
   account: AzureAccount,
-  call: AzureCall,
+  call: StoreCall,
   body: PutBody,
   conditions: BlobRequestConditions,
   putOptions: PutOptions,
@@ -46,7 +45,7 @@ export async function putInBlocks(
 
 async function putBlocksOnce(
   { container, containerOnce }: AzureAccount,
-  call: AzureCall,
+  call: StoreCall,
   body: PutBody,
   conditions: BlobRequestConditions,
   { metadata = {}, onProgress }: PutOptions,
@@ -81,7 +80,7 @@ async function putBlocksOnce(
 /** Makes a blob of blocks that were sent. */
 export async function commitBlocks(
   blob: ReturnType<AzureAccount["container"]["getBlockBlobClient"]>,
-  call: AzureCall,
+  call: StoreCall,
   names: readonly string[],
   { bytes, metadata }: Pick<ObjectFacts, "bytes" | "metadata">,
   conditions: BlobRequestConditions = {},

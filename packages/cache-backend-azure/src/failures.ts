@@ -1,26 +1,18 @@
-import { CacheStoreError, codeOfStatus } from "@fleetfoot/cache-backend";
-import type { CacheStoreErrorCode } from "@fleetfoot/cache-backend";
+import {
+  CacheStoreError,
+  codeOfStatus,
+  translatingErrors,
+  withoutAnswer,
+  withoutCredentials,
+} from "@fleetfoot/cache-backend";
+import type { CacheStoreErrorCode, StoreCall } from "@fleetfoot/cache-backend";
 
 /** Name of this kind of store. */
 export const kind = "azure";
 
-/** What is attempted, for messages. */
-export interface AzureCall {
-  readonly store: string;
-  readonly operation: string;
-  readonly object: string;
-  readonly signal: AbortSignal | undefined;
-}
-
 /** Turns what a client of the SDK throws into the contract's error; the reason of an abort passes through. */
-export async function withStoreErrors<Result>(call: AzureCall, action: () => Promise<Result>): Promise<Result> {
-  try {
-    call.signal?.throwIfAborted();
-    return await action();
-  } catch (error) {
-    call.signal?.throwIfAborted();
-    throw asStoreError(call, error);
-  }
+export function withStoreErrors<Result>(call: StoreCall, action: () => Promise<Result>): Promise<Result> {
+  return translatingErrors(call, asStoreError, action);
 }
 
 /** The status that the service answered with, when it did. */
@@ -36,24 +28,16 @@ export function serviceCodeOf(error: unknown): string | undefined {
   return details?.errorCode ?? code;
 }
 
-function asStoreError(call: AzureCall, error: unknown): unknown {
-  if (CacheStoreError.isInstance(error) || !(error instanceof Error)) return error;
-  const { store, operation, object } = call;
-  const failure = { store, operation, object };
+/** The contract's error for one of the SDK. */
+export function asStoreError(call: StoreCall, error: Error): unknown {
   const status = statusOf(error);
-  if (credentialErrors.has(error.name)) {
-    const reason = `no credentials: ${firstLine(error)}`;
-    return new CacheStoreError({ code: "access-denied", ...failure, reason, status }, { cause: error });
-  }
-  if (status !== undefined) {
-    const serviceCode = serviceCodeOf(error);
-    const reason = [`status ${status}`, serviceCode, firstLine(error)].filter((part) => part !== undefined).join(", ");
-    const code = codeOf(status, serviceCode);
-    return new CacheStoreError({ code, ...failure, reason, status, serviceCode }, { cause: error });
-  }
-  if (!("code" in error) || typeof error.code !== "string" || error.code.startsWith("ERR_")) return error;
-  const reason = `no answer: ${firstLine(error)}`;
-  return new CacheStoreError({ code: "unavailable", ...failure, reason }, { cause: error });
+  if (credentialErrors.has(error.name)) return withoutCredentials(call, error, firstLine(error), status);
+  if (status === undefined) return withoutAnswer(call, error, firstLine(error));
+  const { store, operation, object } = call;
+  const serviceCode = serviceCodeOf(error);
+  const reason = [`status ${status}`, serviceCode, firstLine(error)].filter((part) => part !== undefined).join(", ");
+  const code = codeOf(status, serviceCode);
+  return new CacheStoreError({ code, store, operation, object, reason, status, serviceCode }, { cause: error });
 }
 
 function codeOf(status: number, serviceCode: string | undefined): CacheStoreErrorCode {

@@ -6,22 +6,22 @@ import {
 } from "@azure/storage-blob";
 import { checkMetadata } from "@fleetfoot/cache-backend";
 import type {
-  PresignPartsRequest,
-  PresignRequest,
   PresignedPart,
   PresignedRequest,
   PresignedUpload,
+  PresignPartsRequest,
+  PresignRequest,
+  StoreCall,
 } from "@fleetfoot/cache-backend";
 import type { AzureAccount } from "./account.ts";
 import { blockLength, blockNames, commitBlocks } from "./blocks.ts";
-import type { AzureCall } from "./failures.ts";
 import { toAzureMetadata } from "./metadata.ts";
 import type { AzureStoreOptions } from "./options.ts";
 
 /** Signs a request that somebody else will send. */
 export async function presignBlob(
   account: AzureAccount,
-  call: AzureCall,
+  call: StoreCall,
   { method, name, lifetimeMs, metadata = {} }: PresignRequest,
   options: AzureStoreOptions,
 ): Promise<PresignedRequest> {
@@ -39,7 +39,7 @@ export async function presignBlob(
 /** Begins an upload whose blocks somebody without credentials will send. */
 export async function presignBlocks(
   account: AzureAccount,
-  call: AzureCall,
+  call: StoreCall,
   { name, bytes, lifetimeMs, metadata = {} }: PresignPartsRequest,
   options: AzureStoreOptions,
 ): Promise<PresignedUpload> {
@@ -71,7 +71,7 @@ export async function presignBlocks(
 /** @see https://learn.microsoft.com/rest/api/storageservices/create-service-sas */
 async function sign(
   account: AzureAccount,
-  { object, signal }: AzureCall,
+  { object, signal }: StoreCall,
   permission: "r" | "w",
   lifetimeMs: number,
   { now = Date.now }: AzureStoreOptions,

@@ -1,5 +1,5 @@
 import { kind } from "./failures.ts";
-import type { GcsCall } from "./failures.ts";
+import type { StoreCall } from "@fleetfoot/cache-backend";
 import type { GcsStoreOptions } from "./options.ts";
 import { openService } from "./service.ts";
 import { escape } from "./signed-url.ts";
@@ -41,7 +41,7 @@ export async function expireCaches(
 ): Promise<void> {
   const service = openService(options);
   const url = `${service.endpoint}/storage/v1/b/${escape(options.bucket)}`;
-  const call: GcsCall = { store: kind, operation: "set expiry", object: options.bucket, signal };
+  const call: StoreCall = { store: kind, operation: "set expiry", object: options.bucket, signal };
   const answer = await service.send(call, { method: "GET", url: `${url}?fields=metageneration,lifecycle` });
   const bucket = (await answer.body.json()) as Bucket;
   const rule = expiryRule(expiry);

@@ -31,15 +31,19 @@ describeWithSystem("fake-gcs-server", (gcs) => {
   });
 
   describe("the GCS store", () => {
-    it("shows a whole object after each SIGKILL at a random moment of an upload", async () => {
-      const bucket = `bucket-${randomUUID()}`;
-      await gcs().createBucket(bucket);
-      const where = { bucket, endpoint: gcs().endpoint, partBytes: 2 * mebibyte };
-      const source = JSON.stringify(new URL("gcs-store.ts", import.meta.url).href);
-      const module = `import { createGcsStore } from ${source}; const store = createGcsStore(${JSON.stringify(where)});`;
-      const { wholeObjects, broken } = await killUploads({ store: createGcsStore(where), module, kills });
-      expect(broken).toEqual([]);
-      expect(wholeObjects).toBe(kills);
-    }, kills * 15_000);
+    it(
+      "shows a whole object after each SIGKILL at a random moment of an upload",
+      async () => {
+        const bucket = `bucket-${randomUUID()}`;
+        await gcs().createBucket(bucket);
+        const where = { bucket, endpoint: gcs().endpoint, partBytes: 2 * mebibyte };
+        const source = JSON.stringify(new URL("gcs-store.ts", import.meta.url).href);
+        const module = `import { createGcsStore } from ${source}; const store = createGcsStore(${JSON.stringify(where)});`;
+        const { wholeObjects, broken } = await killUploads({ store: createGcsStore(where), module, kills });
+        expect(broken).toEqual([]);
+        expect(wholeObjects).toBe(kills);
+      },
+      kills * 15_000,
+    );
   });
 });

@@ -3,8 +3,8 @@ import {
   bodyFromAnswer,
   checkListPrefix,
   checkMetadata,
-  checkObjectName,
   decodeHeaderText,
+  operationsOf,
 } from "@fleetfoot/cache-backend";
 import type {
   CacheStore,
@@ -12,7 +12,6 @@ import type {
   ListedObject,
   ListsObjects,
   ObjectFacts,
-  OperationOptions,
   PresignsObjects,
   PresignsParts,
   PutBody,
@@ -20,10 +19,10 @@ import type {
   PutOptions,
   PutsConditionally,
   ReadsRanges,
+  StoreCall,
   StoredObject,
 } from "@fleetfoot/cache-backend";
 import { kind } from "./failures.ts";
-import type { GcsCall } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
 import { presignObject, presignUpload } from "./presign.ts";
 import type { GcsObject } from "./presign.ts";
@@ -61,28 +60,18 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
     return { service, options, url: `${service.endpoint}/${escape(bucket)}/${path}` };
   }
 
-  /** Checks the name, then acts; the only way from a name to a request. */
-  async function onObject<Result>(
-    operation: string,
-    name: string,
-    { signal }: OperationOptions,
-    action: (call: GcsCall) => Promise<Result>,
-  ): Promise<Result> {
-    const call = { store: kind, operation, object: name, signal };
-    checkObjectName(name, call);
-    signal?.throwIfAborted();
-    return action(call);
-  }
+  // What has no answer is told by the service already.
+  const onObject = operationsOf(kind, (_call, error) => error);
 
   /** @see https://cloud.google.com/storage/docs/xml-api/head-object */
-  async function factsOf(call: GcsCall): Promise<ObjectFacts | undefined> {
+  async function factsOf(call: StoreCall): Promise<ObjectFacts | undefined> {
     const answer = await service.send(call, { method: "HEAD", url: objectAt(call.object).url, accepts: [404] });
     await answer.body.dump();
     return answer.status === 404 ? undefined : toFacts(answer);
   }
 
   /** @see https://cloud.google.com/storage/docs/xml-api/get-object-download */
-  async function opened(call: GcsCall, generation?: string, range?: string): Promise<Opened | undefined> {
+  async function opened(call: StoreCall, generation?: string, range?: string): Promise<Opened | undefined> {
     // A number is all that a generation can be, and another text would be a bad request.
     if (generation !== undefined && !/^\d+$/.test(generation)) return undefined;
     const query = generation === undefined ? "" : `?generation=${generation}`;
@@ -101,7 +90,7 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
   }
 
   async function putWhen(
-    call: GcsCall,
+    call: StoreCall,
     body: PutBody,
     condition: PutCondition | undefined,
     putOptions: PutOptions,
@@ -209,7 +198,7 @@ interface ListPage {
   readonly nextPageToken?: string;
 }
 
-function toObject(call: GcsCall, { answer, facts }: Opened, bytes: number): StoredObject {
+function toObject(call: StoreCall, { answer, facts }: Opened, bytes: number): StoredObject {
   return { facts, body: bodyFromAnswer(answer.body, bytes, call, call.signal) };
 }
 

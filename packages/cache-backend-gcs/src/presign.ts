@@ -2,13 +2,13 @@ import { CacheStoreError, checkMetadata, encodeHeaderText } from "@fleetfoot/cac
 import type {
   ObjectFacts,
   OperationOptions,
-  PresignPartsRequest,
-  PresignRequest,
   PresignedPart,
   PresignedRequest,
   PresignedUpload,
+  PresignPartsRequest,
+  PresignRequest,
+  StoreCall,
 } from "@fleetfoot/cache-backend";
-import type { GcsCall } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
 import type { GcsService } from "./service.ts";
 import { signUrl } from "./signed-url.ts";
@@ -24,7 +24,7 @@ export interface GcsObject {
 /** Signs a request that somebody else will send. */
 export async function presignObject(
   { service, options, url }: GcsObject,
-  call: GcsCall,
+  call: StoreCall,
   { method, name, lifetimeMs, metadata = {} }: PresignRequest,
 ): Promise<PresignedRequest> {
   checkMetadata(metadata, name, call);
@@ -46,9 +46,9 @@ export async function presignObject(
  */
 export async function presignUpload(
   { service, options, url }: GcsObject,
-  call: GcsCall,
+  call: StoreCall,
   { name, bytes, lifetimeMs, metadata = {} }: PresignPartsRequest,
-  factsOf: (call: GcsCall) => Promise<ObjectFacts | undefined>,
+  factsOf: (call: StoreCall) => Promise<ObjectFacts | undefined>,
 ): Promise<PresignedUpload> {
   checkMetadata(metadata, name, call);
   const { now = Date.now } = options;

@@ -1,7 +1,8 @@
 import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
-import { asStoreError, noCredentials, refusal } from "./failures.ts";
-import type { GcsCall } from "./failures.ts";
+import { translatingErrors, withoutAnswer } from "@fleetfoot/cache-backend";
+import type { StoreCall } from "@fleetfoot/cache-backend";
+import { noCredentials, refusal } from "./failures.ts";
 import { openIdentity } from "./identity.ts";
 import type { GcsStoreOptions } from "./options.ts";
 
@@ -26,13 +27,13 @@ export interface GcsService {
   /** URL without a slash at its end. */
   readonly endpoint: string;
   /** @throws {CacheStoreError} no answer, or one with a status that is not accepted */
-  send(call: GcsCall, order: Order): Promise<Answer>;
+  send(call: StoreCall, order: Order): Promise<Answer>;
   /** Sends a request whose URL is all the right that it needs. */
-  sendPresigned(call: GcsCall, order: Order): Promise<Answer>;
+  sendPresigned(call: StoreCall, order: Order): Promise<Answer>;
   /** Signs a text as this identity. @returns the signature in hexadecimal */
-  sign(call: GcsCall, text: string): Promise<string>;
+  sign(call: StoreCall, text: string): Promise<string>;
   /** E-mail address of the identity that signs. */
-  signer(call: GcsCall): Promise<string>;
+  signer(call: StoreCall): Promise<string>;
 }
 
 /**
@@ -45,21 +46,17 @@ export function openService(options: GcsStoreOptions): GcsService {
   const identity = openIdentity(options, dispatcher);
   const endpoint = (options.endpoint ?? `https://storage.${universeDomain || "googleapis.com"}`).replace(/\/+$/, "");
 
-  async function sendAs(call: GcsCall, order: Order, authorization: Record<string, string>): Promise<Answer> {
+  async function sendAs(call: StoreCall, order: Order, authorization: Record<string, string>): Promise<Answer> {
     const { method, url, headers = {}, body = null, accepts = [] } = order;
-    let answer: Dispatcher.ResponseData;
-    try {
-      call.signal?.throwIfAborted();
-      answer = await request(url, {
+    const answer = await translatingErrors(call, withoutAnswer, () =>
+      request(url, {
         dispatcher,
         method,
         headers: { ...headers, ...authorization },
         body: body as Dispatcher.DispatchOptions["body"] & {},
         signal: call.signal ?? null,
-      });
-    } catch (error) {
-      throw asStoreError(call, error);
-    }
+      }),
+    );
     const { statusCode: status } = answer;
     if ((status < 200 || status > 299) && !accepts.includes(status)) {
       throw refusal(call, status, await answer.body.text().catch(() => ""));
@@ -67,7 +64,7 @@ export function openService(options: GcsStoreOptions): GcsService {
     return { status, headers: answer.headers as Answer["headers"], body: answer.body };
   }
 
-  async function authorize(call: GcsCall, url: string): Promise<Record<string, string>> {
+  async function authorize(call: StoreCall, url: string): Promise<Record<string, string>> {
     if (options.endpoint !== undefined) return {};
     try {
       return await identity.headers(url);
@@ -76,7 +73,7 @@ export function openService(options: GcsStoreOptions): GcsService {
     }
   }
 
-  async function withCredentials<Result>(call: GcsCall, action: () => Promise<Result>): Promise<Result> {
+  async function withCredentials<Result>(call: StoreCall, action: () => Promise<Result>): Promise<Result> {
     try {
       return await action();
     } catch (error) {

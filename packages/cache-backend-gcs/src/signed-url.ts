@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { GcsCall } from "./failures.ts";
+import type { StoreCall } from "@fleetfoot/cache-backend";
 import type { GcsService } from "./service.ts";
 
 /** What is to be signed. */
@@ -20,7 +20,7 @@ export interface UrlToSign {
  *
  * @see https://cloud.google.com/storage/docs/authentication/canonical-requests
  */
-export async function signUrl(service: GcsService, call: GcsCall, order: UrlToSign): Promise<string> {
+export async function signUrl(service: GcsService, call: StoreCall, order: UrlToSign): Promise<string> {
   const { method, url, query = {}, headers, lifetimeMs, nowMs } = order;
   const { host, pathname } = new URL(url);
   const time = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, "");

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { CacheStoreError, chunksToSend, encodeHeaderText, uploadParts } from "@fleetfoot/cache-backend";
-import type { BodyPart, PutBody, PutCondition, PutOptions } from "@fleetfoot/cache-backend";
+import type { BodyPart, PutBody, PutCondition, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { kind } from "./failures.ts";
-import type { GcsCall } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
 import type { Answer, GcsService } from "./service.ts";
 import { escape } from "./signed-url.ts";
@@ -17,7 +16,7 @@ export interface StoredResource {
 /** An upload to be made. */
 export interface Upload {
   readonly service: GcsService;
-  readonly call: GcsCall;
+  readonly call: StoreCall;
   readonly body: PutBody;
   readonly condition: PutCondition | undefined;
   readonly putOptions: PutOptions;
@@ -136,7 +135,7 @@ const forgetTimeoutMs = 30_000;
 /** @returns how many bytes the service has, or the object when it has all of them */
 async function askProgress(
   service: GcsService,
-  call: GcsCall,
+  call: StoreCall,
   session: string,
   bytes: number,
 ): Promise<number | StoredResource> {
@@ -157,7 +156,7 @@ function receivedBytes({ headers }: Answer): number {
 }
 
 /** The service forgets sessions by itself after a week, so a failure is not worth telling. */
-async function forget(service: GcsService, call: GcsCall, session: string): Promise<void> {
+async function forget(service: GcsService, call: StoreCall, session: string): Promise<void> {
   // Not under the caller's signal: it may be the reason why the upload is given up.
   const forgetting = { ...call, signal: AbortSignal.timeout(forgetTimeoutMs) };
   const order = { method: "DELETE", url: session, headers: { "content-length": "0" }, accepts: [499] } as const;
@@ -199,7 +198,7 @@ function retryOf({ maxAttempts, retryDelayMs, sleep }: GcsStoreOptions) {
   return { maxAttempts, retryDelayMs, sleep };
 }
 
-function broken({ operation, object }: GcsCall, reason: string, retryable = true): CacheStoreError {
+function broken({ operation, object }: StoreCall, reason: string, retryable = true): CacheStoreError {
   return new CacheStoreError({ code: "unavailable", store: kind, operation, object, reason, retryable });
 }
 

@@ -1,26 +1,18 @@
-import { CacheStoreError, codeOfStatus } from "@fleetfoot/cache-backend";
-import type { CacheStoreErrorCode } from "@fleetfoot/cache-backend";
+import {
+  CacheStoreError,
+  codeOfStatus,
+  translatingErrors,
+  withoutAnswer,
+  withoutCredentials,
+} from "@fleetfoot/cache-backend";
+import type { CacheStoreErrorCode, StoreCall } from "@fleetfoot/cache-backend";
 
 /** Name of this kind of store. */
 export const kind = "s3";
 
-/** What is attempted, for messages. */
-export interface S3Call {
-  readonly store: string;
-  readonly operation: string;
-  readonly object: string;
-  readonly signal: AbortSignal | undefined;
-}
-
 /** Turns what a client of the SDK throws into the contract's error; the reason of an abort passes through. */
-export async function withStoreErrors<Result>(call: S3Call, action: () => Promise<Result>): Promise<Result> {
-  try {
-    call.signal?.throwIfAborted();
-    return await action();
-  } catch (error) {
-    call.signal?.throwIfAborted();
-    throw asStoreError(call, error);
-  }
+export function withStoreErrors<Result>(call: StoreCall, action: () => Promise<Result>): Promise<Result> {
+  return translatingErrors(call, asStoreError, action);
 }
 
 /** The status that the service answered with, when it did. */
@@ -30,26 +22,20 @@ export function statusOf(error: unknown): number | undefined {
   return httpStatusCode;
 }
 
-function asStoreError(call: S3Call, error: unknown): unknown {
-  if (CacheStoreError.isInstance(error) || !(error instanceof Error)) return error;
+/** The contract's error for one of the SDK. */
+export function asStoreError(call: StoreCall, error: Error): unknown {
   const status = statusOf(error);
-  const { store, operation, object } = call;
-  const failure = { store, operation, object };
   if (status !== undefined) {
+    const { store, operation, object } = call;
     const serviceCode = error.name;
     const reason = `status ${status}, ${serviceCode}${error.message === serviceCode ? "" : `: ${error.message}`}`;
-    return new CacheStoreError(
-      { code: codeOf(status, serviceCode), ...failure, reason, status, serviceCode },
-      { cause: error },
-    );
+    const code = codeOf(status, serviceCode);
+    return new CacheStoreError({ code, store, operation, object, reason, status, serviceCode }, { cause: error });
   }
   if (error.name === "CredentialsProviderError" || error.name === "TokenProviderError") {
-    const reason = `no credentials: ${error.message}`;
-    return new CacheStoreError({ code: "access-denied", ...failure, reason }, { cause: error });
+    return withoutCredentials(call, error, error.message);
   }
-  if (!isOfTransport(error)) return error;
-  const reason = `no answer: ${error.message}`;
-  return new CacheStoreError({ code: "unavailable", ...failure, reason }, { cause: error });
+  return withoutAnswer(call, error);
 }
 
 function codeOf(status: number, serviceCode: string): CacheStoreErrorCode {
@@ -61,8 +47,3 @@ function codeOf(status: number, serviceCode: string): CacheStoreErrorCode {
 
 /** With a status of 400, though it is worth another try. */
 const transientCodes: ReadonlySet<string> = new Set(["RequestTimeout", "RequestTimeTooSkewed", "SlowDown"]);
-
-/** Errors of sockets and of undici have a code; errors of programs, such as a `TypeError`, have none. */
-function isOfTransport(error: Error): boolean {
-  return "code" in error && typeof error.code === "string" && !error.code.startsWith("ERR_");
-}

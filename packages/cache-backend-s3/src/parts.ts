@@ -6,10 +6,9 @@ import {
 } from "@aws-sdk/client-s3";
 import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
 import { uploadParts } from "@fleetfoot/cache-backend";
-import type { ObjectFacts, PutBody, PutOptions } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { dateOf } from "./date-of.ts";
 import { withStoreErrors } from "./failures.ts";
-import type { S3Call } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
 import { streamToSend } from "./undici-handler.ts";
@@ -34,7 +33,7 @@ export function partLength({ partBytes = 16 * mebibyte }: S3StoreOptions, bytes:
  */
 export async function putInParts(
   target: S3Bucket,
-  call: S3Call,
+  call: StoreCall,
   body: PutBody,
   conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string },
   { metadata = {}, onProgress }: PutOptions,
@@ -78,7 +77,7 @@ export async function putInParts(
 /** @returns the id of the upload */
 export async function beginUpload(
   { client, options }: S3Bucket,
-  call: S3Call,
+  call: StoreCall,
   metadata: Readonly<Record<string, string>>,
 ): Promise<string> {
   const command = new CreateMultipartUploadCommand(objectParameters(options, call.object, metadata));
@@ -89,7 +88,7 @@ export async function beginUpload(
 /** Puts the parts of an upload together and makes the object visible. */
 export async function completeUpload(
   { client, bucket }: S3Bucket,
-  call: S3Call,
+  call: StoreCall,
   upload: string,
   parts: readonly CompletedPart[],
   { bytes, metadata }: Pick<ObjectFacts, "bytes" | "metadata">,
@@ -111,7 +110,7 @@ export async function completeUpload(
 }
 
 /** Forgets an upload; a failure is not worth telling, since a lifecycle rule of the bucket forgets it, too. */
-export async function abortUpload({ client, bucket }: S3Bucket, call: S3Call, upload: string): Promise<void> {
+export async function abortUpload({ client, bucket }: S3Bucket, call: StoreCall, upload: string): Promise<void> {
   const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: call.object, UploadId: upload });
   // Not under the caller's signal: it may be the reason why the upload is given up.
   await client.send(command, { abortSignal: AbortSignal.timeout(abortTimeoutMs) }).catch(() => {});

@@ -1,9 +1,8 @@
 import { UploadPartCommand } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { checkMetadata } from "@fleetfoot/cache-backend";
-import type { PresignPartsRequest, PresignedPart, PresignedUpload } from "@fleetfoot/cache-backend";
+import type { PresignedPart, PresignedUpload, PresignPartsRequest, StoreCall } from "@fleetfoot/cache-backend";
 import { withStoreErrors } from "./failures.ts";
-import type { S3Call } from "./failures.ts";
 import { abortUpload, beginUpload, completeUpload, partLength } from "./parts.ts";
 import type { S3Bucket } from "./parts.ts";
 import { lifetimeSeconds } from "./presign.ts";
@@ -11,7 +10,7 @@ import { lifetimeSeconds } from "./presign.ts";
 /** Begins an upload whose parts somebody without credentials will send, each to a URL of its own. */
 export async function presignUpload(
   target: S3Bucket,
-  call: S3Call,
+  call: StoreCall,
   { name, bytes, lifetimeMs, metadata = {} }: PresignPartsRequest,
 ): Promise<PresignedUpload> {
   checkMetadata(metadata, name, call);

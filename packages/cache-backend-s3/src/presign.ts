@@ -1,8 +1,7 @@
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { checkMetadata } from "@fleetfoot/cache-backend";
-import type { PresignRequest, PresignedRequest } from "@fleetfoot/cache-backend";
-import type { S3Call } from "./failures.ts";
+import type { PresignedRequest, PresignRequest, StoreCall } from "@fleetfoot/cache-backend";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3Bucket } from "./parts.ts";
 
@@ -13,7 +12,7 @@ import type { S3Bucket } from "./parts.ts";
  */
 export async function presignObject(
   { client, bucket, options }: S3Bucket,
-  call: S3Call,
+  call: StoreCall,
   { method, name, lifetimeMs, metadata = {} }: PresignRequest,
 ): Promise<PresignedRequest> {
   const expiresIn = lifetimeSeconds(lifetimeMs);

@@ -26,23 +26,27 @@ describeWithSystem("minio", (minio) => {
   });
 
   describe("the S3 store", () => {
-    it("shows a whole object after each SIGKILL at a random moment of an upload", async () => {
-      const store = await openStore(minio(), { partBytes: 5 * mebibyte });
-      const { endpoint, accessKeyId, secretAccessKey } = minio();
-      const where = JSON.stringify({
-        bucket: store.bucket,
-        serverAddress: new URL(endpoint).host,
-        insecure: true,
-        accessKeyId,
-        secretAccessKey,
-        partBytes: 5 * mebibyte,
-      });
-      const source = JSON.stringify(new URL("s3-store.ts", import.meta.url).href);
-      const module = `import { createS3Store } from ${source}; const store = createS3Store(${where});`;
-      const { wholeObjects, broken } = await killUploads({ store, module, kills });
-      expect(broken).toEqual([]);
-      expect(wholeObjects).toBe(kills);
-    }, kills * 15_000);
+    it(
+      "shows a whole object after each SIGKILL at a random moment of an upload",
+      async () => {
+        const store = await openStore(minio(), { partBytes: 5 * mebibyte });
+        const { endpoint, accessKeyId, secretAccessKey } = minio();
+        const where = JSON.stringify({
+          bucket: store.bucket,
+          serverAddress: new URL(endpoint).host,
+          insecure: true,
+          accessKeyId,
+          secretAccessKey,
+          partBytes: 5 * mebibyte,
+        });
+        const source = JSON.stringify(new URL("s3-store.ts", import.meta.url).href);
+        const module = `import { createS3Store } from ${source}; const store = createS3Store(${where});`;
+        const { wholeObjects, broken } = await killUploads({ store, module, kills });
+        expect(broken).toEqual([]);
+        expect(wholeObjects).toBe(kills);
+      },
+      kills * 15_000,
+    );
 
     it("gives a role's credentials for one object and one direction, which MinIO enforces", async () => {
       const root = await openStore(minio());

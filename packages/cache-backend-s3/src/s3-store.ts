@@ -13,8 +13,9 @@ import {
   bodyFromAnswer,
   checkListPrefix,
   checkMetadata,
-  checkObjectName,
   decodeHeaderText,
+  operationsOf,
+  seeEmpty,
   uploadParts,
 } from "@fleetfoot/cache-backend";
 import type {
@@ -31,12 +32,12 @@ import type {
   PutOptions,
   PutsConditionally,
   ReadsRanges,
+  StoreCall,
   StoredObject,
 } from "@fleetfoot/cache-backend";
 import { createClients } from "./clients.ts";
 import { dateOf } from "./date-of.ts";
-import { kind, statusOf, withStoreErrors } from "./failures.ts";
-import type { S3Call } from "./failures.ts";
+import { asStoreError, kind, statusOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
 import { partLength, putInParts } from "./parts.ts";
@@ -78,19 +79,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
   const clients = createClients(options);
   let own: S3Client | undefined;
 
-  /** Checks the name, then acts; the only way from a name to a request. */
-  function onObject<Result>(
-    operation: string,
-    name: string,
-    { signal }: OperationOptions,
-    action: (call: S3Call) => Promise<Result>,
-  ): Promise<Result> {
-    const call = { store: kind, operation, object: name, signal };
-    return withStoreErrors(call, async () => {
-      checkObjectName(name, call);
-      return action(call);
-    });
-  }
+  const onObject = operationsOf(kind, asStoreError);
 
   function roleFor(direction: Direction): string | undefined {
     const role = direction === "upload" ? roleArn || uploadRoleArn : roleArn;
@@ -102,13 +91,13 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     return role === undefined ? undefined : clients.assumeRole(role, name, direction, signal);
   }
 
-  async function bucketFor(call: S3Call, direction: Direction): Promise<S3Bucket> {
+  async function bucketFor(call: StoreCall, direction: Direction): Promise<S3Bucket> {
     const credentials = await credentialsFor(call.object, direction, call.signal);
     const client = credentials === undefined ? (own ??= clients.client()) : clients.client(credentials);
     return { client, bucket, options };
   }
 
-  async function factsOf(call: S3Call): Promise<ObjectFacts | undefined> {
+  async function factsOf(call: StoreCall): Promise<ObjectFacts | undefined> {
     const { client } = await bucketFor(call, "download");
     try {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
@@ -120,7 +109,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
   }
 
   async function opened(
-    call: S3Call,
+    call: StoreCall,
     conditions: { readonly Range?: string; readonly IfMatch?: string } = {},
   ): Promise<{ readonly output: GetObjectCommandOutput; readonly object: StoredObject } | undefined> {
     const { client } = await bucketFor(call, "download");
@@ -137,7 +126,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
   }
 
   async function putWhen(
-    call: S3Call,
+    call: StoreCall,
     body: PutBody,
     condition: PutCondition | undefined,
     putOptions: PutOptions,
@@ -158,7 +147,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
             const command = new PutObjectCommand({
               ...objectParameters(options, call.object, metadata),
               ...conditions,
-              Body: part.bytes === 0 ? await emptied(part.chunks(signal)) : streamToSend(part.chunks(signal)),
+              Body: part.bytes === 0 ? await noBytes(part.chunks(signal)) : streamToSend(part.chunks(signal)),
               ContentLength: part.bytes,
             });
             const date = dateOf(command);
@@ -294,7 +283,7 @@ function toFacts(output: {
   return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: Object.fromEntries(metadata) };
 }
 
-function sendOptions({ signal }: S3Call): { abortSignal?: AbortSignal } {
+function sendOptions({ signal }: StoreCall): { abortSignal?: AbortSignal } {
   return signal === undefined ? {} : { abortSignal: signal };
 }
 
@@ -302,8 +291,7 @@ function retryOptions({ maxAttempts, retryDelayMs, sleep }: S3StoreOptions) {
   return { maxAttempts, retryDelayMs, sleep };
 }
 
-/** An empty body has no stream to send, but it must be seen to be empty. */
-async function emptied(chunks: AsyncGenerator<Uint8Array, void, void>): Promise<Uint8Array> {
-  for await (const _ of chunks);
+async function noBytes(chunks: AsyncGenerator<Uint8Array, void, void>): Promise<Uint8Array> {
+  await seeEmpty(chunks);
   return new Uint8Array();
 }
