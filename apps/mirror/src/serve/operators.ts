@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isIP } from "node:net";
 import type { EntryFilter, RegistryMirror, Sample } from "@fleetfoot/registry-mirror";
+import { isLoopback } from "../settings/addresses.ts";
 import type { PrometheusPage } from "./prometheus.ts";
 import { overviewOf, statusPage } from "./status-page.ts";
 
@@ -44,6 +46,7 @@ async function answer(
 ): Promise<Answer> {
   const { pathname, searchParams } = new URL(request.url ?? "/", "http://operators");
   const { method = "GET" } = request;
+  if (isNameOfElsewhere(request)) return text(421, "ask for localhost here: other names may be those of web pages\n");
   // A page of another site can make a browser send a GET, but not read its answer, and no DELETE without asking first.
   const isFromBrowser =
     request.headers["sec-fetch-site"] !== undefined && request.headers["sec-fetch-site"] !== "same-origin";
@@ -91,6 +94,19 @@ async function answer(
     default:
       return text(404, "there is nothing here\n");
   }
+}
+
+/**
+ * Whether the loopback address was asked for by a name that is not its own: a web page's, most likely, whose owner lets it lead here,
+ * so that the browser takes this server for a part of the page's site.
+ */
+function isNameOfElsewhere({ headers, socket }: IncomingMessage): boolean {
+  const isLocal = isLoopback({ host: socket.localAddress?.replace(/^::ffff:/, ""), port: 0 });
+  // Browsers always name a host.
+  if (!isLocal || headers.host === undefined) return false;
+  if (!URL.canParse(`http://${headers.host}`)) return true;
+  const name = new URL(`http://${headers.host}`).hostname.replace(/^\[|\]$/g, "");
+  return name !== "localhost" && isIP(name) === 0;
 }
 
 function entriesPage(mirror: RegistryMirror, filter: EntryFilter, query: URLSearchParams, pathname: string): Answer {

@@ -2,7 +2,7 @@ import { execFile, spawn } from "node:child_process";
 import { randomBytes, createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, get } from "node:http";
+import { createServer, get, request } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { get as getTls } from "node:https";
 import { connect } from "node:net";
@@ -180,6 +180,24 @@ describe("serve", () => {
       (await fetch(`${mirror.operatorsUrl}/entries`, { method: "DELETE", headers: { "sec-fetch-site": "cross-site" } }))
         .status,
     ).toBe(405);
+  });
+
+  it("shows operators nothing, and removes nothing, under a name that a web page made lead to this machine", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    const statusFor = (host: string, method: string): Promise<number | undefined> => {
+      const { hostname, port } = new URL(mirror.operatorsUrl);
+      return new Promise((resolve, reject) => {
+        const asked = request({ host: hostname, port, path: "/entries", method, headers: { host }, agent: false });
+        asked.on("response", (response) => resolve(response.resume().statusCode)).on("error", reject);
+        asked.end();
+      });
+    };
+    for (const method of ["GET", "DELETE"]) {
+      for (const host of ["page.example:6001", "localhost.page.example", "127.0.0.1.page.example:1"])
+        expect([host, await statusFor(host, method)]).toEqual([host, 421]);
+      for (const host of ["127.0.0.1:6001", "localhost:1", "[::1]:6001", "10.1.2.3"])
+        expect([host, await statusFor(host, method)]).toEqual([host, 200]);
+    }
   });
 
   it("RM B15: needs no more memory for many bodies than for one", async () => {

@@ -208,14 +208,19 @@ export class Disk {
     await this.makeRoom(0);
   }
 
+  /** How long a blob can be and still be stored. */
+  get mostBytes(): number {
+    return this.#options.maxBytes ?? Number.POSITIVE_INFINITY;
+  }
+
   /**
    * Removes what was not used for longest until so many more bytes fit.
    *
    * @returns whether they do
    */
   async makeRoom(bytes: number): Promise<boolean> {
-    const { directory, maxBytes, reserveBytes } = this.#options;
-    const most = maxBytes ?? Number.POSITIVE_INFINITY;
+    const { directory, reserveBytes } = this.#options;
+    const most = this.mostBytes;
     if (bytes > most) return false;
     if (this.#storedBytes + bytes > most) await this.#evict(this.#storedBytes + bytes - most * lowWater);
     const isFree = async (): Promise<number> => {

@@ -166,6 +166,16 @@ describe("a fill", () => {
     },
   );
 
+  it("stores no more of a blob of unknown length than the directory may hold, and gives its readers all of it", async () => {
+    Object.defineProperty(disk, "mostBytes", { value: 3_000_000 });
+    const content = randomBytes(9_000_001);
+    const fill = begin(content, { open: async () => ({ ...opened(content), totalBytes: undefined }) });
+    expect(await readSlowly(fill.attach().read(), 3, content)).toBe(content.byteLength);
+    await fill.ended;
+    expect(passedThrough).toEqual([expect.objectContaining({ message: "there is no room for it" })]);
+    expect([await readdir(join(directory, "tmp")), partials]).toEqual([[], []]);
+  });
+
   it("does not take its own wait for a turn for the source's silence", async () => {
     const content = randomBytes(1000);
     const turn = Promise.withResolvers<void>();

@@ -161,6 +161,8 @@ export class Spool {
           if (chunks.length === 0) throw new Error("bytes that are to be written are not in memory");
           const { bytesWritten } = await handle.writev(chunks, this.#writtenBytes);
           this.#writtenBytes += bytesWritten;
+          // Its length may not have been known at the beginning.
+          if (this.#writtenBytes > this.#options.disk.mostBytes) throw new Error("there is no room for it");
         } finally {
           for (const block of blocks) recent.release(block);
         }
