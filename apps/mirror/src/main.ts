@@ -26,6 +26,12 @@ function endBy(name: "SIGINT" | "SIGTERM"): void {
   process.exit(128 + constants.signals[name]);
 }
 
+// Whoever reads the output has gone, as `head` does when it has enough; clients are served all the same.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
 process.on("SIGHUP", () => {
   for (const callback of reloadCallbacks) callback();
 });

@@ -225,6 +225,14 @@ describeWithSystem("docker-registry", (registry) => {
     expect(tokenRequests.map(({ authorization }) => authorization)).toEqual([undefined, basic]);
   });
 
+  it("serves names that want no token after one whose token cannot be had", async () => {
+    await restart({});
+    realm = "http://169.254.169.254/token";
+    tap.fault = (request) => (request.target.includes("/library/private/") ? demandToken(request) : undefined);
+    expect((await mirror.send("/v2/library/private/manifests/v1")).status).toBe(502);
+    await pull();
+  });
+
   it("RM G13: gives what is cached only to clients whom the upstream lets in, in mode pass-through", async () => {
     good = (authorization) => authorization === "Bearer alice";
     await restart({ access: "pass-through", hosts: ["gitlab.example.com"] });

@@ -102,6 +102,14 @@ describe("serve", () => {
     await writer.close();
   });
 
+  it("serves and ends in order when nobody reads any more what it prints", async () => {
+    await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    mirror.stopReading();
+    expect((await fetch(`${mirror.url}/v2/library/app/blobs/${digest}`)).status).toBe(200);
+    mirror.kill("SIGTERM");
+    expect(await mirror.ended).toBe(0);
+  });
+
   it("RM D2: warns at every start on an address that others reach", async () => {
     await using mirror = await startMirror(["--data", data, "--upstream", hubUrl], { REGISTRY_HTTP_ADDR: ":0" });
     expect(mirror.output().match(/warning: .*private network/g)).toHaveLength(1);

@@ -11,6 +11,8 @@ export interface ChildMirror extends AsyncDisposable {
   readonly processId: number;
   /** All that it has printed. */
   output(): string;
+  /** Reads no more of what it prints, as somebody who has gone. */
+  stopReading(): void;
   kill(signal: NodeJS.Signals): void;
   /** Exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
@@ -71,6 +73,10 @@ export async function startMirror(
     processId: child.pid ?? 0,
     operatorsUrl: /for operators: (\S+)\//.exec(output)?.[1] ?? "",
     output: () => output,
+    stopReading() {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    },
     kill: (signal) => void child.kill(signal),
     ended,
     async [Symbol.asyncDispose]() {

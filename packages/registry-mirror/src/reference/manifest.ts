@@ -90,6 +90,7 @@ function descriptors(values: readonly unknown[], kind: Descriptor["kind"]): read
 }
 
 function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  if (isTooIntricate(bytes)) return {};
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
     return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
@@ -98,6 +99,18 @@ function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> {
     return {};
   }
 }
+
+/** Millions of nested or empty lists take seconds to read, in which nobody else is answered. */
+function isTooIntricate(bytes: Uint8Array): boolean {
+  let brackets = 0;
+  for (const byte of bytes) if (byte === openingBracket || byte === openingBrace) brackets += 1;
+  return brackets > maxBrackets;
+}
+
+const openingBracket = 0x5b;
+const openingBrace = 0x7b;
+/** Several times as many as the longest manifest that is taken has when it lists images. */
+const maxBrackets = 100_000;
 
 function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];

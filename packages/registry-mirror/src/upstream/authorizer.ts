@@ -50,7 +50,13 @@ export class Authorizer {
       const credentials = await this.#credentials(identity, signal);
       return credentials === undefined ? undefined : basic(credentials);
     }
-    return `Bearer ${await this.#token(challenge, name, identity)}`;
+    try {
+      return `Bearer ${await this.#token(challenge, name, identity)}`;
+    } catch (error) {
+      // One name's refusal says nothing about the others, which may want no token at all.
+      if (identity === "anonymous" && this.#challenge === challenge) this.#challenge = undefined;
+      throw error;
+    }
   }
 
   /**

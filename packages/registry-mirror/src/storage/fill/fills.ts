@@ -44,7 +44,7 @@ export class Fills {
 
   constructor(options: FillsOptions) {
     this.#options = options;
-    this.#partials = new Partials(() => options.clock.now());
+    this.#partials = new Partials(() => options.clock.now(), options.disk.mostBytes * partialShare);
     this.#seldom = new OncePerMinute(() => options.clock.now());
   }
 
@@ -109,3 +109,6 @@ export class Fills {
     return fill;
   }
 }
+
+/** What may lie in given-up blobs, of the length that all whole ones may have. */
+const partialShare = 0.1;

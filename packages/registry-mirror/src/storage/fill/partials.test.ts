@@ -14,14 +14,14 @@ describe("partials", () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "partials-"));
     nowMs = 0;
-    partials = new Partials(() => nowMs);
+    partials = new Partials(() => nowMs, 1000);
   });
   afterEach(() => rm(directory, { recursive: true }));
 
-  async function keep(number: number, name = String(number)): Promise<void> {
+  async function keep(number: number, name = String(number), bytes = 1): Promise<void> {
     const path = join(directory, name);
     await writeFile(path, "");
-    partials.keep(digestOf(number), { path, bytes: 1, totalBytes: undefined, hash: createHash("sha256") });
+    partials.keep(digestOf(number), { path, bytes, totalBytes: undefined, hash: createHash("sha256") });
   }
 
   it("are at most a hundred, of which the oldest goes first", async () => {
@@ -32,6 +32,17 @@ describe("partials", () => {
       undefined,
       join(directory, "2"),
     ]);
+  });
+
+  it("are together no longer than they may be: the oldest go, and one that is too long by itself", async () => {
+    await keep(1, "first", 400);
+    await keep(2, "second", 400);
+    await keep(3, "third", 500);
+    while ((await readdir(directory)).includes("first")) await new Promise((resolve) => setImmediate(resolve));
+    expect((await readdir(directory)).sort()).toEqual(["second", "third"]);
+    await keep(4, "long", 1001);
+    while ((await readdir(directory)).length > 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(partials.take(digestOf(4))).toBeUndefined();
   });
 
   it("are removed after an hour, and when another one takes their place", async () => {

@@ -6,22 +6,28 @@ import { removeQuietly } from "./spool.ts";
 /** What fills left that were given up, for those that come later to go on with. None of the files is open. */
 export class Partials {
   readonly #now: () => number;
+  readonly #maxBytes: number;
   readonly #kept = new Map<Digest, { readonly partial: PartialBlob; readonly expiresAtMs: number }>();
 
-  /** @param now - epoch milliseconds */
-  constructor(now: () => number) {
+  /**
+   * @param now - epoch milliseconds
+   * @param maxBytes - of all of them together
+   */
+  constructor(now: () => number, maxBytes: number) {
     this.#now = now;
+    this.#maxBytes = maxBytes;
   }
 
-  /** Keeps one; of too many, the oldest goes. */
+  /** Keeps one; of too many, or too long ones, the oldest go. */
   keep(digest: Digest, partial: PartialBlob): void {
     const replaced = this.take(digest);
     this.#kept.set(digest, { partial, expiresAtMs: this.#now() + lifetimeMs });
     if (replaced !== undefined) removeQuietly(replaced.path);
-    if (this.#kept.size <= maxPartials) return;
-    const [oldest] = this.#kept.keys();
-    const dropped = oldest === undefined ? undefined : this.take(oldest);
-    if (dropped !== undefined) removeQuietly(dropped.path);
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= maxPartials && this.#bytes() <= this.#maxBytes) return;
+      const dropped = this.take(oldest);
+      if (dropped !== undefined) removeQuietly(dropped.path);
+    }
   }
 
   /** Hands one over; it is the caller's then. */
@@ -37,6 +43,10 @@ export class Partials {
 
   async removeAll(): Promise<void> {
     for (const digest of this.#kept.keys()) await this.#remove(digest);
+  }
+
+  #bytes(): number {
+    return [...this.#kept.values()].reduce((sum, { partial }) => sum + partial.bytes, 0);
   }
 
   async #remove(digest: Digest): Promise<void> {
