@@ -82,7 +82,7 @@ describeWithSystem("azurite", (azurite) => {
 
 describe("fleetfoot run with a cache section that is wrong", () => {
   it.each([
-    { runner: '[runners.cache]\nType = "swift"', says: 'cache type "swift" is not one of s3, gcs, azure' },
+    { runner: '[runners.cache]\nType = "swift"', says: 'cache type "swift" is not one of local, s3, gcs, azure' },
     { runner: '[runners.cache]\nType = "s3"', says: "no [runners.cache.s3]" },
     { runner: '[runners.cache]\nType = "gcs"\n[runners.cache.gcs]', says: "needs the name of a bucket" },
     { runner: '[runners.cache]\nType = "azure"\n[runners.cache.azure]', says: "needs the names of an account" },

@@ -20,6 +20,8 @@ export function remoteCaches(options: {
 }): RemoteCaches {
   const { environment, proxies, logger } = options;
   const open = new Map<string, Promise<RemoteCache | undefined>>();
+  /** What was said last of a store that cannot be opened, so that it is not said with every job. */
+  const told = new Map<string, string>();
   const tools = openStoreTools({ environment, proxies });
 
   return {
@@ -37,10 +39,13 @@ export function remoteCaches(options: {
           warn: (message) => logger.warn(`Cache: ${message}`, { runner_name: name }),
         }),
         settings: { path, shared, runnerShortToken, maxUploadedArchiveBytes },
-        logError: (message) => logger.error(`Cache: ${message}`, { runner_name: name }),
+        logError(message) {
+          if (told.get(key) !== message) logger.error(`Cache: ${message}`, { runner_name: name });
+          told.set(key, message);
+        },
       });
       open.set(key, opening);
-      // What kept it from being opened, such as a file that was not there yet, may be gone with the next job.
+      // What kept it from being opened may be gone with the next job.
       void opening.then((remote) => {
         if (remote === undefined) open.delete(key);
       });
