@@ -1,4 +1,4 @@
-import { readFile, readdir, rm, writeFile, mkdir } from "node:fs/promises";
+import { open, readFile, readdir, rm, writeFile, mkdir } from "node:fs/promises";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -9,6 +9,7 @@ import { extractArchive } from "./extract.ts";
 import { selectFiles } from "./select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
+import { tarPlanHandler } from "./tar/tasks.ts";
 import { EXTRA_BLOCKS } from "./zip/constants.ts";
 
 /*
@@ -110,6 +111,37 @@ describe("a forged frame index of a tar archive", () => {
       await writeFile(archivePath, withIndex(archive, forged));
       await restore(10_000);
     }
+  });
+
+  it("that describes more frames than fit into the archive is refused before anything is made of them", async () => {
+    const archive = await save("tarzstd");
+    const index = Buffer.alloc(8 + 8 * archive.length);
+    index.writeUInt32LE(archive.length);
+    await writeFile(archivePath, withIndex(archive, index));
+    expect(await restore(10_000)).toMatchObject({ code: "malformed", message: expect.stringContaining("more frames") });
+  });
+
+  it("that unpacks to more than 64 MiB is not read, and the archive is restored without it", async () => {
+    const archive = await save("tarzstd");
+    await writeFile(archivePath, withIndex(archive, Buffer.alloc(64 * MEGABYTE + 1)));
+    for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toBe("as it was");
+  });
+
+  it.each<[bytes: number, isShort: boolean]>([
+    [4 * MEGABYTE, true],
+    [4 * MEGABYTE + 1, false],
+    [64 * MEGABYTE, false],
+  ])("that unpacks to %i bytes is read on the main thread: %s", async (bytes, isShort) => {
+    const archive = await save("tarzstd");
+    await writeFile(archivePath, withIndex(archive, Buffer.alloc(bytes)));
+    const handle = await open(archivePath);
+    try {
+      const { size } = await handle.stat();
+      expect(tarPlanHandler.isShort({ path: archivePath, descriptor: handle.fd, size })).toBe(isShort);
+    } finally {
+      await handle.close();
+    }
+    expect(await restore(10_000)).toMatchObject({ code: "malformed" });
   });
 
   it("that says another CRC restores what the archive holds", async () => {

@@ -17,10 +17,17 @@ type PlanSteps<T> = (file: ArchiveFile, limits: RestoreLimits) => Generator<void
 /** Plans on a thread, or right here. */
 export interface PlanHandler<T> extends TaskHandler<PlanTask> {
   readonly steps: PlanSteps<T>;
+  /** Whether each step is short for this archive, so that the main thread can take them. */
+  readonly isShort: (file: ArchiveFile) => boolean;
 }
 
-export function planHandler<T>(kind: string, steps: PlanSteps<T>): PlanHandler<T> {
-  return { kinds: [kind], steps, open: ({ file, limits }, control) => new PlanRunner(steps(file, limits), control) };
+export function planHandler<T>(
+  kind: string,
+  steps: PlanSteps<T>,
+  isShort: (file: ArchiveFile) => boolean = () => true,
+): PlanHandler<T> {
+  const open: PlanHandler<T>["open"] = ({ file, limits }, control) => new PlanRunner(steps(file, limits), control);
+  return { kinds: [kind], steps, isShort, open };
 }
 
 /** Plans a restore in one unit: tens of thousands of entries are too much for the main thread. */

@@ -8,9 +8,15 @@ import type { PlanHandler, PlanTask } from "./plan-runner.ts";
 const MAX_INLINE_ARCHIVE_BYTES = 16 * 1024 * 1024;
 
 /** Plans the restore of an archive, on a thread or right here. */
-export async function planRestore<T>({ kinds: [kind = ""], steps }: PlanHandler<T>, work: ExtractWork): Promise<T> {
+export async function planRestore<T>(handler: PlanHandler<T>, work: ExtractWork): Promise<T> {
+  const {
+    kinds: [kind = ""],
+    steps,
+    isShort,
+  } = handler;
   const { file, limits, concurrency, maxInlineMs, signal } = work;
-  if (maxInlineMs > 0 && file.size <= MAX_INLINE_ARCHIVE_BYTES) return await inTurns(steps(file, limits), signal);
+  const isInline = maxInlineMs > 0 && file.size <= MAX_INLINE_ARCHIVE_BYTES && isShort(file);
+  if (isInline) return await inTurns(steps(file, limits), signal);
   sharedPool.prepare(concurrency);
   const task: PlanTask = { kind, file, limits };
   return (await sharedPool.run({ task, control: makeControl(1), concurrency: 1, signal })) as T;

@@ -26,8 +26,12 @@ const SKIPPABLE_MAGIC = 0x184d2a5e;
 const MARK = Buffer.from("ffltidx1", "latin1");
 const FOOTER_BYTES = 8 + MARK.length;
 const FIXED_BYTES = 2 + 1 + 2 + 8 + 8 + 6 * 4;
-/** An index of this length would describe tens of millions of entries; it is read as a whole. */
-const MAX_INDEX_BYTES = 1024 ** 3;
+/** It is read as a whole. An archive whose index is longer, with more than half a million entries, is read without it. */
+const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+/** Unpacking a longer one is too much for the main thread at once. */
+const MAX_INLINE_INDEX_BYTES = 4 * 1024 * 1024;
+/** A magic number, two bytes of header and the header of an empty block. */
+const MIN_FRAME_BYTES = 9;
 
 const KINDS = ["file", "directory", "symlink"] as const;
 
@@ -74,20 +78,24 @@ export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: B
 
 const PACKED_CHUNK_BYTES = 256 * 1024;
 
+/** Whether the main thread can read the index of an archive without keeping others waiting; so it is when there is none. */
+export function isShortFrameIndex(file: ArchiveFile): boolean {
+  const lengths = readFooter(file);
+  return lengths === undefined || lengths.bytes <= MAX_INLINE_INDEX_BYTES;
+}
+
 /**
- * Reads and checks the index, in steps of less than a few milliseconds.
+ * Reads and checks the index, in steps of less than a few milliseconds when it {@link isShortFrameIndex}.
  *
- * @returns undefined for an archive without one
- * @throws {CacheArchiveError} `malformed`, `too-large`
+ * @returns undefined for an archive without one, or with one that is too long to be read
+ * @throws {CacheArchiveError} `malformed`
  */
 export function* readFrameIndex(file: ArchiveFile): Generator<void, FrameIndex | undefined> {
-  if (file.size < FOOTER_BYTES + 8) return undefined;
-  const footer = readArchive(file, file.size - FOOTER_BYTES, FOOTER_BYTES);
-  if (!footer.subarray(8).equals(MARK)) return undefined;
-  const packedBytes = footer.readUInt32LE(0);
-  const bytes = footer.readUInt32LE(4);
+  const lengths = readFooter(file);
+  if (lengths === undefined) return undefined;
+  const { packedBytes, bytes } = lengths;
   const start = file.size - FOOTER_BYTES - packedBytes - 8;
-  if (start < 0 || bytes > MAX_INDEX_BYTES) throw malformed(file, "its index cannot be that long");
+  if (start < 0) throw malformed(file, "its index cannot be that long");
   const frame = readArchive(file, start, 8 + packedBytes);
   if (frame.readUInt32LE(0) !== SKIPPABLE_MAGIC || frame.readUInt32LE(4) !== packedBytes + FOOTER_BYTES) {
     throw malformed(file, "its index is not in a frame of its own");
@@ -98,14 +106,26 @@ export function* readFrameIndex(file: ArchiveFile): Generator<void, FrameIndex |
   return yield* decode(file, index, start);
 }
 
+/** @returns undefined when the archive has no index that is read */
+function readFooter(file: ArchiveFile): { packedBytes: number; bytes: number } | undefined {
+  if (file.size < FOOTER_BYTES + 8) return undefined;
+  const footer = readArchive(file, file.size - FOOTER_BYTES, FOOTER_BYTES);
+  if (!footer.subarray(8).equals(MARK)) return undefined;
+  const packedBytes = footer.readUInt32LE(0);
+  const bytes = footer.readUInt32LE(4);
+  return Math.max(packedBytes, bytes) > MAX_INDEX_BYTES ? undefined : { packedBytes, bytes };
+}
+
 function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void, FrameIndex> {
   if (index.length < 8) throw malformed(file, "its index is too short");
   const frameCount = index.readUInt32LE(0);
   const entryCount = index.readUInt32LE(4);
   if (8 + frameCount * 8 + entryCount * FIXED_BYTES > index.length) throw malformed(file, "its index is too short");
+  if (frameCount * MIN_FRAME_BYTES > end) throw malformed(file, "its index describes more frames than fit into it");
   const frames: Frame[] = [];
   let offset = 0;
   for (let nth = 0; nth < frameCount; nth += 1) {
+    if (nth % FRAMES_PER_STEP === FRAMES_PER_STEP - 1) yield;
     const packedBytes = index.readUInt32LE(8 + nth * 8);
     frames.push({ offset, packedBytes, bytes: index.readUInt32LE(12 + nth * 8) });
     offset += packedBytes;
@@ -126,6 +146,7 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
 }
 
 const ENTRIES_PER_STEP = 500;
+const FRAMES_PER_STEP = 5000;
 
 /** @returns where the entry ends */
 function putEntry(

@@ -132,6 +132,11 @@ function blocksOf({ bytes }: IndexedEntry): number {
 
 function shareFrames(frames: readonly Frame[]): SharedArrayBuffer {
   const shared = new SharedArrayBuffer(frames.length * 3 * 8);
-  new Float64Array(shared).set(frames.flatMap(({ offset, packedBytes, bytes }) => [offset, packedBytes, bytes]));
+  const rows = new Float64Array(shared);
+  for (const [nth, { offset, packedBytes, bytes }] of frames.entries()) {
+    rows[3 * nth] = offset;
+    rows[3 * nth + 1] = packedBytes;
+    rows[3 * nth + 2] = bytes;
+  }
   return shared;
 }

@@ -2,6 +2,7 @@ import type { TaskHandler } from "../engine/task.ts";
 import { planHandler } from "../restore/plan-runner.ts";
 import type { PlanHandler } from "../restore/plan-runner.ts";
 import { RestoreRunner } from "../restore/restore-runner.ts";
+import { isShortFrameIndex } from "./frame-index.ts";
 import { TarPacker } from "./packer.ts";
 import type { PackTarTask } from "./packer.ts";
 import { planTarRestore } from "./plan-restore.ts";
@@ -15,7 +16,11 @@ export const tarPackHandler: TaskHandler<PackTarTask> = {
 };
 
 /** Plans to `undefined` for an archive without index. */
-export const tarPlanHandler: PlanHandler<TarSchedule | undefined> = planHandler("plan-tar", planTarRestore);
+export const tarPlanHandler: PlanHandler<TarSchedule | undefined> = planHandler(
+  "plan-tar",
+  planTarRestore,
+  isShortFrameIndex,
+);
 
 export const tarUnpackHandler: TaskHandler<UnpackTarTask> = {
   kinds: ["unpack-tar"],
