@@ -216,6 +216,21 @@ describe("with a store that has fallen silent", () => {
   });
 });
 
+describe("with a store that reads, and says nothing when a lease is written", () => {
+  const { add, layerPath, pull, tap } = useReplicas(async () => {
+    const store = createMemoryStore();
+    const putIf: typeof store.putIf = (name, ...rest) =>
+      name.startsWith("leases/") ? new Promise(() => {}) : store.putIf(name, ...rest);
+    return { ...store, putIf };
+  });
+
+  it("pulls from the upstream", async () => {
+    const mirror = await add({ limits: { storeMs: 50 } });
+    await pull(mirror);
+    expect(tap().take()).toContain(`GET ${layerPath()}`);
+  });
+});
+
 describeWithSystem("fake-gcs-server", (gcs) => {
   describeReplicas(async () => {
     const bucket = `mirror-${randomUUID()}`;

@@ -59,7 +59,7 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
       return usedShared && !usedOther ? "shared-store" : "upstream";
     },
     async open(offset, signal, ownWait) {
-      const stored = await fromShared(offset, signal);
+      const stored = await ownWait(fromShared(offset, signal));
       // A part that an earlier try has left is of unknown origin.
       if (stored === undefined || (offset > 0 && !usedShared)) usedOther = true;
       if (stored === undefined) return fromUpstream(wanted, offset, { ...options, ownWait, signal });

@@ -124,7 +124,10 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     absent.delete(digest);
     return (await bytesOf(digest)) !== undefined;
   };
-  const leases = canPutConditionally(store) && canDelete(store) ? new Leases({ store, clock, isThere }) : undefined;
+  // Its records are small, and clients wait for them; one that cannot be written says nothing about what can be read.
+  const agreeing = limitWaits(options.store, { clock, answerMs, uploadMs: answerMs });
+  const leases =
+    canPutConditionally(agreeing) && canDelete(agreeing) ? new Leases({ store: agreeing, clock, isThere }) : undefined;
   let isHealthy = true;
 
   /** Runs an operation; what fails is counted and told, never thrown. */
@@ -165,16 +168,18 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   }
 
   async function readAll(name: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return attempt(async () => {
-      const object = await store.get(name, { signal });
+    const readIt = async (within: AbortSignal): Promise<Uint8Array | undefined> => {
+      const object = await store.get(name, { signal: within });
       if (object === undefined || object.facts.bytes > maxBytes) {
         await object?.body.cancel();
         return undefined;
       }
       const chunks: Uint8Array[] = [];
-      for await (const chunk of readChunks(object.body, signal)) chunks.push(chunk);
+      for await (const chunk of readChunks(object.body, within)) chunks.push(chunk);
       return Buffer.concat(chunks);
-    }, signal);
+    };
+    const late = (): Error => new Error("it sends too slowly");
+    return attempt(() => withDeadline(clock, readMs, late, readIt, signal), signal);
   }
 
   async function put(name: string, body: PutBody): Promise<void> {
@@ -269,8 +274,11 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       return signed === undefined || Object.keys(signed.headers).length > 0 ? undefined : signed.url;
     },
     lease: async (digest, signal) => {
-      if (leases === undefined) return false;
-      return (await attempt(() => leases.take(digest, signal), signal)) ?? false;
+      // Nobody waits once more for a store that has just failed.
+      if (leases === undefined || !isHealthy) return false;
+      const late = (): Error => new Error("no agreement about who fetches a blob was found in time");
+      const take = (within: AbortSignal): Promise<boolean> => leases.take(digest, within);
+      return (await attempt(() => withDeadline(clock, leaseMs, late, take, signal), signal)) ?? false;
     },
     release(digest) {
       if (leases !== undefined && !uploading.has(digest)) run(() => leases.release(digest, stop.signal));
@@ -335,6 +343,10 @@ const uploadMs = 60_000;
 const closeMs = 20_000;
 /** Another mirror may be writing it just now. */
 const absentMs = 1000;
+/** For all of what is read as a whole; clients wait meanwhile. */
+const readMs = 10_000;
+/** For an agreement about who fetches a blob, with the wait for who is at it; clients wait meanwhile. */
+const leaseMs = 8000;
 const maxRecordBytes = 8 * 1024 * 1024;
 
 function hasDigest(bytes: Uint8Array, digest: Digest): boolean {
