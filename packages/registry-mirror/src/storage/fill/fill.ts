@@ -175,13 +175,30 @@ export class Fill {
       const lastByte = Math.min(end, this.totalBytes ?? this.receivedBytes) - 1;
       const readable = this.isVerified ? end : Math.min(this.receivedBytes, lastByte);
       if (reader.position < readable) {
-        const chunk = this.#handOut(reader, readable) ?? (await this.#readFor(reader, readable));
+        const chunk = reader.lastByte ?? this.#handOut(reader, readable) ?? (await this.#readFor(reader, readable));
         reader.position += chunk.byteLength;
         if (!this.#spool.isStoring) this.#readers.wake();
         return chunk;
       }
-      await this.#readers.change();
+      if (wantedEnd !== undefined && this.#mayLose(reader, wantedEnd)) await this.#keepLastByte(reader);
+      else await this.#readers.change();
     }
+  }
+
+  /** Whether a reader stands at the last byte of its part, which is here, and which nothing will keep for it. */
+  #mayLose({ lastByte, position }: Reader, wantedEnd: number): boolean {
+    const isAtLast = position === wantedEnd - 1 && position < this.receivedBytes;
+    return isAtLast && lastByte === undefined && !this.#spool.isStoring;
+  }
+
+  /** Others need not wait for this reader then. */
+  async #keepLastByte(reader: Reader): Promise<void> {
+    const end = reader.position + 1;
+    const byte = Buffer.from(this.#handOut(reader, end) ?? (await this.#readFor(reader, end)));
+    if (reader.held !== undefined) this.#recent.release(reader.held);
+    reader.held = undefined;
+    reader.lastByte = byte;
+    this.#readers.wake();
   }
 
   #handOut(reader: Reader, end: number): Uint8Array | undefined {

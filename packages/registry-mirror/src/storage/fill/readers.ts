@@ -10,6 +10,8 @@ export interface Reader {
   buffer: Buffer | undefined;
   /** What was handed out last and may still be on its way. */
   held: Block | undefined;
+  /** The last byte of what it asked for, which it gets when all are found to be right: it needs nothing else any more. */
+  lastByte: Uint8Array | undefined;
 }
 
 /** Who reads a blob, and who waits for something to change about it. */
@@ -21,15 +23,23 @@ export class Readers {
     return this.#readers.size;
   }
 
-  /** How far the one has come that is furthest behind. */
+  /** How far the one has come that is furthest behind, of those that still need what arrives. */
   get slowest(): number {
     let slowest = Number.POSITIVE_INFINITY;
-    for (const { position } of this.#readers) slowest = Math.min(slowest, position);
+    for (const { lastByte, position } of this.#readers)
+      if (lastByte === undefined) slowest = Math.min(slowest, position);
     return slowest;
   }
 
   add(): Reader {
-    const reader: Reader = { position: 0, isDropped: false, hasLeft: false, buffer: undefined, held: undefined };
+    const reader: Reader = {
+      position: 0,
+      isDropped: false,
+      hasLeft: false,
+      buffer: undefined,
+      held: undefined,
+      lastByte: undefined,
+    };
     this.#readers.add(reader);
     return reader;
   }
@@ -43,7 +53,7 @@ export class Readers {
   dropSlowest(): void {
     const { slowest } = this;
     for (const reader of this.#readers) {
-      if (reader.position > slowest) continue;
+      if (reader.lastByte !== undefined || reader.position > slowest) continue;
       reader.isDropped = true;
       this.#readers.delete(reader);
     }
