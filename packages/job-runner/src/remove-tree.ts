@@ -1,7 +1,7 @@
 import { chmod, lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { isAbsent } from "./cache/system-errors.ts";
+import { isAbsent } from "./system-errors.ts";
 
 /**
  * Removes a file, or a folder with all that is in it; that there is none is fine. Folders that their owner may not write to go, too: caches

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 
 /** What an archive on this host is called, whatever its format. */
 export const ARCHIVE_NAME = "cache.zip";
@@ -37,6 +37,17 @@ export function isIncomplete(name: string): boolean {
 
 /** What follows an archive to another name. Manifests of trees do not: they know it by its change time, which a new name changes. */
 export const FOLLOWING_NAMES: readonly string[] = [METADATA_NAME, STORED_NAME, ARCHIVE_NAME];
+
+/** What tells an archive from every other one that lay or will lie in its place; `undefined` when there is none. */
+export async function archiveIdentity(archivePath: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await lstat(archivePath, { bigint: true });
+    return `${archivePath} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    // Gone in the meantime: then nothing can be from it.
+    return undefined;
+  }
+}
 
 /** Whether it is known of any project directory how the files of the archive are there. */
 export async function hasTreeManifest(archivePath: string): Promise<boolean> {

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 
 /**
  * Removes what a failed restore may have left behind: every item of the entry's `paths` as it is written, patterns not

@@ -3,7 +3,7 @@ import { dirname, join, relative, sep } from "node:path";
 
 import { ARCHIVE_NAME, removeCompanions } from "./archive-files.ts";
 import { readMetadata } from "./metadata.ts";
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 
 /** An archive that a runner keeps on its host. */
 export interface HostArchive {

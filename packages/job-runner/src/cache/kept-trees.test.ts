@@ -4,11 +4,14 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { JobPayload, JobVariable } from "@fleetfoot/coordinator-client";
 
+import { CacheBench } from "../test-support/cache-bench.ts";
 import { createRepository } from "../test-support/git-repository.ts";
 import type { GitRepository } from "../test-support/git-repository.ts";
 import { helloJob, openHarness, plain, script } from "../test-support/job-harness.ts";
 import type { Harness } from "../test-support/job-harness.ts";
+import { realArchiver } from "./archiver.ts";
 import { KeptTrees } from "./kept-trees.ts";
+import type { CacheArchiver } from "./types.ts";
 
 const harnessLog = { warning: (text: string): never => expect.fail(text) };
 const UNCHANGED = "the files of the job before are unchanged";
@@ -166,5 +169,31 @@ describe("a cache that the working copy holds already", () => {
     const run = await harness.run(job("true", {}, [{ key: "GIT_CLEAN_FLAGS", value: "-ffdx" }]));
     expect(plain(run.log)).not.toContain(UNCHANGED);
     expect(await readFile(vendor("lib"), "utf8")).toBe("lib\n");
+  });
+});
+
+describe("the look at a cache that the working copy holds already", () => {
+  let bench: CacheBench;
+  beforeEach(async () => {
+    bench = await CacheBench.open();
+  });
+  afterEach(() => bench.close());
+
+  it("is the archiver's, and ends when the job is aborted", async () => {
+    const vendor = { key: "vendor", paths: ["vendor"] };
+    await bench.write({ "vendor/lib": "lib", ".git/HEAD": "" });
+    await bench.save(vendor);
+    bench.extra = { keptTrees: new KeptTrees(bench.project, 1, harnessLog) };
+    await bench.restore(vendor);
+    const keptTrees = new KeptTrees(bench.project, 2, harnessLog);
+    expect(await keptTrees.choose([vendor])).toEqual(["vendor"]);
+
+    const [abort, reason] = [new AbortController(), new Error("cancelled")];
+    const compareTree: CacheArchiver["compareTree"] = async (options) => {
+      abort.abort(reason);
+      return realArchiver.compareTree(options);
+    };
+    bench.extra = { keptTrees, signal: abort.signal, archiver: { ...realArchiver, compareTree } };
+    await expect(bench.restore(vendor)).rejects.toBe(reason);
   });
 });

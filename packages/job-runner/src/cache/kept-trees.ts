@@ -1,33 +1,22 @@
-import { lstat, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { compareTree } from "@fleetfoot/cache-archive";
+import type { compareTree } from "@fleetfoot/cache-archive";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import type { JobLog } from "../job-log.ts";
-import { treeManifestPath } from "./archive-files.ts";
-import { isWhole } from "./entries.ts";
 import { removeTree } from "../remove-tree.ts";
+import { archiveIdentity, treeManifestPath } from "./archive-files.ts";
+import { isWhole } from "./entries.ts";
+import { readRestoreRecord, writeRestoreRecord } from "./restore-record.ts";
+import type { RestoredTree } from "./restore-record.ts";
 import { TreesAside, bare } from "./trees-aside.ts";
 
-/** In the repository's own folder, so that it goes when the repository goes. */
-const RECORD = ".git/fleetfoot-restored";
 /** A tree that so many jobs in a row did not want is given up. */
 const MAX_JOBS_ASIDE = 16;
 
-/** What was restored into a working copy from one archive. */
-interface RestoredTree {
-  readonly paths: readonly string[];
-  /** Tells this archive from every other one that lay or will lie in its place. */
-  readonly archive: string;
-  /** How many jobs in a row did not want it and found it aside; 0 for a tree that is in its place. */
-  readonly jobsAside: number;
-}
-
-interface RestoreRecord {
-  /** The job whose cleaning left exactly these trees; undefined after its restore. */
-  readonly job: number | undefined;
-  readonly trees: readonly RestoredTree[];
+interface CompareOptions {
+  readonly signal: AbortSignal;
+  readonly archiver: { readonly compareTree: typeof compareTree };
 }
 
 /**
@@ -59,14 +48,14 @@ export class KeptTrees {
    * @returns their paths, literal and relative to the project
    */
   async choose(entries: readonly JobCache[]): Promise<readonly string[]> {
-    const { trees } = await this.#read();
+    const { trees } = await readRestoreRecord(this.#project);
     if (trees.length === 0) return [];
     const isWanted = ({ paths }: RestoredTree): boolean =>
       entries.some((entry) => isWhole(entry) && sameList(entry.paths, paths));
     const waiting = await this.#setAside(trees.filter((tree) => !isWanted(tree)));
     const kept = await this.#putInPlace(trees.filter(isWanted));
     // What is left without a record would never be removed, so without one nothing is left.
-    const isRecorded = await this.#write({ job: this.#job, trees: [...kept, ...waiting] });
+    const isRecorded = await writeRestoreRecord(this.#project, { job: this.#job, trees: [...kept, ...waiting] });
     const failures = await this.#aside.removeAllBut(isRecorded ? waiting.map(({ paths }) => paths) : []);
     this.#warn(failures);
     return isRecorded ? kept.flatMap(({ paths }) => paths) : [];
@@ -91,13 +80,18 @@ export class KeptTrees {
     return kept;
   }
 
-  /** Whether what an entry would get from an archive is there already, and as it was restored. */
-  async isRestored(entry: JobCache, archivePath: string): Promise<boolean> {
+  /**
+   * Whether what an entry would get from an archive is there already, and as it was restored.
+   *
+   * @throws the signal's reason when it aborts
+   */
+  async isRestored(entry: JobCache, archivePath: string, { signal, archiver }: CompareOptions): Promise<boolean> {
     const tree = await this.#keptOf(entry);
     if (tree === undefined || tree.archive !== (await archiveIdentity(archivePath))) return false;
     const root = this.#project;
     const manifestPath = treeManifestPath(archivePath, root);
-    const { state } = await compareTree({ root, archivePath, manifestPath, paths: tree.paths.map(bare) });
+    const paths = tree.paths.map(bare);
+    const { state } = await archiver.compareTree({ root, archivePath, manifestPath, paths, signal });
     if (state !== "unchanged") return false;
     this.#confirmed.push(tree);
     return true;
@@ -137,65 +131,17 @@ export class KeptTrees {
       const archive = await archiveIdentity(archivePath);
       if (archive !== undefined) trees.push({ paths, archive, jobsAside: 0 });
     }
-    const aside = (await this.#read()).trees.filter(({ jobsAside }) => jobsAside > 0);
-    await this.#write({ job: undefined, trees: [...trees, ...aside] });
+    const aside = (await readRestoreRecord(this.#project)).trees.filter(({ jobsAside }) => jobsAside > 0);
+    await writeRestoreRecord(this.#project, { job: undefined, trees: [...trees, ...aside] });
   }
 
   async #keptOf(entry: JobCache): Promise<RestoredTree | undefined> {
-    const { job, trees } = await this.#read();
+    const { job, trees } = await readRestoreRecord(this.#project);
     if (job !== this.#job) return undefined;
     return trees.find(({ paths, jobsAside }) => jobsAside === 0 && sameList(entry.paths, paths));
   }
-
-  async #read(): Promise<RestoreRecord> {
-    try {
-      return readRecord(JSON.parse(await readFile(join(this.#project, RECORD), "utf8")));
-    } catch {
-      // Without a record that can be read nothing is kept, which costs time and nothing else.
-      return NOTHING_KEPT;
-    }
-  }
-
-  /** @returns false when there is no repository to keep it in, or no room */
-  async #write(record: RestoreRecord): Promise<boolean> {
-    try {
-      await writeFile(join(this.#project, RECORD), JSON.stringify(record));
-      return true;
-    } catch {
-      return false;
-    }
-  }
-}
-
-const NOTHING_KEPT: RestoreRecord = { job: undefined, trees: [] };
-
-/** The file lies where jobs can write, so its content is anybody's. */
-function readRecord(value: unknown): RestoreRecord {
-  if (typeof value !== "object" || value === null || !("trees" in value) || !Array.isArray(value.trees)) {
-    return NOTHING_KEPT;
-  }
-  const job = "job" in value && typeof value.job === "number" ? value.job : undefined;
-  return { job, trees: value.trees.filter(isTree) };
-}
-
-function isTree(value: unknown): value is RestoredTree {
-  if (typeof value !== "object" || value === null) return false;
-  const { paths, archive, jobsAside } = value as Partial<RestoredTree>;
-  return (
-    Array.isArray(paths) && isWhole({ key: "", paths }) && typeof archive === "string" && typeof jobsAside === "number"
-  );
 }
 
 function sameList(left: readonly string[] = [], right: readonly string[]): boolean {
   return left.length === right.length && left.every((path, index) => path === right[index]);
-}
-
-async function archiveIdentity(path: string): Promise<string | undefined> {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = await lstat(path, { bigint: true });
-    return `${path} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch {
-    // Gone in the meantime: then nothing can be from it.
-    return undefined;
-  }
 }

@@ -2,7 +2,7 @@ import { lstat, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { isIncomplete } from "./archive-files.ts";
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /**

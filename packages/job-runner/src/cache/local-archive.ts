@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 
 import { FOLLOWING_NAMES, forgetArchive } from "./archive-files.ts";
 import type { CacheLocation } from "./location.ts";
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 
 /** The archive on this host, as far as decisions need it. */
 export interface LocalArchive {

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { metadataPath } from "./archive-files.ts";
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /** Text pairs that belong to an archive, on disk and in a store alike. */

@@ -7,7 +7,7 @@ import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { parseBoolean } from "../variables/settings.ts";
-import { forgetArchive, treeManifestPath } from "./archive-files.ts";
+import { archiveIdentity, forgetArchive, treeManifestPath } from "./archive-files.ts";
 import { realArchiver, warnOfManifest } from "./archiver.ts";
 import { removeLiteralPaths } from "./clean-up-failed.ts";
 import { hasFiles, policyOf } from "./entries.ts";
@@ -72,7 +72,7 @@ async function tryName(
   entry: JobCache,
   location: CacheLocation,
 ): Promise<number | undefined> {
-  const { log, signal } = options;
+  const { log, signal, archiver = realArchiver } = options;
   const key = location.name.readable;
   try {
     const found = await obtainArchive(options, location);
@@ -82,7 +82,7 @@ async function tryName(
     }
     const metadata = await readMetadata(location.localPath);
     if (!acceptsPlatform(options, key, metadata)) return undefined;
-    if (await options.keptTrees?.isRestored(entry, location.localPath)) {
+    if (await options.keptTrees?.isRestored(entry, location.localPath, { signal, archiver })) {
       log.info(`Restored cache ${key}: the files of the job before are unchanged`);
       return found.bytes;
     }
@@ -138,6 +138,7 @@ async function extract(
 ): Promise<RestoreSummary> {
   const { projectDirectory: root, lookup, signal, log, archiver = realArchiver } = options;
   const concurrency = parseConcurrency(lookup("FASTZIP_EXTRACTOR_CONCURRENCY"));
+  const opened = await archiveIdentity(localPath);
   try {
     const chosen = concurrency === undefined ? {} : { concurrency };
     const manifestPath = treeManifestPath(localPath, root);
@@ -147,15 +148,20 @@ async function extract(
   } catch (error) {
     const code = CacheArchiveError.isInstance(error) ? error.code : undefined;
     if (code !== undefined && (damages.has(code) || strangeFormats.has(code))) {
-      // It would look newer than every file, so the next save would keep it.
-      await rm(localPath, { force: true });
-      await forgetArchive(localPath);
+      await removeUnlessReplaced(localPath, opened);
     }
     if (code !== undefined && damages.has(code) && object !== undefined && options.store !== undefined) {
       await removeUnusable(options, options.store, object);
     }
     throw error;
   }
+}
+
+/** An unusable archive would look newer than every file, so the next save would keep it. One that another job put in its place stays. */
+async function removeUnlessReplaced(archivePath: string, identity: string | undefined): Promise<void> {
+  if (identity === undefined || (await archiveIdentity(archivePath)) !== identity) return;
+  await rm(archivePath, { force: true });
+  await forgetArchive(archivePath);
 }
 
 /** Tells when what is missing is missing because another entry with the same key saved last. */

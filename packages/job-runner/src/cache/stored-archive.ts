@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 
 import { storedPath } from "./archive-files.ts";
-import { isAbsent } from "./system-errors.ts";
+import { isAbsent } from "../system-errors.ts";
 
 /** An object that is known to be the same as the archive on this host. */
 export interface StoredArchive {

@@ -1,10 +1,12 @@
-import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, readdir, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { CacheBench } from "../test-support/cache-bench.ts";
+import { realArchiver } from "./archiver.ts";
+import type { CacheArchiver } from "./types.ts";
 
 let bench: CacheBench;
 
@@ -45,6 +47,30 @@ describe("archives that do not fit", () => {
       expect(bench.events.at(-1)).toMatchObject({ kind: "miss" });
       expect(await readdir(bench.project)).toEqual(left);
     }
+  });
+
+  it("are left alone when another job has put a whole one in their place meanwhile", async () => {
+    await bench.write({ "vendor/a": "whole" });
+    await bench.save(gems);
+    const [archive, whole] = [bench.archive("gems"), join(bench.top, "whole.zip")];
+    await copyFile(archive, whole);
+    await truncate(archive, 30);
+    const extractArchive: CacheArchiver["extractArchive"] = async (options) => {
+      try {
+        return await realArchiver.extractArchive(options);
+      } finally {
+        await rename(whole, archive);
+      }
+    };
+    bench.extra = { archiver: { ...realArchiver, extractArchive } };
+    await bench.clean();
+    await bench.restore(gems);
+    expect(bench.events.at(-1)).toMatchObject({ kind: "miss" });
+    expect(await readdir(dirname(archive))).toEqual(bench.companions("gems"));
+
+    bench.extra = {};
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("whole");
   });
 
   it("CA F16, CA H17: are restored with one warning that names both platforms, or count as absent", async () => {
