@@ -249,6 +249,11 @@ const corpus: readonly Hostile[] = [
   ]),
   tar("is above maxBytes", "too-large", "f", [{ name: n("f"), content: "x".repeat(2000) }], { maxBytes: 1000 }),
   tar("is above maxRatio", "too-large", "f", [{ name: n("f"), content: "x".repeat(200_000) }], { maxRatio: 10 }),
+  {
+    ...changedTar("has a FIFO above maxBytes", "too-large", () => fifoOf(2000)),
+    entry: "f",
+    options: { maxBytes: 1000 },
+  },
   changedTar("has a damaged header", "checksum", (bytes) => {
     bytes[0] = 0x67;
     return bytes;
@@ -307,6 +312,25 @@ describe.each(["parallel", "streaming"] as const)("the %s engine and hostile arc
     expect(await readdir(scratch.at("project"))).toEqual(["f"]);
   });
 
+  it("hears of an abort while it passes over what is not restored", async () => {
+    await using scratch = await makeScratch();
+    const archivePath = scratch.at("cache");
+    await writeFile(archivePath, zstdCompressSync(fifoOf(8 * 1024 * 1024)));
+    const controller = new AbortController();
+    const reason = new Error("no longer wanted");
+    let looks = 0;
+    // Long before all of the content was passed over, and long after the entry was begun.
+    const check = controller.signal.throwIfAborted.bind(controller.signal);
+    controller.signal.throwIfAborted = () => {
+      looks += 1;
+      if (looks === 20) controller.abort(reason);
+      check();
+    };
+    const { signal } = controller;
+    const options = { archivePath, root: scratch.at("project"), engine, maxRatio: 1e9, signal };
+    await expect(extractArchive(options)).rejects.toBe(reason);
+  });
+
   it("keeps names apart that differ in case, or by bytes that are not UTF-8", async () => {
     await using scratch = await makeScratch();
     const archivePath = scratch.at("cache.zip");
@@ -331,6 +355,11 @@ function forgeTar(parts: readonly TarPart[]): Buffer {
     return [encodeHeader({ ...facts, bytes: bytes.length, ...header }), bytes, padding(bytes.length)];
   });
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+/** A FIFO with content, which nobody should write but anybody can. */
+function fifoOf(length: number): Buffer {
+  return retyped(forgeTar([{ name: n("f"), content: "x".repeat(length) }]), "6");
 }
 
 function retyped(bytes: Buffer, flag: string): Buffer {

@@ -47,7 +47,11 @@ export class RestorePlanner<T extends ArchivedEntry> {
    *   `too-large`: all entries so far are above a limit
    */
   add(entry: T): PlannedEntry<T> | undefined {
-    if (entry.kind === "other") return undefined;
+    if (entry.kind === "other") {
+      // Its content is unpacked all the same, if only to get past it.
+      this.#count(entry);
+      return undefined;
+    }
     const target = targetOf(entry);
     this.#takePlace(target, entry);
     this.#addParents(target);
@@ -57,7 +61,7 @@ export class RestorePlanner<T extends ArchivedEntry> {
     return planned;
   }
 
-  /** Length of all files so far. */
+  /** Length of all content so far. */
   get bytes(): number {
     return this.#bytes;
   }

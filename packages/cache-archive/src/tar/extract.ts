@@ -47,7 +47,7 @@ export async function extractTarSequentially(work: ExtractWork): Promise<number>
   let entries = 0;
   await restoreStaged(work, async (place) => {
     try {
-      entries = await restore(new PieceReader(readFrames(work.file)), work, place);
+      entries = await restore(new PieceReader(readFrames(work.file), work.signal), work, place);
     } catch (error) {
       throw damage(error, work.file.path);
     }

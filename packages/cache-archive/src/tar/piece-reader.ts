@@ -6,10 +6,13 @@ const MAX_DRAINED_BYTES = 16 * 1024 * 1024;
 /** Cuts a stream of pieces into the lengths that are asked for. */
 export class PieceReader {
   readonly #source: AsyncIterator<Buffer>;
+  readonly #signal: AbortSignal | undefined;
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(source: AsyncIterable<Buffer>) {
+  /** @param signal - looked at before each piece of the source; what reads rejects with its reason */
+  constructor(source: AsyncIterable<Buffer>, signal: AbortSignal | undefined) {
     this.#source = source[Symbol.asyncIterator]();
+    this.#signal = signal;
   }
 
   /** Exactly `length` bytes. @throws {CacheArchiveError} `truncated` */
@@ -35,7 +38,7 @@ export class PieceReader {
   async drain(): Promise<void> {
     let bytes = this.#rest.length;
     this.#rest = Buffer.alloc(0);
-    for (let next = await this.#source.next(); next.done !== true; next = await this.#source.next()) {
+    for (let next = await this.#next(); next.done !== true; next = await this.#next()) {
       bytes += next.value.length;
       if (bytes <= MAX_DRAINED_BYTES) continue;
       const message = `the tar archive goes on for more than ${MAX_DRAINED_BYTES} bytes after its end`;
@@ -49,8 +52,13 @@ export class PieceReader {
     return taken;
   }
 
+  #next(): Promise<IteratorResult<Buffer>> {
+    this.#signal?.throwIfAborted();
+    return this.#source.next();
+  }
+
   async #fill(): Promise<void> {
-    const { value, done } = await this.#source.next();
+    const { value, done } = await this.#next();
     if (done === true) {
       throw new CacheArchiveError({ code: "truncated", message: "the tar archive ends in the middle of an entry" });
     }
