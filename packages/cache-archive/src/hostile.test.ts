@@ -254,6 +254,18 @@ const corpus: readonly Hostile[] = [
     entry: "f",
     options: { maxBytes: 1000 },
   },
+  changedTar("has one extended header after the other", "malformed", (bytes) => extended(bytes, "x", 1000, 2048)),
+  changedTar("has any number of global headers", "malformed", (bytes) => extended(bytes, "g", 1000, 2048)),
+  changedTar("has any number of empty extended headers", "malformed", (bytes) => extended(bytes, "x", 0, 2049)),
+  changedTar("has an extended header of less than nothing", "malformed", (bytes) => {
+    const negative = retyped(Buffer.from(bytes.subarray(0, 512)), "x");
+    // GNU's binary form of -1.
+    negative.fill(0xff, 124, 136);
+    return Buffer.concat([retyped(negative, "x"), bytes]);
+  }),
+  changedTar("has an endless name", "malformed", (bytes) => {
+    return Buffer.concat([extended(EMPTY, "L", 100_000, 1), bytes]);
+  }),
   changedTar("has a damaged header", "checksum", (bytes) => {
     bytes[0] = 0x67;
     return bytes;
@@ -360,6 +372,14 @@ function forgeTar(parts: readonly TarPart[]): Buffer {
 /** A FIFO with content, which nobody should write but anybody can. */
 function fifoOf(length: number): Buffer {
   return retyped(forgeTar([{ name: n("f"), content: "x".repeat(length) }]), "6");
+}
+
+/** So many extended headers that say nothing of use, before what is there. */
+function extended(bytes: Buffer, flag: string, length: number, count: number): Buffer {
+  const [start, end] = [`${length} comment=`, "\n"];
+  const content = length === 0 ? "" : `${start}${"x".repeat(length - start.length - end.length)}${end}`;
+  const entry = forgeTar([{ name: n("extended"), content }]).subarray(0, -1024);
+  return Buffer.concat([...Array<Buffer>(count).fill(retyped(entry, flag)), bytes]);
 }
 
 function retyped(bytes: Buffer, flag: string): Buffer {

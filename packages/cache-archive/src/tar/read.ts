@@ -10,8 +10,12 @@ export interface TarEntry extends ArchivedEntry {
   readonly linkTarget: Buffer;
 }
 
-/** Extended headers hold a few names; longer ones are an attack. */
+/** All extended headers of an entry together hold a few names; longer ones are an attack. */
 const MAX_EXTENDED_BYTES = 1024 * 1024;
+/** Longer names do not exist on any system. */
+const MAX_VALUE_BYTES = 64 * 1024;
+/** What of extended headers matters here. */
+const USED_KEYS: ReadonlySet<string> = new Set(["path", "linkpath", "size", "mtime", "uid", "gid"]);
 
 /**
  * Reads the header of the next entry: USTAR, with the extended headers of PAX and the long names of GNU tar.
@@ -22,6 +26,7 @@ const MAX_EXTENDED_BYTES = 1024 * 1024;
  */
 export async function readTarEntry(reader: PieceReader): Promise<TarEntry | undefined> {
   const given = new Map<string, Buffer>();
+  let extendedBytes = 0;
   for (;;) {
     const block = await reader.read(BLOCK_BYTES);
     if (block.every((byte) => byte === 0)) {
@@ -31,11 +36,24 @@ export async function readTarEntry(reader: PieceReader): Promise<TarEntry | unde
     checkSum(block);
     const flag = String.fromCharCode(block[156] ?? 0);
     if (flag !== "x" && flag !== "g" && flag !== "L" && flag !== "K") return toEntry(block, flag, given);
-    const content = await readExtended(reader, octal(block, 124, 12));
-    if (flag === "x") for (const [key, value] of records(content)) given.set(key, value);
-    if (flag === "L") given.set("path", beforeZero(content));
-    if (flag === "K") given.set("linkpath", beforeZero(content));
+    const bytes = octal(block, 124, 12);
+    // The headers themselves count, since there could be any number of empty ones.
+    extendedBytes += BLOCK_BYTES + bytes;
+    if (!(bytes >= 0 && extendedBytes <= MAX_EXTENDED_BYTES)) {
+      throw malformed(`the extended headers of an entry have more than ${MAX_EXTENDED_BYTES} bytes`);
+    }
+    const content = await readExtended(reader, bytes);
+    if (flag === "x") for (const [key, value] of records(content)) keep(given, key, value);
+    if (flag === "L") keep(given, "path", beforeZero(content));
+    if (flag === "K") keep(given, "linkpath", beforeZero(content));
   }
+}
+
+/** A copy of what is used, since entries outlive the headers that they came with. */
+function keep(given: Map<string, Buffer>, key: string, value: Buffer): void {
+  if (!USED_KEYS.has(key)) return;
+  if (value.length > MAX_VALUE_BYTES) throw malformed(`${key} has ${value.length} bytes`);
+  given.set(key, Buffer.from(value));
 }
 
 /** Bytes that follow an entry's content until the next header. */
@@ -44,7 +62,6 @@ export function paddingBytes(bytes: number): number {
 }
 
 async function readExtended(reader: PieceReader, bytes: number): Promise<Buffer> {
-  if (bytes > MAX_EXTENDED_BYTES) throw malformed(`an extended header has ${bytes} bytes`);
   const content = await reader.read(bytes);
   await reader.read(paddingBytes(bytes));
   return content;
