@@ -58,7 +58,7 @@ async function fetchOnce(options: AttemptOptions): Promise<void> {
       attempt.signal.throwIfAborted();
       await begin(opened);
       patience.noteAnswer();
-      await opened.read(skipping(checked.bytes - opened.offset, take));
+      await opened.read(skipping(checked.bytes - opened.offset, patience, take));
     } finally {
       attempt.signal.removeEventListener("abort", discard);
       discard();
@@ -107,11 +107,13 @@ async function watch(
   attempt.abort(new UpstreamError({ code: "timeout", upstream: source.id, reason }));
 }
 
-function skipping(bytes: number, take: TakeChunk): TakeChunk {
+/** Passes over what is here already, from a source that begins before it: that it sends this is progress, too. */
+function skipping(bytes: number, patience: Patience, take: TakeChunk): TakeChunk {
   let left = bytes;
   return (chunk) => {
     const skipped = Math.min(left, chunk.byteLength);
     left -= skipped;
+    patience.noteBytes(chunk.byteLength);
     return skipped < chunk.byteLength ? take(chunk.subarray(skipped)) : undefined;
   };
 }

@@ -239,6 +239,50 @@ describe("a fill", () => {
     }
   });
 
+  it("waits for a source that begins anew, as long as it sends", async () => {
+    const content = randomBytes(3_000_000);
+    const partial = await breakOff(content);
+    const fill = begin(content, { open: async () => anew(content, 250_000) }, { partial });
+    const read = readSlowly(fill.attach().read(), 0, content);
+    // A piece every four seconds, eight of which bring nothing new.
+    await clock.waitsFor(4000);
+    await clock.advance(60_000);
+    expect(await read).toBe(3_000_000);
+    await fill.ended;
+  });
+
+  it("does not keep again what a source that answered could not go on with", async () => {
+    const content = randomBytes(3_000_000);
+    const partial = await breakOff(content);
+    const error = new UpstreamError({ code: "denied", upstream: "hub", reason: "it refuses", status: 403 });
+    const refused = begin(content, { open: () => Promise.reject(error) }, { partial });
+    await refused.ended;
+    // It has said nothing about the bytes.
+    expect(partials).toEqual([expect.objectContaining({ path: partial.path, bytes: 2_000_000 })]);
+    const short: BlobSource["open"] = async () => ({
+      ...opened(content),
+      read: async (take) => {
+        await take(Buffer.from(content.subarray(0, 2_000_000)));
+        throw error;
+      },
+    });
+    await begin(content, { open: short }, { partial: partials.pop() }).ended;
+    expect([partials, await readdir(join(directory, "tmp"))]).toEqual([[], []]);
+  });
+
+  /** A source that begins at 0, and sends a piece every four seconds. */
+  function anew(content: Buffer, pieceBytes: number): Awaited<ReturnType<BlobSource["open"]>> {
+    return {
+      ...opened(content),
+      async read(take) {
+        for (let position = 0; position < content.byteLength; position += pieceBytes) {
+          await clock.sleep(4000);
+          await take(Buffer.from(content.subarray(position, position + pieceBytes)));
+        }
+      },
+    };
+  }
+
   async function breakOff(content: Buffer): Promise<PartialBlob> {
     const error = new UpstreamError({ code: "denied", upstream: "hub", reason: "it refuses", status: 403 });
     const open: BlobSource["open"] = async () => ({

@@ -86,6 +86,8 @@ export class Fill {
   readonly #readers = new Readers();
   readonly #patience: Patience;
   readonly #pace: Pace;
+  /** How much an earlier fill had left. */
+  #continuedBytes = 0;
   #failure: unknown;
   #isAnnounced = false;
   #hasEnded = false;
@@ -280,7 +282,7 @@ export class Fill {
     if (!(await this.#spool.continue(partial.path, partial.bytes))) return;
     this.#checked.continue(partial);
     this.#recent.startAt(partial.bytes);
-    this.#patience.noteBytes(partial.bytes);
+    this.#continuedBytes = partial.bytes;
   }
 
   async #begin({ totalBytes }: OpenedSource): Promise<void> {
@@ -292,7 +294,6 @@ export class Fill {
   #take(chunk: Uint8Array): Promise<void> | undefined {
     this.#checked.add(chunk);
     this.#recent.append(chunk, this.totalBytes);
-    this.#patience.noteBytes(this.receivedBytes);
     this.#announce();
     return this.#pace.next();
   }
@@ -327,7 +328,9 @@ export class Fill {
   /** Keeps what a later fill can go on with, and removes everything else. */
   async #clearUp(): Promise<void> {
     const isWrong = this.#failure instanceof UpstreamError && this.#failure.code === "wrong-bytes";
-    const path = isWrong ? undefined : await this.#spool.leave();
+    // From what a source that answered could not go on with, the next fill would get no further.
+    const isUseless = this.#patience.hasAnswer && this.receivedBytes === this.#continuedBytes;
+    const path = isWrong || isUseless ? undefined : await this.#spool.leave();
     if (path === undefined) await this.#spool.discard();
     else this.#options.onPartial({ ...this.#checked.state, path });
   }

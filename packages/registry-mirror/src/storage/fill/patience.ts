@@ -15,7 +15,8 @@ export class Patience {
   #tryBeganAtMs: number;
   /** When the last bytes came that are worth being called progress. */
   #progressAtMs: number;
-  #progressBytes = 0;
+  /** What has come since then. */
+  #bytesSince = 0;
   #isPaused = false;
   #hasAnswer = false;
 
@@ -55,11 +56,12 @@ export class Patience {
     this.#hasAnswer = true;
   }
 
-  /** @param receivedBytes - how much has come in all */
-  noteBytes(receivedBytes: number): void {
+  /** @param bytes - how much has come since the last call, also of what was there already */
+  noteBytes(bytes: number): void {
+    this.#bytesSince += bytes;
     // A byte now and then is no progress.
-    if (receivedBytes - this.#progressBytes < (this.#options.idleMs / 1000) * slowBytesPerSecond) return;
-    this.#progressBytes = receivedBytes;
+    if (this.#bytesSince < (this.#options.idleMs / 1000) * slowBytesPerSecond) return;
+    this.#bytesSince = 0;
     this.#progressAtMs = this.#options.now();
   }
 
