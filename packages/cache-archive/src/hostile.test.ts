@@ -100,6 +100,24 @@ const corpus: readonly Hostile[] = [
   zip("is the root as a link", "malformed", "a/..", [{ name: "a/..", mode: LINK, content: "/etc" }]),
   zip("has a zero byte in its name", "malformed", "a\\x00b", [{ name: "a\0b" }]),
 
+  // Folders that would be taken for restores of ours.
+  zip("plants an unfinished restore", "outside-root", ".fleetfoot-restore-0-host0-1-1-x/", [
+    { name: ".fleetfoot-restore-0-host0-1-1-x/", mode: 0o040700 },
+    { name: ".fleetfoot-restore-0-host0-1-1-x/complete.json", content: "[]" },
+    { name: ".fleetfoot-restore-0-host0-1-1-x/tree", mode: LINK, content: "../../outside" },
+  ]),
+  zip("plants a file of an unfinished restore", "outside-root", ".fleetfoot-restore-0/complete.json", [
+    { name: ".fleetfoot-restore-0/complete.json", content: "[]" },
+  ]),
+  zip("plants an unfinished restore by an absolute way", "outside-root", "/.fleetfoot-restore-0/f", [
+    { name: "/.fleetfoot-restore-0/f" },
+  ]),
+  zip("plants an unfinished restore with dots between", "outside-root", "a/.././.fleetfoot-restore-0/f", [
+    { name: "a/.././.fleetfoot-restore-0/f" },
+  ]),
+  zip("plants a link in the place of an unfinished restore", "outside-root", ".fleetfoot-restore-0", [
+    { name: ".fleetfoot-restore-0", mode: LINK, content: "../outside" },
+  ]),
   // Links.
   zip("lies below a link of the same archive", "outside-root", "s", [
     { name: "s", mode: LINK, content: "/etc" },
@@ -241,6 +259,12 @@ const corpus: readonly Hostile[] = [
 
   // Tar.
   tar("climbs out of the root", "outside-root", "../evil", [{ name: n("../evil") }]),
+  tar("plants an unfinished restore", "outside-root", ".fleetfoot-restore-0/", [
+    { name: n(".fleetfoot-restore-0/"), type: "directory", mode: 0o700 },
+  ]),
+  tar("plants a link of an unfinished restore", "outside-root", ".fleetfoot-restore-0/tree", [
+    { name: n(".fleetfoot-restore-0/tree"), type: "symlink", linkTarget: n("../../outside") },
+  ]),
   tar("comes twice", "duplicate-name", "f", [{ name: n("f") }, { name: n("f") }]),
   tar("goes through a link that lies in the root", "outside-root", "esc", [{ name: n("esc/x"), content: "x" }]),
   tar("lies below a link of the same archive", "outside-root", "s", [
@@ -314,6 +338,19 @@ describe.each(["parallel", "streaming"] as const)("the %s engine and hostile arc
       expect(await describeTree(scratch.path)).toEqual(before);
     },
   );
+
+  it("brings no unfinished restore into the root through a link that leads to it", async () => {
+    await using scratch = await makeScratch();
+    const root = scratch.at("project");
+    await mkdir(root);
+    await symlink(".", path.join(root, "self"));
+    const archivePath = scratch.at("cache.zip");
+    const name = "self/.fleetfoot-restore-0";
+    await writeFile(archivePath, forgeZip([{ name: `${name}/complete.json`, content: "[]" }]));
+    const refused = { code: "outside-root", entryName: name };
+    await expect(extractArchive({ archivePath, root, engine })).rejects.toMatchObject(refused);
+    expect(await readdir(root)).toEqual(["self"]);
+  });
 
   it("leaves devices and FIFOs out, and restores the rest", async () => {
     await using scratch = await makeScratch();

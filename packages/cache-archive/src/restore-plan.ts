@@ -1,6 +1,7 @@
 import type { ArchivedEntry } from "./archived-entry.ts";
 import { CacheArchiveError } from "./errors.ts";
 import { printablePath } from "./path-bytes.ts";
+import { STAGING_PREFIX } from "./restore/staging-name.ts";
 
 /** Limits on what an archive may unpack to. */
 export interface RestoreLimits {
@@ -43,7 +44,7 @@ export class RestorePlanner<T extends ArchivedEntry> {
 
   /**
    * @returns the entry with its place; undefined for what is not restored, such as devices
-   * @throws {CacheArchiveError} `outside-root`: the name leads out; `duplicate-name`: another entry has the same place;
+   * @throws {CacheArchiveError} `outside-root`: the name leads out, or is one of unfinished restores; `duplicate-name`: another entry has the same place;
    *   `too-large`: all entries so far are above a limit
    */
   add(entry: T): PlannedEntry<T> | undefined {
@@ -53,6 +54,10 @@ export class RestorePlanner<T extends ArchivedEntry> {
       return undefined;
     }
     const target = targetOf(entry);
+    // It would be taken for a restore of ours, and completed.
+    if (target.startsWith(STAGING_PREFIX)) {
+      throw failure("outside-root", entry, `names that begin with ${STAGING_PREFIX} are kept for unfinished restores`);
+    }
     this.#takePlace(target, entry);
     this.#addParents(target);
     this.#count(entry);

@@ -1,6 +1,18 @@
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmdirSync } from "node:fs";
-import { chmod, chown, lstat, mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -98,6 +110,123 @@ describe("a restore that was interrupted", () => {
     expect((await lstat(scratch.at("outside"))).mode & 0o777).toBe(0o755);
     expect(await readdir(scratch.at("outside"))).toEqual([name]);
     expect(await versionsOf(root)).toEqual(["1"]);
+  });
+});
+
+describe("a folder that a script of a job has planted as an unfinished restore", () => {
+  let staging: string;
+
+  beforeEach(async () => {
+    await makeTree(root, "1");
+    await writeFile(path.join(root, "key"), "planted");
+    await mkdir(scratch.at("secret"));
+    await writeFile(scratch.at("secret/key"), "secret");
+    await mkdir(scratch.at("kept"));
+    const { folder } = await openStaging(root);
+    // Beside the root scripts may not write.
+    staging = path.join(root, path.basename(await ofDeadProcess(folder)));
+    await rm(path.join(scratch.path, path.basename(staging)), { recursive: true });
+    await mkdir(staging, { mode: 0o700 });
+    await writeFile(path.join(staging, "complete.json"), "[]");
+  });
+
+  it.each([
+    { what: "tree and what was replaced", links: ["tree", "replaced"] },
+    { what: "tree", links: ["tree"] },
+    { what: "what was replaced", links: ["replaced"] },
+  ])("moves nothing out of or into places outside when a link stands for its $what", async ({ links }) => {
+    await mkdir(path.join(staging, "tree"));
+    await writeFile(path.join(staging, "tree/key"), "other");
+    if (links.includes("tree")) {
+      await rm(path.join(staging, "tree"), { recursive: true });
+      await symlink("../../secret", path.join(staging, "tree"));
+    }
+    if (links.includes("replaced")) await symlink("../../kept", path.join(staging, "replaced"));
+    expect(await finishRestores(root)).toBe(0);
+    await expectNothingMoved();
+  });
+
+  it("does not touch what it leads to when it is a link itself", async () => {
+    await rename(staging, scratch.at("real"));
+    await symlink("../real", staging);
+    await mkdir(scratch.at("real/tree"));
+    await writeFile(scratch.at("real/tree/key"), "other");
+    expect(await finishRestores(root)).toBe(0);
+    expect((await readdir(scratch.at("real"))).sort()).toEqual(["complete.json", "tree"]);
+    await expectNothingMoved();
+  });
+
+  it("is not believed when its mark is a link or a pipe", async () => {
+    await writeFile(scratch.at("list.json"), "[]");
+    for (const plant of [
+      async (mark: string) => await symlink("../../list.json", mark),
+      async (mark: string) => run(["mkfifo", "-m", "600", mark]),
+    ]) {
+      await mkdir(path.join(staging, "tree"), { recursive: true });
+      await chmod(staging, 0o700);
+      await writeFile(path.join(staging, "tree/key"), "other");
+      await rm(path.join(staging, "complete.json"), { force: true });
+      await plant(path.join(staging, "complete.json"));
+      expect(await finishRestores(root)).toBe(0);
+      await expectNothingMoved();
+    }
+  });
+
+  async function expectNothingMoved(): Promise<void> {
+    expect(await readdir(scratch.at("kept"))).toEqual([]);
+    expect(await readFile(scratch.at("secret/key"), "utf8")).toBe("secret");
+    expect(await readFile(path.join(root, "key"), "utf8")).toBe("planted");
+    expect((await readdir(root)).filter((name) => name.startsWith("."))).toEqual([]);
+    expect(await versionsOf(root)).toEqual(["1"]);
+  }
+});
+
+describe("a move that can neither be carried out nor taken back", () => {
+  it("leaves the first error, everything else as it was, and what was replaced, until it is completed", async () => {
+    await makeTree(root, "1");
+    await makeTree(scratch.at("new"), "2");
+    const archivePath = await archiveOf("new");
+    const program = `
+      import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      const { renameSync } = fs;
+      const refuse = (what) => { throw Object.assign(new Error("EIO: " + what), { code: "EIO" }); };
+      let moves = 0;
+      fs.renameSync = (from, to) => {
+        if (String(to).endsWith(".json")) return renameSync(from, to);
+        moves += 1;
+        // The sixth move fails in its second half, and the fourth one cannot be taken back.
+        if (moves === 12) refuse("the move");
+        if (moves === 12 + 1 + 3) refuse("the way back");
+        renameSync(from, to);
+      };
+      syncBuiltinESMExports();
+      const { extractArchive } = await import(${JSON.stringify(path.join(import.meta.dirname, "../extract.ts"))});
+      const { finishRestores } = await import(${JSON.stringify(path.join(import.meta.dirname, "../finish-restores.ts"))});
+      const options = ${JSON.stringify({ archivePath, root, maxInlineMs: 60_000 })};
+      const error = await extractArchive(options).then(() => undefined, (reason) => reason);
+      const [name] = fs.readdirSync(${JSON.stringify(scratch.path)}).filter((found) => found.startsWith("."));
+      const staging = ${JSON.stringify(scratch.path)} + "/" + name;
+      const found = fs.readdirSync(staging).sort();
+      const kept = fs.readdirSync(staging + "/replaced").map((file) => fs.readFileSync(staging + "/replaced/" + file, "utf8"));
+      const contents = fs.readdirSync(options.root, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => fs.readFileSync(entry.parentPath + "/" + entry.name, "utf8")).sort().join("");
+      const completed = await finishRestores(options.root);
+      console.log(JSON.stringify({ code: error?.code, message: error?.message, cause: error?.cause?.cause?.errors?.map(String), found, kept, contents, completed }));`;
+    const parameters = ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", program];
+    const report: unknown = JSON.parse(execFileSync(process.execPath, parameters, { encoding: "utf8" }));
+    expect(report).toMatchObject({
+      code: "io",
+      message: expect.stringContaining("EIO: the move; 1 moves could not be taken back"),
+      cause: ["Error: EIO: the way back"],
+      found: expect.arrayContaining(["complete.json", "given-up", "replaced", "tree"]),
+      kept: ["1"],
+      contents: `${"1".repeat(FILES - 1)}2`,
+      completed: 1,
+    });
+    expect(await versionsOf(root)).toEqual(["2"]);
+    expect((await readdir(scratch.path)).filter((name) => name.startsWith("."))).toEqual([]);
   });
 });
 

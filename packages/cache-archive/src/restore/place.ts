@@ -1,5 +1,5 @@
+import { randomUUID } from "node:crypto";
 import {
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -13,11 +13,12 @@ import {
 import type { Stats } from "node:fs";
 
 import type { ArchivedEntry } from "../archived-entry.ts";
-import { errnoOf } from "../errors.ts";
-import { pathFromBytes, toFileSystemPath } from "../path-bytes.ts";
+import { CacheArchiveError, errnoOf } from "../errors.ts";
+import { pathFromBytes, printablePath, toFileSystemPath } from "../path-bytes.ts";
 import { copyTree } from "./copy-tree.ts";
 import { finishFolder } from "./finish-folder.ts";
 import { conflict, followInside, isInside } from "./inside.ts";
+import { STAGING_PREFIX } from "./staging-name.ts";
 
 /** The metadata of a folder. */
 export interface FolderFacts {
@@ -45,7 +46,8 @@ interface Moves {
 /**
  * Moves the content of a complete tree into the root: a folder that the root lacks with one rename, others entry by entry.
  *
- * All conflicts are found before the first move. When a move fails, those before it are taken back. A mark that is written
+ * All conflicts are found before the first move. When a move fails, those before it are taken back; when one of these cannot be
+ * taken back, everything is kept ({@link isGivenUp}) and is completed later. A mark that is written
  * before the first one lets {@link finishPlacing} go on when this process dies between two of them.
  *
  * No rename leads from one file system to another. What belongs into a mount below the root is copied to a folder there first.
@@ -59,15 +61,13 @@ export function placeTree(root: string, staging: string, folders: readonly Folde
   const collected = collectMoves(root, staging);
   try {
     writeWhole(`${staging}/${MARK}`, folders);
-    try {
-      carryOut(collected.moves);
-    } catch (error) {
-      // All moves were taken back, and the folder is removed piece by piece: nobody may complete what is left of it.
-      rmSync(toFileSystemPath(`${staging}/${MARK}`), { force: true });
-      throw error;
-    }
+    carryOut(collected.moves, staging);
+  } catch (error) {
+    // All moves were taken back, and the folder is removed piece by piece: nobody may complete what is left of it.
+    if (!isGivenUp(staging)) rmSync(toFileSystemPath(`${staging}/${MARK}`), { force: true });
+    throw error;
   } finally {
-    for (const folder of collected.foreign) removeTree(folder);
+    if (!isGivenUp(staging)) for (const folder of collected.foreign) removeTree(folder);
   }
 }
 
@@ -75,22 +75,26 @@ export function placeTree(root: string, staging: string, folders: readonly Folde
  * Completes the moves of a process that died; does nothing when it had not begun with them. What is left in the tree is what
  * was not moved.
  *
- * The staging folder may lie where scripts of a job can write, so nothing that it says leads out of the root.
+ * The staging folder may lie where scripts of a job can write, so nothing that it says leads out of the root, and one with a link in
+ * the place of a folder is not ours.
  *
  * @returns whether it had begun
  */
 export function finishPlacing(root: string, staging: string): boolean {
   if (!isOurs(staging)) return false;
+  const [tree, kept] = [`${staging}/tree`, `${staging}/${KEPT}`].map((folder) => lookAt(folder));
+  if ((tree !== undefined && !isOwnFolder(tree)) || (kept !== undefined && !isOwnFolder(kept))) return false;
   const folders = readList(`${staging}/${MARK}`) as readonly FolderFacts[] | undefined;
   removeForeign(root, staging);
   if (folders === undefined) return false;
   // Without the tree it was all done, and died while it cleaned up.
-  if (existsSync(toFileSystemPath(`${staging}/tree`))) {
+  if (tree !== undefined) {
     const { moves, foreign } = collectMoves(root, staging);
     try {
-      carryOut(moves);
+      carryOut(moves, staging);
+      rmSync(toFileSystemPath(`${staging}/${GIVEN_UP}`), { force: true });
     } finally {
-      for (const folder of foreign) removeTree(folder);
+      if (!isGivenUp(staging)) for (const folder of foreign) removeTree(folder);
     }
   }
   for (const { target, entry } of folders) {
@@ -102,11 +106,19 @@ export function finishPlacing(root: string, staging: string): boolean {
 /** Nobody completes the moves of this staging folder any more. */
 export function forgetPlacing(staging: string): void {
   try {
-    if (isOurs(staging)) rmSync(toFileSystemPath(`${staging}/${MARK}`), { force: true });
+    if (isOurs(staging)) removeTree(`${staging}/${MARK}`);
   } catch (error) {
     // It was cleared away meanwhile.
     if (errnoOf(error) !== "ENOENT") throw error;
   }
+}
+
+/**
+ * Whether moves of this staging folder could neither be carried out nor taken back: it holds the only copy of what they replaced.
+ * Nobody works with it any more, even if its process is alive.
+ */
+export function isGivenUp(staging: string): boolean {
+  return lookAt(staging)?.isDirectory() === true && lookAt(`${staging}/${GIVEN_UP}`)?.isFile() === true;
 }
 
 /** What was copied to other file systems is still in the tree. */
@@ -119,15 +131,29 @@ function removeForeign(root: string, staging: string): void {
 const MARK = "complete.json";
 /** Folders on other file systems, relative to the root. */
 const FOREIGN = "foreign.json";
+const GIVEN_UP = "given-up";
+/** Holds what was replaced. */
+const KEPT = "replaced";
 const PLAIN_MODE_BITS = 0o777;
 
 /** Nobody else may write there, so what lies in it is ours. */
 function isOurs(staging: string): boolean {
   const folder = lstatSync(toFileSystemPath(staging));
-  return folder.isDirectory() && folder.uid === process.geteuid?.() && (folder.mode & 0o077) === 0;
+  return isOwnFolder(folder) && (folder.mode & 0o077) === 0;
+}
+
+/** A link is none, wherever it leads. */
+function isOwnFolder(found: Stats): boolean {
+  return found.isDirectory() && found.uid === process.geteuid?.();
+}
+
+function lookAt(path: string): Stats | undefined {
+  return lstatSync(toFileSystemPath(path), { throwIfNoEntry: false });
 }
 
 function readList(path: string): readonly unknown[] | undefined {
+  // A link may lead anywhere, and a pipe be read for ever.
+  if (lookAt(path)?.isFile() !== true) return undefined;
   try {
     const list: unknown = JSON.parse(readFileSync(toFileSystemPath(path), "utf8"));
     return Array.isArray(list) ? list : undefined;
@@ -143,25 +169,53 @@ function writeWhole(path: string, list: readonly unknown[]): void {
   renameSync(part, toFileSystemPath(path));
 }
 
-function carryOut(moves: readonly Move[]): void {
-  const undo: (() => void)[] = [];
-  const rename = (from: string, to: string): void => {
-    renameSync(toFileSystemPath(from), toFileSystemPath(to));
-    undo.push(() => renameSync(toFileSystemPath(to), toFileSystemPath(from)));
-  };
+function carryOut(moves: readonly Move[], staging: string): void {
+  // What an earlier attempt has kept is not replaced.
+  const attempt = randomUUID();
+  const undo: (() => void)[][] = [];
   try {
     for (const [nth, { from, to, replaces, kept }] of moves.entries()) {
+      const steps: (() => void)[] = [];
+      undo.push(steps);
+      const rename = (source: string, target: string): void => {
+        renameSync(toFileSystemPath(source), toFileSystemPath(target));
+        steps.push(() => renameSync(toFileSystemPath(target), toFileSystemPath(source)));
+      };
       if (replaces === "empty folder") {
         rmdirSync(toFileSystemPath(to));
-        undo.push(() => mkdirSync(toFileSystemPath(to)));
+        steps.push(() => mkdirSync(toFileSystemPath(to)));
       }
-      if (replaces === "something") rename(to, `${kept}/${process.pid}-${nth}`);
+      if (replaces === "something") rename(to, `${kept}/${attempt}-${nth}`);
       rename(from, to);
     }
   } catch (error) {
-    for (const step of undo.toReversed()) step();
-    throw error;
+    const failures = undo.toReversed().flatMap((steps) => takeBack(steps));
+    if (failures.length === 0) throw error;
+    throw giveUp(staging, error, failures);
   }
+}
+
+/** @returns why this move could not be taken back: what it moved is then still in its place, and is not overwritten */
+function takeBack(steps: readonly (() => void)[]): unknown[] {
+  try {
+    for (const step of steps.toReversed()) step();
+    return [];
+  } catch (error) {
+    return [error];
+  }
+}
+
+/** @returns the first error, with the others as its cause */
+function giveUp(staging: string, first: unknown, failures: unknown[]): Error {
+  try {
+    writeFileSync(toFileSystemPath(`${staging}/${GIVEN_UP}`), "", { mode: 0o600 });
+  } catch (error) {
+    failures.push(error);
+  }
+  const reason = first instanceof Error ? first.message : String(first);
+  const kept = `what they replaced is kept in ${printablePath(staging)}`;
+  const cause = new AggregateError(failures, `${failures.length} moves could not be taken back; ${kept}`);
+  return Object.assign(new Error(`${reason}; ${cause.message}`, { cause }), { code: errnoOf(first) });
 }
 
 function collectMoves(root: string, staging: string): Moves {
@@ -185,8 +239,8 @@ class MoveCollector implements Moves {
   constructor(root: string, staging: string) {
     this.#root = root;
     this.#staging = staging;
-    const kept = `${staging}/replaced`;
-    mkdirSync(toFileSystemPath(kept), { recursive: true, mode: 0o700 });
+    const kept = `${staging}/${KEPT}`;
+    makeOwnFolder(kept);
     this.#kept = new Map([[deviceOf(staging), kept]]);
   }
 
@@ -198,7 +252,8 @@ class MoveCollector implements Moves {
       const source = `${from}/${name}`;
       const target = `${to}/${name}`;
       const shown = path === "" ? name : `${path}/${name}`;
-      const found = lstatSync(toFileSystemPath(target), { throwIfNoEntry: false });
+      if (to === this.#root && name.startsWith(STAGING_PREFIX)) throw reserved(shown);
+      const found = lookAt(target);
       if (found === undefined) {
         this.#add(source, to, name, device, "nothing");
       } else if (lstatSync(toFileSystemPath(source)).isDirectory()) {
@@ -235,6 +290,23 @@ class MoveCollector implements Moves {
     mkdirSync(toFileSystemPath(kept), 0o700);
     return kept;
   }
+}
+
+/** A dead process may have made it already. */
+function makeOwnFolder(folder: string): void {
+  try {
+    mkdirSync(toFileSystemPath(folder), 0o700);
+  } catch (error) {
+    const found = lookAt(folder);
+    if (found === undefined || !isOwnFolder(found)) throw error;
+  }
+}
+
+/** Such an entry comes into the root by way of a link that leads to it. */
+function reserved(shown: string): CacheArchiveError {
+  const entryName = printablePath(shown);
+  const message = `entry "${entryName}": names that begin with ${STAGING_PREFIX} are kept for unfinished restores`;
+  return new CacheArchiveError({ code: "outside-root", message, entryName });
 }
 
 function nameOf(path: string): string {

@@ -5,7 +5,8 @@ import { hostname } from "node:os";
 
 import { errnoOf } from "../errors.ts";
 import { pathFromBytes, pathToBytes, toFileSystemPath } from "../path-bytes.ts";
-import { finishPlacing, forgetPlacing } from "./place.ts";
+import { finishPlacing, forgetPlacing, isGivenUp } from "./place.ts";
+import { STAGING_PREFIX } from "./staging-name.ts";
 
 /*
  * A restore happens in a folder beside the root, on the same file system, and is moved into its place when it is complete. So
@@ -43,7 +44,8 @@ export async function openStaging(root: string): Promise<Staging> {
  *
  * @param root - without links
  * @returns how many had begun to move their tree into the root, and are complete now
- * @throws what kept one of them from being completed, after all of them were cleared away: the root then holds a part of it
+ * @throws what kept one of them from being completed, after all of them were cleared away: the root then holds a part of it. Only
+ *   one whose moves could not be taken back is kept, and tried again, since nothing else has the files that it replaced
  */
 export async function settleStaging(root: string): Promise<number> {
   let completed = 0;
@@ -52,14 +54,16 @@ export async function settleStaging(root: string): Promise<number> {
     for (const name of namesIn(parent)) {
       if (!name.startsWith(prefixOf(root))) continue;
       const folder = `${parent}/${name}`;
-      if (isAlive(name.slice(prefixOf(root).length), folder)) continue;
+      if (isAlive(name.slice(prefixOf(root).length), folder) && !isGivenUp(folder)) continue;
+      let isKept = false;
       try {
         if (finishPlacing(root, folder)) completed += 1;
       } catch (error) {
         // It would fail again, and no restore into this root would ever come to its end.
         failures.push(error);
+        isKept = isGivenUp(folder);
       }
-      await rm(toFileSystemPath(folder), { recursive: true, force: true });
+      if (!isKept) await rm(toFileSystemPath(folder), { recursive: true, force: true });
     }
   }
   if (failures.length > 0) throw failures[0];
@@ -109,7 +113,7 @@ function placesFor(root: string): [beside: string, inside: string] {
 
 /** Tells roots apart that lie side by side. */
 function prefixOf(root: string): string {
-  return `.fleetfoot-restore-${createHash("sha256").update(pathToBytes(root)).digest("hex").slice(0, 16)}-`;
+  return `${STAGING_PREFIX}${createHash("sha256").update(pathToBytes(root)).digest("hex").slice(0, 16)}-`;
 }
 
 /** Hosts may share a file system, and a container that is made anew is another host on the same one. */
