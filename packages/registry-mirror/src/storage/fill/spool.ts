@@ -21,6 +21,7 @@ export class Spool {
   #writtenBytes = 0;
   #isStoring = true;
   #writing: Promise<void> | undefined;
+  #removing: Promise<void> | undefined;
   readonly #reading = new Set<Promise<unknown>>();
 
   constructor(options: SpoolOptions) {
@@ -99,7 +100,8 @@ export class Spool {
     if (!this.#isStoring) return;
     this.#isStoring = false;
     this.#options.onStopped(reason);
-    if (this.#file !== undefined) removeQuietly(this.#file.path);
+    // What cannot be removed goes at the next start at the latest.
+    if (this.#file !== undefined) this.#removing = rm(this.#file.path, { force: true }).catch(() => {});
     this.#options.onChange();
   }
 
@@ -111,14 +113,16 @@ export class Spool {
   async adopt(digest: Digest): Promise<boolean> {
     await this.flush();
     const file = this.#file;
-    if (!this.#isStoring || file === undefined) return false;
-    try {
-      await this.#options.disk.adopt(file, digest);
-      return true;
-    } catch (error) {
-      this.stop(error);
-      return false;
+    if (this.#isStoring && file !== undefined) {
+      try {
+        await this.#options.disk.adopt(file, digest);
+        return true;
+      } catch (error) {
+        this.stop(error);
+      }
     }
+    await this.#removing;
+    return false;
   }
 
   /**
