@@ -1,19 +1,19 @@
-import { createHash } from "node:crypto";
 import type { Digest } from "../reference/grammar.ts";
 import type { ByteSpan } from "../reference/range.ts";
 import { bodyOf } from "../storage/body.ts";
 import type { Body } from "../storage/body.ts";
 import type { OpenedBlob } from "../storage/disk.ts";
+import { hashFor, isDigestOf } from "../reference/hash.ts";
 
 /** Reads a stored blob to its end; remembers when its bytes are what the digest says. */
 export async function isRight(digest: Digest, opened: OpenedBlob): Promise<boolean> {
-  const hash = createHash(digest.slice(0, digest.indexOf(":")));
+  const hash = hashFor(digest);
   const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
   for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
     if (chunk.byteLength === 0) return false;
     hash.update(chunk);
   }
-  if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) return false;
+  if (!isDigestOf(digest, hash)) return false;
   opened.markVerified();
   return true;
 }
@@ -45,7 +45,7 @@ export function checkedBody(
   close: () => void,
   onDamaged: () => Promise<void>,
 ): Body {
-  const hash = createHash(digest.slice(0, digest.indexOf(":")));
+  const hash = hashFor(digest);
   const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
   let position = 0;
   let isDone = false;
@@ -56,7 +56,7 @@ export function checkedBody(
     hash.update(chunk);
     if (position < opened.bytes && chunk.byteLength > 0) return chunk;
     isDone = true;
-    if (hash.digest("hex") !== digest.slice(digest.indexOf(":") + 1)) {
+    if (!isDigestOf(digest, hash)) {
       await onDamaged();
       throw new Error("a stored blob is damaged");
     }

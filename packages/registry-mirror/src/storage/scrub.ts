@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Disk } from "./disk.ts";
+import { hashFor, isDigestOf } from "../reference/hash.ts";
 
 /**
  * Reads everything that is stored once, slowly enough to disturb nobody, and removes what is not what its name says. It is
@@ -12,7 +12,7 @@ export async function scrub(disk: Disk, clock: Clock, signal: AbortSignal): Prom
     signal.throwIfAborted();
     const opened = await disk.openBlob(digest, { isUse: false });
     if (opened === undefined) continue;
-    const hash = createHash(digest.slice(0, digest.indexOf(":")));
+    const hash = hashFor(digest);
     try {
       for (let position = 0; position < opened.bytes;) {
         const { bytesRead } = await opened.handle.read(buffer, 0, readBytes, position);
@@ -24,7 +24,7 @@ export async function scrub(disk: Disk, clock: Clock, signal: AbortSignal): Prom
     } finally {
       await opened.handle.close();
     }
-    if (hash.digest("hex") === digest.slice(digest.indexOf(":") + 1)) opened.markVerified();
+    if (isDigestOf(digest, hash)) opened.markVerified();
     else await disk.discardDamaged(digest);
   }
 }

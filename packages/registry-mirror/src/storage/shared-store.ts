@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import {
@@ -19,6 +18,7 @@ import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import type { RedirectOptions } from "../options.ts";
 import type { Digest } from "../reference/grammar.ts";
+import { hashFor, isDigestOf } from "../reference/hash.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { SingleFlight } from "../single-flight.ts";
 import type { Disk } from "./disk.ts";
@@ -239,7 +239,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       const known = await bytesOf(digest);
       if (known === undefined || known > maxBytes) return undefined;
       const bytes = await readAll(blobName(digest), maxBytes, signal);
-      if (bytes === undefined || hasDigest(bytes, digest)) return bytes;
+      if (bytes === undefined || isDigestOf(digest, hashFor(digest).update(bytes))) return bytes;
       metrics.add("verification_failures_total", { origin: "shared-store" });
       discardDamaged(digest);
       return undefined;
@@ -348,11 +348,6 @@ const readMs = 10_000;
 /** For an agreement about who fetches a blob, with the wait for who is at it; clients wait meanwhile. */
 const leaseMs = 8000;
 const maxRecordBytes = 8 * 1024 * 1024;
-
-function hasDigest(bytes: Uint8Array, digest: Digest): boolean {
-  const [algorithm = "", hex] = digest.split(":");
-  return createHash(algorithm).update(bytes).digest("hex") === hex;
-}
 
 function streamOf(handle: { readonly fd: number }): ReadableStream<Uint8Array> {
   const stream = createReadStream("", { fd: handle.fd, start: 0, autoClose: false, highWaterMark: 512 * 1024 });

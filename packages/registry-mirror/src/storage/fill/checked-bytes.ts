@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { UpstreamError } from "../../errors.ts";
 import type { Digest } from "../../reference/grammar.ts";
+import { hashFor, isDigestOf } from "../../reference/hash.ts";
 
 /** What a hash has seen so far. */
 export interface CheckedStart {
@@ -26,7 +26,7 @@ export class CheckedBytes {
     this.#digest = digest;
     this.#expectedBytes = expectedBytes;
     this.#sender = sender;
-    this.#hash = createHash(digest.slice(0, digest.indexOf(":")));
+    this.#hash = hashFor(digest);
     this.#totalBytes = expectedBytes;
   }
 
@@ -81,8 +81,7 @@ export class CheckedBytes {
 
   /** @throws {UpstreamError} the bytes do not fit the digest */
   verify(): void {
-    if (this.#hash.digest("hex") !== this.#digest.slice(this.#digest.indexOf(":") + 1))
-      throw this.#wrong("the bytes do not fit the digest");
+    if (!isDigestOf(this.#digest, this.#hash)) throw this.#wrong("the bytes do not fit the digest");
     this.#totalBytes = this.#bytes;
     this.#isVerified = true;
   }
