@@ -22,7 +22,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createArchive } from "./create.ts";
 import { CacheArchiveError } from "./errors.ts";
 import { extractArchive } from "./extract.ts";
-import { selectFiles } from "./select.ts";
+import { selectFiles } from "./select/select.ts";
 import { sniffFormat } from "./sniff.ts";
 import { inTurns } from "./turn.ts";
 import { makeScratch } from "./test-support/scratch.ts";

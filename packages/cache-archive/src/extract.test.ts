@@ -23,7 +23,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createArchive } from "./create.ts";
 import { CacheArchiveError } from "./errors.ts";
 import { extractArchive } from "./extract.ts";
-import { selectFiles } from "./select.ts";
+import { selectFiles } from "./select/select.ts";
 import { forgeZip } from "./test-support/forged-zip.ts";
 import type { ForgedEntry } from "./test-support/forged-zip.ts";
 import { makeScratch } from "./test-support/scratch.ts";

@@ -3,12 +3,12 @@ export { CacheArchiveError } from "./errors.ts";
 export type { CacheArchiveErrorCode, CacheArchiveErrorFacts } from "./errors.ts";
 export { extractArchive, extractArchiveFrom } from "./extract.ts";
 export { compareTree } from "./manifest/tree-manifest.ts";
-export { finishRestores } from "./finish-restores.ts";
+export { finishRestores } from "./restore/finish-restores.ts";
 export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
-export { selectFiles } from "./select.ts";
+export { selectFiles } from "./select/select.ts";
 export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";
 export type { ParsedSetting } from "./settings.ts";
-export { expandShellWord } from "./shell-word.ts";
+export { expandShellWord } from "./select/shell-word.ts";
 export { sniffFormat } from "./sniff.ts";
 export type { SniffedFormat } from "./sniff.ts";
 export type {

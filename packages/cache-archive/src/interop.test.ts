@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 
 import { createArchive } from "./create.ts";
 import { extractArchive } from "./extract.ts";
-import { selectFiles } from "./select.ts";
+import { selectFiles } from "./select/select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveEngine } from "./types.ts";

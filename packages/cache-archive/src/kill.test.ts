@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { createArchive } from "./create.ts";
 import { extractArchive } from "./extract.ts";
-import { selectFiles } from "./select.ts";
+import { selectFiles } from "./select/select.ts";
 import { forgeZip } from "./test-support/forged-zip.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { createArchive } from "./create.ts";
 import { extractArchive } from "./extract.ts";
 import { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
-import { selectFiles } from "./select.ts";
+import { selectFiles } from "./select/select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { ArchiveFormat, CreateArchiveOptions } from "./types.ts";
 

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeArchive } from "./create.ts";
 import { CacheArchiveError } from "./errors.ts";
 import { extractArchive } from "./extract.ts";
-import { selectFiles } from "./select.ts";
+import { selectFiles } from "./select/select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveEntry } from "./types.ts";

@@ -23,7 +23,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createArchive } from "../create.ts";
 import { extractArchive } from "../extract.ts";
-import { selectFiles } from "../select.ts";
+import { selectFiles } from "../select/select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import type { ArchiveEntry, ArchiveFormat, ArchiveSummary, RestoreSummary, TreeState } from "../types.ts";

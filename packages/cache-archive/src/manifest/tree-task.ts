@@ -3,7 +3,7 @@ import { fstatSync, lstatSync } from "node:fs";
 import type { ArchiveFile } from "../archive-file.ts";
 import type { ArchivedEntry } from "../archived-entry.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
-import { targetOf } from "../restore-plan.ts";
+import { targetOf } from "../restore/restore-plan.ts";
 import { readFrameIndex } from "../tar/frame-index.ts";
 import { readDirectory } from "../zip/directory.ts";
 import { compareList, compareRows, compareWalk } from "./compare-tree.ts";

@@ -1,5 +1,5 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
-import type { PlannedEntry } from "../restore-plan.ts";
+import type { PlannedEntry } from "./restore-plan.ts";
 import { CLEAN, FINISH, FOLDERS, LINKS, PLACE } from "./units.ts";
 import type { RestoreUnits } from "./units.ts";
 

@@ -1,6 +1,6 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
-import { named } from "../extract-work.ts";
-import type { PlannedEntry } from "../restore-plan.ts";
+import { named } from "./extract-work.ts";
+import type { PlannedEntry } from "./restore-plan.ts";
 import { Turn } from "../turn.ts";
 import { sortFolders } from "./ending.ts";
 import { finishFolder } from "./finish-folder.ts";

@@ -3,7 +3,7 @@ import type { JobControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import type { Task, TaskHandler } from "../engine/task.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
-import type { RestoreLimits } from "../restore-plan.ts";
+import type { RestoreLimits } from "./restore-plan.ts";
 
 /** Asks for the plan of a restore. */
 export interface PlanTask extends Task {

@@ -1,6 +1,6 @@
 import { makeControl } from "../engine/control.ts";
 import { sharedPool } from "../engine/pool.ts";
-import type { ExtractWork } from "../extract-work.ts";
+import type { ExtractWork } from "./extract-work.ts";
 import { inTurns } from "../turn.ts";
 import type { PlanHandler, PlanTask } from "./plan-runner.ts";
 

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 
-import type { ExtractWork } from "../extract-work.ts";
+import type { ExtractWork } from "./extract-work.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { isGivenUp } from "./place.ts";
 import type { SharedRestoreJob } from "./restore-runner.ts";

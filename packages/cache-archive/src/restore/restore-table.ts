@@ -1,6 +1,6 @@
 import type { ArchivedEntry, EntryMetadata } from "../archived-entry.ts";
 import { pathFromPart, pathToBytes } from "../path-bytes.ts";
-import type { PlannedEntry } from "../restore-plan.ts";
+import type { PlannedEntry } from "./restore-plan.ts";
 
 /** What {@link RestoreTable} needs in another thread. */
 export interface SharedRestore {

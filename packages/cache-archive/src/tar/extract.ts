@@ -1,9 +1,9 @@
 import { CacheArchiveError, errnoOf } from "../errors.ts";
-import type { ExtractWork } from "../extract-work.ts";
+import type { ExtractWork } from "../restore/extract-work.ts";
 import { runTask } from "../engine/run-task.ts";
-import { named } from "../extract-work.ts";
+import { named } from "../restore/extract-work.ts";
 import { printablePath } from "../path-bytes.ts";
-import { RestorePlanner } from "../restore-plan.ts";
+import { RestorePlanner } from "../restore/restore-plan.ts";
 import { RestoreFolders } from "../restore/folders.ts";
 import { placeInTurns } from "../restore/place-in-turns.ts";
 import { planRestore } from "../restore/plan.ts";

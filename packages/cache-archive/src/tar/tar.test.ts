@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createArchive } from "../create.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { extractArchive } from "../extract.ts";
-import { selectFiles } from "../select.ts";
+import { selectFiles } from "../select/select.ts";
 import { sniffFormat } from "../sniff.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";

@@ -1,5 +1,5 @@
 import { runTask } from "../engine/run-task.ts";
-import type { ExtractWork } from "../extract-work.ts";
+import type { ExtractWork } from "../restore/extract-work.ts";
 import { planRestore } from "../restore/plan.ts";
 import { restoreStaged } from "../restore/restore-staged.ts";
 import { zipPlanHandler, zipUnpackHandler } from "./tasks.ts";

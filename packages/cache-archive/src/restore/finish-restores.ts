@@ -1,5 +1,5 @@
-import { errnoOf, toArchiveError } from "./errors.ts";
-import { realPathOf, settleStaging } from "./restore/staging.ts";
+import { errnoOf, toArchiveError } from "../errors.ts";
+import { realPathOf, settleStaging } from "./staging.ts";
 
 /**
  * Completes what restores into a root had begun when their process died, or clears it away when they had not begun to change the root.

@@ -5,12 +5,12 @@ import path from "node:path";
 
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { createArchive } from "./create.ts";
-import { extractArchive } from "./extract.ts";
+import { createArchive } from "../create.ts";
+import { extractArchive } from "../extract.ts";
 import { finishRestores } from "./finish-restores.ts";
-import { openStaging } from "./restore/staging.ts";
-import { selectFiles } from "./select.ts";
-import { makeScratch } from "./test-support/scratch.ts";
+import { openStaging } from "./staging.ts";
+import { selectFiles } from "../select/select.ts";
+import { makeScratch } from "../test-support/scratch.ts";
 
 const FILES = 20;
 /** Two renames for each file that is replaced, after that of the mark. */

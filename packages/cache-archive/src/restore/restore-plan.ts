@@ -1,7 +1,7 @@
-import type { ArchivedEntry } from "./archived-entry.ts";
-import { CacheArchiveError } from "./errors.ts";
-import { printablePath } from "./path-bytes.ts";
-import { STAGING_PREFIX } from "./restore/staging-name.ts";
+import type { ArchivedEntry } from "../archived-entry.ts";
+import { CacheArchiveError } from "../errors.ts";
+import { printablePath } from "../path-bytes.ts";
+import { STAGING_PREFIX } from "./staging-name.ts";
 
 /** Limits on what an archive may unpack to. */
 export interface RestoreLimits {

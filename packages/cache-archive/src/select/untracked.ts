@@ -1,6 +1,6 @@
 import type { spawn } from "node:child_process";
-import { CacheArchiveError, errnoOf } from "./errors.ts";
-import { pathFromBytes } from "./path-bytes.ts";
+import { CacheArchiveError, errnoOf } from "../errors.ts";
+import { pathFromBytes } from "../path-bytes.ts";
 
 /** More than this is not an answer about one project any more. */
 const MAX_OUTPUT_BYTES = 1024 ** 3;

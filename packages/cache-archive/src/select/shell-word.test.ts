@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CacheArchiveError } from "./errors.ts";
+import { CacheArchiveError } from "../errors.ts";
 import { expandShellWord } from "./shell-word.ts";
 
 const environment = { X: "abcdef", EMPTY: "", N: "7", DIR: "a/b/c.tar.gz", "not a name": "no" };

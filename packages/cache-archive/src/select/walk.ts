@@ -1,10 +1,10 @@
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import type { Dirent, Stats } from "node:fs";
-import { errnoOf } from "./errors.ts";
+import { errnoOf } from "../errors.ts";
 import type { Glob, GlobState } from "./glob.ts";
-import { pathFromBytes, printablePath, sortByPathBytes, toFileSystemPath } from "./path-bytes.ts";
-import { Turn } from "./turn.ts";
-import type { ArchiveEntry } from "./types.ts";
+import { pathFromBytes, printablePath, sortByPathBytes, toFileSystemPath } from "../path-bytes.ts";
+import { Turn } from "../turn.ts";
+import type { ArchiveEntry } from "../types.ts";
 
 export interface WalkOptions {
   /** Absolute path; entries are relative to it. */

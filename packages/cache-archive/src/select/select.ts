@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
-import { CacheArchiveError, toArchiveError } from "./errors.ts";
-import { printablePath, sortByPathBytes } from "./path-bytes.ts";
-import { STAGING_PREFIX } from "./restore/staging-name.ts";
+import { CacheArchiveError, toArchiveError } from "../errors.ts";
+import { printablePath, sortByPathBytes } from "../path-bytes.ts";
+import { STAGING_PREFIX } from "../restore/staging-name.ts";
 import { resolveExcludeItem, resolvePathItem } from "./select-item.ts";
 import type { ExcludeItem } from "./select-item.ts";
-import { Turn } from "./turn.ts";
-import type { ArchiveEntry, ItemReport, SelectOptions, Selection } from "./types.ts";
+import { Turn } from "../turn.ts";
+import type { ArchiveEntry, ItemReport, SelectOptions, Selection } from "../types.ts";
 import { listUntracked } from "./untracked.ts";
 import { lookAt, walk } from "./walk.ts";
 import type { WalkOptions } from "./walk.ts";

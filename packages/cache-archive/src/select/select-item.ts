@@ -1,5 +1,5 @@
 import path from "node:path";
-import { CacheArchiveError } from "./errors.ts";
+import { CacheArchiveError } from "../errors.ts";
 import { firstMeta, Glob } from "./glob.ts";
 import { expandShellWord } from "./shell-word.ts";
 

@@ -1,7 +1,7 @@
-import type { ArchivedEntry } from "./archived-entry.ts";
-import { toArchiveError } from "./errors.ts";
-import type { ArchiveFile } from "./archive-file.ts";
-import { printablePath } from "./path-bytes.ts";
+import type { ArchivedEntry } from "../archived-entry.ts";
+import { toArchiveError } from "../errors.ts";
+import type { ArchiveFile } from "../archive-file.ts";
+import { printablePath } from "../path-bytes.ts";
 import type { RestoreLimits } from "./restore-plan.ts";
 
 /** One extraction, as the readers of the formats get it. */

@@ -1,4 +1,4 @@
-import { CacheArchiveError } from "./errors.ts";
+import { CacheArchiveError } from "../errors.ts";
 import { evaluateArithmetic } from "./shell-arithmetic.ts";
 import { applyParameterOperator, isParameterName } from "./shell-parameter.ts";
 
