@@ -121,6 +121,43 @@ describe("a stream that comes in parts", () => {
     expect(seen.size).toBeGreaterThan(5);
   });
 
+  it.each([[64 * 1024 + 1], [2 ** 30], [-5], [0.5], [Number.NaN]])(
+    "is refused when whoever reads it says to have read %d bytes",
+    (got) => {
+      let reads = 0;
+      const read = (): number => {
+        reads += 1;
+        if (reads > 1) throw new Error("it was believed");
+        return got;
+      };
+      expect(() => [...short.inflatePieces(read)]).toThrow(RangeError);
+    },
+  );
+
+  it.each<[what: string, use: () => void]>([
+    ["a whole stream", () => short.inflateOpen(0, 0, 0, 0)],
+    ["another one in pieces", () => void short.inflatePieces(() => 0).next()],
+  ])("is given up when %s is inflated meanwhile", (_what, use) => {
+    const attempt = (): void => {
+      try {
+        use();
+      } catch (error) {
+        // That one is empty, which is of no matter here.
+        if (!DeflateError.isInstance(error)) throw error;
+      }
+    };
+    const packed = deflateRawSync(Buffer.alloc(400_000));
+    const pieces = short.inflatePieces((target) => packed.copy(target));
+    expect(pieces.next().done).toBe(false);
+    attempt();
+    expect(() => pieces.next()).toThrow("something else was inflated");
+    const read = (): number => {
+      attempt();
+      return 1;
+    };
+    expect(() => short.inflatePieces(read).next()).toThrow("something else was inflated");
+  });
+
   it("needs memory of 64 KiB and more", () => {
     const tiny = createInflater({ inputBytes: 1024, outputBytes: 64 * 1024 });
     expect(() => tiny.inflatePieces(() => 0).next()).toThrow(RangeError);

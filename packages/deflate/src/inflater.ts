@@ -42,7 +42,8 @@ export interface Inflater {
    * @param read - puts what comes next of the stream into a part of `input` and tells how many bytes, 0 at its end
    * @returns the content in pieces of `output`, each of which is good until the next one is asked for
    * @throws {DeflateError} as {@link inflate} does
-   * @throws {RangeError} `input` or `output` is shorter than 64 KiB
+   * @throws {RangeError} `input` or `output` is shorter than 64 KiB, or `read` tells a number of bytes that it cannot have put there
+   * @throws {Error} something else was inflated meanwhile
    */
   inflatePieces(read: (target: Buffer) => number): Generator<Buffer, void>;
 }
@@ -78,9 +79,13 @@ export function createInflater({ inputBytes, outputBytes }: InflaterOptions): In
   const outputStart = alignUp(inputStart + inputBytes + INPUT_SLACK.value);
   growTo(memory, outputStart + outputBytes + OUTPUT_SLACK.value);
 
+  /** Number of the stream that the memory is used for. */
+  let stream = 0;
+
   function run(from: number, to: number, target: number, targetEnd: number, isOpen: number): number {
     checkRange(from, to, inputBytes);
     checkRange(target, targetEnd, outputBytes);
+    stream += 1;
     const result = inflate(inputStart + from, inputStart + to, outputStart + target, outputStart + targetEnd, isOpen);
     if (result < 0) throw new DeflateError(CODES[-result - 1] ?? "bad-code");
     return result;
@@ -95,6 +100,12 @@ export function createInflater({ inputBytes, outputBytes }: InflaterOptions): In
     let inputEnd = 0;
     let isLast = 0;
     let pieceStart = 0;
+    stream += 1;
+    const own = stream;
+    const checkStream = (): void => {
+      if (stream !== own)
+        throw new Error("something else was inflated before the pieces of a stream were at their end");
+    };
     module.begin(inputStart, outputStart);
     for (;;) {
       // A piece may become longer by less than the slack.
@@ -106,12 +117,17 @@ export function createInflater({ inputBytes, outputBytes }: InflaterOptions): In
         inputEnd -= module.inputRest() - inputStart;
         module.moveInput(inputStart);
         const got = read(input.subarray(inputEnd));
+        checkStream();
+        checkRange(inputEnd, inputEnd + got, inputBytes);
         inputEnd += got;
         if (got === 0) isLast = 1;
         continue;
       }
       const contentEnd = module.contentEnd() - outputStart;
-      if (contentEnd > pieceStart) yield output.subarray(pieceStart, contentEnd);
+      if (contentEnd > pieceStart) {
+        yield output.subarray(pieceStart, contentEnd);
+        checkStream();
+      }
       if (result !== NEEDS_ROOM) return;
       pieceStart = module.slideOutput() - outputStart;
     }
