@@ -51,7 +51,7 @@ export async function respond(
   response.on("error", () => {});
   let answer: MirrorResponse;
   try {
-    answer = await answerFor(gone.signal);
+    answer = namesSeveralHosts(request) ? severalHosts() : await answerFor(gone.signal);
   } catch {
     if (gone.signal.aborted) return;
     answer = errorResponse(500, "UNKNOWN", "the mirror cannot answer this request");
@@ -70,6 +70,19 @@ export async function respond(
   }
   response.setTimeout(clientIdleMs, () => response.destroy());
   await sendBody(body, response);
+}
+
+/**
+ * Whether a request names its host more than once: another program on the way may believe another one of them.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+ */
+export function namesSeveralHosts({ headersDistinct }: IncomingMessage): boolean {
+  return (headersDistinct["host"]?.length ?? 0) > 1;
+}
+
+function severalHosts(): MirrorResponse {
+  return errorResponse(400, "UNSUPPORTED", "the request names its host more than once (Host)");
 }
 
 async function sendBody(body: Body, response: ServerResponse): Promise<void> {

@@ -46,6 +46,8 @@ async function answer(
 ): Promise<Answer> {
   const { pathname, searchParams } = new URL(request.url ?? "/", "http://operators");
   const { method = "GET" } = request;
+  if ((request.headersDistinct["host"]?.length ?? 0) > 1)
+    return text(400, "the request names its host more than once (Host)\n");
   if (isNameOfElsewhere(request)) return text(421, "ask for localhost here: other names may be those of web pages\n");
   // A page of another site can make a browser send a GET, but not read its answer, and no DELETE without asking first.
   const isFromBrowser =

@@ -192,19 +192,21 @@ describe("serve", () => {
 
   it("shows operators nothing, and removes nothing, under a name that a web page made lead to this machine", async () => {
     await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
-    const statusFor = (host: string, method: string): Promise<number | undefined> => {
+    const statusFor = (hosts: readonly string[], method: string): Promise<number | undefined> => {
       const { hostname, port } = new URL(mirror.operatorsUrl);
+      const headers = hosts.flatMap((host) => ["host", host]);
       return new Promise((resolve, reject) => {
-        const asked = request({ host: hostname, port, path: "/entries", method, headers: { host }, agent: false });
+        const asked = request({ host: hostname, port, path: "/entries", method, headers, agent: false });
         asked.on("response", (response) => resolve(response.resume().statusCode)).on("error", reject);
         asked.end();
       });
     };
     for (const method of ["GET", "DELETE"]) {
       for (const host of ["page.example:6001", "localhost.page.example", "127.0.0.1.page.example:1"])
-        expect([host, await statusFor(host, method)]).toEqual([host, 421]);
+        expect([host, await statusFor([host], method)]).toEqual([host, 421]);
       for (const host of ["127.0.0.1:6001", "localhost:1", "[::1]:6001", "10.1.2.3"])
-        expect([host, await statusFor(host, method)]).toEqual([host, 200]);
+        expect([host, await statusFor([host], method)]).toEqual([host, 200]);
+      expect(await statusFor(["localhost", "page.example"], method)).toBe(400);
     }
   });
 

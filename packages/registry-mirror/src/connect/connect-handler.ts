@@ -8,6 +8,7 @@ import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
 import { Metrics } from "../metrics.ts";
 import type { Sample } from "../metrics.ts";
+import { namesSeveralHosts } from "../node-listener.ts";
 import type { RegistryMirror, TokenServer } from "../registry-mirror.ts";
 import { parseRanges } from "../upstream/address.ts";
 import type { AllowedRanges } from "../upstream/address.ts";
@@ -193,6 +194,8 @@ class Handler implements ConnectHandler {
   async #connect(request: IncomingMessage, socket: Duplex, head: Buffer, interception: Interception): Promise<void> {
     if (this.#inside.owns(request.socket)) return this.#refuse(socket, 405, "no tunnel through an intercepted one");
     if (this.#isClosing) return this.#refuse(socket, 503, "it is being stopped");
+    if (namesSeveralHosts(request))
+      return this.#refuse(socket, 400, "the request names its host more than once (Host)");
     if (!(await this.#isLetIn(request))) {
       return this.#refuse(socket, 407, "this proxy wants a user and a password (connect.proxyAuth)");
     }

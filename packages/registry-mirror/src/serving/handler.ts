@@ -109,7 +109,10 @@ export class Handler {
     query: URLSearchParams,
   ): Promise<MirrorResponse> {
     const { registries } = this.#options;
-    const hints = { namespace: query.get("ns") ?? undefined, entry: request.entry, registry: request.registry };
+    const [namespace, ...more] = query.getAll("ns");
+    if (more.length > 0 && request.registry === undefined)
+      return errorResponse(400, "NAME_INVALID", "the request names its registry more than once (ns)");
+    const hints = { namespace, entry: request.entry, registry: request.registry };
     const selection = selectRegistry(route.image, hints, registries);
     if (selection.kind === "refused") return errorResponse(selection.status, selection.code, selection.message);
     const target = this.#target(selection);

@@ -34,7 +34,7 @@ export class Lists {
   /**
    * Every tag of a name, sorted by bytes; those that are cached when the upstream cannot be asked and its consent is not needed.
    *
-   * @throws {UpstreamError} it says that there is no such name, or nothing is known of it either
+   * @throws {UpstreamError} it says that there is no such name, it has more tags than can be listed, or nothing is known of it either
    */
   async tags(image: UpstreamImage, asker: Asker, signal: AbortSignal): Promise<readonly string[]> {
     try {
@@ -44,7 +44,8 @@ export class Lists {
       const { access, records } = this.#options;
       // Without the upstream nobody knows whether this client may have them.
       const known = access.isPerClient(image) ? [] : records.tags(image);
-      if (!(error instanceof UpstreamError) || error.isDefinite || known.length === 0) throw error;
+      const isAnswer = !(error instanceof UpstreamError) || error.isDefinite || error instanceof LongListError;
+      if (isAnswer || known.length === 0) throw error;
       return sorted(known);
     }
   }
@@ -101,7 +102,10 @@ export class Lists {
   ): Promise<readonly unknown[]> {
     const list: unknown[] = [];
     let resource: string | undefined = first;
-    for (let page = 0; resource !== undefined && page < maxPages; page += 1) {
+    for (let page = 0; resource !== undefined; page += 1) {
+      // A part would be taken for all of it.
+      if (page === maxPages)
+        throw new LongListError(image, `more than ${maxPages} pages, ${list.length} entries so far`);
       const headers = { accept: first.startsWith("tags/") ? "application/json" : manifestAccept };
       const kind = first.startsWith("manifests/") ? "manifest" : "list";
       const client = this.#options.clientOf(image);
@@ -132,7 +136,8 @@ export interface Page {
  */
 export function pageOf(list: readonly string[], query: URLSearchParams, defaultCount: number): Page {
   const last = query.get("last");
-  const after = last === null ? list : list.filter((entry) => compareBytes(entry, last) > 0);
+  const start = last === null ? 0 : list.findIndex((entry) => entry > last);
+  const after = start === -1 ? [] : start === 0 ? list : list.slice(start);
   const wanted = query.get("n");
   const count = wanted !== null && /^\d{1,9}$/.test(wanted) ? Number(wanted) : defaultCount;
   const entries = after.slice(0, count);
@@ -141,9 +146,9 @@ export function pageOf(list: readonly string[], query: URLSearchParams, defaultC
   return { entries, next: String(new URLSearchParams({ n: String(count), last: lastEntry })) };
 }
 
-/** Sorts by bytes, without duplicates. */
+/** Sorts tags or names by bytes, without duplicates; they are ASCII, so that texts compare like their bytes. */
 export function sorted(list: readonly string[]): readonly string[] {
-  return [...new Set(list)].sort(compareBytes);
+  return [...new Set(list)].sort();
 }
 
 /** The document that answers a question for referrers. */
@@ -157,8 +162,12 @@ const knownMs = 60_000;
 const maxPages = 200;
 const maxPageBytes = 4 * 1024 * 1024;
 
-function compareBytes(one: string, other: string): number {
-  return Buffer.compare(Buffer.from(one), Buffer.from(other));
+/** The list is there, but longer than it can be held. What is cached is not in place of it. */
+class LongListError extends UpstreamError {
+  constructor(image: UpstreamImage, how: string) {
+    const reason = `its list is longer than this mirror reads (${how}); ask the registry itself, or pull by tag`;
+    super({ code: "failing", upstream: image.upstream.id, reason });
+  }
 }
 
 function fallbackTag(digest: Digest): string {
@@ -183,11 +192,12 @@ async function readJson(image: UpstreamImage, body: AsyncIterable<Buffer>): Prom
   try {
     for await (const chunk of body) {
       bytes += chunk.byteLength;
-      if (bytes > maxPageBytes) throw new Error("the list is too long");
+      if (bytes > maxPageBytes) throw new LongListError(image, `a page above ${maxPageBytes / 1024 ** 2} MiB`);
       chunks.push(chunk);
     }
     return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
   } catch (error) {
+    if (error instanceof LongListError) throw error;
     throw failure(image, "it sends a list that cannot be read", error);
   }
 }
