@@ -447,7 +447,7 @@ async function childScript(): Promise<string> {
     script,
     [
       `import { createArchive } from ${JSON.stringify(path.join(modulePath, "create.ts"))};`,
-      `import { selectFiles } from ${JSON.stringify(path.join(modulePath, "select.ts"))};`,
+      `import { selectFiles } from ${JSON.stringify(path.join(modulePath, "select/select.ts"))};`,
       `const root = ${JSON.stringify(root)};`,
       `const { entries } = await selectFiles({ root, paths: ["*"] });`,
       `try { await createArchive({ root, entries, archivePath: ${JSON.stringify(archivePath)} }); }`,

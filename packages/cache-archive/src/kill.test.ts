@@ -148,7 +148,7 @@ async function runAndKill(program: string): Promise<number[]> {
     import { writeSync } from "node:fs";
     import { createArchive } from ${JSON.stringify(path.join(modules, "create.ts"))};
     import { extractArchive } from ${JSON.stringify(path.join(modules, "extract.ts"))};
-    import { selectFiles } from ${JSON.stringify(path.join(modules, "select.ts"))};
+    import { selectFiles } from ${JSON.stringify(path.join(modules, "select/select.ts"))};
     const began = performance.now();
     const started = () => writeSync(1, "started " + (performance.now() - began) + "\\n");
     const report = (number) => writeSync(1, number + "\\n");

@@ -217,7 +217,7 @@ describe("a manifest is about the very archive that was written", () => {
       };
       syncBuiltinESMExports();
       const { createArchive } = await import(${source("create.ts")});
-      const { selectFiles } = await import(${source("select.ts")});
+      const { selectFiles } = await import(${source("select/select.ts")});
       const root = ${JSON.stringify(root)};
       const { entries } = await selectFiles({ root, paths: ["modules"] });
       const { manifestError } = await createArchive({ root, archivePath, entries, manifestPath: ${JSON.stringify(manifestPath)} });

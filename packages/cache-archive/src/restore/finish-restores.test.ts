@@ -150,7 +150,7 @@ async function restoreAndDie(archivePath: string, root: string, movesBefore: num
       rename(...names);
     };
     syncBuiltinESMExports();
-    const { extractArchive } = await import(${JSON.stringify(path.join(import.meta.dirname, "extract.ts"))});
+    const { extractArchive } = await import(${JSON.stringify(path.join(import.meta.dirname, "../extract.ts"))});
     await extractArchive({ archivePath: ${JSON.stringify(archivePath)}, root: ${JSON.stringify(root)}, maxInlineMs: 60_000 });`;
   const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", source], {
     stdio: "inherit",

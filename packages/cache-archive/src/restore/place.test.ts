@@ -202,7 +202,7 @@ describe("a move that can neither be carried out nor taken back", () => {
       };
       syncBuiltinESMExports();
       const { extractArchive } = await import(${JSON.stringify(path.join(import.meta.dirname, "../extract.ts"))});
-      const { finishRestores } = await import(${JSON.stringify(path.join(import.meta.dirname, "./finish-restores.ts"))});
+      const { finishRestores } = await import(${JSON.stringify(path.join(import.meta.dirname, "finish-restores.ts"))});
       const options = ${JSON.stringify({ archivePath, root, maxInlineMs: 60_000 })};
       const error = await extractArchive(options).then(() => undefined, (reason) => reason);
       const [name] = fs.readdirSync(${JSON.stringify(scratch.path)}).filter((found) => found.startsWith("."));

@@ -40,7 +40,7 @@ describe("selectFiles", () => {
   it.each<[item: string, expected: string[]]>([
     ["dir", DIR],
     ["dir/", DIR],
-    ["../dir", DIR],
+    ["./dir", DIR],
     ["dir//", DIR],
     ["dir/*", DIR.slice(1)],
     ["dir/**", DIR],
@@ -62,14 +62,14 @@ describe("selectFiles", () => {
     ["DIR", []],
     ["root.txt/", ["root.txt"]],
     ["*/", ALL],
-    ["../../project/root.*", ["root.txt"]],
+    ["../project/root.*", ["root.txt"]],
     ["*/../root.txt", ["root.txt"]],
     ["root.txt/x", []],
   ])("finds for %s what the reference finds", async (item, expected) => {
     expect(await names({ paths: [item] })).toEqual(expected);
   });
 
-  it.each(["../", "/etc", "../../*", "*/../../x"])("warns that %s is outside, and takes nothing", async (item) => {
+  it.each(["../", "/etc", "../*", "*/../../x"])("warns that %s is outside, and takes nothing", async (item) => {
     const { entries, warnings } = await select({ paths: [item] });
     expect(entries).toEqual([]);
     expect(warnings[0]).toContain(`"${item}" is outside the project directory ${root}`);
