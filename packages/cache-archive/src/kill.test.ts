@@ -26,7 +26,7 @@ let compileCache = "";
 
 beforeAll(async () => {
   compileCache = await mkdtemp(path.join(tmpdir(), "compile-cache-"));
-  const program = `for (const name of ["create", "extract", "select", "archive-worker"]) await import(process.argv[1] + name + ".ts");`;
+  const program = `for (const name of ["create", "extract", "select/select", "archive-worker"]) await import(process.argv[1] + name + ".ts");`;
   execFileSync(
     process.execPath,
     ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", program, `${modules}/`],
