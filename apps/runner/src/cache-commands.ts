@@ -20,7 +20,12 @@ const entryOptions = {
     value: "PATH",
     help: "with --cache-dir: the project's folder in it, for example group/app",
   },
-  key: { type: "string", short: "k", value: "KEY", help: "key of the cache" },
+  key: {
+    type: "string",
+    short: "k",
+    value: "KEY",
+    help: "key of the cache; what jobs save ends in -protected or -non_protected, as cache ls shows",
+  },
   path: { type: "string", short: "p", value: "PATTERN", multiple: true, help: "files and folders of the project" },
   untracked: { type: "boolean", help: "files that git does not track, too" },
 } as const satisfies OptionTable;
@@ -63,8 +68,12 @@ export const cacheCommands: readonly Command[] = [
     operands: "NAME|FILE",
     description:
       "Prints format, size, time and what was stored with a cache: its key, the platform that made it, the digest of its content.",
-    options: { ...placeOptions, ...jsonOption },
-    examples: ["fleetfoot cache inspect project-1/modules", "fleetfoot cache inspect ./cache.zip"],
+    options: { ...placeOptions, ...storeOptions, ...jsonOption },
+    examples: [
+      "fleetfoot cache inspect project-1/modules",
+      "fleetfoot cache inspect --runner build-box 42/modules",
+      "fleetfoot cache inspect ./cache.zip",
+    ],
     load: async () => (await import("./commands/cache/inspect.ts")).cacheInspect,
   },
   {

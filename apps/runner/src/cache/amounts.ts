@@ -2,16 +2,15 @@ import { UsageError } from "../errors.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 const UNITS_BYTES: Readonly<Record<string, number>> = {
-  B: 1,
-  kB: 1e3,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
 };
 
 /**
@@ -36,7 +35,7 @@ export function readSize(option: string, text: string): number {
 
 function readAmount(option: string, text: string, units: Readonly<Record<string, number>>, examples: string): number {
   const [, digits = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-zA-Z]+)$/.exec(text) ?? [];
-  const factor = units[unit];
+  const factor = units[unit.toLowerCase()];
   if (factor === undefined) {
     throw new UsageError(`--${option} ${text} cannot be understood.`, {
       cure: `Give a number and a unit, for example ${examples}.`,

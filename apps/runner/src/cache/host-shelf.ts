@@ -18,5 +18,12 @@ export function hostShelf(cacheDirectory: string): CacheShelf {
       const archive = archives.get(name);
       if (archive !== undefined) await removeHostArchive(cacheDirectory, archive);
     },
+    async inspect(name, signal) {
+      for await (const archive of listHostArchives(cacheDirectory)) {
+        signal.throwIfAborted();
+        if (archive.name === name) return archive;
+      }
+      return undefined;
+    },
   };
 }

@@ -23,7 +23,9 @@ export async function openRunnerStore(invocation: Invocation, context: CliContex
   const name = invocation.text("runner");
   if (name === undefined && invocation.text("config") === undefined) return undefined;
   const path = configPath(invocation, context);
-  const { config } = await loadConfig(path, context.environment);
+  const { config, text } = await loadConfig(path, context.environment);
+  if (text === "")
+    throw new UsageError(`There is no configuration in ${path}.`, { cure: "Name its file with --config." });
   const entry = chooseRunner(config.runners, name, path);
   const logger = createProcessLog({ output: context.stderr, now: Date.now });
   const remote = await remoteCaches({

@@ -5,6 +5,8 @@ export interface CacheShelf {
   /** The caches whose names start so, in byte order of the names. */
   list(prefix: string, signal: AbortSignal): AsyncIterable<ShelvedCache>;
   remove(cache: ShelvedCache, signal: AbortSignal): Promise<void>;
+  /** What is known of the cache of exactly this name, or `undefined` when there is none. */
+  inspect(name: string, signal: AbortSignal): Promise<InspectedCache | undefined>;
 }
 
 /** One cache. */
@@ -14,6 +16,27 @@ export interface ShelvedCache {
   readonly modifiedAtMs: number;
   /** The same as `modifiedAtMs` where nobody remembers. */
   readonly usedAtMs: number;
+}
+
+/** What is known of one cache, or of any archive. */
+export interface InspectedCache {
+  /** Absolute path of the archive, where it is a file of this host. */
+  readonly path?: string | undefined;
+  readonly bytes: number;
+  readonly modifiedAtMs: number;
+  /** What was stored with it. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * How to go on when a name is not there: names that end in it are probably meant.
+ *
+ * @param names those that are there
+ */
+export function nameCure(names: readonly string[], missing: readonly string[]): string {
+  const meant = names.filter((name) => missing.some((end) => name.endsWith(`/${end}`)));
+  if (meant.length === 0) return "fleetfoot cache ls prints the names.";
+  return `Perhaps ${meant.join(", ")} is meant; fleetfoot cache ls prints the names.`;
 }
 
 /** What of a shelf may stay. */

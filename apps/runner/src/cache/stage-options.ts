@@ -3,6 +3,7 @@ import { type CacheEvent, type CacheStageOptions, goArchitecture, goPlatform } f
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
+import { checkProjectDirectory } from "../project/project-directory.ts";
 import { cachePlace, readProjectId } from "./place.ts";
 import { openRunnerStore } from "./runner-store.ts";
 import { transferLine } from "./transfer-line.ts";
@@ -18,17 +19,19 @@ export interface CacheStage {
 /**
  * Reads the entry and prepares the stage.
  *
- * @throws {UsageError} no key, or no paths
+ * @throws {UsageError} no key, no paths, or no such project
  * @throws {CacheArchiveError} an earlier restore that was killed cannot be completed
  */
 export async function openCacheStage(invocation: Invocation, context: CliContext): Promise<CacheStage> {
   const key = invocation.text("key");
   const paths = invocation.texts("path");
-  if (key === undefined) throw new UsageError("A cache needs a key.", { cure: "Give one with --key NAME." });
+  if (key === undefined || key.trim() === "")
+    throw new UsageError("A cache needs a key.", { cure: "Give one with --key NAME." });
   if (paths.length === 0 && !invocation.flag("untracked")) {
     throw new UsageError("A cache needs files.", { cure: "Name them with --path, which may be repeated." });
   }
   const place = cachePlace(invocation, context);
+  await checkProjectDirectory(place.projectDirectory);
   const runnerStore = await openRunnerStore(invocation, context);
   const projectId = readProjectId(invocation);
   if (runnerStore !== undefined && projectId === undefined) {

@@ -20,6 +20,11 @@ export function storeShelf(remote: RemoteCache, projectId?: number): CacheShelf 
       if (!canDelete(store)) throw cannot(store, "delete");
       await store.delete(`${base}${name}`, { signal });
     },
+    async inspect(name, signal) {
+      // A store takes clean names alone; anything else is none of its objects.
+      if (name.split("/").some((segment) => ["", ".", ".."].includes(segment))) return undefined;
+      return await store.head(`${base}${name}`, { signal });
+    },
   };
 }
 

@@ -65,6 +65,8 @@ describe("fleetfoot cache", () => {
     expect(facts).toMatchObject({ format: "zip", metadata: { cachekey: "deps" } });
     expect((await cache("inspect", facts.path)).printed).toContain("format:      zip");
     expect((await cache("inspect", "nothing")).complained).toContain("neither a cache nothing in");
+    expect((await cache("inspect", "deps")).complained).toContain("Perhaps project-1/deps is meant");
+    expect((await cache("inspect", "deps/lib")).complained).toContain("is no archive");
   });
 
   it("removes by name all or nothing, and leaves no empty folder", async () => {
@@ -72,6 +74,7 @@ describe("fleetfoot cache", () => {
     await cache("create", "--key", "a/b", "--path", "deps");
     const refused = await cache("rm", "project-1/deps", "project-1/absent");
     expect([refused.code, refused.complained]).toEqual([1, expect.stringContaining("project-1/absent")]);
+    expect((await cache("rm", "b")).complained).toContain("Perhaps project-1/a/b is meant");
     expect((await cache("rm", "project-1/deps", "project-1/a/b")).code).toBe(0);
     expect(await readdir(join(project, ".fleetfoot/caches"))).toEqual([]);
   });
@@ -79,7 +82,7 @@ describe("fleetfoot cache", () => {
   it("prunes what was not used for long, after saying so", async () => {
     await cache("create", ...deps);
     await cache("create", "--key", "big", "--path", "deps");
-    const all = ["--max-size", "1B"];
+    const all = ["--max-size", "1b"];
     expect((await cache("prune", ...all, "--dry-run")).printed).toContain("would remove project-1/deps");
     expect((await cache("prune", "--older-than", "1h")).complained).toContain("0 of 2 caches");
     expect((await cache("prune", ...all)).printed.match(/^removed /gm)).toHaveLength(2);
@@ -101,7 +104,10 @@ describe("fleetfoot cache", () => {
 
   it.each([
     { words: ["create"], says: "needs a key" },
+    { words: ["create", "--key", "", "--path", "deps"], says: "needs a key" },
     { words: ["create", "--key", "k"], says: "needs files" },
+    { words: ["create", ...deps, "-C", "nowhere"], says: "There is no folder" },
+    { words: ["create", ...deps, "--config", "nowhere.toml"], says: "There is no configuration in" },
     { words: ["prune"], says: "needs a limit" },
     { words: ["prune", "--older-than", "soon"], says: "--older-than soon cannot be understood" },
     { words: ["prune", "--max-size", "10"], says: "--max-size 10 cannot be understood" },

@@ -14,7 +14,9 @@ export const cacheLs: CommandAction = async (invocation, context) => {
   }
   const bytes = caches.reduce((sum, cache) => sum + cache.bytes, 0);
   for (const line of table(caches)) context.stdout.write(`${line}\n`);
-  context.stderr.write(`${caches.length} caches, ${formatBytes(bytes)}, in ${shelf.place}\n`);
+  context.stderr.write(
+    `${caches.length} ${caches.length === 1 ? "cache" : "caches"}, ${formatBytes(bytes)}, in ${shelf.place}\n`,
+  );
   return 0;
 };
 

@@ -1,4 +1,5 @@
 import { openShelf } from "../../cache/open-shelf.ts";
+import { nameCure } from "../../cache/shelf.ts";
 import type { CommandAction } from "../../command.ts";
 import { UsageError } from "../../errors.ts";
 
@@ -9,11 +10,15 @@ export const cacheRm: CommandAction = async (invocation, context) => {
     throw new UsageError("fleetfoot cache rm needs a name.", { cure: "fleetfoot cache ls prints the names." });
   const { forced } = context.stop;
   const shelf = await openShelf(invocation, context);
-  const found = (await Array.fromAsync(shelf.list("", forced))).filter(({ name }) => names.has(name));
+  const all = await Array.fromAsync(shelf.list("", forced));
+  const found = all.filter(({ name }) => names.has(name));
   for (const { name } of found) names.delete(name);
   if (names.size > 0) {
     throw new UsageError(`There is no cache ${[...names].join(", ")} in ${shelf.place}; nothing was removed.`, {
-      cure: "fleetfoot cache ls prints the names.",
+      cure: nameCure(
+        all.map(({ name }) => name),
+        [...names],
+      ),
     });
   }
   for (const cache of found) {

@@ -53,6 +53,12 @@ describeWithSystem("minio", (minio) => {
       expect.stringMatching(/^deps /),
       expect.stringContaining("in s3, ci/runner/box/project/42/"),
     ]);
+    const inspected = await cache("inspect", ...box, "--json", "42/deps");
+    expect(JSON.parse(inspected.printed)).toMatchObject({
+      place: "s3, ci/runner/box/project/",
+      metadata: { cachekey: "deps" },
+    });
+    expect((await cache("inspect", ...box, "42/../deps")).complained).toContain("neither a cache 42/../deps in s3");
     expect((await cache("prune", ...box, "--older-than", "1d")).complained).toContain("0 of 1 caches");
     expect((await cache("rm", ...box, "42/deps")).printed).toBe("removed 42/deps\n");
     expect((await cache("ls", ...box)).complained).toContain("0 caches");
