@@ -121,6 +121,22 @@ describe("a stream that comes in parts", () => {
     expect(seen.size).toBeGreaterThan(5);
   });
 
+  it("can be given up wherever it holds nothing for long", () => {
+    // Empty blocks, none of which is the last one.
+    const blocks = Buffer.alloc(60_000, Buffer.from("000000ffff", "hex"));
+    let reads = 0;
+    const pieces = short.inflatePieces((target) => {
+      reads += 1;
+      if (reads > 20) throw new Error("it cannot be given up");
+      return blocks.copy(target);
+    });
+    for (let piece = 1; piece <= 20; piece += 1) {
+      expect(pieces.next()).toEqual({ done: false, value: Buffer.alloc(0) });
+      expect(reads).toBe(piece);
+    }
+    pieces.return();
+  });
+
   it.each([[64 * 1024 + 1], [2 ** 30], [-5], [0.5], [Number.NaN]])(
     "is refused when whoever reads it says to have read %d bytes",
     (got) => {

@@ -40,7 +40,8 @@ export interface Inflater {
    * Inflates one raw deflate stream that is longer than the memory, which it uses as it likes meanwhile.
    *
    * @param read - puts what comes next of the stream into a part of `input` and tells how many bytes, 0 at its end
-   * @returns the content in pieces of `output`, each of which is good until the next one is asked for
+   * @returns the content in pieces of `output`, each of which is good until the next one is asked for. After each `read` comes an empty one: a stream
+   *   may hold nothing for as long as it likes, and whoever takes the pieces has to be able to give it up
    * @throws {DeflateError} as {@link inflate} does
    * @throws {RangeError} `input` or `output` is shorter than 64 KiB, or `read` tells a number of bytes that it cannot have put there
    * @throws {Error} something else was inflated meanwhile
@@ -121,6 +122,8 @@ export function createInflater({ inputBytes, outputBytes }: InflaterOptions): In
         checkRange(inputEnd, inputEnd + got, inputBytes);
         inputEnd += got;
         if (got === 0) isLast = 1;
+        yield output.subarray(0, 0);
+        checkStream();
         continue;
       }
       const contentEnd = module.contentEnd() - outputStart;

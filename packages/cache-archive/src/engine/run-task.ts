@@ -4,6 +4,7 @@ import type { SharedControl } from "./control.ts";
 import { participate } from "./participate.ts";
 import { sharedPool } from "./pool.ts";
 import type { Task, TaskHandler } from "./task.ts";
+import type { UnitRunner } from "./unit-runner.ts";
 
 /** Work and what is known about its size. */
 export interface TaskRun<T extends Task> {
@@ -63,17 +64,18 @@ export async function runInline<T extends Task>({
   control,
   signal,
 }: Pick<TaskRun<T>, "task" | "handler" | "control" | "signal">): Promise<unknown> {
+  signal?.throwIfAborted();
   const turn = new Turn();
   const own = new JobControl(control);
-  const result = await participate(
-    () => handler.open(task, own),
-    own,
-    0,
-    () => {
-      if (!own.isFinal) signal?.throwIfAborted();
-      return turn.isOver ? turn.next() : undefined;
-    },
-  );
-  if (!own.isFinal) signal?.throwIfAborted();
-  return result;
+  // A unit may take more than one turn.
+  const abort = (): void => own.abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const open = (): UnitRunner => handler.open(task, own);
+    const result = await participate(open, own, 0, () => (turn.isOver ? turn.next() : undefined));
+    if (!own.isFinal) signal?.throwIfAborted();
+    return result;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
 }

@@ -11,8 +11,8 @@ const MS_PER_MEGABYTE = 4;
 /** @returns how many entries the archive has */
 export async function extractZip(work: ExtractWork): Promise<number> {
   const { file, concurrency, maxInlineMs, signal } = work;
-  const { shared, control, entries, bytes } = await planRestore(zipPlanHandler, work);
-  const estimatedMs = entries * MS_PER_ENTRY + (bytes / 1e6) * MS_PER_MEGABYTE;
+  const { shared, control, entries, workBytes } = await planRestore(zipPlanHandler, work);
+  const estimatedMs = entries * MS_PER_ENTRY + (workBytes / 1e6) * MS_PER_MEGABYTE;
   await restoreStaged(work, async (place) => {
     const task = { kind: "unpack-zip" as const, file, ...shared, ...place };
     await runTask({ task, handler: zipUnpackHandler, control, concurrency, estimatedMs, maxInlineMs, signal });

@@ -23,8 +23,8 @@ export interface RestoreSchedule {
   readonly control: SharedControl;
   /** Of the archive, with those that are not restored. */
   readonly entries: number;
-  /** Length of all files together. */
-  readonly bytes: number;
+  /** Of all entries together what is to be unpacked, packed or unpacked, whichever is longer. */
+  readonly workBytes: number;
 }
 
 /** Entries of one unit, and archive bytes that they may span. */
@@ -40,9 +40,10 @@ const ENTRIES_PER_STEP = 500;
 export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Generator<void, RestoreSchedule> {
   const entries = yield* readDirectory(file);
   const planner = new RestorePlanner<ZipEntry>(limits, file.size);
+  let workBytes = 0;
   for (const [index, entry] of entries.entries()) {
     if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    planner.add(entry);
+    if (planner.add(entry) !== undefined) workBytes += Math.max(entry.bytes, entry.compressedBytes);
   }
   yield;
   const { files, symlinks, directories } = planner.finish();
@@ -75,7 +76,7 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     },
     control: makeControl(units.length, units.phases),
     entries: entries.length,
-    bytes: planner.bytes,
+    workBytes,
   };
 }
 
@@ -99,7 +100,7 @@ function addLong(
     const longest = Math.max(entry.bytes, entry.compressedBytes);
     if (longest <= WHOLE_ENTRY_BYTES) shorts.push(index);
     else if (entry.blocks !== undefined || isStoredWhole(entry)) cut.push(index);
-    else if (longest <= MAX_WHOLE_BYTES) wholes.push(index);
+    else if (longest <= MAX_WHOLE_BYTES && !isMostlyEmpty(entry)) wholes.push(index);
     else streams.push(index);
   }
   const bytesOf = (index: number): number => files[index]?.entry.bytes ?? 0;
@@ -111,6 +112,11 @@ function addLong(
   }
   for (const [nth] of wholes.sort(longestFirst).entries()) units.add(SHORT, nth, 1);
   return { wholes, shorts };
+}
+
+/** Whether the data is longer than any that was packed to become shorter: blocks without content, which take time and show nothing for it. */
+function isMostlyEmpty({ bytes, compressedBytes }: ZipEntry): boolean {
+  return compressedBytes > 2 * bytes;
 }
 
 function isStoredWhole({ method, bytes, compressedBytes }: ZipEntry): boolean {

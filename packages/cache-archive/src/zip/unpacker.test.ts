@@ -1,14 +1,18 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { existsSync, readdirSync } from "node:fs";
+import { open, readFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { constants, crc32, deflateRawSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { CacheArchiveError } from "../errors.ts";
 import { extractArchive } from "../extract.ts";
+import { STAGING_PREFIX } from "../restore/staging-name.ts";
 import { forgeZip } from "../test-support/forged-zip.ts";
 import type { ForgedEntry } from "../test-support/forged-zip.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
+import { inTurns } from "../turn.ts";
 import { FLAG_DESCRIPTOR, METHOD_DEFLATE } from "./constants.ts";
+import { planZipRestore } from "./plan-restore.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** Read with others; on its own; in pieces. */
@@ -75,6 +79,56 @@ describe("deflated entries of other writers", () => {
       expect(error).toMatchObject({ entryName: "bad" });
       await expect(readFile(path.join(root, "good"))).rejects.toThrow("ENOENT");
     });
+  });
+});
+
+describe("an entry that holds nothing for megabytes", () => {
+  /** Empty blocks without end. */
+  const emptiness = (length: number): ForgedEntry => {
+    const facts = { method: METHOD_DEFLATE, bytes: 1, crc: 0 };
+    return { name: "f", content: Buffer.alloc(length, Buffer.from("000000ffff", "hex")), central: facts, local: facts };
+  };
+
+  it.each([[MEBIBYTE + 5], [5 * MEBIBYTE]])("can be given up in the middle of its %i bytes", async (length) => {
+    await writeFile(archivePath, forgeZip([emptiness(length)]));
+    const controller = new AbortController();
+    const reason = new Error("no longer wanted");
+    let now = 0;
+    // Every step is as long as a turn may be.
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => (now += 100));
+    const abortOnceBegun = (): void => {
+      const staging = readdirSync(scratch.path).find((name) => name.startsWith(STAGING_PREFIX));
+      if (staging !== undefined && existsSync(scratch.at(staging, "tree/f"))) controller.abort(reason);
+      else waiting = setImmediate(abortOnceBegun);
+    };
+    let waiting = setImmediate(abortOnceBegun);
+    try {
+      const options = { archivePath, root, maxInlineMs: 60_000, signal: controller.signal };
+      // At its end it would be found to be cut off.
+      await expect(extractArchive(options)).rejects.toBe(reason);
+    } finally {
+      clearImmediate(waiting);
+      clock.mockRestore();
+    }
+    expect(await readdir(root)).toEqual([]);
+    // What was begun is cleared away later.
+    await vi.waitFor(async () => expect((await readdir(scratch.path)).sort()).toEqual(["archive.zip", "root"]));
+  });
+
+  it("counts as the work that it is", async () => {
+    await writeFile(archivePath, forgeZip([emptiness(3 * MEBIBYTE), { name: "g", content: "ten bytes!" }]));
+    const handle = await open(archivePath);
+    try {
+      const { size } = await handle.stat();
+      const limits = { maxBytes: 1000, maxRatio: 1000 };
+      const schedule = await inTurns(
+        planZipRestore({ path: archivePath, descriptor: handle.fd, size }, limits),
+        undefined,
+      );
+      expect(schedule.workBytes).toBe(3 * MEBIBYTE + 10);
+    } finally {
+      await handle.close();
+    }
   });
 });
 
