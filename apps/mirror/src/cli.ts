@@ -79,14 +79,17 @@ function overview(): string {
   ].join("\n");
 }
 
-function commandHelp({ examples, name, operands, options, summary }: Command): string {
+function commandHelp({ choices, examples, name, operands, options, summary }: Command): string {
   const rows = Object.entries(options).map(([option, { help, multiple, value }]): [string, string] => [
     `--${option}${value === undefined ? "" : ` ${value}`}`,
     multiple === true ? `${help} (may be repeated)` : help,
   ]);
   const usage = ["fleetfoot-mirror", name, "[options]", operands].filter((word) => word !== "").join(" ");
   const shown = examples.map((line) => `  ${line}`);
-  return [`Usage: ${usage}`, "", `${summary}.`, "", ...columns(rows), "", "Examples:", ...shown, ""].join("\n");
+  const listed = choices === undefined ? [] : [...columns(choices), ""];
+  return [`Usage: ${usage}`, "", `${summary}.`, "", ...listed, ...columns(rows), "", "Examples:", ...shown, ""].join(
+    "\n",
+  );
 }
 
 function columns(rows: readonly (readonly [string, string])[]): readonly string[] {

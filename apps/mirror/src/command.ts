@@ -7,6 +7,8 @@ export interface Command {
   readonly summary: string;
   /** What may follow the name, for example `CLIENT`. Empty when nothing may. */
   readonly operands: string;
+  /** Operands that there are, each with half a sentence for the help. */
+  readonly choices?: readonly (readonly [string, string])[];
   readonly options: Readonly<Record<string, OptionDescription>>;
   readonly examples: readonly string[];
   /** Loads the code behind the command; the others stay unloaded. */

@@ -17,7 +17,14 @@ const operatorOption: OptionDescription = {
   help: "where operators come to: /metrics, /readyz, the status page; default: 127.0.0.1:6001",
 };
 
+const upstreamOption: OptionDescription = {
+  type: "string",
+  value: "URL",
+  help: "what is mirrored; default: Docker Hub (env REGISTRY_PROXY_REMOTEURL)",
+};
+
 const filterOptions: Readonly<Record<string, OptionDescription>> = {
+  config: { type: "string", value: "FILE", help: "settings of the mirror (TOML), for its operators' address" },
   operators: operatorOption,
   upstream: { type: "string", value: "ID", help: "only of this upstream" },
   search: { type: "string", value: "TEXT", help: "only names with this text" },
@@ -38,11 +45,7 @@ export const commands: readonly Command[] = [
         value: "DIR",
         help: "where everything is kept; default: /var/lib/fleetfoot-mirror as root",
       },
-      upstream: {
-        type: "string",
-        value: "URL",
-        help: "what is mirrored; default: Docker Hub (env REGISTRY_PROXY_REMOTEURL)",
-      },
+      upstream: upstreamOption,
       "max-size": { type: "string", value: "SIZE", help: "limit of the stored blobs, for example 50GB; default: none" },
       "tls-cert": { type: "string", value: "FILE", help: "certificate chain (PEM); read again at SIGHUP" },
       "tls-key": { type: "string", value: "FILE", help: "its key (PEM)" },
@@ -63,11 +66,33 @@ export const commands: readonly Command[] = [
     name: "configure",
     summary: "Prints or writes what a client needs to use the mirror",
     operands: "CLIENT",
+    choices: [
+      ["dockerd", "Docker's daemon.json"],
+      ["docker-machine", "MachineOptions of a runner's config.toml"],
+      ["containerd", "hosts.toml for all registries"],
+      ["buildkit", "buildkitd.toml, for docker buildx create --config"],
+      ["podman", "registries.conf, also for Buildah, skopeo and CRI-O"],
+      ["dind", "the service docker:dind of a job"],
+      ["connect", "a script for clients that can only be given an HTTP proxy (--client)"],
+      ["ca", "the certificate authority of CONNECT mode"],
+      ["proxy-user NAME", "an entry of connect.proxyAuth; its password is in FLEETFOOT_PROXY_PASSWORD"],
+    ],
     options: {
       ...settingsOptions,
+      upstream: upstreamOption,
       advertise: { type: "string", value: "HOST[:PORT]", help: "address of the mirror, as clients reach it" },
       tls: { type: "boolean", help: "the mirror speaks TLS" },
-      client: { type: "string", value: "CLIENT", help: "with connect: dockerd, containerd or podman" },
+      client: {
+        type: "string",
+        value: "CLIENT",
+        help: "with connect: dockerd, containerd or podman; default: dockerd",
+      },
+      "no-proxy": {
+        type: "string",
+        multiple: true,
+        value: "HOSTS",
+        help: "with connect: what the client reaches itself, for example .corp.example",
+      },
       data: { type: "string", value: "DIR", help: "with connect and ca: where the mirror keeps everything" },
       renew: { type: "boolean", help: "with ca: a new certificate for the same key, with the hosts of the settings" },
       write: { type: "boolean", help: "write it: dockerd (and reload it), containerd" },

@@ -21,6 +21,7 @@ export type {
 } from "./options.ts";
 export type { Digest } from "./reference/grammar.ts";
 export type { KnownRegistry, MirrorStatus, RegistryMirror, TokenServer } from "./registry-mirror.ts";
+export { canonicalHost } from "./routing/registry-host.ts";
 export { Secret } from "./secret.ts";
 export type { CacheResult, MirrorRequest, MirrorResponse } from "./serving/messages.ts";
 export type { RelayRequest } from "./serving/relaying.ts";

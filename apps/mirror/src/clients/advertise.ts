@@ -1,11 +1,12 @@
 import type { NetworkInterfaceInfo } from "node:os";
 import { formatAddress, isLoopback, reachOf } from "../settings/addresses.ts";
 import type { ListenAddress, Reach } from "../settings/addresses.ts";
+import type { Advertised } from "../settings/advertised.ts";
 
 /** What the address that clients use is chosen from. */
 export interface AdvertiseFacts {
   /** As the operator gave it. */
-  readonly advertise: string | undefined;
+  readonly advertise: Pick<Advertised, "host" | "port"> | undefined;
   readonly listeners: readonly ListenAddress[];
   readonly interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
   /** Interface of the default route. */
@@ -35,9 +36,8 @@ export function chooseAdvertised(facts: AdvertiseFacts): AdvertisedAddress {
   const found = candidates(facts);
   const shown = found.map(({ address }) => formatAddress({ host: address, port }));
   if (advertise !== undefined) {
-    const hasPort = /:\d+$/.test(advertise) && !/^[0-9a-f:]+$/i.test(advertise);
     return {
-      address: hasPort ? advertise : `${advertise}:${port}`,
+      address: `${advertise.host}:${advertise.port ?? port}`,
       reason: "it was given",
       remarks: [],
       candidates: shown,

@@ -1,17 +1,14 @@
 import { get } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { get as getSecurely } from "node:https";
-import { networkInterfaces } from "node:os";
 import Docker from "dockerode";
 import type { CommandAction, Invocation } from "../command.ts";
-import { chooseAdvertised } from "../clients/advertise.ts";
-import { isContainer, routeInterface } from "../clients/machine.ts";
+import { mirrorUrl } from "../clients/mirror-url.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import type { Overview } from "../serve/status-page.ts";
 import type { ListenAddress } from "../settings/addresses.ts";
 import { loadSettings } from "../settings/load-settings.ts";
-import type { Settings } from "../settings/read-settings.ts";
 import { proxyFinding } from "./proxy-finding.ts";
 import { askOperators } from "./operators-client.ts";
 
@@ -26,7 +23,7 @@ const patienceMs = 5000;
 /** Checks the mirror and the engine of this machine. Nothing is changed. */
 export const doctor: CommandAction = async (invocation, context) => {
   const settings = await loadSettings(invocation, context, { needsLogins: false });
-  const url = await urlOf(settings);
+  const { url } = await mirrorUrl(settings);
   const findings = [
     await checkMirror(url, context),
     ...(await checkUpstreams(invocation, context, settings.operators)),
@@ -35,17 +32,6 @@ export const doctor: CommandAction = async (invocation, context) => {
   for (const { isGood, text } of findings) context.stdout.write(`${isGood ? "ok  " : "FAIL"} ${text}\n`);
   return findings.every(({ isGood }) => isGood) ? 0 : 1;
 };
-
-async function urlOf(settings: Settings): Promise<string> {
-  const { address } = chooseAdvertised({
-    advertise: settings.advertise,
-    listeners: settings.listeners,
-    interfaces: networkInterfaces(),
-    routeInterface: await routeInterface(),
-    isContainer: await isContainer(),
-  });
-  return `${settings.tls === undefined ? "http" : "https"}://${address}`;
-}
 
 async function checkMirror(url: string, context: CliContext): Promise<Finding> {
   const signal = AbortSignal.any([context.stop.forced, AbortSignal.timeout(patienceMs)]);

@@ -3,6 +3,7 @@ import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import type { ConnectSettings } from "../settings/connect-settings.ts";
+import type { MirrorUrl } from "../clients/mirror-url.ts";
 import type { Settings } from "../settings/read-settings.ts";
 import { connectClients, connectScript } from "./connect-script.ts";
 import { RegistryMirrorError } from "@fleetfoot/registry-mirror";
@@ -29,27 +30,35 @@ export async function configureCa(settings: Settings, invocation: Invocation, co
 /** Prints a script that makes a client use the mirror as its HTTP proxy. */
 export async function configureConnect(
   settings: Settings,
-  url: string,
+  choice: MirrorUrl,
   invocation: Invocation,
   context: CliContext,
 ): Promise<number> {
   const wanted = invocation.text("client") ?? "dockerd";
   const client = connectClients.find((known) => known === wanted);
   if (client === undefined) throw new UsageError(`--client is one of ${connectClients.join(", ")}`);
+  if (invocation.flag("write")) throw new UsageError("connect prints a script; run it as root on the client");
   const { policy, users } = connectOf(settings);
+  const { readConnectPolicy } = await import("@fleetfoot/registry-mirror/connect");
+  const problems: string[] = [];
+  const { hosts, httpHosts } = readConnectPolicy(policy, problems);
+  const noProxy = invocation.texts("no-proxy");
+  for (const entry of noProxy)
+    if (!/^[\w.:/,*[\]-]+$/.test(entry)) problems.push(`--no-proxy: ${JSON.stringify(entry)} is no list of hosts`);
+  if (problems.length > 0) throw new UsageError(problems.join("\n"));
   const { certificate, fingerprint } = await openAuthority(settings, context);
   const { remarks, text } = connectScript(client, {
-    url,
-    hosts: policy.hosts,
-    httpHosts: policy.httpHosts ?? [],
+    url: choice.url,
+    hosts: [...hosts].map((host) => host.replace(/:443$/, "")),
+    httpHosts: [...httpHosts].map((host) => host.replace(/:80$/, "")),
+    noProxy,
     certificate,
     fingerprint,
   });
   if (invocation.flag("json")) {
-    context.stdout.write(`${JSON.stringify({ client, url, fingerprint, text, remarks }, null, 2)}\n`);
+    context.stdout.write(`${JSON.stringify({ client, ...choice, fingerprint, text, remarks }, null, 2)}\n`);
     return 0;
   }
-  if (invocation.flag("write")) throw new UsageError("connect prints a script; run it as root on the client");
   for (const remark of remarks) context.stderr.write(`${remark}\n`);
   if (users !== undefined) context.stderr.write("Put the user and the password of the proxy into the URL.\n");
   context.stdout.write(text);

@@ -7,8 +7,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runMirror } from "../testing/process.ts";
 import { chooseAdvertised } from "../clients/advertise.ts";
 import type { AdvertiseFacts } from "../clients/advertise.ts";
-import { mirrorUrlProblem, snippetFor } from "../clients/snippets.ts";
-import type { Client } from "../clients/snippets.ts";
+import { registriesOf } from "../clients/registries.ts";
+import { snippetFor } from "../clients/snippets.ts";
+import type { Client, MirrorFacts } from "../clients/snippets.ts";
+import { mirrorUrlProblem, readAdvertised } from "../settings/advertised.ts";
 
 function interfacesOf(addresses: Readonly<Record<string, string>>): AdvertiseFacts["interfaces"] {
   const info = (address: string): NetworkInterfaceInfo => ({
@@ -49,9 +51,19 @@ describe("chooseAdvertised", () => {
     expect(publicOnly).toMatchObject({ address: "203.0.113.5:6000", remarks: [expect.stringContaining("billed")] });
     const loopback = chooseAdvertised({ ...everywhere, listeners: [{ host: "127.0.0.1", port: 6000 }] });
     expect(loopback).toMatchObject({ address: "127.0.0.1:6000", remarks: [expect.stringContaining("--listen")] });
-    const given = chooseAdvertised({ ...everywhere, advertise: "mirror.example:6000" });
+    const given = chooseAdvertised({ ...everywhere, advertise: readAdvertised("mirror.example:6000", []) });
     expect(given).toMatchObject({ address: "mirror.example:6000", remarks: [] });
-    expect(chooseAdvertised({ ...everywhere, advertise: "mirror.example" }).address).toBe("mirror.example:6000");
+    for (const [text, address] of [
+      ["mirror.example", "mirror.example:6000"],
+      ["fd00::1", "[fd00::1]:6000"],
+      ["[fd00::1]", "[fd00::1]:6000"],
+      ["[fd00::1]:80", "[fd00::1]:80"],
+      ["10.1.2.3:80", "10.1.2.3:80"],
+      ["https://mirror.example", "mirror.example:443"],
+      ["http://mirror.example:6000/", "mirror.example:6000"],
+    ] as const) {
+      expect(chooseAdvertised({ ...everywhere, advertise: readAdvertised(text, []) }).address).toBe(address);
+    }
     const inside = chooseAdvertised({ ...everywhere, isContainer: true });
     expect(inside.remarks).toEqual([expect.stringContaining("--advertise")]);
     expect(chooseAdvertised({ ...everywhere, listeners: [{ host: "10.9.9.9", port: 7 }] }).address).toBe("10.9.9.9:7");
@@ -59,9 +71,86 @@ describe("chooseAdvertised", () => {
 });
 
 describe("snippetFor", () => {
+  const hub: MirrorFacts["registries"] = [{ host: "docker.io", path: "" }];
+  const several = registriesOf({
+    mirror: {
+      directory: "/data",
+      upstreams: {
+        hub: { url: "https://registry-1.docker.io" },
+        quay: { url: "https://quay.io", hosts: ["quay.example"] },
+        internal: { url: "https://reg.example.com:5000" },
+        other: { url: "https://[fd00::7]:5000" },
+        here: { url: "http://127.0.0.1:5000" },
+      },
+      virtualRegistries: { ci: { upstreams: ["internal", "hub"] }, apart: { upstreams: ["internal"], prefix: "own" } },
+    },
+  });
+
+  it("RM D5: covers every registry that the mirror has, as far as the client can say which one it means", () => {
+    expect(several).toEqual([
+      { host: "docker.io", path: "" },
+      { host: "quay.io", path: "quay.io" },
+      { host: "quay.example", path: "quay.example" },
+      { host: "reg.example.com:5000", path: "own" },
+      { host: "[fd00::7]:5000", path: undefined },
+    ]);
+    const url = "http://[fd00::1]:6000";
+    const facts = { url, registries: several };
+    expect(parse(snippetFor("buildkit", facts).text)).toEqual({
+      registry: {
+        ...Object.fromEntries(several.map(({ host }) => [host, { mirrors: ["[fd00::1]:6000"] }])),
+        "[fd00::1]:6000": { http: true },
+      },
+    });
+    const podman = snippetFor("podman", facts);
+    const entry = (host: string, location: string): unknown => ({
+      prefix: host,
+      location: host,
+      mirror: [{ location, insecure: true }],
+    });
+    expect(parse(podman.text)).toEqual({
+      registry: [
+        entry("docker.io", "[fd00::1]:6000"),
+        entry("quay.io", "[fd00::1]:6000/quay.io"),
+        entry("quay.example", "[fd00::1]:6000/quay.example"),
+        entry("reg.example.com:5000", "[fd00::1]:6000/own"),
+      ],
+    });
+    expect(podman.remarks).toContainEqual(expect.stringContaining("Not for [fd00::7]:5000"));
+    const containerd = snippetFor("containerd", facts);
+    expect(parse(containerd.text)).toMatchObject({ host: { [url]: {} } });
+    expect(containerd.remarks.join("\n")).toContain("For docker.io, quay.io, quay.example, reg.example.com:5000");
+    for (const client of ["dockerd", "docker-machine", "dind"] as const) {
+      const { remarks, text } = snippetFor(client, facts);
+      expect(text).toContain(url);
+      expect(remarks.join("\n")).toContain("named as [fd00::1]:6000/quay.io/NAME (which needs");
+      expect(remarks.join("\n")).not.toContain("Warning");
+    }
+  });
+
+  it("RM D5: says where the authority of a mirror with TLS belongs, and lets no client speak plainly then", () => {
+    const url = "https://10.1.2.3:6000";
+    for (const client of ["dockerd", "docker-machine", "containerd", "buildkit", "podman", "dind"] as const) {
+      const { remarks, text } = snippetFor(client, { url, registries: several });
+      expect(remarks.join("\n"), client).toMatch(/An authority that the client does not know/);
+      expect([remarks, text].join("\n"), client).not.toMatch(/http = true|insecure = true|insecure-registries|http:/);
+    }
+  });
+
+  it("warns of engines whose Docker Hub would be another registry", () => {
+    const registries = [
+      { host: "quay.io", path: "" },
+      { host: "docker.io", path: "docker.io" },
+    ];
+    for (const client of ["dockerd", "docker-machine", "dind"] as const) {
+      const { remarks } = snippetFor(client, { url: "http://10.1.2.3:6000", registries });
+      expect(remarks).toContainEqual(expect.stringContaining("is not Docker Hub"));
+    }
+  });
+
   it("RM D5: writes each client's own format with the address in it", () => {
     const url = "http://10.1.2.3:6000";
-    const text = (client: Client): string => snippetFor(client, url).text;
+    const text = (client: Client): string => snippetFor(client, { url, registries: hub }).text;
     expect(JSON.parse(text("dockerd"))).toEqual({ "registry-mirrors": [url] });
     expect(parse(text("docker-machine"))).toEqual({ MachineOptions: [`engine-registry-mirror=${url}`] });
     expect(parse(text("containerd"))).toEqual({
@@ -90,10 +179,12 @@ describe("snippetFor", () => {
       expect(mirrorUrlProblem(bad), bad).toBeDefined();
     }
     expect(mirrorUrlProblem("http://localhost:6000")).toBeUndefined();
-    expect(snippetFor("docker-machine", "http://localhost:6000").remarks).toContainEqual(
+    expect(snippetFor("docker-machine", { url: "http://localhost:6000", registries: hub }).remarks).toContainEqual(
       expect.stringContaining("Warning"),
     );
-    expect(snippetFor("docker-machine", "http://10.1.2.3:6000").remarks.join()).not.toContain("Warning");
+    expect(snippetFor("docker-machine", { url: "http://10.1.2.3:6000", registries: hub }).remarks.join()).not.toContain(
+      "Warning",
+    );
   });
 });
 
@@ -161,6 +252,22 @@ describe("configure dockerd --write", () => {
     await writeFile(file, text);
     expect((await run()).code).toBe(1);
     expect(await readFile(file, "utf8")).toBe(text);
+  });
+
+  it.each([
+    [["dockerd", "--remove"], "--remove goes with --write"],
+    [["dockerd", "--write", "--json"], "--write and --json do not go together"],
+    [["dockerd", "--client", "podman"], "--client goes with connect"],
+    [["dockerd", "--renew"], "--renew goes with ca"],
+    [["podman", "--write"], "podman is configured by hand"],
+    [["dockerd", "--advertise", "a b"], 'advertise: "a b" cannot be'],
+    [["buildkit", "--upstream", "nonsense"], "upstream is no URL"],
+  ])("refuses %j, of which nothing or nonsense would come", async (words, problem) => {
+    expect(await runMirror(["configure", ...words])).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining(problem),
+    });
   });
 
   it("prints the choice and its reason as JSON", async () => {

@@ -1,17 +1,15 @@
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
 import { dirname } from "node:path";
 import type { CommandAction, Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { loadSettings } from "../settings/load-settings.ts";
-import type { Settings } from "../settings/read-settings.ts";
-import { chooseAdvertised } from "../clients/advertise.ts";
-import type { AdvertisedAddress } from "../clients/advertise.ts";
+import { mirrorUrlProblem } from "../settings/advertised.ts";
+import { mirrorUrl } from "../clients/mirror-url.ts";
+import { registriesOf } from "../clients/registries.ts";
 import { configureCa, configureConnect, configureProxyUser } from "./configure-connect.ts";
 import { changeDaemonJson, unitSetsMirrors } from "./daemon-json.ts";
-import { isContainer, routeInterface } from "../clients/machine.ts";
-import { clients, mirrorUrlProblem, snippetFor } from "../clients/snippets.ts";
+import { clients, snippetFor } from "../clients/snippets.ts";
 import type { Client, Snippet } from "../clients/snippets.ts";
 
 /** Prints what a client needs to use the mirror, or writes it where the client looks for it. */
@@ -23,18 +21,23 @@ export const configure: CommandAction = async (invocation, context) => {
   const client = clients.find((known) => known === word);
   if ((client === undefined && word !== "connect") || name !== undefined)
     throw new UsageError(`name one client: ${clients.join(", ")}; or connect, ca, proxy-user NAME`);
-  const { choice, settings, url } = await mirrorUrl(invocation, context);
+  refuseIdleFlags(invocation, client ?? "connect");
+  const settings = await loadSettings(invocation, context, { needsLogins: false });
+  const choice = await mirrorUrl(settings, invocation.flag("tls") ? { hasTls: true } : {});
+  const { url } = choice;
   const problem = mirrorUrlProblem(url);
   if (problem !== undefined) throw new UsageError(`${JSON.stringify(url)} cannot be a mirror: ${problem}`);
-  if (client === undefined) return configureConnect(settings, url, invocation, context);
-  const snippet = snippetFor(client, url);
+  if (!invocation.flag("json")) {
+    for (const remark of choice.remarks) context.stderr.write(`${remark}\n`);
+    if (invocation.flag("verbose"))
+      context.stderr.write(`${choice.address}: ${choice.reason}; considered: ${choice.candidates.join(", ")}\n`);
+  }
+  if (client === undefined) return configureConnect(settings, choice, invocation, context);
+  const snippet = snippetFor(client, { url, registries: registriesOf(settings) });
   if (invocation.flag("json")) {
-    context.stdout.write(`${JSON.stringify({ client, ...choice, url, ...snippet }, null, 2)}\n`);
+    context.stdout.write(`${JSON.stringify({ client, ...choice, ...snippet }, null, 2)}\n`);
     return 0;
   }
-  for (const remark of choice.remarks) context.stderr.write(`${remark}\n`);
-  if (invocation.flag("verbose"))
-    context.stderr.write(`${choice.address}: ${choice.reason}; considered: ${choice.candidates.join(", ")}\n`);
   if (!invocation.flag("write")) {
     for (const remark of snippet.remarks) context.stderr.write(`${remark}\n`);
     context.stderr.write(`# ${snippet.file}\n`);
@@ -45,22 +48,16 @@ export const configure: CommandAction = async (invocation, context) => {
   return 0;
 };
 
-async function mirrorUrl(
-  invocation: Invocation,
-  context: CliContext,
-): Promise<{ readonly choice: AdvertisedAddress; readonly settings: Settings; readonly url: string }> {
-  const settings = await loadSettings(invocation, context, { needsLogins: false });
-  const given = settings.advertise;
-  const isUrl = given !== undefined && /^[a-z]+:\/\//i.test(given);
-  const choice = chooseAdvertised({
-    advertise: given,
-    listeners: settings.listeners,
-    interfaces: networkInterfaces(),
-    routeInterface: await routeInterface(),
-    isContainer: await isContainer(),
-  });
-  const scheme = settings.tls !== undefined || invocation.flag("tls") ? "https" : "http";
-  return { choice, settings, url: isUrl ? given : `${scheme}://${choice.address}` };
+/** A flag that nothing comes of would be taken for one that was obeyed. */
+function refuseIdleFlags(invocation: Invocation, word: string): void {
+  const only: Readonly<Record<string, string>> = { client: "connect", renew: "ca", "no-proxy": "connect" };
+  for (const [flag, owner] of Object.entries(only)) {
+    const isGiven = invocation.flag(flag) || invocation.text(flag) !== undefined || invocation.texts(flag).length > 0;
+    if (isGiven && word !== owner) throw new UsageError(`--${flag} goes with ${owner}, not with ${word}`);
+  }
+  if (invocation.flag("remove") && !invocation.flag("write")) throw new UsageError("--remove goes with --write");
+  if (invocation.flag("write") && invocation.flag("json"))
+    throw new UsageError("--write and --json do not go together: one writes, the other prints");
 }
 
 async function write(

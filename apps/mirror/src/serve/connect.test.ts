@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, request as sendRequest } from "node:http";
@@ -162,11 +163,50 @@ describe("serve --connect", () => {
         true,
       ]);
       expect(stdout).toContain((await readFile(join(data, "connect/ca.crt"), "utf8")).trim());
+      expect(stdout).toMatch(/NO_PROXY='?localhost,127\.0\.0\.1,.*,10\.0\.0\.0\/8,.*,10\.1\.2\.3:6000/);
       expect(stdout).toMatch(/# Certificate authority: SHA-256 [0-9A-F:]{95}\n/);
       if (client === "dockerd") expect(stderr).toContain("registry-1.docker.io from the system's store only");
       const { stdout: json } = await runMirror([...words, "--json"]);
       expect(JSON.parse(json)).toMatchObject({ client, url: "http://10.1.2.3:6000", text: stdout });
     }
+  });
+
+  it("prints a script that a shell reads, for hosts of every form, which leaves listed registries to the proxy", async () => {
+    const config = await configure('hosts = ["QUAY.io", "10.9.9.9:5000", "fd00::7"]\nnameConstraints = false\n');
+    const words = [
+      "configure",
+      "connect",
+      "--config",
+      config,
+      "--advertise",
+      "[fd00::1]:6000",
+      "--no-proxy",
+      ".corp.example",
+    ];
+    const { code, stderr, stdout } = await runMirror(words);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain('Environment="HTTPS_PROXY=http://[fd00::1]:6000"');
+    for (const name of ["quay.io", "10.9.9.9:5000", "[fd00::7]"])
+      expect(stdout).toContain(`"/etc/docker/certs.d/${name}/ca.crt"`);
+    const [, list = ""] = /NO_PROXY=([^"]*)"/.exec(stdout) ?? [];
+    const entries = list.split(",");
+    expect(entries).toEqual(expect.arrayContaining(["172.16.0.0/12", "fd00::1", ".corp.example"]));
+    expect(entries).not.toContain("10.0.0.0/8");
+    expect(entries).not.toContain("fc00::/7");
+    const shell = spawnSync("sh", ["-n"], { input: stdout });
+    expect([shell.status, String(shell.stderr)]).toEqual([0, ""]);
+    for (const [more, problem] of [
+      [["--no-proxy", 'x"y'], "--no-proxy"],
+      [["--write"], "connect prints a script"],
+    ] as const) {
+      expect((await runMirror([...words, ...more])).stderr).toContain(problem);
+    }
+    const bad = await configure('hosts = ["quay.io; reboot"]\n');
+    expect(await runMirror(["configure", "connect", "--config", bad])).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining("connect.hosts"),
+    });
   });
 
   it("lets only those in who have a login, made by configure proxy-user", async () => {

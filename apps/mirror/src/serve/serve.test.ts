@@ -290,6 +290,19 @@ describe("serve", () => {
   it("explains itself, and what it does not know", async () => {
     expect((await runMirror(["--help"])).stdout).toContain("serve");
     expect((await runMirror(["serve", "--help"])).stdout).toContain("--max-size");
+    const { stdout: help } = await runMirror(["configure", "--help"]);
+    for (const client of [
+      "dockerd",
+      "docker-machine",
+      "containerd",
+      "buildkit",
+      "podman",
+      "dind",
+      "connect",
+      "ca",
+      "proxy-user",
+    ])
+      expect(help).toMatch(new RegExp(`^  ${client} .*[a-z]`, "m"));
     expect(await runMirror(["dance"])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('no command "dance"'),

@@ -1,11 +1,10 @@
-import { networkInterfaces } from "node:os";
 import { createMirror, createNodeListener, RegistryMirrorError } from "@fleetfoot/registry-mirror";
 import type { RegistryMirror } from "@fleetfoot/registry-mirror";
 import { decideProxy, readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { createProxyDispatcher } from "@fleetfoot/proxy-env/dispatcher";
 import type { CommandAction } from "../command.ts";
-import { chooseAdvertised } from "../clients/advertise.ts";
-import { isContainer, routeInterface } from "../clients/machine.ts";
+import { mirrorUrl } from "../clients/mirror-url.ts";
+import { registriesOf } from "../clients/registries.ts";
 import { snippetFor } from "../clients/snippets.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
@@ -101,13 +100,8 @@ async function announce(
   for (const warning of settings.warnings) context.stderr.write(`warning: ${warning}\n`);
   for (const { address } of clients) context.stdout.write(`serving on ${scheme}://${formatAddress(address)}\n`);
   context.stdout.write(`for operators: http://${formatAddress(operators.address)}/\n`);
-  const choice = chooseAdvertised({
-    advertise: settings.advertise,
-    listeners: clients.map(({ address }) => address),
-    interfaces: networkInterfaces(),
-    routeInterface: await routeInterface(),
-    isContainer: await isContainer(),
-  });
+  const listeners = clients.map(({ address }, index) => ({ ...address, entry: settings.listeners[index]?.entry }));
+  const choice = await mirrorUrl({ ...settings, listeners });
   for (const warning of connect?.ca.warnings ?? []) context.stderr.write(`warning: ${warning}\n`);
   if (connect !== undefined) {
     context.stdout.write(
@@ -115,7 +109,7 @@ async function announce(
     );
   }
   for (const remark of choice.remarks) context.stdout.write(`${remark}\n`);
-  const { text } = snippetFor("dockerd", `${scheme}://${choice.address}`);
+  const { text } = snippetFor("dockerd", { url: choice.url, registries: registriesOf(settings) });
   context.stdout.write(
     `Docker engines use it with this in /etc/docker/daemon.json (others: fleetfoot-mirror configure):\n${text}`,
   );

@@ -1,3 +1,4 @@
+import { canonicalHost } from "@fleetfoot/registry-mirror";
 import type { UpstreamOptions } from "@fleetfoot/registry-mirror";
 // Types only: the certificate library stays unloaded until the mode is on.
 import type { ConnectPolicyOptions, ProxyUsers } from "@fleetfoot/registry-mirror/connect";
@@ -53,7 +54,7 @@ export function readConnectSettings(
     ["http", httpHosts],
   ] as const) {
     for (const host of hosts) {
-      const isKnown = Object.values(all).some((upstream) => hostsOf(upstream).includes(canonical(host)));
+      const isKnown = Object.values(all).some((upstream) => hostsOf(upstream).includes(canonicalHost(host)));
       if (!isKnown) all[host.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")] = { url: `${scheme}://${host}` };
     }
   }
@@ -65,18 +66,13 @@ export function readConnectSettings(
 function defaultHosts(upstreams: Readonly<Record<string, UpstreamOptions>>): readonly string[] {
   const hosts = Object.values(upstreams).flatMap(({ hosts: aliases = [], url }) => {
     const own = URL.canParse(url) && url.startsWith("https:") ? [new URL(url).host] : [];
-    return [...own, ...aliases].map((host) => (hubNames.has(host) ? "registry-1.docker.io" : host));
+    return [...own, ...aliases].map((host) => (canonicalHost(host) === "docker.io" ? "registry-1.docker.io" : host));
   });
   return [...new Set(hosts)];
 }
 
 function hostsOf({ hosts = [], url }: UpstreamOptions): readonly string[] {
-  return [...(URL.canParse(url) ? [new URL(url).host] : []), ...hosts].map(canonical);
-}
-
-function canonical(host: string): string {
-  const plain = host.toLowerCase().replace(/:443$/, "");
-  return hubNames.has(plain) ? "docker.io" : plain;
+  return [...(URL.canParse(url) ? [new URL(url).host] : []), ...hosts].map(canonicalHost);
 }
 
 function usersOf(lines: readonly string[], problems: string[]): ProxyUsers | undefined {
@@ -89,5 +85,3 @@ function usersOf(lines: readonly string[], problems: string[]): ProxyUsers | und
   }
   return users;
 }
-
-const hubNames: ReadonlySet<string> = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);

@@ -137,7 +137,7 @@ describe("readSettings", () => {
     expect(settingsOf({ file, flags, environment })).toMatchObject({
       listeners: [{ port: 3 }],
       operators: { port: 4 },
-      advertise: "from.flag",
+      advertise: { scheme: undefined, host: "from.flag", port: undefined },
       tls: { certFile: "flag.crt", keyFile: "flag.key" },
       mirror: { directory: "/from/variable", maxBytes: 2e9 },
     });

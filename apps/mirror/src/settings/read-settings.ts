@@ -5,6 +5,8 @@ import { Secret } from "@fleetfoot/registry-mirror";
 import type { MirrorOptions, UpstreamOptions, VirtualRegistryOptions } from "@fleetfoot/registry-mirror";
 import { formatAddress, isLoopback, parseListenAddress } from "./addresses.ts";
 import type { ListenAddress } from "./addresses.ts";
+import { readAdvertised } from "./advertised.ts";
+import type { Advertised } from "./advertised.ts";
 import { readConnectSettings } from "./connect-settings.ts";
 import type { ConnectSettings } from "./connect-settings.ts";
 import { Section } from "./section.ts";
@@ -51,7 +53,8 @@ export interface Settings {
   readonly listeners: readonly Listener[];
   readonly operators: ListenAddress;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
-  readonly advertise: string | undefined;
+  /** How clients call the mirror, when the operator says it. */
+  readonly advertise: Advertised | undefined;
   readonly store: StoreSettings | undefined;
   /** Undefined unless clients may use the mirror as their HTTP proxy. */
   readonly connect: ConnectSettings | undefined;
@@ -122,9 +125,8 @@ export function readSettings(sources: SettingsSources): ReadSettings {
   const allowPrivate = top.texts("allowPrivate");
   const defaultRegistry = top.text("default");
   const [store, redirect] = readStore(top, problems);
-  const advertise = flags.advertise ?? own.advertise;
-  if (advertise !== undefined && !isUsablePort(advertise))
-    problems.push(`advertise: ${JSON.stringify(advertise)} names a port that nobody can connect to`);
+  const advertiseText = flags.advertise ?? own.advertise;
+  const advertise = advertiseText === undefined ? undefined : readAdvertised(advertiseText, problems);
   const allowShared = flags.allowShared === true || own.allowShared === true;
   const directory =
     flags.data ??
@@ -160,6 +162,7 @@ function readUpstreams(sources: SettingsSources, top: Section, problems: string[
   const username = environment["REGISTRY_PROXY_USERNAME"];
   const password = environment["REGISTRY_PROXY_PASSWORD"];
   const sections = top.sections("upstreams");
+  if (url !== undefined) refuseUnreadable(url, "upstream", problems);
   if (url !== undefined || sections.length === 0) {
     if ((username === undefined) !== (password === undefined) && sources.needsLogins !== false)
       problems.push("REGISTRY_PROXY_USERNAME and REGISTRY_PROXY_PASSWORD belong together");
@@ -206,8 +209,10 @@ function readUpstream(
     problems.push(`${rule.name}: needs pattern and tagTtl`);
     return [];
   });
+  const url = section.text("url") ?? problem(problems, `${section.name}.url is missing`, dockerHub);
+  refuseUnreadable(url, `${section.name}.url`, problems);
   const options: UpstreamOptions = {
-    url: section.text("url") ?? problem(problems, `${section.name}.url is missing`, ""),
+    url,
     hosts: section.texts("hosts"),
     sharedNames: section.texts("sharedNames"),
     allow: section.texts("allow"),
@@ -342,12 +347,6 @@ function warningsFor(
   return warnings;
 }
 
-/** A port need not be there. */
-function isUsablePort(advertise: string): boolean {
-  const [, digits] = /^(?:[a-z]+:\/\/)?(?:\[[^\]]*\]|[^:]*):(\d+)\/?$/i.exec(advertise) ?? [];
-  return digits === undefined || (Number(digits) > 0 && Number(digits) <= 65_535);
-}
-
 function defaultDirectory({ environment, homeDirectory, isRoot }: SettingsSources): string {
   if (isRoot) return "/var/lib/fleetfoot-mirror";
   return `${environment["XDG_DATA_HOME"] ?? `${homeDirectory}/.local/share`}/fleetfoot-mirror`;
@@ -363,6 +362,11 @@ function sizeOf(name: string, text: string, problems: string[]): number | undefi
   const bytes = parseSize(text);
   if (bytes === undefined) problems.push(`${name}: ${JSON.stringify(text)} is no size such as 50GB`);
   return bytes;
+}
+
+/** The mirror checks more of it; what is in it is not told, since it may hold a password. */
+function refuseUnreadable(url: string, where: string, problems: string[]): void {
+  if (!URL.canParse(url)) problems.push(`${where} is no URL such as https://registry.example.com`);
 }
 
 function problem<Value>(problems: string[], text: string, value: Value): Value {
