@@ -132,7 +132,10 @@ const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([408, 429, 500, 502, 503
 /** Errors of a connection to several addresses have an empty message of their own. */
 function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.message === "") return messageOf(cause.errors[0]);
-  return cause instanceof Error ? cause.message || cause.name : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  // OpenSSL tells where in its own sources, and a server without TLS is all that it can mean before a handshake.
+  if ("code" in cause && cause.code === "ERR_SSL_WRONG_VERSION_NUMBER") return "what answers there does not speak TLS";
+  return cause.message.trim() || cause.name;
 }
 
 /** @see https://nodejs.org/api/tls.html#x509-certificate-error-codes */

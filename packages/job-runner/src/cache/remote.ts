@@ -138,25 +138,25 @@ async function deleteObject(options: CacheStageOptions, store: CacheStore, objec
 /**
  * Asks whether the store has the archive of this host, or a newer one.
  *
- * @returns `undefined` when that cannot be found out, for example with credentials that may only write
+ * @returns the error when that cannot be found out, for example with credentials that may only write
  */
-export async function isStored(
+export async function askIfStored(
   options: CacheStageOptions,
   remoteCache: RemoteCache,
   remote: RemoteLocation,
   archive: ArchiveFacts & { readonly path: string },
-): Promise<boolean | undefined> {
+): Promise<"stored" | "missing" | CacheStoreError> {
   try {
     const object = await headArchive(options, remoteCache, remote);
-    if (object === undefined) return false;
+    if (object === undefined) return "missing";
     const stored = await recallStored(archive.path, archive);
-    if (stored?.objectName === remote.objectName && stored.version === object.version) return true;
+    if (stored?.objectName === remote.objectName && stored.version === object.version) return "stored";
     // The upload of this one has failed when what is there is from before it was made.
-    return object.modifiedAtMs + STORES_TIME_UNIT_MS > archive.mtimeMs;
-  } catch {
+    return object.modifiedAtMs + STORES_TIME_UNIT_MS > archive.mtimeMs ? "stored" : "missing";
+  } catch (error) {
     options.signal.throwIfAborted();
-    // An archive that did not change is not worth an upload that may be needless every time.
-    return undefined;
+    if (CacheStoreError.isInstance(error)) return error;
+    throw error;
   }
 }
 

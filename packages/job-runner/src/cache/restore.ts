@@ -1,6 +1,4 @@
 import { rm } from "node:fs/promises";
-import { dirname } from "node:path";
-
 import { CacheArchiveError, parseConcurrency } from "@fleetfoot/cache-archive";
 import type { CacheArchiveErrorCode, RestoreSummary } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
@@ -11,6 +9,7 @@ import { archiveIdentity, forgetArchive, treeManifestPath } from "./archive-file
 import { realArchiver, warnOfManifest } from "./archiver.ts";
 import { removeLiteralPaths } from "./clean-up-failed.ts";
 import { hasFiles, policyOf } from "./entries.ts";
+import { failureText } from "./failure-text.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { findLocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
@@ -95,7 +94,7 @@ async function tryName(
     return found.bytes;
   } catch (error) {
     signal.throwIfAborted();
-    log.warning(`Cache ${key} could not be restored from ${dirname(location.localPath)}: ${describe(error)}`);
+    log.warning(`Cache ${key} could not be ${failureText(error, "downloaded", "restored from", location.localPath)}`);
     await cleanUp(options, entry);
     return undefined;
   }

@@ -1,5 +1,3 @@
-import { dirname } from "node:path";
-
 import { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "@fleetfoot/cache-archive";
 import type { ArchiveEntry, TreeState } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
@@ -9,6 +7,7 @@ import { forgetArchive, hasTreeManifest, treeManifestPath } from "./archive-file
 import { realArchiver, warnOfManifest } from "./archiver.ts";
 import { fitsOutcome, hasFiles, isWhole, policyOf } from "./entries.ts";
 import type { CachePolicy } from "./entries.ts";
+import { failureText } from "./failure-text.ts";
 import { formatBytes } from "./format-bytes.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
@@ -17,7 +16,7 @@ import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
 import { describeArchive, readMetadata, writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
-import { headArchive, isStored, uploadArchive } from "./remote.ts";
+import { askIfStored, headArchive, uploadArchive } from "./remote.ts";
 import { uploadLimitBytes } from "./transfer-settings.ts";
 import type { CacheStageOptions, SaveCachesOptions } from "./types.ts";
 
@@ -66,8 +65,7 @@ async function saveEntry(options: CacheStageOptions, entry: JobCache, index: num
     if (saved !== undefined) events({ ...saved, entry: index, key });
   } catch (error) {
     signal.throwIfAborted();
-    const reason = error instanceof Error ? error.message : String(error);
-    log.warning(`Cache ${key} could not be saved in ${dirname(location.localPath)}: ${reason}`);
+    log.warning(`Cache ${key} could not be ${failureText(error, "uploaded", "saved in", location.localPath)}`);
     events({ kind: "failed", entry: index, key });
   }
 }
@@ -202,11 +200,21 @@ async function uploadWhereMissing(
   const key = location.name.readable;
   if (store === undefined || location.remote === undefined) {
     log.plain(`Cache ${key} is unchanged`);
-  } else if ((await isStored(options, store, location.remote, { ...local, path: location.localPath })) === false) {
-    log.plain(`Cache ${key} is unchanged, but not in ${store.store.kind} yet`);
+    return;
+  }
+  const { kind } = store.store;
+  const answer = await askIfStored(options, store, location.remote, { ...local, path: location.localPath });
+  if (answer === "missing") {
+    log.plain(`Cache ${key} is unchanged, but not in ${kind} yet`);
     await upload(options, location, metadata, local.size, policy);
-  } else {
+  } else if (answer === "stored") {
     log.plain(`Cache ${key} is unchanged and already uploaded`);
+  } else {
+    // An archive that did not change is not worth an upload that may be needless every time.
+    const said = `Cache ${key} is unchanged; whether ${kind} has it could not be found out: ${answer.message}`;
+    // Credentials that may only write are an operator's choice.
+    if (answer.code === "access-denied") log.plain(said);
+    else log.warning(said);
   }
 }
 

@@ -426,6 +426,24 @@ describe("caches in a store", () => {
     await bench.save(gems);
     expect(server.requests.map(({ method }) => method)).toEqual(["HEAD"]);
     expect(bench.events).toMatchObject([{ kind: "unchanged" }]);
+    expect(bench.lines.map(({ text }) => text).join("\n")).toMatch(
+      /unchanged; whether .* could not be found out: .*403/,
+    );
+    expect(bench.warnings()).toEqual([]);
+  });
+
+  it("are not called uploaded when the store does not answer", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    intercept = (_request, response) => {
+      response.destroy();
+      return true;
+    };
+    await bench.save(gems);
+    expect(bench.warnings()).toEqual([expect.stringMatching(/unchanged; whether .* could not be found out/)]);
+    await bench.clean();
+    await bench.restore(gems);
+    expect(bench.warnings().at(-1)).toContain("Cache gems could not be downloaded: ");
   });
 
   it("CA E3: are made anew beside the old archive and uploaded when one file is newer", async () => {

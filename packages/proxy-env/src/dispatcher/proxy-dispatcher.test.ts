@@ -121,6 +121,16 @@ describe("createProxyDispatcher", () => {
     await dispatcher.close();
   });
 
+  it("says in words that a server does not speak TLS", async () => {
+    await using target = await startTarget();
+    const dispatcher = through("127.0.0.1:1", { decide: () => ({ proxy: undefined }) });
+    await expect(get(dispatcher, target.origin.replace("http:", "https:"))).rejects.toMatchObject({
+      code: "target-connection",
+      message: expect.stringMatching(/^Cannot connect to \S+ \(directly\): what answers there does not speak TLS$/),
+    });
+    await dispatcher.close();
+  });
+
   it("lets one request go directly, or through another proxy", async () => {
     await using target = await startTarget();
     await using proxy = await startConnectProxy();
