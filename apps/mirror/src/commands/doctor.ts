@@ -12,11 +12,13 @@ import { loadSettings } from "../settings/load-settings.ts";
 import { proxyFinding } from "./proxy-finding.ts";
 import { askOperators } from "./operators-client.ts";
 
-/** One thing that was looked at. */
+/** One thing that was looked at, or could not be and need not be. */
 interface Finding {
-  readonly isGood: boolean;
+  readonly kind: "bad" | "good" | "note";
   readonly text: string;
 }
+
+const marks: Readonly<Record<Finding["kind"], string>> = { good: "ok  ", bad: "FAIL", note: "--  " };
 
 const patienceMs = 5000;
 
@@ -24,13 +26,15 @@ const patienceMs = 5000;
 export const doctor: CommandAction = async (invocation, context) => {
   const settings = await loadSettings(invocation, context, { needsLogins: false });
   const { url } = await mirrorUrl(settings);
-  const findings = [
-    await checkMirror(url, context),
-    ...(await checkUpstreams(invocation, context, settings.operators)),
-    await checkEngine(invocation, url),
-  ];
-  for (const { isGood, text } of findings) context.stdout.write(`${isGood ? "ok  " : "FAIL"} ${text}\n`);
-  return findings.every(({ isGood }) => isGood) ? 0 : 1;
+  // Each stands alone: none waits for another, nor fails because of it.
+  const probes = await Promise.all([
+    checkMirror(url, context),
+    checkUpstreams(invocation, context, settings.operators),
+    checkEngine(invocation, url),
+  ]);
+  const findings = probes.flat();
+  for (const { kind, text } of findings) context.stdout.write(`${marks[kind]} ${text}\n`);
+  return findings.some(({ kind }) => kind === "bad") ? 1 : 0;
 };
 
 async function checkMirror(url: string, context: CliContext): Promise<Finding> {
@@ -60,14 +64,14 @@ async function checkUpstreams(
   operators: ListenAddress,
 ): Promise<readonly Finding[]> {
   try {
-    const { body } = await askOperators(invocation, "/status.json", {
-      address: operators,
+    const { body } = await askOperators(operators, "/status.json", {
+      patienceMs,
       signal: context.stop.forced,
     });
     const { requests, status, upstreamBytes } = body as Overview;
     const came =
       requests === 0
-        ? bad("no pull has come to the mirror since it was started")
+        ? note("no pull has come to the mirror since it was started")
         : good(
             `${requests} requests have come to the mirror since it was started, ${upstreamBytes} bytes were fetched for them`,
           );
@@ -80,14 +84,17 @@ async function checkUpstreams(
     ];
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    return [bad(error.message)];
+    const isNamed = invocation.text("operators") !== undefined || invocation.text("config") !== undefined;
+    return [
+      isNamed ? bad(error.message) : note(`${error.message} It is asked on the machine of the mirror (--operators).`),
+    ];
   }
 }
 
 async function checkEngine(invocation: Invocation, url: string): Promise<Finding> {
   const socketPath = invocation.text("socket") ?? "/var/run/docker.sock";
   try {
-    const info = (await new Docker({ socketPath }).info()) as {
+    const info = (await new Docker({ socketPath, timeout: patienceMs }).info()) as {
       readonly HttpsProxy?: string;
       readonly RegistryConfig?: { readonly Mirrors?: readonly string[] | null };
     };
@@ -100,15 +107,23 @@ async function checkEngine(invocation: Invocation, url: string): Promise<Finding
       `the engine at ${socketPath} uses ${others}; fleetfoot-mirror configure dockerd --write --advertise ${new URL(url).host} changes that`,
     );
   } catch (error) {
+    const isAbsent =
+      error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ECONNREFUSED");
+    if (isAbsent && invocation.text("socket") === undefined)
+      return note(`there is no Docker engine at ${socketPath} (--socket), so nothing is known of how it pulls`);
     const reason = error instanceof Error ? error.message : String(error);
     return bad(`no engine answers at ${socketPath}: ${reason}`);
   }
 }
 
 function good(text: string): Finding {
-  return { isGood: true, text };
+  return { kind: "good", text };
 }
 
 function bad(text: string): Finding {
-  return { isGood: false, text };
+  return { kind: "bad", text };
+}
+
+function note(text: string): Finding {
+  return { kind: "note", text };
 }

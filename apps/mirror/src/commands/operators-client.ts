@@ -1,36 +1,56 @@
+import { request } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
 import type { Invocation } from "../command.ts";
 import { UsageError } from "../errors.ts";
-import { formatAddress, parseListenAddress } from "../settings/addresses.ts";
+import { formatAddress } from "../settings/addresses.ts";
 import type { ListenAddress } from "../settings/addresses.ts";
 
 /**
  * Sends a request to the operators' address of a running mirror.
  *
- * @param options - `address`: where that is, when it is not the invocation alone that says it
+ * @throws {UsageError} nobody answers there, or something else than a mirror does
  */
 export async function askOperators(
-  invocation: Invocation,
+  address: ListenAddress,
   path: string,
-  options: { readonly method?: "DELETE" | "GET"; readonly signal: AbortSignal; readonly address?: ListenAddress },
+  { method = "GET", patienceMs, signal }: AskOptions,
 ): Promise<{ readonly body: unknown; readonly link: string | undefined }> {
-  const given = options.address === undefined ? undefined : formatAddress(options.address);
-  const text = given ?? invocation.text("operators") ?? "127.0.0.1:6001";
-  const address = options.address ?? parseListenAddress(text);
-  if (address === undefined)
-    throw new UsageError(`--operators: ${JSON.stringify(text)} is no address such as 127.0.0.1:6001`);
-  const { method = "GET", signal } = options;
-  const url = `http://${formatAddress({ ...address, host: address.host ?? "127.0.0.1" })}${path}`;
-  let response: Response;
+  const where = formatAddress({ ...address, host: address.host ?? "127.0.0.1" });
+  const patience = patienceMs === undefined ? undefined : AbortSignal.timeout(patienceMs);
+  const within = patience === undefined ? signal : AbortSignal.any([signal, patience]);
+  let response: IncomingMessage;
+  let body: string;
   try {
-    response = await fetch(url, { method, signal });
+    response = await send(new URL(`http://${where}${path}`), method, within);
+    body = await text(response);
   } catch (error) {
     signal.throwIfAborted();
-    throw new UsageError(`no mirror answers operators at ${text}; does it run?`, { cause: error });
+    if (patience?.aborted === true)
+      throw new UsageError(`what listens at ${where} does not answer; is it the operators' address of the mirror?`);
+    throw new UsageError(`no mirror answers operators at ${where}; does it run?`, { cause: error });
   }
-  if (!response.ok)
-    throw new UsageError(`the mirror at ${text} answers ${response.status}: ${(await response.text()).trim()}`);
-  const link = /<([^>]*)>/.exec(response.headers.get("link") ?? "")?.[1];
-  return { body: await response.json(), link };
+  const { headers, statusCode = 0 } = response;
+  if (statusCode !== 200)
+    throw new UsageError(`what listens at ${where} answers ${statusCode}: ${body.trim().slice(0, 500)}`);
+  const isDocument = headers["content-type"] === "application/json" && /^[[{]/.test(body);
+  if (!isDocument) throw new UsageError(`what listens at ${where} is not the operators' address of a mirror`);
+  const link = /<([^>]*)>/.exec(String(headers["link"] ?? ""))?.[1];
+  return { body: JSON.parse(body) as unknown, link };
+}
+
+/** `fetch` refuses ports that a mirror may well have, such as 6000. @see https://fetch.spec.whatwg.org/#port-blocking */
+function send(url: URL, method: string, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(url, { agent: false, method, signal }).on("response", resolve).on("error", reject).end();
+  });
+}
+
+interface AskOptions {
+  readonly method?: "DELETE" | "GET";
+  /** How long an answer may take. @default as long as it takes */
+  readonly patienceMs?: number;
+  readonly signal: AbortSignal;
 }
 
 /** The filter options of a command as a query. */

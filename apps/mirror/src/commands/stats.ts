@@ -1,21 +1,23 @@
 import type { CachedEntry } from "@fleetfoot/registry-mirror";
 import type { CommandAction } from "../command.ts";
 import type { Overview } from "../serve/status-page.ts";
+import { loadOperators } from "../settings/load-settings.ts";
 import { formatSize } from "../settings/units.ts";
 import { askOperators, filterQuery } from "./operators-client.ts";
 
 /** Shows how a running mirror is doing, or what it has. */
 export const stats: CommandAction = async (invocation, context) => {
-  const { forced: signal } = context.stop;
+  const operators = await loadOperators(invocation, context);
+  const options = { signal: context.stop.forced, patienceMs: 30_000 };
   const isJson = invocation.flag("json");
   if (!invocation.flag("entries")) {
-    const { body } = await askOperators(invocation, "/status.json", { signal });
+    const { body } = await askOperators(operators, "/status.json", options);
     context.stdout.write(isJson ? `${JSON.stringify(body)}\n` : summary(body as Overview));
     return 0;
   }
   const all: CachedEntry[] = [];
   for (let path: string | undefined = `/entries?${filterQuery(invocation)}`; path !== undefined;) {
-    const page: Awaited<ReturnType<typeof askOperators>> = await askOperators(invocation, path, { signal });
+    const page: Awaited<ReturnType<typeof askOperators>> = await askOperators(operators, path, options);
     all.push(...(page.body as { readonly entries: readonly CachedEntry[] }).entries);
     path = page.link;
   }

@@ -3,6 +3,7 @@ import { parse } from "smol-toml";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
+import type { ListenAddress } from "./addresses.ts";
 import { readSettings } from "./read-settings.ts";
 import type { Settings } from "./read-settings.ts";
 
@@ -39,6 +40,26 @@ export async function loadSettings(
     homeDirectory: context.homeDirectory,
   });
   if ("settings" in result) return result.settings;
+  throw new UsageError(result.problems.join("\n"));
+}
+
+/**
+ * The operators' address of a running mirror, for a command that asks it.
+ *
+ * @throws {UsageError} with everything that is wrong
+ */
+export async function loadOperators(invocation: Invocation, context: CliContext): Promise<ListenAddress> {
+  const path = invocation.text("config");
+  const result = readSettings({
+    // What else it takes, such as `--upstream`, is for the question.
+    flags: { listen: [], operators: invocation.text("operators") },
+    environment: context.environment,
+    file: path === undefined ? {} : await readToml(path),
+    needsLogins: false,
+    isRoot: context.isRoot,
+    homeDirectory: context.homeDirectory,
+  });
+  if ("settings" in result) return result.settings.operators;
   throw new UsageError(result.problems.join("\n"));
 }
 
