@@ -27,6 +27,7 @@ import { Lists } from "./serving/lists.ts";
 import { ManifestStore } from "./serving/manifest-store.ts";
 import { errorResponse } from "./serving/messages.ts";
 import type { MirrorRequest, MirrorResponse } from "./serving/messages.ts";
+import { Openings } from "./serving/openings.ts";
 import { Pings } from "./serving/pings.ts";
 import { Relaying } from "./serving/relaying.ts";
 import type { RelayRequest } from "./serving/relaying.ts";
@@ -107,10 +108,11 @@ class Mirror implements RegistryMirror {
     });
     const clientOf = (image: UpstreamImage): UpstreamClient => upstreams.clientOf(image.upstream);
     const slotsOf = (image: UpstreamImage): Slots => upstreams.slotsOf(image.upstream);
-    const access = new Access(clientOf, clock, limits);
+    const openings = new Openings(records, shared);
+    const access = new Access({ clientOf, openings, clock, limits });
     const manifests = new ManifestStore(disk);
     const { staleIfErrorMs = 7 * 24 * 60 * 60_000, keepDeletedTags = false, catalog = true } = options;
-    const common = { records, disk, shared, access, clientOf, clock, metrics, limits };
+    const common = { records, disk, shared, openings, access, clientOf, clock, metrics, limits };
     const { idleMs, fillStallMs: stallMs, abandonedFillMs } = limits;
     // A head that does not come counts against the upstream, so its own limit is over first.
     const headMs = limits.blobMs + limits.tokenMs;
@@ -121,7 +123,7 @@ class Mirror implements RegistryMirror {
     const onUpstreamBytes = (image: UpstreamImage, bytes: number): void =>
       metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
     const blobs = new Blobs({ ...common, fills, slotsOf, now, onUpstreamBytes });
-    const lists = new Lists({ access, clientOf, records, clock, totalMs: limits.manifestTotalMs });
+    const lists = new Lists({ access, clientOf, openings, clock, totalMs: limits.manifestTotalMs });
     const walk = new Walk({ images, records, metrics, limits, now });
     const pings = new Pings((upstream) => upstreams.clientOf(upstream), clock);
     this.warnings = registries.warnings;

@@ -35,7 +35,7 @@ it("goes on asking an upstream for its consent when the client leaves that asked
     allowed: parseRanges([], "allowPrivate", []),
     dispatcher,
   });
-  const access = new Access(() => client, clock, defaultLimits);
+  const access = new Access({ clientOf: () => client, openings: { noteFailure() {} }, clock, limits: defaultLimits });
   const confirm = (signal: AbortSignal): Promise<void> =>
     access.confirm({ upstream, name: "org/app" }, "tags/list", { authorization: "Bearer alice" }, signal);
   const leaver = new AbortController();

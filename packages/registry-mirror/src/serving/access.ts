@@ -5,39 +5,46 @@ import { UpstreamError } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { TimeLimits } from "../options.ts";
 import { manifestAccept } from "../reference/manifest.ts";
+import { neededOpening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
 import type { Asker, UpstreamClient } from "../upstream/client.ts";
+import { negativeLifetime } from "./negative-lifetime.ts";
+import type { Openings } from "./openings.ts";
+
+export interface AccessOptions {
+  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly openings: Pick<Openings, "noteFailure">;
+  readonly clock: Clock;
+  readonly limits: Pick<Required<TimeLimits>, "manifestMs" | "manifestTotalMs">;
+}
 
 /** Decides in whose name an upstream is asked, and who may have what is cached. */
 export class Access {
-  readonly #clientOf: (image: UpstreamImage) => UpstreamClient;
-  readonly #clock: Clock;
-  readonly #totalMs: number;
+  readonly #options: AccessOptions;
   readonly #public: ExpiringMap<boolean>;
+  /** What could not be found out, by what was asked for. */
+  readonly #unclear: ExpiringMap<true>;
   readonly #confirmed: ExpiringMap<true>;
-  readonly #checks = new SingleFlight<void>();
+  readonly #questions = new SingleFlight<boolean>();
+  readonly #confirmations = new SingleFlight<void>();
 
-  constructor(
-    clientOf: (image: UpstreamImage) => UpstreamClient,
-    clock: Clock,
-    { manifestTotalMs }: Pick<Required<TimeLimits>, "manifestTotalMs">,
-  ) {
-    const now = (): number => clock.now();
-    this.#clientOf = clientOf;
-    this.#clock = clock;
-    this.#totalMs = manifestTotalMs;
+  constructor(options: AccessOptions) {
+    const now = (): number => options.clock.now();
+    this.#options = options;
     this.#public = new ExpiringMap(10_000, now);
+    this.#unclear = new ExpiringMap(10_000, now);
     this.#confirmed = new ExpiringMap(10_000, now);
   }
 
   /** Whether cached content needs the upstream's consent for each client. */
-  isPerClient({ upstream }: UpstreamImage): boolean {
-    return upstream.options.access === "pass-through";
+  isPerClient(image: UpstreamImage): boolean {
+    return neededOpening(image) === "clients";
   }
 
   /**
-   * Who asks for something.
+   * Who asks for something. The mirror's own login only for names that are public, or that it is shared for; while it cannot be
+   * found out whether one is public, it is asked for like any other, without a login.
    *
    * @param resource - what is asked for, as the upstream's path has it behind the name
    * @param authorization - the client's own, used with pass-through only
@@ -49,12 +56,13 @@ export class Access {
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<Asker> {
-    const { access = "public", credentials } = image.upstream.options;
-    if (access === "pass-through") return authorization === undefined ? "anonymous" : { authorization };
+    const { access, credentials } = image.upstream.options;
+    const needed = neededOpening(image);
+    if (needed === "clients") return authorization === undefined ? "anonymous" : { authorization };
+    if (needed === "mirror") return "configured";
     if (credentials === undefined) return "anonymous";
-    if (access === "shared") return image.upstream.sharedNames.matches(image.name) ? "configured" : "anonymous";
-    await this.#checkPublic(image, resource, signal);
-    return "configured";
+    const isPublic = await this.#isPublic(image, resource, signal);
+    return isPublic && access !== "shared" ? "configured" : "anonymous";
   }
 
   /**
@@ -65,58 +73,74 @@ export class Access {
   async confirm(image: UpstreamImage, resource: string, asker: Asker, signal: AbortSignal): Promise<void> {
     const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
     if (this.#confirmed.get(key) === true) return;
-    const { result } = this.#checks.run(key, async () => {
+    const { result } = this.#confirmations.run(key, async () => {
       await this.#headInTime(image, resource, asker);
       this.#confirmed.set(key, true, confirmedMs);
     });
     await orAbort(result, signal);
   }
 
-  async #checkPublic(image: UpstreamImage, resource: string, signal: AbortSignal): Promise<void> {
+  /**
+   * @returns false when the upstream does not say
+   * @throws {UpstreamError} code `denied`
+   */
+  async #isPublic(image: UpstreamImage, resource: string, signal: AbortSignal): Promise<boolean> {
     const key = `${image.upstream.id} ${image.name}`;
-    const denied = (): UpstreamError =>
-      new UpstreamError({
-        code: "denied",
-        upstream: image.upstream.id,
-        reason: "the name is not public (access, sharedNames)",
-      });
     const known = this.#public.get(key);
-    if (known === true) return;
-    if (known === false) throw denied();
-    const { result } = this.#checks.run(`public ${key}`, async () => {
+    if (known === true) return true;
+    if (known === false) throw notPublic(image);
+    if (this.#unclear.get(`${key} ${resource}`) === true) return false;
+    const { result } = this.#questions.run(key, async () => {
       try {
         await this.#headInTime(image, resource, "anonymous");
         this.#public.set(key, true, publicMs);
+        return true;
       } catch (error) {
-        if (!(error instanceof UpstreamError) || error.code !== "denied") throw error;
-        this.#public.set(key, false, privateMs);
-        throw denied();
+        if (!(error instanceof UpstreamError)) throw error;
+        if (error.code === "denied") {
+          this.#public.set(key, false, privateMs);
+          this.#options.openings.noteFailure(image, error);
+          throw notPublic(image);
+        }
+        const lifetimeMs = negativeLifetime(error, resource.includes(":"));
+        if (lifetimeMs > 0) this.#unclear.set(`${key} ${resource}`, true, lifetimeMs);
+        return false;
       }
     });
-    await orAbort(result, signal);
+    return orAbort(result, signal);
   }
 
   /** Others may wait for it, too, so it does not end with the client that began it. */
   #headInTime(image: UpstreamImage, resource: string, asker: Asker): Promise<void> {
     const late = (): Error =>
       new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
-    return withDeadline(this.#clock, this.#totalMs, late, (signal) => this.#head(image, resource, asker, signal));
+    const { clock, limits } = this.#options;
+    return withDeadline(clock, limits.manifestTotalMs, late, (signal) => this.#head(image, resource, asker, signal));
   }
 
   async #head(image: UpstreamImage, resource: string, asker: Asker, signal: AbortSignal): Promise<void> {
     const kind = resource.startsWith("blobs/") ? "blob" : resource.startsWith("manifests/") ? "manifest" : "list";
-    const method = kind === "list" ? "GET" : "HEAD";
-    const answer = await this.#clientOf(image).send({
-      method,
+    const answer = await this.#options.clientOf(image).send({
+      method: kind === "list" ? "GET" : "HEAD",
       resource,
       name: image.name,
       kind,
       asker,
       headers: { accept: manifestAccept },
+      // Less than everything together, so that who is silent is known for it.
+      withinMs: this.#options.limits.manifestMs,
       signal,
     });
     answer.discard();
   }
+}
+
+function notPublic({ upstream }: UpstreamImage): UpstreamError {
+  return new UpstreamError({
+    code: "denied",
+    upstream: upstream.id,
+    reason: "the name is not public (access, sharedNames)",
+  });
 }
 
 /** Tells askers apart without holding their logins. */

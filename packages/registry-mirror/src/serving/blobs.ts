@@ -18,12 +18,16 @@ import type { BlobSourceOptions } from "./blob-source.ts";
 import { WalkFailure } from "./failures.ts";
 import type { StepFailure } from "./failures.ts";
 import type { CacheResult } from "./messages.ts";
+import { negativeLifetime } from "./negative-lifetime.ts";
+import { openingBy } from "./openings.ts";
+import type { Openings } from "./openings.ts";
 import { checkedBody, isRight, plainBody } from "./stored-body.ts";
 
 export interface BlobsOptions extends BlobSourceOptions {
   readonly records: Records;
   readonly disk: Disk;
   readonly fills: Fills;
+  readonly openings: Openings;
   readonly access: Access;
   readonly now: () => number;
 }
@@ -112,7 +116,7 @@ export class Blobs {
     }
     const running = fills.find(digest);
     if (running !== undefined) {
-      const image = this.#ownerOf(running, inquiry) ?? (await this.#consenting(inquiry));
+      const image = await this.#consenting(inquiry, running);
       // A failure reaches everybody who waits; who got nothing yet may try once by himself.
       const found = await this.#joined(image, running, signal);
       if (found !== undefined) return found;
@@ -137,9 +141,9 @@ export class Blobs {
 
   async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
-    const { fills, records, shared } = this.#options;
+    const { fills, openings, records, shared } = this.#options;
     const asker = await inquiry.askerFor(image, signal);
-    const isKnown = this.#knows(image, digest) || (await shared.adoptDigest(image, digest));
+    const isKnown = await openings.find(image, digest);
     if (isKnown && isWhole && !this.#options.access.isPerClient(image)) {
       const location = await shared.redirectFor(digest);
       if (location !== undefined) return redirected(image, location);
@@ -187,7 +191,7 @@ export class Blobs {
       if (!joined) this.#remember(image, digest, asker, error);
       throw error;
     }
-    if (!joined && !isKnown) records.setDigest(image, digest, { bytes: fill.totalBytes ?? 0, manifest: undefined });
+    if (!joined && !isKnown) this.#note(image, digest, asker, fill.totalBytes);
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 
@@ -212,32 +216,35 @@ export class Blobs {
     return fromFill(image, fill, seat, "join");
   }
 
-  /** The candidate under whose name a fill goes on, unless each client needs a consent of his own. */
-  #ownerOf(fill: Fill, { candidates }: BlobInquiry): UpstreamImage | undefined {
-    const { access } = this.#options;
-    return candidates.find((image) => originOf(image) === fill.origin && !access.isPerClient(image));
+  /** The first candidate that may be asked and lets us have it. */
+  #consenting(inquiry: BlobInquiry, running?: Fill): Promise<UpstreamImage> {
+    const { digest, signal } = inquiry;
+    const action = async (image: UpstreamImage): Promise<UpstreamImage> => {
+      const asker = await inquiry.askerFor(image, signal);
+      if (!this.#isOwner(image, running)) await this.#confirm(image, digest, asker, signal);
+      return image;
+    };
+    return this.#firstOf(inquiry, action, running);
   }
 
-  /** The first candidate that may be asked and lets us have it. */
-  async #consenting(inquiry: BlobInquiry): Promise<UpstreamImage> {
-    const { digest, signal } = inquiry;
-    const { access } = this.#options;
-    for (const image of inquiry.candidates) if (this.#knows(image, digest) && !access.isPerClient(image)) return image;
-    return this.#firstOf(inquiry, async (image) => {
-      await this.#confirm(image, digest, await inquiry.askerFor(image, signal), signal);
-      return image;
-    });
+  /** Whether a fill goes on under a name, unless each client needs a consent of his own. */
+  #isOwner(image: UpstreamImage, running: Fill | undefined): boolean {
+    return running?.origin === originOf(image) && !this.#options.access.isPerClient(image);
   }
 
   async #firstOf<Result>(
     { candidates, digest, signal }: BlobInquiry,
     action: (image: UpstreamImage) => Promise<Result>,
+    running?: Fill,
   ): Promise<Result> {
+    const { access, openings, records } = this.#options;
     const steps: StepFailure[] = [];
-    // Whoever gave the manifest comes first.
-    const known = candidates.filter((image) => this.#knows(image, digest));
-    const ordered = [...known, ...candidates.filter((image) => !known.includes(image))];
-    for (const image of ordered) {
+    const rank = (image: UpstreamImage): number => {
+      if (this.#isOwner(image, running) || (openings.has(image, digest) && !access.isPerClient(image))) return 0;
+      // Whoever gave the manifest comes before the others.
+      return records.knows(image, digest) ? 1 : 2;
+    };
+    for (const image of candidates.toSorted((one, other) => rank(one) - rank(other))) {
       try {
         return await action(image);
       } catch (error) {
@@ -250,23 +257,27 @@ export class Blobs {
     throw steps.length === 1 && only !== undefined ? only.error : new WalkFailure(steps);
   }
 
-  #knows(image: UpstreamImage, digest: Digest): boolean {
-    return this.#options.records.knows(image, digest);
-  }
-
   async #confirm(image: UpstreamImage, digest: Digest, asker: Asker, signal: AbortSignal): Promise<void> {
-    const { access, records } = this.#options;
+    const { access, openings } = this.#options;
     if (access.isPerClient(image)) await access.confirm(image, `blobs/${digest}`, asker, signal);
-    if (this.#knows(image, digest)) return;
+    if (openings.has(image, digest)) return;
     const { result } = this.#confirmations.run(
       `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`,
       async () => {
         // Waited for by others, too, so it does not end with this client.
         const bytes = await this.#askLength(image, digest, asker, new AbortController().signal);
-        records.setDigest(image, digest, { bytes, manifest: undefined });
+        this.#note(image, digest, asker, bytes);
       },
     );
     await orAbort(result, signal);
+  }
+
+  /** The upstream has said that the blob is under this name. */
+  #note(image: UpstreamImage, digest: Digest, asker: Asker, totalBytes: number | undefined): void {
+    const { records } = this.#options;
+    const bytes = totalBytes ?? records.bytesOf(image, digest) ?? 0;
+    const manifest = records.digest(image, digest)?.manifest;
+    records.setDigest(image, digest, { bytes, manifest, openTo: openingBy(asker, image) });
   }
 
   async #askLength(image: UpstreamImage, digest: Digest, asker: Asker, signal: AbortSignal): Promise<number> {
@@ -320,8 +331,8 @@ export class Blobs {
 
   #remember(image: UpstreamImage, digest: Digest, asker: Asker, error: unknown): void {
     if (!(error instanceof UpstreamError)) return;
-    const lifetimeMs =
-      { absent: 5 * 60_000, denied: 30_000, failing: 2000, throttled: 5000 }[error.code as string] ?? 0;
+    this.#options.openings.noteFailure(image, error);
+    const lifetimeMs = negativeLifetime(error, true);
     if (lifetimeMs > 0) this.#negative.set(negativeKey(image, digest, asker), error, lifetimeMs);
   }
 }

@@ -23,6 +23,7 @@ import type { StepFailure } from "./failures.ts";
 import type { Images } from "./images.ts";
 import { pageOf, referrersIndex, sorted } from "./lists.ts";
 import type { Lists } from "./lists.ts";
+import type { Openings } from "./openings.ts";
 import { manifestResponse, warningHeader } from "./manifest-response.ts";
 import { errorResponse, jsonResponse } from "./messages.ts";
 import type { MirrorRequest, MirrorResponse } from "./messages.ts";
@@ -38,6 +39,7 @@ export interface HandlerOptions {
   readonly lists: Lists;
   readonly walk: Walk;
   readonly access: Access;
+  readonly openings: Openings;
   readonly pings: Pings;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -290,19 +292,19 @@ export class Handler {
   }
 
   #catalog(query: URLSearchParams, only: Upstream | undefined): MirrorResponse {
-    const { access, catalog, records, registries } = this.#options;
+    const { access, catalog, openings, records, registries } = this.#options;
     if (!catalog) return errorResponse(404, "UNSUPPORTED", "the list of repositories is switched off");
-    const listed = [...records.repositories()].filter(({ name, upstream }) => {
-      if (only !== undefined && upstream !== only.id) return false;
-      const known = registries.upstreams.get(upstream);
+    const names: string[] = [];
+    for (const repository of records.repositories()) {
+      const upstream = registries.upstreams.get(repository.upstream);
+      // Nobody can ask for what came from an upstream that is none any more.
+      if (upstream === undefined || (only !== undefined && upstream !== only)) continue;
+      const image = { upstream, name: repository.name };
       // Names, too, are told to those only whom the upstream lets in, and nobody has asked it.
-      return known === undefined || !access.isPerClient({ name, upstream: known });
-    });
-    const names = listed.map(({ name, upstream }) => {
-      const known = registries.upstreams.get(upstream);
-      if (only !== undefined) return name;
-      return known === undefined || known === registries.defaultRegistry ? name : `${known.hosts[0]}/${name}`;
-    });
+      if (access.isPerClient(image) || !openings.hasAny(image, repository)) continue;
+      const isPlain = only !== undefined || upstream === registries.defaultRegistry;
+      names.push(isPlain ? repository.name : `${upstream.hosts[0]}/${repository.name}`);
+    }
     const { entries, next } = pageOf(sorted(names), query, catalogPage);
     const link = next === undefined ? {} : { link: `</v2/_catalog?${next}>; rel="next"` };
     return jsonResponse(200, Buffer.from(JSON.stringify({ repositories: entries })), link);

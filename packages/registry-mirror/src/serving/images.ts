@@ -8,6 +8,7 @@ import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { isManifest, isPage, manifestAccept, mediaTypeOf, readManifest } from "../reference/manifest.ts";
 import { isFresh, mayBeStale, tagLifetime } from "../routing/freshness.ts";
+import { isWithdrawal } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
 import type { DigestRecord, Records, TagRecord } from "../storage/records.ts";
@@ -18,6 +19,9 @@ import type { Access } from "./access.ts";
 import { digestOf, maxManifestBytes } from "./manifest-store.ts";
 import type { ManifestStore } from "./manifest-store.ts";
 import type { CacheResult } from "./messages.ts";
+import { negativeLifetime } from "./negative-lifetime.ts";
+import { openingBy } from "./openings.ts";
+import type { Openings } from "./openings.ts";
 
 export interface ImagesOptions {
   readonly records: Records;
@@ -25,6 +29,7 @@ export interface ImagesOptions {
   /** Whether a blob can be given without asking anybody. */
   readonly hasBlob: (digest: Digest) => boolean;
   readonly shared: SharedStore;
+  readonly openings: Openings;
   readonly access: Access;
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
   readonly clock: Clock;
@@ -80,17 +85,17 @@ export class Images {
    * @throws {UpstreamError}
    */
   async resolveTag(image: UpstreamImage, tag: string, inquiry: Inquiry): Promise<ResolvedTag> {
-    const { access, clock, records, shared } = this.#options;
+    const { access, clock, openings, shared } = this.#options;
     const lifetime = tagLifetime(image.upstream, tag, inquiry.isInVirtualRegistry);
     if (access.isPerClient(image)) {
       await this.#inTotal(image, inquiry.signal, (signal) =>
         access.confirm(image, `manifests/${tag}`, inquiry.asker, signal),
       );
     }
-    let known = records.tag(image, tag);
+    let known = openings.tag(image, tag);
     if (known === undefined || !isFresh(known, lifetime, clock.now())) {
       await shared.adoptTag(image, tag);
-      known = records.tag(image, tag);
+      known = openings.tag(image, tag);
     }
     if (known !== undefined && isFresh(known, lifetime, clock.now())) {
       const isDown = this.#options.clientOf(image).isDown;
@@ -103,7 +108,7 @@ export class Images {
       return { record, result, warning: undefined };
     } catch (error) {
       if (known === undefined || !(error instanceof UpstreamError)) throw error;
-      return this.#stale(image, tag, inquiry, known, error);
+      return this.#stale(image, tag, known, error);
     }
   }
 
@@ -152,8 +157,8 @@ export class Images {
 
   /** Whether everything that a manifest leads to directly can be given without the upstream. */
   async isComplete(image: UpstreamImage, digest: Digest): Promise<boolean> {
-    const { hasBlob, manifests, shared } = this.#options;
-    const bytes = await manifests.get(digest);
+    const { hasBlob, manifests, openings, shared } = this.#options;
+    const bytes = openings.has(image, digest) ? await manifests.get(digest) : undefined;
     if (bytes === undefined) return false;
     const { children } = readManifest(bytes, undefined);
     const blobs = children.filter(({ kind }) => kind === "blob");
@@ -201,6 +206,7 @@ export class Images {
       bytes: found.bytes,
       checkedAtMs: now,
       fetchedAtMs,
+      openTo: openingBy(inquiry.asker, image),
     };
     records.setTag(image, tag, record);
     return record;
@@ -234,7 +240,7 @@ export class Images {
     const digest = digestOf(bytes, isDigest(told) ? told : "sha256:");
     if (isDigest(told) && told !== digest) throw this.#wrongBytes(image);
     if (!isManifest(bytes, answer.headers["content-type"])) throw this.#noManifest(image);
-    const { mediaType } = await this.#keep(image, digest, bytes, answer.headers["content-type"]);
+    const { mediaType } = await this.#keep(image, digest, bytes, answer.headers["content-type"], inquiry.asker);
     return { digest, mediaType, bytes: bytes.byteLength };
   }
 
@@ -244,7 +250,7 @@ export class Images {
         const answer = await this.#send("GET", image, digest, { ...inquiry, signal });
         const bytes = await this.#readBody(image, answer, signal);
         if (digestOf(bytes, digest) !== digest) throw this.#wrongBytes(image);
-        await this.#keep(image, digest, bytes, answer.headers["content-type"]);
+        await this.#keep(image, digest, bytes, answer.headers["content-type"], inquiry.asker);
         return bytes;
       }),
     );
@@ -255,20 +261,20 @@ export class Images {
     digest: Digest,
     bytes: Uint8Array,
     contentType: string | undefined,
+    asker: Asker,
   ): Promise<{ readonly mediaType: string }> {
     const { manifests, records, shared } = this.#options;
     const manifest = readManifest(bytes, contentType);
     await manifests.put(digest, bytes);
     shared.upload(digest);
-    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest });
+    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, openTo: openingBy(asker, image) });
     return manifest;
   }
 
   /** What is cached, if this client may have it under this name. */
   async #cached(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<Uint8Array | undefined> {
-    const { access, manifests, records, shared } = this.#options;
-    const isKnown = records.knows(image, digest) || (await shared.adoptDigest(image, digest));
-    if (!isKnown) return undefined;
+    const { access, manifests, openings, records } = this.#options;
+    if (!(await openings.find(image, digest))) return undefined;
     const bytes = manifests.peek(digest) ?? (await manifests.get(digest)) ?? (await this.#fromShared(digest));
     if (bytes === undefined) return undefined;
     if (access.isPerClient(image)) {
@@ -277,15 +283,16 @@ export class Images {
       );
     }
     if (records.digest(image, digest)?.manifest === undefined) {
-      records.setDigest(image, digest, { bytes: bytes.byteLength, manifest: readManifest(bytes, undefined) });
+      const manifest = readManifest(bytes, undefined);
+      records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, openTo: records.openingOf(image, digest) });
     }
     return bytes;
   }
 
   /** What another client's request has brought while the shared store was asked for this one's. */
   #arrived(image: UpstreamImage, digest: Digest): Uint8Array | undefined {
-    const { access, manifests, records } = this.#options;
-    return records.knows(image, digest) && !access.isPerClient(image) ? manifests.peek(digest) : undefined;
+    const { access, manifests, openings } = this.#options;
+    return openings.has(image, digest) && !access.isPerClient(image) ? manifests.peek(digest) : undefined;
   }
 
   async #fromShared(digest: Digest): Promise<Uint8Array | undefined> {
@@ -296,21 +303,13 @@ export class Images {
     return bytes;
   }
 
-  async #stale(
-    image: UpstreamImage,
-    tag: string,
-    { asker }: Inquiry,
-    known: TagRecord,
-    error: UpstreamError,
-  ): Promise<ResolvedTag> {
+  async #stale(image: UpstreamImage, tag: string, known: TagRecord, error: UpstreamError): Promise<ResolvedTag> {
     const { clock, keepDeletedTags, metrics, records, staleIfErrorMs } = this.#options;
     if (error.code === "absent" && !keepDeletedTags) {
       records.deleteTag(image, tag);
       throw error;
     }
-    // With a login a refusal means that it was withdrawn; anonymous ones are refused for deleted repositories, too.
-    if (error.code === "denied" && asker !== "anonymous") throw error;
-    if (!mayBeStale(known, staleIfErrorMs, clock.now())) throw error;
+    if (isWithdrawal(image, error.code) || !mayBeStale(known, staleIfErrorMs, clock.now())) throw error;
     if (!(await this.isComplete(image, known.digest))) throw this.#incomplete(image, error);
     metrics.add("stale_answers_total", { upstream: image.upstream.id });
     return { record: known, result: "stale", warning: `${image.upstream.id} could not be asked: ${error.reason}` };
@@ -333,6 +332,7 @@ export class Images {
       return await action();
     } catch (error) {
       if (error instanceof UpstreamError) {
+        this.#options.openings.noteFailure(image, error);
         const lifetimeMs = negativeLifetime(error, isDigest(reference));
         const key = `${image.upstream.id} ${image.name} ${reference} ${askerKey(asker)}`;
         if (lifetimeMs > 0) this.#negative.set(key, error, lifetimeMs);
@@ -420,22 +420,4 @@ export class Images {
 function headOf(digest: Digest, bytes: Uint8Array, record: DigestRecord | undefined): Omit<ManifestHead, "result"> {
   const mediaType = record?.manifest?.mediaType ?? readManifest(bytes, undefined).mediaType;
   return { digest, mediaType, bytes: bytes.byteLength };
-}
-
-function negativeLifetime({ code, retryAfterMs }: UpstreamError, isForDigest: boolean): number {
-  switch (code) {
-    case "absent":
-      return isForDigest ? 5 * 60_000 : 30_000;
-    case "denied":
-    case "credentials-rejected":
-    case "forbidden-address":
-      return 30_000;
-    case "throttled":
-      return Math.min(retryAfterMs ?? 10_000, 10_000);
-    case "failing":
-      return 2000;
-    default:
-      // Who does not answer at all is not asked for a while, whatever it is for.
-      return 0;
-  }
 }

@@ -7,15 +7,15 @@ import { isTag } from "../reference/grammar.ts";
 import { manifestAccept, manifestTypes } from "../reference/manifest.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
-import type { Records } from "../storage/records.ts";
 import type { Asker, UpstreamClient } from "../upstream/client.ts";
 import { askerKey } from "./access.ts";
 import type { Access } from "./access.ts";
+import type { Openings } from "./openings.ts";
 
 export interface ListsOptions {
   readonly access: Access;
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
-  readonly records: Records;
+  readonly openings: Openings;
   readonly clock: Clock;
   readonly totalMs: number;
 }
@@ -41,9 +41,9 @@ export class Lists {
       const tags = await this.#list(image, "tags/list?n=1000", "tags", asker, signal);
       return sorted(tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag)));
     } catch (error) {
-      const { access, records } = this.#options;
+      const { access, openings } = this.#options;
       // Without the upstream nobody knows whether this client may have them.
-      const known = access.isPerClient(image) ? [] : records.tags(image);
+      const known = access.isPerClient(image) ? [] : openings.tags(image);
       const isAnswer = !(error instanceof UpstreamError) || error.isDefinite || error instanceof LongListError;
       if (isAnswer || known.length === 0) throw error;
       return sorted(known);
@@ -81,14 +81,19 @@ export class Lists {
     const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return Promise.resolve(known);
-    const { clock, totalMs } = this.#options;
+    const { clock, openings, totalMs } = this.#options;
     const late = (): Error => failure(image, "it did not answer in time");
     const { result } = this.#fetches.run(key, async () => {
-      const list = await withDeadline(clock, totalMs, late, (inTime) =>
-        this.#pages(image, resource, field, asker, inTime),
-      );
-      this.#known.set(key, list, knownMs);
-      return list;
+      try {
+        const list = await withDeadline(clock, totalMs, late, (inTime) =>
+          this.#pages(image, resource, field, asker, inTime),
+        );
+        this.#known.set(key, list, knownMs);
+        return list;
+      } catch (error) {
+        if (error instanceof UpstreamError) openings.noteFailure(image, error);
+        throw error;
+      }
     });
     return orAbort(result, signal);
   }

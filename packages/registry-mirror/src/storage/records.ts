@@ -7,6 +7,8 @@ import { isDigest, isRepositoryName, isTag } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import type { Descriptor, ManifestFacts } from "../reference/manifest.ts";
 import type { TagTimes } from "../routing/freshness.ts";
+import { isOpenTo, widerOpening } from "../routing/opening.ts";
+import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { digestName, tagName } from "./layout.ts";
 import { systemCodeOf } from "./system-error.ts";
@@ -18,6 +20,8 @@ export interface TagRecord extends TagTimes {
   readonly bytes: number;
   /** Epoch milliseconds at which the tag got this digest. */
   readonly fetchedAtMs: number;
+  /** To whom the upstream had it open when it was asked last. @default "clients" */
+  readonly openTo?: Opening | undefined;
 }
 
 /** A digest that was seen under a name. */
@@ -25,6 +29,8 @@ export interface DigestRecord {
   readonly bytes: number;
   /** Of a manifest; undefined for a blob that no known manifest lists. */
   readonly manifest: ManifestFacts | undefined;
+  /** To whom the upstream had it open when it was fetched. @default "clients" */
+  readonly openTo?: Opening | undefined;
 }
 
 export interface RecordsOptions {
@@ -41,8 +47,14 @@ export interface RecordsOptions {
 interface Repository {
   readonly tags: Map<string, TagRecord>;
   readonly digests: Map<Digest, DigestRecord>;
-  /** Lengths of everything that the manifests list. */
-  readonly children: Map<Digest, number>;
+  /** Everything that the manifests list. */
+  readonly children: Map<Digest, Child>;
+}
+
+interface Child {
+  readonly bytes: number;
+  /** As that of the manifest that lists it, of several the widest. */
+  readonly openTo: Opening | undefined;
 }
 
 /**
@@ -99,10 +111,27 @@ export class Records {
     return repository !== undefined && (repository.digests.has(digest) || repository.children.has(digest));
   }
 
+  /** To whom a digest was open under a name: by itself, or in a manifest of that name. */
+  openingOf(image: UpstreamImage, digest: Digest): Opening | undefined {
+    const repository = this.#find(image);
+    return widerOpening(repository?.digests.get(digest)?.openTo, repository?.children.get(digest)?.openTo);
+  }
+
+  /** Takes everything of a name for open to single clients only, until the upstream says something else of it. */
+  withdraw(image: UpstreamImage): void {
+    const repository = this.#find(image);
+    if (repository === undefined) return;
+    for (const [tag, { openTo, ...record }] of repository.tags)
+      if (isOpenTo(openTo, "mirror")) this.setTag(image, tag, record);
+    for (const [digest, { openTo, ...record }] of repository.digests)
+      if (isOpenTo(openTo, "mirror")) this.setDigest(image, digest, record);
+    this.#relist(repository);
+  }
+
   /** Length of a digest, as the name's manifests tell it. */
   bytesOf(image: UpstreamImage, digest: Digest): number | undefined {
     const repository = this.#find(image);
-    const bytes = repository?.digests.get(digest)?.bytes ?? repository?.children.get(digest);
+    const bytes = repository?.digests.get(digest)?.bytes ?? repository?.children.get(digest)?.bytes;
     return bytes === 0 ? undefined : bytes;
   }
 
@@ -161,10 +190,7 @@ export class Records {
       if (this.#isRecorded(digest)) continue;
       for (const child of children) this.#parents.get(child.digest)?.delete(digest);
     }
-    repository.children.clear();
-    for (const { manifest } of repository.digests.values()) {
-      for (const child of manifest?.children ?? []) repository.children.set(child.digest, child.bytes);
-    }
+    this.#relist(repository);
   }
 
   /** Takes over a record that another mirror has written. */
@@ -205,10 +231,15 @@ export class Records {
     return repository;
   }
 
+  #relist(repository: Repository): void {
+    repository.children.clear();
+    for (const record of repository.digests.values()) list(repository, record);
+  }
+
   #addDigest(repository: Repository, digest: Digest, record: DigestRecord): void {
     repository.digests.set(digest, record);
+    list(repository, record);
     for (const child of record.manifest?.children ?? []) {
-      repository.children.set(child.digest, child.bytes);
       const parents = this.#parents.get(child.digest) ?? new Set();
       this.#parents.set(child.digest, parents.add(digest));
     }
@@ -271,6 +302,11 @@ export interface RepositoryView {
   readonly digests: ReadonlyMap<Digest, DigestRecord>;
 }
 
+function list({ children }: Repository, { manifest, openTo }: DigestRecord): void {
+  for (const { bytes, digest } of manifest?.children ?? [])
+    children.set(digest, { bytes, openTo: widerOpening(openTo, children.get(digest)?.openTo) });
+}
+
 /** The same id may mean another registry since the last start. */
 async function forgetOtherRegistry(directory: string, url: string): Promise<void> {
   const note = join(directory, "_registry");
@@ -301,22 +337,26 @@ async function writeWhole(directory: string, name: string, text: string): Promis
 
 /** Reads what was written down of a tag; undefined when it makes no sense. */
 export function readTag(text: string): TagRecord | undefined {
-  const { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, validForMs } = parsed(text);
+  const { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, openTo, validForMs } = parsed(text);
   if (typeof digest !== "string" || !isDigest(digest) || typeof mediaType !== "string") return undefined;
   if (typeof bytes !== "number" || typeof checkedAtMs !== "number" || typeof fetchedAtMs !== "number") return undefined;
-  const record = { digest, mediaType, bytes, checkedAtMs, fetchedAtMs };
+  const record = { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, ...opened(openTo) };
   return typeof validForMs === "number" ? { ...record, validForMs } : record;
 }
 
 /** Reads what was written down of a digest; undefined when it makes no sense. */
 export function readDigest(text: string): DigestRecord | undefined {
-  const { bytes, manifest } = parsed(text);
+  const { bytes, manifest, openTo } = parsed(text);
   if (typeof bytes !== "number") return undefined;
-  if (manifest === undefined) return { bytes, manifest: undefined };
+  if (manifest === undefined) return { bytes, manifest: undefined, ...opened(openTo) };
   if (typeof manifest !== "object" || manifest === null) return undefined;
   const { mediaType, children } = manifest as Readonly<Record<string, unknown>>;
   if (typeof mediaType !== "string" || !Array.isArray(children) || !children.every(isDescriptor)) return undefined;
-  return { bytes, manifest: { mediaType, children } };
+  return { bytes, manifest: { mediaType, children }, ...opened(openTo) };
+}
+
+function opened(openTo: unknown): { readonly openTo?: Opening } {
+  return openTo === "anybody" || openTo === "mirror" ? { openTo } : {};
 }
 
 function isDescriptor(value: unknown): value is Descriptor {
