@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { open, readFile, readdir, rm, writeFile, mkdir } from "node:fs/promises";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
@@ -9,7 +10,9 @@ import { extractArchive } from "./extract.ts";
 import { selectFiles } from "./select/select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
+import { planTarRestore } from "./tar/plan-restore.ts";
 import { tarPlanHandler } from "./tar/tasks.ts";
+import { inTurns } from "./turn.ts";
 import { EXTRA_BLOCKS } from "./zip/constants.ts";
 
 /*
@@ -34,6 +37,8 @@ beforeEach(async () => {
     ["longer", Buffer.alloc(9 * MEGABYTE, "other text ")],
     ["short", Buffer.from("short")],
     ["shorter", Buffer.from("s")],
+    // Cannot be packed.
+    ["the last", createHash("shake256", { outputLength: 4000 }).update("noise").digest()],
   ]);
   await mkdir(scratch.at("tree"));
   for (const [name, content] of files) await writeFile(scratch.at("tree", name), content);
@@ -101,6 +106,43 @@ describe("a forged frame index of a tar archive", () => {
     for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toMatchObject({ code: "malformed" });
   });
 
+  // Frames 0 and 1 are those of "a-long", 2 to 4 those of "longer"; 5 is shared by the short ones, and 6 is the end.
+  it.each<[what: string, forge: (index: Buffer) => void]>([
+    ["makes the second frame of a long file longer", (index) => shift(index, unpackedAt(6), unpackedAt(3), 512)],
+    ["makes the last frame of a long file longer", (index) => shift(index, unpackedAt(6), unpackedAt(4), 512)],
+    ["makes the last frame of a long file shorter", (index) => shift(index, unpackedAt(4), unpackedAt(6), 512)],
+    ["moves the header of a long file", (index) => shift(index, unpackedAt(3), unpackedAt(2), 512)],
+    ["makes the end longer than it is", (index) => shift(index, unpackedAt(5), unpackedAt(6), 512)],
+    ["puts two entries into one place", (index) => index.writeUInt32LE(0, entryAt(index, "shorter") + 35)],
+    ["puts an entry into the frame of another", (index) => index.writeUInt32LE(4, entryAt(index, "shorter") + 31)],
+    ["puts a long file into the frames of another", (index) => index.writeUInt32LE(0, entryAt(index, "longer") + 31)],
+    ["leaves a gap", (index) => index.writeUInt32LE(1536, entryAt(index, "shorter") + 35)],
+    ["says that a folder has content", (index) => index.writeUInt8(1, entryAt(index, "short"))],
+    ["says that a link has content", (index) => index.writeUInt8(2, entryAt(index, "short"))],
+    ["makes a header longer", (index) => index.writeUInt32LE(1024, entryAt(index, "short") + 39)],
+    ["says that a file is longer", (index) => index.writeDoubleLE(1000, entryAt(index, "short") + 11)],
+    [
+      "says that a file has all that there can be",
+      (index) => index.writeDoubleLE(2 ** 52, entryAt(index, "short") + 11),
+    ],
+    ["says that a frame takes more than it can when packed", (index) => shift(index, packedAt(5), packedAt(6), 2500)],
+  ])("that %s is refused before anything is unpacked", async (_what, forge) => {
+    const archive = await save("tarzstd");
+    const index = frameIndexOf(archive);
+    forge(index);
+    await writeFile(archivePath, withIndex(archive, index));
+    const handle = await open(archivePath);
+    try {
+      const { size } = await handle.stat();
+      const limits = { maxBytes: Infinity, maxRatio: Infinity };
+      const plan = inTurns(planTarRestore({ path: archivePath, descriptor: handle.fd, size }, limits), undefined);
+      await expect(plan).rejects.toMatchObject({ code: "malformed" });
+    } finally {
+      await handle.close();
+    }
+    for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toMatchObject({ code: "malformed" });
+  });
+
   it("of which any byte may be changed gives the right content, or an error", { timeout: 120_000 }, async () => {
     const archive = await save("tarzstd");
     const index = frameIndexOf(archive);
@@ -154,6 +196,21 @@ describe("a forged frame index of a tar archive", () => {
   });
 });
 
+describe("a file that has grown since it was listed", () => {
+  it.each([
+    [5 * MEGABYTE + 1, "by several threads, as one of those that share a frame"],
+    [9 * MEGABYTE, "from the first frame to the last"],
+  ])("to %i bytes is restored as it was saved, %s", async (bytes) => {
+    const grown = Buffer.alloc(bytes, "what was logged meanwhile ");
+    files = new Map([["a", grown], ...files]);
+    await writeFile(scratch.at("tree/a"), "listed");
+    const { entries } = await selectFiles({ root: scratch.at("tree"), paths: ["*"] });
+    await writeFile(scratch.at("tree/a"), grown);
+    await createArchive({ root: scratch.at("tree"), entries, archivePath, format: "tarzstd", concurrency: 2 });
+    for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toBe("as it was");
+  });
+});
+
 async function save(format: "zip" | "tarzstd"): Promise<Buffer> {
   const { entries } = await selectFiles({ root: scratch.at("tree"), paths: ["*"] });
   await createArchive({ root: scratch.at("tree"), entries, archivePath, format, concurrency: 2 });
@@ -191,6 +248,24 @@ function blockIndexOf(archive: Buffer): Buffer {
 function shift(index: Buffer, from: number, to: number, bytes: number): void {
   index.writeUInt32LE(index.readUInt32LE(from) - bytes, from);
   index.writeUInt32LE(index.readUInt32LE(to) + bytes, to);
+}
+
+/** Where the index tells the packed length of a frame. */
+function packedAt(frame: number): number {
+  return 8 + 8 * frame;
+}
+
+function unpackedAt(frame: number): number {
+  return packedAt(frame) + 4;
+}
+
+/** Where the index tells of an entry, behind its name. */
+function entryAt(index: Buffer, name: string): number {
+  const length = Buffer.alloc(2);
+  length.writeUInt16LE(name.length);
+  const at = index.indexOf(Buffer.concat([length, Buffer.from(name)]));
+  expect(at).toBeGreaterThan(0);
+  return at + 2 + name.length;
 }
 
 function frameIndexOf(archive: Buffer): Buffer {

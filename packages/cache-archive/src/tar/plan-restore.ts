@@ -1,8 +1,6 @@
 import type { ArchiveFile } from "../archive-file.ts";
 import { makeControl } from "../engine/control.ts";
 import type { SharedControl } from "../engine/control.ts";
-import { CacheArchiveError } from "../errors.ts";
-import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore/restore-plan.ts";
 import type { PlannedEntry, RestoreLimits } from "../restore/restore-plan.ts";
 import { addEnding, sortFolders } from "../restore/ending.ts";
@@ -10,10 +8,9 @@ import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { RestoreTable } from "../restore/restore-table.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
 import { RestoreUnits, SHORT } from "../restore/units.ts";
+import { checkLayout, framesOf, hasFramesAlone } from "./check-layout.ts";
 import { LONG_FILE_FRAME_BYTES, readFrameIndex } from "./frame-index.ts";
-import type { Frame, FrameIndex, IndexedEntry } from "./frame-index.ts";
-import { BLOCK_BYTES } from "./header.ts";
-import { paddingBytes } from "./read.ts";
+import type { Frame, IndexedEntry } from "./frame-index.ts";
 
 /** Everything about the restore of an indexed archive that does not depend on where to. */
 export interface TarSchedule {
@@ -26,37 +23,32 @@ export interface TarSchedule {
   readonly bytes: number;
 }
 
-/** Two empty blocks. */
-const END_BYTES = 2 * BLOCK_BYTES;
+/** A participant holds a frame in memory. Only files that grew while they were saved, or many endless names, make longer ones. */
+const MAX_FRAME_BYTES = 2 * LONG_FILE_FRAME_BYTES;
 const ENTRIES_PER_STEP = 500;
 
 /**
  * Reads the index of a tar archive, checks it, and cuts the work into units. In steps of less than a few milliseconds.
  *
- * @returns undefined for an archive without index
+ * @returns undefined for an archive without index, or with frames that are better read from the first to the last
  * @throws {CacheArchiveError} the archive is damaged, forged or too large
  */
 export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Generator<void, TarSchedule | undefined> {
   const index = yield* readFrameIndex(file);
   if (index === undefined) return undefined;
+  yield* checkLayout(file, index);
+  if (index.frames.some(({ bytes }) => bytes > MAX_FRAME_BYTES)) return undefined;
   const planner = new RestorePlanner<IndexedEntry>(limits, file.size);
-  let described = 0;
   for (const [nth, entry] of index.entries.entries()) {
     if (nth % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    checkPlace(entry, index);
     planner.add(entry);
-    described += entry.headerBytes + entry.bytes + paddingBytes(entry.bytes);
-  }
-  if (described + END_BYTES !== index.frames.reduce((sum, frame) => sum + frame.bytes, 0)) {
-    const message = `${printablePath(file.path)} is damaged: its frames hold something else than the index describes`;
-    throw new CacheArchiveError({ code: "malformed", message });
   }
   yield;
   const { files, symlinks, directories } = planner.finish();
   const folders = sortFolders(directories);
   const planned = [...files, ...symlinks, ...folders.sorted];
   const units = new RestoreUnits();
-  addFiles(files, units);
+  addFiles(files, index.frames, units);
   addEnding(units, planned.length, symlinks.length, folders);
   yield;
   const table = yield* RestoreTable.share(planned, ({ crc, headerBytes, offset, frame }) => ({
@@ -78,36 +70,16 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   return { shared, control, entries: index.entries.length, bytes: planner.bytes };
 }
 
-/** An entry lies in its frame as a whole; a long file begins a frame and fills the frames after it. */
-function checkPlace(entry: IndexedEntry, { frames }: FrameIndex): void {
-  const { frame, offset, headerBytes, bytes } = entry;
-  const first = frames[frame];
-  const content = isLong(entry) ? Math.min(LONG_FILE_FRAME_BYTES, bytes) : bytes + paddingBytes(bytes);
-  let fits =
-    first !== undefined && offset + headerBytes + content <= first.bytes && (entry.kind === "file" || bytes === 0);
-  for (let block = 1; fits && isLong(entry) && block < blocksOf(entry); block += 1) {
-    const wanted = Math.min(LONG_FILE_FRAME_BYTES, bytes - block * LONG_FILE_FRAME_BYTES);
-    fits = (frames[frame + block]?.bytes ?? 0) >= wanted;
-  }
-  // Two frames' worth is more than any writer of this index makes, and a participant holds a frame in memory.
-  if (fits && first !== undefined && first.bytes <= MAX_FRAME_BYTES) return;
-  const entryName = printablePath(entry.name);
-  const message = `entry "${entryName}" does not lie where the index says`;
-  throw new CacheArchiveError({ code: "malformed", message, entryName });
-}
-
-const MAX_FRAME_BYTES = 256 * 1024 * 1024;
-
-function addFiles(files: readonly PlannedEntry<IndexedEntry>[], units: RestoreUnits): void {
+function addFiles(files: readonly PlannedEntry<IndexedEntry>[], frames: readonly Frame[], units: RestoreUnits): void {
   let first = 0;
   const close = (end: number): void => {
     if (end > first) units.add(SHORT, first, end - first);
     first = end;
   };
   for (const [index, { entry }] of files.entries()) {
-    if (isLong(entry)) {
+    if (hasFramesAlone(entry, frames)) {
       close(index);
-      const blocks = blocksOf(entry);
+      const blocks = framesOf(entry);
       for (let block = 0; block < blocks; block += 1) {
         units.addBlock(index, { block, blocks, packedStart: 0, packedBytes: 0 });
       }
@@ -117,17 +89,6 @@ function addFiles(files: readonly PlannedEntry<IndexedEntry>[], units: RestoreUn
     }
   }
   close(files.length);
-}
-
-function isLong({ bytes, offset, kind }: IndexedEntry): boolean {
-  return kind === "file" && offset === 0 && bytes > LONG_FILE_BYTES;
-}
-
-/** Files up to this length share frames with others. */
-const LONG_FILE_BYTES = 1024 * 1024;
-
-function blocksOf({ bytes }: IndexedEntry): number {
-  return Math.ceil(bytes / LONG_FILE_FRAME_BYTES);
 }
 
 function shareFrames(frames: readonly Frame[]): SharedArrayBuffer {
