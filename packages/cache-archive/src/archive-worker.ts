@@ -3,6 +3,7 @@ import { parentPort } from "node:worker_threads";
 
 import { serveJobs } from "./engine/serve-jobs.ts";
 import { treeHandler } from "./manifest/tree-runner.ts";
+import { stagingHandler } from "./restore/staging-task.ts";
 import { tarPackHandler, tarPlanHandler, tarUnpackHandler } from "./tar/tasks.ts";
 import { zipPackHandler, zipPlanHandler, zipUnpackHandler } from "./zip/tasks.ts";
 
@@ -15,5 +16,6 @@ if (parentPort !== null) {
     tarPlanHandler,
     tarUnpackHandler,
     treeHandler,
+    stagingHandler,
   ]);
 }

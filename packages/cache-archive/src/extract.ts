@@ -10,7 +10,7 @@ import { sniffFormat } from "./sniff.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./warn-of-streaming.ts";
-import type { ExtractWork } from "./restore/extract-work.ts";
+import type { Extraction, ExtractWork } from "./restore/extract-work.ts";
 import { finishRestores } from "./restore/finish-restores.ts";
 import { entriesInPlace, recordTree } from "./manifest/tree-manifest.ts";
 import { extractTarSequentially, extractTarZstd } from "./tar/extract.ts";
@@ -56,8 +56,9 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Re
       if (tree !== undefined) await finishRestores(root);
       const inPlace = tree === undefined ? undefined : await entriesInPlace(tree);
       if (inPlace !== undefined) return { entries: inPlace, bytes: file.size, wasInPlace: true };
-      const entries = await extractAs(format, engine, work);
-      const summary = { entries, bytes: file.size, wasInPlace: false };
+      const { entries, stagingError } = await extractAs(format, engine, work);
+      const leftOver = stagingError === undefined ? {} : { stagingError };
+      const summary = { entries, bytes: file.size, wasInPlace: false, ...leftOver };
       if (tree === undefined) return summary;
       const isTar = format === "tarzstd";
       const manifestError = await recordTree({ ...tree, isTar, observed: undefined, entries });
@@ -93,7 +94,7 @@ export async function extractArchiveFrom({ source, ...options }: ReadArchiveOpti
   }
 }
 
-async function extractAs(format: "tarzstd" | "zip", engine: ArchiveEngine, work: ExtractWork): Promise<number> {
+async function extractAs(format: "tarzstd" | "zip", engine: ArchiveEngine, work: ExtractWork): Promise<Extraction> {
   const isTar = format === "tarzstd";
   if (engine === "parallel") {
     try {

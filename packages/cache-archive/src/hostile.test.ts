@@ -347,7 +347,7 @@ describe.each(["parallel", "streaming"] as const)("the %s engine and hostile arc
     const archivePath = scratch.at("cache.zip");
     const name = "self/.fleetfoot-restore-0";
     await writeFile(archivePath, forgeZip([{ name: `${name}/complete.json`, content: "[]" }]));
-    const refused = { code: "outside-root", entryName: name };
+    const refused = { code: "outside-root", entryName: `${name}/complete.json` };
     await expect(extractArchive({ archivePath, root, engine })).rejects.toMatchObject(refused);
     expect(await readdir(root)).toEqual(["self"]);
   });

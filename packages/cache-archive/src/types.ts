@@ -117,6 +117,8 @@ export interface ArchiveSummary {
 export interface RestoreSummary extends ArchiveSummary {
   /** Whether the manifest showed that everything was there already, so that nothing was touched. */
   readonly wasInPlace: boolean;
+  /** Why what is left of the restore, beside the root or inside it, could not be removed. Everything is in its place all the same. */
+  readonly stagingError?: CacheArchiveError;
 }
 
 /** What a tree is compared with, and what of it. */

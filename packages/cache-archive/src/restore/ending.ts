@@ -1,6 +1,6 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
 import type { PlannedEntry } from "./restore-plan.ts";
-import { CLEAN, FINISH, FOLDERS, LINKS, PLACE } from "./units.ts";
+import { FINISH, FOLDERS, LINKS, PLACE } from "./units.ts";
 import type { RestoreUnits } from "./units.ts";
 
 const ENTRIES_PER_UNIT = 128;
@@ -45,6 +45,4 @@ export function addEnding<T extends ArchivedEntry>(
   units.addRuns(FINISH, start, closed, ENTRIES_PER_UNIT);
   units.startPhase();
   if (closed < length) units.add(FINISH, closed, length - closed);
-  units.startPhase();
-  units.add(CLEAN, 0, 0);
 }

@@ -1,5 +1,6 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
 import { toArchiveError } from "../errors.ts";
+import type { CacheArchiveError } from "../errors.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { printablePath } from "../path-bytes.ts";
 import type { RestoreLimits } from "./restore-plan.ts";
@@ -13,6 +14,14 @@ export interface ExtractWork {
   readonly limits: RestoreLimits;
   readonly restoreSpecialBits: boolean;
   readonly signal: AbortSignal | undefined;
+}
+
+/** What came of it. */
+export interface Extraction {
+  /** How many entries the archive has. */
+  readonly entries: number;
+  /** Why the staging folder is not gone although everything was restored. */
+  readonly stagingError: CacheArchiveError | undefined;
 }
 
 /** Does one entry's part; an error gets the entry's name. */

@@ -1,15 +1,15 @@
 import { chmodSync, lchownSync, lstatSync, lutimesSync } from "node:fs";
 
-import type { ArchivedEntry } from "../archived-entry.ts";
 import { errnoOf } from "../errors.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { followInside } from "./inside.ts";
+import type { FolderMetadata } from "./journal.ts";
 
 /**
  * Times, permission bits and owner of a folder, as far as they differ and as far as this process may set them: a folder that
  * was there before may belong to somebody else. A file in its place gets them instead.
  */
-export function finishFolder(root: string, target: string, entry: ArchivedEntry, modeMask: number): void {
+export function finishFolder(root: string, target: string, entry: FolderMetadata, modeMask: number): void {
   const named = `${root}/${target}`;
   let place = toFileSystemPath(named);
   let found = lstatSync(place);

@@ -1,7 +1,7 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
 import { named } from "./extract-work.ts";
 import type { PlannedEntry } from "./restore-plan.ts";
-import { Turn } from "../turn.ts";
+import { inTurns, Turn } from "../turn.ts";
 import { sortFolders } from "./ending.ts";
 import { finishFolder } from "./finish-folder.ts";
 import { placeTree } from "./place.ts";
@@ -15,11 +15,7 @@ export async function placeInTurns<T extends ArchivedEntry>(
 ): Promise<void> {
   signal?.throwIfAborted();
   const folders = sortFolders(directories).sorted;
-  placeTree(
-    root,
-    staging,
-    folders.map(({ target, entry }) => ({ target, entry })),
-  );
+  await inTurns(placeTree(root, staging, folders), undefined);
   const turn = new Turn();
   for (const { entry, target } of folders) {
     if (turn.isOver) await turn.next();

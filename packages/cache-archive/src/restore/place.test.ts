@@ -74,8 +74,7 @@ describe("a restore that was interrupted", () => {
       const staging = await ofDeadProcess((await openStaging(root)).folder);
       await mkdir(path.join(staging, "tree/d0"));
       await writeFile(path.join(staging, "tree/d0/new"), "new");
-      const entry = { name: "d0", kind: "directory", mode: 0o755, mtimeMs: 5000, owner: undefined, bytes: 0 };
-      await writeFile(path.join(staging, "complete.json"), JSON.stringify([{ target: "d0", entry }]));
+      await writeJournal(staging, [{ target: "d0", mode: 0o755, mtimeMs: 5000 }]);
       expect(await finishRestores(root)).toBe(1);
     } finally {
       process.seteuid?.(0);
@@ -87,7 +86,7 @@ describe("a restore that was interrupted", () => {
     await makeTree(root, "1");
     const staging = await ofDeadProcess((await openStaging(root)).folder);
     await writeFile(path.join(staging, "tree/evil"), "x");
-    await writeFile(path.join(staging, "complete.json"), "[]");
+    await writeJournal(staging);
     await chmod(staging, 0o777);
     expect(await finishRestores(root)).toBe(0);
     expect(await versionsOf(root)).toEqual(["1"]);
@@ -101,11 +100,12 @@ describe("a restore that was interrupted", () => {
     const staging = await ofDeadProcess((await openStaging(root)).folder);
     const name = path.basename(staging);
     await mkdir(scratch.at("outside", name));
-    const entry = { name: "x", kind: "directory", mode: 0o777, mtimeMs: 5000, owner: undefined, bytes: 0 };
     const targets = ["../outside", "way", "/etc", "a/../../outside", 5];
-    await writeFile(path.join(staging, "complete.json"), JSON.stringify(targets.map((target) => ({ target, entry }))));
-    const foreign = [`../outside/${name}`, `way/${name}`, "d0", 5];
-    await writeFile(path.join(staging, "foreign.json"), JSON.stringify(foreign));
+    await writeJournal(
+      staging,
+      targets.map((target) => ({ target, mode: 0o777, mtimeMs: 5000 })),
+    );
+    await writeLines(path.join(staging, "foreign.jsonl"), [`../outside/${name}`, `way/${name}`, "d0", 5]);
     expect(await finishRestores(root)).toBe(1);
     expect((await lstat(scratch.at("outside"))).mode & 0o777).toBe(0o755);
     expect(await readdir(scratch.at("outside"))).toEqual([name]);
@@ -127,7 +127,7 @@ describe("a folder that a script of a job has planted as an unfinished restore",
     staging = path.join(root, path.basename(await ofDeadProcess(folder)));
     await rm(path.join(scratch.path, path.basename(staging)), { recursive: true });
     await mkdir(staging, { mode: 0o700 });
-    await writeFile(path.join(staging, "complete.json"), "[]");
+    await writeJournal(staging);
   });
 
   it.each([
@@ -152,21 +152,21 @@ describe("a folder that a script of a job has planted as an unfinished restore",
     await mkdir(scratch.at("real/tree"));
     await writeFile(scratch.at("real/tree/key"), "other");
     expect(await finishRestores(root)).toBe(0);
-    expect((await readdir(scratch.at("real"))).sort()).toEqual(["complete.json", "tree"]);
+    expect((await readdir(scratch.at("real"))).sort()).toEqual(["complete.jsonl", "tree"]);
     await expectNothingMoved();
   });
 
   it("is not believed when its mark is a link or a pipe", async () => {
-    await writeFile(scratch.at("list.json"), "[]");
+    await rename(path.join(staging, "complete.jsonl"), scratch.at("list.jsonl"));
     for (const plant of [
-      async (mark: string) => await symlink("../../list.json", mark),
+      async (mark: string) => await symlink("../../list.jsonl", mark),
       async (mark: string) => run(["mkfifo", "-m", "600", mark]),
     ]) {
       await mkdir(path.join(staging, "tree"), { recursive: true });
       await chmod(staging, 0o700);
       await writeFile(path.join(staging, "tree/key"), "other");
-      await rm(path.join(staging, "complete.json"), { force: true });
-      await plant(path.join(staging, "complete.json"));
+      await rm(path.join(staging, "complete.jsonl"), { force: true });
+      await plant(path.join(staging, "complete.jsonl"));
       expect(await finishRestores(root)).toBe(0);
       await expectNothingMoved();
     }
@@ -193,7 +193,7 @@ describe("a move that can neither be carried out nor taken back", () => {
       const refuse = (what) => { throw Object.assign(new Error("EIO: " + what), { code: "EIO" }); };
       let moves = 0;
       fs.renameSync = (from, to) => {
-        if (String(to).endsWith(".json")) return renameSync(from, to);
+        if (String(to).endsWith(".jsonl")) return renameSync(from, to);
         moves += 1;
         // The sixth move fails in its second half, and the fourth one cannot be taken back.
         if (moves === 12) refuse("the move");
@@ -220,7 +220,7 @@ describe("a move that can neither be carried out nor taken back", () => {
       code: "io",
       message: expect.stringContaining("EIO: the move; 1 moves could not be taken back"),
       cause: ["Error: EIO: the way back"],
-      found: expect.arrayContaining(["complete.json", "given-up", "replaced", "tree"]),
+      found: expect.arrayContaining(["complete.jsonl", "given-up", "replaced", "tree"]),
       kept: ["1"],
       contents: `${"1".repeat(FILES - 1)}2`,
       completed: 1,
@@ -276,6 +276,19 @@ describe.runIf(mountable)("a mount below the root", () => {
   });
 });
 
+/** The journal of a restore that was about to move its tree into this root. */
+async function writeJournal(staging: string, folders: readonly unknown[] = []): Promise<void> {
+  const { dev, ino } = await lstat(root, { bigint: true });
+  await writeLines(path.join(staging, "complete.jsonl"), [
+    { root, device: String(dev), inode: String(ino) },
+    ...folders,
+  ]);
+}
+
+async function writeLines(file: string, lines: readonly unknown[]): Promise<void> {
+  await writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+}
+
 /** The folder, as one that a process made which is gone. */
 async function ofDeadProcess(folder: string): Promise<string> {
   const dead = folder.replace(/-(\d+)-(\d+)-/, "-4194305-1-");
@@ -293,7 +306,7 @@ async function killAtRename(renames: number): Promise<void> {
     let moves = 0;
     fs.renameSync = (from, to) => {
       // The journal comes first, and is no move.
-      if (!String(to).endsWith(".json") && ++moves > ${renames}) process.kill(process.pid, "SIGKILL");
+      if (!String(to).endsWith(".jsonl") && ++moves > ${renames}) process.kill(process.pid, "SIGKILL");
       renameSync(from, to);
     };
     syncBuiltinESMExports();
@@ -305,7 +318,7 @@ async function killAtRename(renames: number): Promise<void> {
       fs.mkdirSync(place, { recursive: true });
       fs.writeFileSync(place + "/f" + nth, "2");
     }
-    placeTree(root, folder, []);
+    for (const step of placeTree(root, folder, [])) void step;
     process.kill(process.pid, "SIGKILL");`;
   const child = spawn(process.execPath, ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", program], {
     stdio: ["ignore", "ignore", "inherit"],

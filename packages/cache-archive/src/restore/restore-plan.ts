@@ -1,7 +1,7 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
-import { STAGING_PREFIX } from "./staging-name.ts";
+import { isStagingPath, STAGING_PREFIX } from "./staging-name.ts";
 
 /** Limits on what an archive may unpack to. */
 export interface RestoreLimits {
@@ -55,7 +55,7 @@ export class RestorePlanner<T extends ArchivedEntry> {
     }
     const target = targetOf(entry);
     // It would be taken for a restore of ours, and completed.
-    if (target.startsWith(STAGING_PREFIX)) {
+    if (isStagingPath(target)) {
       throw failure("outside-root", entry, `names that begin with ${STAGING_PREFIX} are kept for unfinished restores`);
     }
     this.#takePlace(target, entry);

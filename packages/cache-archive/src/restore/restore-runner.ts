@@ -1,17 +1,19 @@
-import { lstatSync, readlinkSync, rmSync } from "node:fs";
+import { lstatSync, readlinkSync } from "node:fs";
 
 import type { ArchivedEntry } from "../archived-entry.ts";
 import type { JobControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
 import { toArchiveError } from "../errors.ts";
-import { printablePath, toFileSystemPath } from "../path-bytes.ts";
+import { printablePath } from "../path-bytes.ts";
+import { inTurns } from "../turn.ts";
 import { finishFolder } from "./finish-folder.ts";
 import { RestoreFolders } from "./folders.ts";
+import type { FolderFacts } from "./journal.ts";
 import { placeTree } from "./place.ts";
 import { RestoreTable } from "./restore-table.ts";
 import type { SharedRestore } from "./restore-table.ts";
-import { BLOCK, CLEAN, FINISH, FOLDERS, LINKS, PLACE, restoreUnitAt, SHORT, STREAM } from "./units.ts";
+import { BLOCK, FINISH, FOLDERS, LINKS, PLACE, restoreUnitAt, SHORT, STREAM } from "./units.ts";
 import type { RestoreUnit } from "./units.ts";
 import { writeNewLink } from "./write-file.ts";
 import type { ModePolicy } from "./write-file.ts";
@@ -69,6 +71,7 @@ export class RestoreRunner implements UnitRunner {
   run(unit: number): Promise<void> | undefined {
     const range = restoreUnitAt(this.#units, unit);
     if (range.kind === STREAM) return this.#unpacker.restoreStream(range.first).then(() => this.#control.finish());
+    if (range.kind === PLACE) return this.#place(range).then(() => this.#control.finish());
     this.#runNow(unit, range);
     this.#control.finish();
     return undefined;
@@ -88,12 +91,8 @@ export class RestoreRunner implements UnitRunner {
         return this.#each(range, (_entry, target) => this.#folders.makeMissing(target));
       case LINKS:
         return this.#each(range, (entry, target, index) => this.#makeLink(entry, target, index));
-      case PLACE:
-        return this.#place(range);
       case FINISH:
         return this.#each(range, (entry, target) => finishFolder(this.#job.root, target, entry, this.#job.policy.mask));
-      case CLEAN:
-        return rmSync(toFileSystemPath(this.#job.staging), { recursive: true, force: true });
       default:
         throw new TypeError(`unknown unit ${range.kind}`);
     }
@@ -129,13 +128,16 @@ export class RestoreRunner implements UnitRunner {
     return readlinkSync(existing, { encoding: "buffer" }).equals(linkTarget);
   }
 
-  #place(range: RestoreUnit): void {
-    const folders = this.#range(range).map((index) => ({
-      target: this.#table.target(index),
-      entry: this.#table.entry(index),
-    }));
+  /** In turns, since it may be the main thread that does it. Once begun it comes to its end. */
+  async #place(range: RestoreUnit): Promise<void> {
     if (!this.#control.makeFinal()) throw new JobAborted();
-    placeTree(this.#job.root, this.#job.staging, folders);
+    await inTurns(placeTree(this.#job.root, this.#job.staging, this.#folderFacts(range)), undefined);
+  }
+
+  *#folderFacts(range: RestoreUnit): Generator<FolderFacts, void> {
+    for (const index of this.#range(range)) {
+      yield { target: this.#table.target(index), entry: this.#table.metadata(index) };
+    }
   }
 }
 

@@ -1,10 +1,12 @@
-import { rm } from "node:fs/promises";
-
+import { toArchiveError } from "../errors.ts";
+import type { CacheArchiveError } from "../errors.ts";
+import { printablePath } from "../path-bytes.ts";
 import type { ExtractWork } from "./extract-work.ts";
-import { toFileSystemPath } from "../path-bytes.ts";
-import { isGivenUp } from "./place.ts";
 import type { SharedRestoreJob } from "./restore-runner.ts";
+import { runOnIdleThread } from "./run-staging-task.ts";
+import { isGivenUp } from "./staging-files.ts";
 import { openStaging, supersedeOtherHosts } from "./staging.ts";
+import type { Staging } from "./staging.ts";
 
 /** Where a restore happens, and where to. */
 export type RestorePlace = Pick<SharedRestoreJob, "root" | "staging" | "policy">;
@@ -13,22 +15,39 @@ export type RestorePlace = Pick<SharedRestoreJob, "root" | "staging" | "policy">
  * Gives `restore` a staging folder, which is gone afterwards. Only after an abort it goes away later: whoever gave a restore up
  * need not wait until the system has unlinked tens of thousands of files. And it stays when moves could not be taken back, for the
  * next restore into this root to complete.
+ *
+ * @returns why the staging folder is not gone although everything was restored
  */
 export async function restoreStaged(
   { root, restoreSpecialBits, signal }: ExtractWork,
   restore: (place: RestorePlace) => Promise<void>,
-): Promise<void> {
+): Promise<CacheArchiveError | undefined> {
   const staging = await openStaging(root);
   const policy = { mask: restoreSpecialBits ? 0o7777 : 0o777, umask: staging.umask };
   try {
     await restore({ root: staging.root, staging: staging.folder, policy });
-    supersedeOtherHosts(staging.root);
-  } finally {
+  } catch (error) {
     if (!isGivenUp(staging.folder)) {
-      const removed = rm(toFileSystemPath(staging.folder), { recursive: true, force: true });
       // What cannot be removed, or is left when this process ends, the next restore clears away.
-      if (signal?.aborted === true) removed.catch(() => undefined);
-      else await removed;
+      const removed = clear(staging).catch(() => undefined);
+      if (signal?.aborted !== true) await removed;
     }
+    throw error;
   }
+  return await tidyUp(staging);
+}
+
+/** Everything is in its place: nothing that fails here makes the restore a failure. */
+async function tidyUp(staging: Staging): Promise<CacheArchiveError | undefined> {
+  const ends = await Promise.allSettled([supersedeOtherHosts(staging.root), clear(staging)]);
+  const failure = ends.find((end) => end.status === "rejected");
+  if (failure === undefined) return undefined;
+  return toArchiveError(
+    failure.reason,
+    `everything is restored, but ${printablePath(staging.folder)} cannot be removed`,
+  );
+}
+
+async function clear({ root, folder }: Staging): Promise<void> {
+  await runOnIdleThread({ kind: "clear-staging", root, staging: folder });
 }

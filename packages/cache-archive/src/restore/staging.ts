@@ -1,11 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import { errnoOf } from "../errors.ts";
 import { pathFromBytes, pathToBytes, toFileSystemPath } from "../path-bytes.ts";
-import { finishPlacing, forgetPlacing, isGivenUp } from "./place.ts";
+import { readJournalHead, removeJournal } from "./journal.ts";
+import { runOnThread } from "./run-staging-task.ts";
+import { isGivenUp, TREE } from "./staging-files.ts";
 import { STAGING_PREFIX } from "./staging-name.ts";
 
 /*
@@ -33,7 +35,7 @@ export async function openStaging(root: string): Promise<Staging> {
   const folder = makeFolder(`${beside}/${name}`, real) ?? makeFolder(`${inside}/${name}`, real);
   if (folder === undefined)
     throw Object.assign(new Error(`EACCES: no folder can be made in ${real}`), { code: "EACCES" });
-  const tree = `${folder}/tree`;
+  const tree = `${folder}/${TREE}`;
   mkdirSync(toFileSystemPath(tree));
   const umask = 0o777 & ~lstatSync(toFileSystemPath(tree)).mode;
   return { root: real, folder, umask };
@@ -48,34 +50,53 @@ export async function openStaging(root: string): Promise<Staging> {
  *   one whose moves could not be taken back is kept, and tried again, since nothing else has the files that it replaced
  */
 export async function settleStaging(root: string): Promise<number> {
+  // Two at once would move the same files.
+  const settled = settling.get(root) ?? settleNow(root).finally(() => settling.delete(root));
+  settling.set(root, settled);
+  return await settled;
+}
+
+/** By root, what is going on in this process. */
+const settling = new Map<string, Promise<number>>();
+
+async function settleNow(root: string): Promise<number> {
   let completed = 0;
   const failures: unknown[] = [];
   for (const parent of placesFor(root)) {
-    for (const name of namesIn(parent)) {
+    for (const name of await namesIn(parent)) {
       if (!name.startsWith(prefixOf(root))) continue;
       const folder = `${parent}/${name}`;
       if (isAlive(name.slice(prefixOf(root).length), folder) && !isGivenUp(folder)) continue;
       let isKept = false;
       try {
-        if (finishPlacing(root, folder)) completed += 1;
+        if ((await runOnThread({ kind: "finish-placing", root, staging: folder })) === true) completed += 1;
       } catch (error) {
         // It would fail again, and no restore into this root would ever come to its end.
         failures.push(error);
         isKept = isGivenUp(folder);
       }
-      if (!isKept) await rm(toFileSystemPath(folder), { recursive: true, force: true });
+      if (!isKept) await clearAway(root, folder);
     }
   }
   if (failures.length > 0) throw failures[0];
   return completed;
 }
 
+/** What cannot be removed is in nobody's way: without its journal it is nothing. */
+async function clearAway(root: string, folder: string): Promise<void> {
+  try {
+    await runOnThread({ kind: "clear-staging", root, staging: folder });
+  } catch (error) {
+    if (readJournalHead(root, folder) !== "nothing") throw error;
+  }
+}
+
 /** Takes from restores of other hosts what would complete them one day, over the tree that is in the root now. */
-export function supersedeOtherHosts(root: string): void {
+export async function supersedeOtherHosts(root: string): Promise<void> {
   for (const parent of placesFor(root)) {
-    for (const name of namesIn(parent)) {
+    for (const name of await namesIn(parent)) {
       if (!name.startsWith(prefixOf(root)) || name.startsWith(`${prefixOf(root)}${thisHost()}-`)) continue;
-      forgetPlacing(`${parent}/${name}`);
+      removeJournal(`${parent}/${name}`);
     }
   }
 }
@@ -155,9 +176,9 @@ function processStart(pid: number): number {
 /** Counted from behind the name. */
 const START_FIELD = 19;
 
-function namesIn(folder: string): string[] {
+async function namesIn(folder: string): Promise<string[]> {
   try {
-    return readdirSync(toFileSystemPath(folder));
+    return await readdir(toFileSystemPath(folder));
   } catch {
     // It cannot be read, so nothing of ours can be in it either.
     return [];

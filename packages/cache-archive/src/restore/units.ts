@@ -17,8 +17,6 @@ export const LINKS = 4;
 export const PLACE = 5;
 /** Sets the metadata of folders. */
 export const FINISH = 6;
-/** Removes what is left of the staging folder. */
-export const CLEAN = 7;
 
 const COLUMNS = 7;
 

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { CacheArchiveError, toArchiveError } from "../errors.ts";
 import { printablePath, sortByPathBytes } from "../path-bytes.ts";
-import { STAGING_PREFIX } from "../restore/staging-name.ts";
+import { isStagingPath } from "../restore/staging-name.ts";
 import { resolveExcludeItem, resolvePathItem } from "./select-item.ts";
 import type { ExcludeItem } from "./select-item.ts";
 import { Turn } from "../turn.ts";
@@ -59,7 +59,7 @@ class Collector {
       root: options.root,
       signal: options.signal,
       // A restore of another host may be unfinished; an archive with its folder could not be restored.
-      isExcluded: (path) => path.startsWith(STAGING_PREFIX) || this.#isExcluded(path),
+      isExcluded: (path) => isStagingPath(path) || this.#isExcluded(path),
       take: (entry) => void this.#entries.set(entry.path, entry),
       warn: (line) => this.#warnings.push(line),
     };

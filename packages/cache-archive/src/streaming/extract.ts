@@ -7,7 +7,7 @@ import type { File } from "unzipper";
 import { readArchive, readPieces } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
-import type { ExtractWork } from "../restore/extract-work.ts";
+import type { Extraction, ExtractWork } from "../restore/extract-work.ts";
 import { named } from "../restore/extract-work.ts";
 import { printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore/restore-plan.ts";
@@ -26,10 +26,8 @@ import type { ZipEntry } from "../zip/directory.ts";
 /**
  * Restores a zip archive with the data that unzipper reads. Names, kinds, modes and times come from our own reader of the
  * directory, and sizes and CRCs are checked here: unzipper does neither.
- *
- * @returns how many entries the archive has
  */
-export async function extractZipStreaming(work: ExtractWork): Promise<number> {
+export async function extractZipStreaming(work: ExtractWork): Promise<Extraction> {
   const { file, limits, signal } = work;
   const entries = await inTurns(readDirectory(file), signal);
   const planner = new RestorePlanner<ZipEntry>(limits, file.size);
@@ -40,7 +38,7 @@ export async function extractZipStreaming(work: ExtractWork): Promise<number> {
   }
   const plan = planner.finish();
   const reader = await EntryReader.open(file, entries);
-  await restoreStaged(work, async (place) => {
+  const stagingError = await restoreStaged(work, async (place) => {
     const folders = new RestoreFolders(`${place.staging}/tree`, place.root);
     for (const { entry, target } of plan.directories) {
       await named(entry, signal, async () => folders.makeMissing(target));
@@ -56,7 +54,7 @@ export async function extractZipStreaming(work: ExtractWork): Promise<number> {
     }
     await placeInTurns(place, plan.directories, signal);
   });
-  return entries.length;
+  return { entries: entries.length, stagingError };
 }
 
 async function restoreFile(

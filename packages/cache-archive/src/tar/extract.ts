@@ -1,5 +1,5 @@
 import { CacheArchiveError, errnoOf } from "../errors.ts";
-import type { ExtractWork } from "../restore/extract-work.ts";
+import type { Extraction, ExtractWork } from "../restore/extract-work.ts";
 import { runTask } from "../engine/run-task.ts";
 import { named } from "../restore/extract-work.ts";
 import { printablePath } from "../path-bytes.ts";
@@ -20,22 +20,20 @@ import { tarPlanHandler, tarUnpackHandler } from "./tasks.ts";
 /**
  * Restores a tar archive in Zstandard with the rules of zip: what is in the place is removed first, links come after all
  * files, and the metadata of folders last. The reference writes through links here; that is not imitated.
- *
- * @returns how many entries the archive has
  * @see RFC 8878, cache document 3.4 and 3.6
  */
-export async function extractTarZstd(work: ExtractWork): Promise<number> {
+export async function extractTarZstd(work: ExtractWork): Promise<Extraction> {
   const { file, concurrency, maxInlineMs, signal } = work;
   const schedule = await planRestore(tarPlanHandler, work);
   if (schedule === undefined) return await extractTarSequentially(work);
   const { entries } = schedule;
-  await restoreStaged(work, async (place) => {
+  const stagingError = await restoreStaged(work, async (place) => {
     const task = { kind: "unpack-tar" as const, file, ...schedule.shared, ...place };
     const estimatedMs = entries * MS_PER_ENTRY + (schedule.bytes / 1e6) * MS_PER_MEGABYTE;
     const run = { task, handler: tarUnpackHandler, control: schedule.control };
     await runTask({ ...run, concurrency, estimatedMs, maxInlineMs, signal });
   });
-  return entries;
+  return { entries, stagingError };
 }
 
 /** Rough costs of one thread, to choose where to work. */
@@ -43,16 +41,16 @@ const MS_PER_ENTRY = 0.025;
 const MS_PER_MEGABYTE = 1.5;
 
 /** For an archive without index, which tells what it holds only on the way. */
-export async function extractTarSequentially(work: ExtractWork): Promise<number> {
+export async function extractTarSequentially(work: ExtractWork): Promise<Extraction> {
   let entries = 0;
-  await restoreStaged(work, async (place) => {
+  const stagingError = await restoreStaged(work, async (place) => {
     try {
       entries = await restore(new PieceReader(readFrames(work.file), work.signal), work, place);
     } catch (error) {
       throw damage(error, work.file.path);
     }
   });
-  return entries;
+  return { entries, stagingError };
 }
 
 async function restore(reader: PieceReader, work: ExtractWork, place: RestorePlace): Promise<number> {

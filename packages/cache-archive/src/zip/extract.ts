@@ -1,5 +1,5 @@
 import { runTask } from "../engine/run-task.ts";
-import type { ExtractWork } from "../restore/extract-work.ts";
+import type { Extraction, ExtractWork } from "../restore/extract-work.ts";
 import { planRestore } from "../restore/plan.ts";
 import { restoreStaged } from "../restore/restore-staged.ts";
 import { zipPlanHandler, zipUnpackHandler } from "./tasks.ts";
@@ -8,14 +8,13 @@ import { zipPlanHandler, zipUnpackHandler } from "./tasks.ts";
 const MS_PER_ENTRY = 0.025;
 const MS_PER_MEGABYTE = 4;
 
-/** @returns how many entries the archive has */
-export async function extractZip(work: ExtractWork): Promise<number> {
+export async function extractZip(work: ExtractWork): Promise<Extraction> {
   const { file, concurrency, maxInlineMs, signal } = work;
   const { shared, control, entries, workBytes } = await planRestore(zipPlanHandler, work);
   const estimatedMs = entries * MS_PER_ENTRY + (workBytes / 1e6) * MS_PER_MEGABYTE;
-  await restoreStaged(work, async (place) => {
+  const stagingError = await restoreStaged(work, async (place) => {
     const task = { kind: "unpack-zip" as const, file, ...shared, ...place };
     await runTask({ task, handler: zipUnpackHandler, control, concurrency, estimatedMs, maxInlineMs, signal });
   });
-  return entries;
+  return { entries, stagingError };
 }

@@ -99,7 +99,7 @@ async function unpack(
   options: DownloadArtifactsOptions,
 ): Promise<void> {
   const { projectDirectory, environment = {}, signal, log } = options;
-  const { entries } = await attempt(
+  const { entries, stagingError } = await attempt(
     "unpacking-failed",
     `unpacking artifacts from ${label(dependency)}`,
     options,
@@ -113,6 +113,7 @@ async function unpack(
       });
     },
   );
+  if (stagingError !== undefined) log.warning(stagingError.message);
   log.plain(`Restored ${entries} files and directories from ${label(dependency)}`);
 }
 

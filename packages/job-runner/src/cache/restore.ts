@@ -6,7 +6,7 @@ import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { parseBoolean } from "../variables/settings.ts";
 import { archiveIdentity, forgetArchive, treeManifestPath } from "./archive-files.ts";
-import { realArchiver, warnOfManifest } from "./archiver.ts";
+import { realArchiver, warnOfManifest, warnOfStaging } from "./archiver.ts";
 import { removeLiteralPaths } from "./clean-up-failed.ts";
 import { hasFiles, policyOf } from "./entries.ts";
 import { failureText } from "./failure-text.ts";
@@ -143,6 +143,7 @@ async function extract(
     const manifestPath = treeManifestPath(localPath, root);
     const summary = await archiver.extractArchive({ archivePath: localPath, root, manifestPath, signal, ...chosen });
     warnOfManifest(log, summary);
+    warnOfStaging(log, summary);
     return summary;
   } catch (error) {
     const code = CacheArchiveError.isInstance(error) ? error.code : undefined;

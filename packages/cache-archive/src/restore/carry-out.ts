@@ -1,0 +1,65 @@
+import { randomUUID } from "node:crypto";
+import { mkdirSync, renameSync, rmdirSync } from "node:fs";
+
+import { errnoOf } from "../errors.ts";
+import { printablePath, toFileSystemPath } from "../path-bytes.ts";
+import type { Move } from "./moves.ts";
+import { markAsGivenUp } from "./staging-files.ts";
+
+/**
+ * Carries out all moves, or none of them: those before one that fails are taken back. When one of these cannot be taken back, everything is
+ * kept and marked as given up.
+ */
+export function* carryOut(moves: readonly Move[], staging: string): Generator<void, void> {
+  // What an earlier attempt has kept is not replaced.
+  const attempt = randomUUID();
+  const undo: (() => void)[][] = [];
+  try {
+    for (const [nth, { from, to, replaces, kept }] of moves.entries()) {
+      const steps: (() => void)[] = [];
+      undo.push(steps);
+      const rename = (source: string, target: string): void => {
+        renameSync(toFileSystemPath(source), toFileSystemPath(target));
+        steps.push(() => renameSync(toFileSystemPath(target), toFileSystemPath(source)));
+      };
+      if (replaces === "empty folder") {
+        rmdirSync(toFileSystemPath(to));
+        steps.push(() => mkdirSync(toFileSystemPath(to)));
+      }
+      if (replaces === "something") rename(to, `${kept}/${attempt}-${nth}`);
+      rename(from, to);
+      yield;
+    }
+  } catch (error) {
+    const failures: unknown[] = [];
+    for (const steps of undo.toReversed()) {
+      failures.push(...takeBack(steps));
+      yield;
+    }
+    if (failures.length === 0) throw error;
+    throw giveUp(staging, error, failures);
+  }
+}
+
+/** @returns why this move could not be taken back: what it moved is then still in its place, and is not overwritten */
+function takeBack(steps: readonly (() => void)[]): unknown[] {
+  try {
+    for (const step of steps.toReversed()) step();
+    return [];
+  } catch (error) {
+    return [error];
+  }
+}
+
+/** @returns the first error, with the others as its cause */
+function giveUp(staging: string, first: unknown, failures: unknown[]): Error {
+  try {
+    markAsGivenUp(staging);
+  } catch (error) {
+    failures.push(error);
+  }
+  const reason = first instanceof Error ? first.message : String(first);
+  const kept = `what they replaced is kept in ${printablePath(staging)}`;
+  const cause = new AggregateError(failures, `${failures.length} moves could not be taken back; ${kept}`);
+  return Object.assign(new Error(`${reason}; ${cause.message}`, { cause }), { code: errnoOf(first) });
+}

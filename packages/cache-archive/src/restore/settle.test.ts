@@ -1,0 +1,158 @@
+import { lstatSync } from "node:fs";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { createArchive } from "../create.ts";
+import { extractArchive } from "../extract.ts";
+import { selectFiles } from "../select/select.ts";
+import { makeScratch } from "../test-support/scratch.ts";
+import type { Scratch } from "../test-support/scratch.ts";
+import { finishRestores } from "./finish-restores.ts";
+import { finishPlacing } from "./place.ts";
+import { openStaging } from "./staging.ts";
+
+let scratch: Scratch;
+let root: string;
+
+beforeEach(async () => {
+  scratch = await makeScratch();
+  root = scratch.at("project");
+  await mkdir(root);
+});
+
+afterEach(async () => {
+  await scratch[Symbol.asyncDispose]();
+});
+
+describe("settling a killed restore of many files", () => {
+  const FILES = 2000;
+
+  it("lets other work of the thread go on meanwhile", async () => {
+    const { staging, places } = await manyFiles();
+    await killed(staging, root);
+    const over = { completed: undefined as number | undefined };
+    const settled = finishRestores(root).then((completed) => (over.completed = completed));
+    const seen = new Set<string>();
+    for (; over.completed === undefined; await nextTurn()) seen.add(await progressOf(places));
+    expect(await settled).toBe(1);
+    // Some were in their place and others not yet, while somebody else had a turn.
+    expect([...seen]).toContain("begun");
+  });
+
+  it("takes a step for each file that it moves", async () => {
+    const { staging } = await manyFiles();
+    await writeJournal(staging, root);
+    const steps = [...finishPlacing(root, staging)];
+    expect(steps.length).toBeGreaterThan(2 * FILES);
+  });
+
+  it("is done once when several ask for it at the same time", async () => {
+    const { staging } = await manyFiles();
+    await killed(staging, root);
+    expect(await Promise.all([finishRestores(root), finishRestores(root)])).toEqual([1, 1]);
+    expect(await finishRestores(root)).toBe(0);
+    expect(await readdir(scratch.path)).toEqual(["project"]);
+  });
+
+  async function manyFiles(): Promise<{ staging: string; places: string[] }> {
+    const staging = (await openStaging(root)).folder;
+    const places: string[] = [];
+    for (const [folder, content] of [
+      [root, "1"],
+      [path.join(staging, "tree"), "2"],
+    ] as const) {
+      await mkdir(path.join(folder, "many"));
+      for (let nth = 0; nth < FILES; nth += 1) await writeFile(path.join(folder, `many/f${nth}`), content);
+    }
+    for (let nth = 0; nth < FILES; nth += 100) places.push(path.join(root, `many/f${nth}`));
+    return { staging, places };
+  }
+
+  async function progressOf(places: readonly string[]): Promise<string> {
+    const contents = await Promise.all(places.map(async (place) => await readFile(place, "utf8").catch(() => "2")));
+    if (new Set(contents).size === 2) return "begun";
+    return contents[0] === "1" ? "before" : "done";
+  }
+});
+
+describe("an unfinished restore", () => {
+  it("is not completed into a folder that has taken the place of its root, which is not to be trusted then", async () => {
+    const staging = (await openStaging(root)).folder;
+    await writeFile(path.join(staging, "tree/file"), "2");
+    await killed(staging, root);
+    await rename(root, scratch.at("before"));
+    await mkdir(root);
+    await expect(finishRestores(root)).rejects.toMatchObject({
+      name: "CacheArchiveError",
+      message: expect.stringContaining("was made for another folder"),
+    });
+    expect(await readdir(root)).toEqual([]);
+    expect((await readdir(scratch.path)).sort()).toEqual(["before", "project"]);
+    expect(await finishRestores(root)).toBe(0);
+  });
+
+  it("is completed, or not, by the root that it names, whatever its name says", async () => {
+    const inner = path.join(root, "inner");
+    await mkdir(inner);
+    const staging = (await openStaging(inner)).folder;
+    await writeFile(path.join(staging, "tree/file"), "2");
+    // Wholly real, but written for the outer root.
+    await killed(staging, root);
+    expect(await finishRestores(inner)).toBe(0);
+    expect(await readdir(inner)).toEqual([]);
+    expect(await readdir(root)).toEqual(["inner"]);
+  });
+
+  it("that has a journal without end, or of another form, had not begun", async () => {
+    for (const journal of ["", "[]", "[]\n", "null\n", `{"root":${JSON.stringify(root)}`, "x".repeat(200_000)]) {
+      const staging = (await openStaging(root)).folder;
+      await writeFile(path.join(staging, "tree/file"), "2");
+      await killed(staging, root, journal);
+      expect(await finishRestores(root)).toBe(0);
+      expect(await readdir(root)).toEqual([]);
+      expect(await readdir(scratch.path)).toEqual(["project"]);
+    }
+  });
+});
+
+describe("an archive", () => {
+  it.each([".fleetfoot-restore-x", "outer/.fleetfoot-restore-x"])(
+    "neither takes nor brings what could be an unfinished restore, such as %s",
+    async (name) => {
+      const source = await mkdtemp(scratch.at("source-"));
+      await mkdir(path.join(source, name), { recursive: true });
+      await writeFile(path.join(source, name, "complete.jsonl"), "{}");
+      await writeFile(path.join(source, "file"), "x");
+      const { entries } = await selectFiles({ root: source, paths: ["**"] });
+      expect(entries.map((entry) => entry.path).filter((found) => found.includes("restore"))).toEqual([]);
+      const archivePath = scratch.at("planted.zip");
+      const facts = lstatSync(path.join(source, name));
+      const folder = { mode: facts.mode & 0o7777, mtimeMs: 0, uid: facts.uid, gid: facts.gid, bytes: 0 };
+      const planted = { ...folder, path: name, kind: "directory" as const };
+      await createArchive({ root: source, entries: [planted], archivePath });
+      for (const engine of ["parallel", "streaming"] as const) {
+        const refused = { code: "outside-root", entryName: `${name}/` };
+        await expect(extractArchive({ archivePath, root, engine })).rejects.toMatchObject(refused);
+      }
+      expect(await readdir(root)).toEqual([]);
+    },
+  );
+});
+
+/** Makes a staging folder look as if its process had been killed in the middle of its moves. */
+async function killed(staging: string, owner: string, journal?: string): Promise<string> {
+  if (journal === undefined) await writeJournal(staging, owner);
+  else await writeFile(path.join(staging, "complete.jsonl"), journal);
+  const dead = staging.replace(/-(\d+)-(\d+)-/, "-4194305-1-");
+  await rename(staging, dead);
+  return dead;
+}
+
+async function writeJournal(staging: string, owner: string): Promise<void> {
+  const { dev, ino } = await lstat(owner, { bigint: true });
+  const head = { root: owner, device: String(dev), inode: String(ino) };
+  await writeFile(path.join(staging, "complete.jsonl"), `${JSON.stringify(head)}\n`);
+}

@@ -1,0 +1,101 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import type { Stats } from "node:fs";
+
+import { errnoOf } from "../errors.ts";
+import { toFileSystemPath } from "../path-bytes.ts";
+
+/*
+ * Files in a staging folder. It may lie where scripts of a job can write, so what is in it is believed only where nobody else can have
+ * made it, and links in it are not followed.
+ */
+
+/** The tree that becomes the root's content. */
+export const TREE = "tree";
+/** Holds what was replaced, until all moves are done. */
+export const KEPT = "replaced";
+
+const GIVEN_UP = "given-up";
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+
+/** Whether nobody else may write into this staging folder, so that what lies in it is ours. */
+export function isOurs(staging: string): boolean {
+  const folder = lookAt(staging);
+  return folder !== undefined && isOwnFolder(folder) && (folder.mode & 0o077) === 0;
+}
+
+/** A link is none, wherever it leads. */
+export function isOwnFolder(found: Stats): boolean {
+  return found.isDirectory() && found.uid === process.geteuid?.();
+}
+
+/** What is in a place, which is not followed if it is a link; `undefined` when nothing is. */
+export function lookAt(path: string): Stats | undefined {
+  return lstatSync(toFileSystemPath(path), { throwIfNoEntry: false });
+}
+
+/**
+ * Whether moves of this staging folder could neither be carried out nor taken back: it holds the only copy of what they replaced.
+ * Nobody works with it any more, even if its process is alive.
+ */
+export function isGivenUp(staging: string): boolean {
+  return lookAt(staging)?.isDirectory() === true && lookAt(`${staging}/${GIVEN_UP}`)?.isFile() === true;
+}
+
+export function markAsGivenUp(staging: string): void {
+  closeSync(openToWrite(`${staging}/${GIVEN_UP}`));
+}
+
+export function unmarkAsGivenUp(staging: string): void {
+  rmSync(toFileSystemPath(`${staging}/${GIVEN_UP}`), { force: true });
+}
+
+/** Writes a file that appears under its name when all of it is there. */
+export function* writeWhole(path: string, lines: Iterable<unknown>): Generator<void, void> {
+  const descriptor = openToWrite(`${path}.part`);
+  try {
+    let text = "";
+    for (const line of lines) {
+      text += `${JSON.stringify(line)}\n`;
+      if (text.length < CHUNK_BYTES) continue;
+      writeAll(descriptor, text);
+      text = "";
+      yield;
+    }
+    writeAll(descriptor, text);
+  } finally {
+    closeSync(descriptor);
+  }
+  renameSync(toFileSystemPath(`${path}.part`), toFileSystemPath(path));
+}
+
+/**
+ * Opens a file of a staging folder to read it.
+ *
+ * @returns undefined when there is none, or something else: a link may lead anywhere, and a pipe be read for ever
+ */
+export function openToRead(path: string): number | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(toFileSystemPath(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (NO_FILE.has(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+  const found = fstatSync(descriptor);
+  if (found.isFile() && found.uid === process.geteuid?.()) return descriptor;
+  closeSync(descriptor);
+  return undefined;
+}
+
+/** How the system names a link, a socket, and a device without driver in the place of a file. */
+const NO_FILE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ENODEV"]);
+const CHUNK_BYTES = 64 * 1024;
+
+function openToWrite(path: string): number {
+  return openSync(toFileSystemPath(path), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o600);
+}
+
+function writeAll(descriptor: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done);
+}
