@@ -52,7 +52,7 @@ export class Upkeep {
     for (const { digest, lastUsedAtMs } of disk.blobs()) {
       if (lastUsedAtMs < clock.now() - dayMs && !records.isReferredTo(digest)) await disk.remove(digest);
     }
-    await disk.makeRoom(0);
+    await disk.tidy();
     await fills.removeOldPartials();
   }
 }

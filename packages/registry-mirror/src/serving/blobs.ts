@@ -21,7 +21,7 @@ import type { CacheResult } from "./messages.ts";
 import { negativeLifetime } from "./negative-lifetime.ts";
 import { openingBy } from "./openings.ts";
 import type { Openings } from "./openings.ts";
-import { checkedBody, isRight, plainBody } from "./stored-body.ts";
+import { checkedBody, checkStored, plainBody } from "./stored-body.ts";
 
 export interface BlobsOptions extends BlobSourceOptions {
   readonly records: Records;
@@ -313,9 +313,10 @@ export class Blobs {
     if (opened === undefined) return undefined;
     const close = (): void => void opened.handle.close();
     // A part cannot be checked by itself, so everything is, once.
-    if (!opened.isVerified && !isWhole && !(await isRight(digest, opened))) {
+    const state = opened.isVerified || isWhole ? "readable" : await checkStored(digest, opened);
+    if (state !== "readable") {
       close();
-      await disk.discardDamaged(digest);
+      if (state === "damaged") await disk.discardDamaged(digest);
       return undefined;
     }
     const onDamaged = (): Promise<void> => disk.discardDamaged(digest);

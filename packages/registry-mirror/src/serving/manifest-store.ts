@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { rm } from "node:fs/promises";
 import type { Digest } from "../reference/grammar.ts";
 import type { Disk } from "../storage/disk.ts";
 
@@ -39,6 +38,9 @@ export class ManifestStore {
         this.#remember(digest, bytes);
         return bytes;
       }
+    } catch {
+      // The upstream is asked.
+      return undefined;
     } finally {
       await opened.handle.close();
     }
@@ -50,18 +52,8 @@ export class ManifestStore {
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
     this.#remember(digest, bytes);
     if (this.#disk.has(digest)) return;
-    if (!(await this.#disk.makeRoom(bytes.byteLength))) return;
-    const file = await this.#disk.createTemporary().catch(() => undefined);
-    if (file === undefined) return;
-    try {
-      await file.handle.writeFile(bytes);
-      await this.#disk.adopt(file, digest);
-    } catch {
-      // Memory has it, and the upstream has it; a full disk is no reason not to answer.
-      await rm(file.path, { force: true });
-    } finally {
-      await file.handle.close();
-    }
+    // Memory has it, and the upstream has it; what cannot be stored is no reason not to answer.
+    await this.#disk.store(digest, bytes).catch(() => {});
   }
 
   async remove(digest: Digest): Promise<void> {

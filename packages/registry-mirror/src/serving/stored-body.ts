@@ -6,16 +6,20 @@ import type { OpenedBlob } from "../storage/disk.ts";
 import { hashFor, isDigestOf } from "../reference/hash.ts";
 
 /** Reads a stored blob to its end; remembers when its bytes are what the digest says. */
-export async function isRight(digest: Digest, opened: OpenedBlob): Promise<boolean> {
+export async function checkStored(digest: Digest, opened: OpenedBlob): Promise<"damaged" | "readable" | "unreadable"> {
   const hash = hashFor(digest);
   const reader = createPieceReader(opened, { start: 0, end: opened.bytes });
-  for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
-    if (chunk.byteLength === 0) return false;
-    hash.update(chunk);
+  try {
+    for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
+      if (chunk.byteLength === 0) return "damaged";
+      hash.update(chunk);
+    }
+  } catch {
+    return "unreadable";
   }
-  if (!isDigestOf(digest, hash)) return false;
+  if (!isDigestOf(digest, hash)) return "damaged";
   opened.markVerified();
-  return true;
+  return "readable";
 }
 
 /** A part of a stored blob; the next piece is read while the one before is on its way to the client. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { Metrics } from "../metrics.ts";
@@ -8,7 +9,11 @@ import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import type { DirectoryLock } from "./directory-lock.ts";
+import { DiskCalls } from "./disk-calls.ts";
 import { blobName } from "./layout.ts";
+import { OpenedFile } from "./opened-file.ts";
+import { Room } from "./room.ts";
+import type { Evictable, Expendable, Reservation } from "./room.ts";
 import { systemCodeOf } from "./system-error.ts";
 
 export interface DiskOptions {
@@ -21,6 +26,8 @@ export interface DiskOptions {
   readonly parentsOf: (digest: Digest) => Iterable<Digest>;
   /** What is never removed to make room, or because of its age. */
   readonly pinned: () => ReadonlySet<Digest>;
+  /** @default own ones, by the time of this machine */
+  readonly calls?: DiskCalls;
 }
 
 /** What is known of a stored blob without opening it. */
@@ -34,7 +41,7 @@ export interface StoredBlob {
 /** A stored blob, open for reading; removing it does not change what is read. */
 export interface OpenedBlob {
   readonly bytes: number;
-  readonly handle: FileHandle;
+  readonly handle: OpenedFile;
   /** Whether its bytes were already found to be right, and the file was not touched since. */
   readonly isVerified: boolean;
   /** Remembers that the bytes are right. */
@@ -49,12 +56,6 @@ interface Entry {
   verifiedStamp: string | undefined;
 }
 
-/** A file that is being filled. */
-export interface TemporaryFile {
-  readonly path: string;
-  readonly handle: FileHandle;
-}
-
 /**
  * Blobs as files: `blobs/<algorithm>/<2 hex>/<hex>`. A file of that name is complete, since it was written elsewhere,
  * brought to the disk, and then renamed. Keeps below a number of bytes by removing what was not used for longest.
@@ -62,6 +63,8 @@ export interface TemporaryFile {
 export class Disk {
   readonly #options: DiskOptions;
   readonly #lock: DirectoryLock;
+  readonly #calls: DiskCalls;
+  readonly #room: Room;
   readonly #entries = new Map<Digest, Entry>();
   #storedBytes = 0;
   #isClosed = false;
@@ -69,6 +72,13 @@ export class Disk {
   private constructor(options: DiskOptions, lock: DirectoryLock) {
     this.#options = options;
     this.#lock = lock;
+    this.#calls = options.calls ?? new DiskCalls();
+    this.#room = new Room({
+      mostBytes: this.mostBytes,
+      storedBytes: () => this.#storedBytes,
+      evictable: () => this.#evictable(),
+      freeBytes: () => this.#freeBytes(),
+    });
   }
 
   /**
@@ -94,7 +104,7 @@ export class Disk {
   /** Lets another process have the directory; nothing new is written to it from now on. */
   close(): Promise<void> {
     this.#isClosed = true;
-    return this.#lock.release();
+    return this.#calls.afterwards(() => this.#lock.release());
   }
 
   async #load(): Promise<void> {
@@ -133,14 +143,21 @@ export class Disk {
     const entry = this.#entries.get(digest);
     if (entry === undefined) return undefined;
     const path = this.#pathOf(digest);
-    let handle: FileHandle;
+    let handle: OpenedFile;
+    let facts: BigIntStats;
     try {
-      handle = await open(path, "r");
+      handle = await this.#open(path, "r");
     } catch (error) {
       if (systemCodeOf(error) === "ENOENT") this.#forget(digest);
       return undefined;
     }
-    const facts = await handle.stat({ bigint: true });
+    try {
+      facts = await handle.stat();
+    } catch {
+      // As good as absent.
+      await handle.close();
+      return undefined;
+    }
     if (Number(facts.size) !== entry.bytes) {
       await handle.close();
       await this.discardDamaged(digest);
@@ -166,46 +183,62 @@ export class Disk {
 
   async remove(digest: Digest): Promise<void> {
     this.#forget(digest);
-    await rm(this.#pathOf(digest), { force: true });
+    await this.removeFile(this.#pathOf(digest));
   }
 
-  async createTemporary(): Promise<TemporaryFile> {
+  /** Removes a file, if it is there. Never rejects; of a silent disk it is not waited for. */
+  removeFile(path: string): Promise<void> {
+    return this.#calls.afterwards(() => rm(path, { force: true }));
+  }
+
+  async createTemporary(): Promise<OpenedFile> {
     if (this.#isClosed) throw new Error("the directory is given back");
-    const path = join(this.#options.directory, "tmp", randomUUID());
-    return { path, handle: await open(path, "wx+", 0o600) };
+    return this.#open(join(this.#options.directory, "tmp", randomUUID()), "wx+");
   }
 
   /** Opens a file again that is filled up to here; undefined when it cannot be gone on with. */
-  async reopenTemporary(path: string, bytes: number): Promise<TemporaryFile | undefined> {
-    let handle: FileHandle | undefined;
+  async reopenTemporary(path: string, bytes: number): Promise<OpenedFile | undefined> {
+    let file: OpenedFile | undefined;
     try {
-      handle = await open(path, "r+");
-      if (!this.#isClosed && (await handle.stat()).size === bytes) return { path, handle };
+      file = await this.#open(path, "r+");
+      if (!this.#isClosed && Number((await file.stat()).size) === bytes) return file;
     } catch {
       // It is fetched anew then.
     }
-    await handle?.close();
+    await file?.close();
     return undefined;
   }
 
-  /** Makes a filled file the blob of this digest. Its bytes were found to be right. */
-  async adopt(file: TemporaryFile, digest: Digest): Promise<void> {
+  /** Makes a filled file the blob of this digest. Its bytes were found to be right; they are what was reserved. */
+  async adopt(file: OpenedFile, digest: Digest, reservation: Reservation): Promise<void> {
     const path = this.#pathOf(digest);
-    await file.handle.sync();
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await rename(file.path, path);
-    const facts = await file.handle.stat({ bigint: true });
-    const now = this.#options.clock.now();
-    this.#forget(digest);
-    this.#entries.set(digest, {
-      bytes: Number(facts.size),
-      lastUsedAtMs: now,
-      recordedUseAtMs: now,
-      verifiedStamp: `${facts.size} ${facts.mtimeNs} ${facts.ino}`,
+    await file.sync();
+    await this.#calls.run(async () => {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await rename(file.path, path);
+      // Also when nobody waits for it any more.
+      this.#add(digest, await stat(path, { bigint: true }), reservation);
     });
-    this.#storedBytes += Number(facts.size);
-    this.#report();
-    await this.makeRoom(0);
+    await this.#room.tidy();
+  }
+
+  /** Stores bytes that were found to be right, if there is room for them. */
+  async store(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const reservation = this.reserve();
+    let file: OpenedFile | undefined;
+    try {
+      if (!(await reservation.extendTo(bytes.byteLength))) return;
+      file = await this.createTemporary();
+      for (let position = 0; position < bytes.byteLength;)
+        position += await file.write([bytes.subarray(position)], position);
+      await this.adopt(file, digest, reservation);
+    } catch (error) {
+      if (file !== undefined) await this.removeFile(file.path);
+      throw error;
+    } finally {
+      reservation.release();
+      await file?.close();
+    }
   }
 
   /** How long a blob can be and still be stored. */
@@ -213,25 +246,19 @@ export class Disk {
     return this.#options.maxBytes ?? Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * Removes what was not used for longest until so many more bytes fit.
-   *
-   * @returns whether they do
-   */
-  async makeRoom(bytes: number): Promise<boolean> {
-    const { directory, reserveBytes } = this.#options;
-    const most = this.mostBytes;
-    if (bytes > most) return false;
-    if (this.#storedBytes + bytes > most) await this.#evict(this.#storedBytes + bytes - most * lowWater);
-    const isFree = async (): Promise<number> => {
-      const { bavail, bsize } = await statfs(directory);
-      return bavail * bsize - reserveBytes - bytes;
-    };
-    if (bytes === 0) return true;
-    const missing = await isFree();
-    if (missing >= 0) return true;
-    await this.#evict(-missing);
-    return (await isFree()) >= 0;
+  /** @param bytes - that lie there already, of somebody who goes on with them */
+  reserve(bytes?: number): Reservation {
+    return this.#room.reserve(bytes);
+  }
+
+  /** Names what goes before anything that is stored. */
+  sacrificeFirst(expendable: Expendable): void {
+    this.#room.sacrificeFirst(expendable);
+  }
+
+  /** Removes what is too much. */
+  tidy(): Promise<void> {
+    return this.#room.tidy();
   }
 
   /** Removes everything that was not used since. */
@@ -245,26 +272,48 @@ export class Disk {
   }
 
   /** Large blobs go first; small ones only when that is not enough, since they free nothing. */
-  async #evict(bytes: number): Promise<void> {
-    let left = bytes;
+  #evictable(): readonly Evictable[] {
     const pinned = this.#options.pinned();
     const loose = [...this.#entries].filter(([digest]) => !pinned.has(digest));
     const byAge = loose.sort(([, one], [, other]) => one.lastUsedAtMs - other.lastUsedAtMs);
     const large = byAge.filter(([, entry]) => entry.bytes >= smallBytes);
     const small = byAge.filter(([, entry]) => entry.bytes < smallBytes);
-    for (const [digest, entry] of [...large, ...small]) {
-      if (left <= 0) return;
-      if (!this.#entries.has(digest)) continue;
-      // Who gets a manifest must be able to get its layers.
-      for (const parent of this.#options.parentsOf(digest)) {
-        if (pinned.has(parent)) continue;
-        left -= this.#entries.get(parent)?.bytes ?? 0;
-        await this.remove(parent);
-      }
-      left -= entry.bytes;
-      this.#options.metrics.add("evicted_bytes_total", {}, entry.bytes);
-      await this.remove(digest);
-    }
+    return [...large, ...small].map(([digest, { bytes }]) => ({ bytes, remove: () => this.#evict(digest, pinned) }));
+  }
+
+  /** Who gets a manifest must be able to get its layers, so it goes with them. */
+  async #evict(digest: Digest, pinned: ReadonlySet<Digest>): Promise<void> {
+    const entry = this.#entries.get(digest);
+    if (entry === undefined) return;
+    for (const parent of this.#options.parentsOf(digest)) if (!pinned.has(parent)) await this.remove(parent);
+    this.#options.metrics.add("evicted_bytes_total", {}, entry.bytes);
+    await this.remove(digest);
+  }
+
+  async #freeBytes(): Promise<number> {
+    const { directory, reserveBytes } = this.#options;
+    const { bavail, bsize } = await this.#calls.run(() => statfs(directory));
+    return bavail * bsize - reserveBytes;
+  }
+
+  async #open(path: string, flags: string): Promise<OpenedFile> {
+    const onLate = (handle: FileHandle): void => void this.#calls.afterwards(() => handle.close());
+    const handle = await this.#calls.run(() => open(path, flags, 0o600), { onLate });
+    return new OpenedFile(path, handle, this.#calls);
+  }
+
+  #add(digest: Digest, { ino, mtimeNs, size }: BigIntStats, reservation: Reservation): void {
+    const now = this.#options.clock.now();
+    this.#forget(digest);
+    this.#entries.set(digest, {
+      bytes: Number(size),
+      lastUsedAtMs: now,
+      recordedUseAtMs: now,
+      verifiedStamp: `${size} ${mtimeNs} ${ino}`,
+    });
+    reservation.release();
+    this.#storedBytes += Number(size);
+    this.#report();
   }
 
   async #find(digest: Digest): Promise<void> {
@@ -284,12 +333,10 @@ export class Disk {
     if (now - entry.recordedUseAtMs < recordUseEveryMs) return;
     entry.recordedUseAtMs = now;
     // The file's time is what the next process knows of its use; without it, it is merely taken for older.
-    utimes(path, new Date(now), new Date(now)).then(
-      () => {
-        entry.verifiedStamp = undefined;
-      },
-      () => {},
-    );
+    void this.#calls.afterwards(async () => {
+      await utimes(path, new Date(now), new Date(now));
+      entry.verifiedStamp = undefined;
+    });
   }
 
   #forget(digest: Digest): void {
@@ -311,7 +358,6 @@ export class Disk {
   }
 }
 
-const lowWater = 0.9;
 const smallBytes = 64 * 1024;
 const recordUseEveryMs = 60 * 60_000;
 

@@ -1,5 +1,3 @@
-import { createReadStream } from "node:fs";
-import { Readable } from "node:stream";
 import {
   bodyFrom,
   canDelete,
@@ -213,7 +211,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     if (opened === undefined) return;
     try {
       const { bytes, handle } = opened;
-      await put(blobName(digest), { bytes, open: () => streamOf(handle) });
+      await put(blobName(digest), { bytes, open: () => handle.stream() });
       present.set(digest, bytes, presentMs);
       absent.delete(digest);
     } finally {
@@ -348,11 +346,6 @@ const readMs = 10_000;
 /** For an agreement about who fetches a blob, with the wait for who is at it; clients wait meanwhile. */
 const leaseMs = 8000;
 const maxRecordBytes = 8 * 1024 * 1024;
-
-function streamOf(handle: { readonly fd: number }): ReadableStream<Uint8Array> {
-  const stream = createReadStream("", { fd: handle.fd, start: 0, autoClose: false, highWaterMark: 512 * 1024 });
-  return Readable.toWeb(stream) as ReadableStream<Uint8Array>;
-}
 
 async function* single(content: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
   yield content;

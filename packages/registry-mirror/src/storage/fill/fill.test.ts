@@ -10,11 +10,16 @@ import { createManualClock } from "../../testing/manual-clock.ts";
 import type { ManualClock } from "../../testing/manual-clock.ts";
 import type { Body } from "../body.ts";
 import { Disk } from "../disk.ts";
+import type { DiskOptions } from "../disk.ts";
+import { DiskCalls } from "../disk-calls.ts";
+import type { DiskCallOptions } from "../disk-calls.ts";
 import { blobName } from "../layout.ts";
 import { BlockPool } from "./block-pool.ts";
 import { Fill } from "./fill.ts";
 import type { FillOptions, PartialBlob } from "./fill.ts";
+import { RecentBytes } from "./recent-bytes.ts";
 import type { BlobSource } from "./source.ts";
+import { Spool } from "./spool.ts";
 
 describe("a fill", () => {
   let directory: string;
@@ -28,15 +33,7 @@ describe("a fill", () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "fill-"));
     clock = createManualClock();
-    disk = await Disk.open({
-      directory,
-      maxBytes: undefined,
-      reserveBytes: 0,
-      clock,
-      metrics,
-      parentsOf: () => [],
-      pinned: () => new Set(),
-    });
+    disk = await open();
     pool = new BlockPool();
     passedThrough = [];
     partials = [];
@@ -46,6 +43,24 @@ describe("a fill", () => {
     await disk.close();
     await rm(directory, { recursive: true });
   });
+
+  function open(options: Partial<DiskOptions> = {}): Promise<Disk> {
+    return Disk.open({
+      directory,
+      maxBytes: undefined,
+      reserveBytes: 0,
+      clock,
+      metrics,
+      parentsOf: () => [],
+      pinned: () => new Set(),
+      ...options,
+    });
+  }
+
+  async function reopen(options: Partial<DiskOptions>): Promise<void> {
+    await disk.close();
+    disk = await open(options);
+  }
 
   function begin(content: Buffer, source: Partial<BlobSource> = {}, options: Partial<FillOptions> = {}): Fill {
     return new Fill({
@@ -76,11 +91,10 @@ describe("a fill", () => {
   ): void {
     const create = disk.createTemporary.bind(disk);
     disk.createTemporary = async () => {
-      const { handle, path } = await create();
-      const write = handle.writev.bind(handle);
-      const writev = async (chunks: readonly NodeJS.ArrayBufferView[], position?: number): Promise<object> =>
-        write(await change(chunks), position);
-      return { path, handle: Object.assign(handle, { writev }) };
+      const file = await create();
+      const write = file.write.bind(file);
+      file.write = async (chunks, position) => write(await change(chunks), position);
+      return file;
     };
   }
 
@@ -113,7 +127,8 @@ describe("a fill", () => {
     {
       disk: "that is full from the beginning",
       change: () => {
-        disk.makeRoom = async () => false;
+        const reserve = disk.reserve.bind(disk);
+        disk.reserve = (bytes) => Object.assign(reserve(bytes), { extendTo: async () => false });
       },
       isStored: false,
     },
@@ -163,13 +178,112 @@ describe("a fill", () => {
   );
 
   it("stores no more of a blob of unknown length than the directory may hold, and gives its readers all of it", async () => {
-    Object.defineProperty(disk, "mostBytes", { value: 3_000_000 });
+    await reopen({ maxBytes: 3_000_000 });
     const content = randomBytes(9_000_001);
     const fill = begin(content, { open: async () => ({ ...opened(content), totalBytes: undefined }) });
     expect(await readSlowly(fill.attach().read(), 3, content)).toBe(content.byteLength);
     await fill.ended;
     expect(passedThrough).toEqual([expect.objectContaining({ message: "there is no room for it" })]);
     expect([await readdir(join(directory, "tmp")), partials]).toEqual([[], []]);
+  });
+
+  it("passes on without storing what does not fit beside the fills that run", async () => {
+    await reopen({ maxBytes: 5_000_000 });
+    const contents = [randomBytes(3_000_001), randomBytes(3_000_002)];
+    const gate = Promise.withResolvers<void>();
+    const fills = contents.map((content) =>
+      begin(content, { open: async () => gated(content, 2_000_000, gate.promise) }),
+    );
+    const reads = fills.map((fill, index) => readSlowly(fill.attach().read(), 0, contents[index] ?? Buffer.alloc(0)));
+    while (fills.some(({ receivedBytes }) => receivedBytes < 2_000_000) || passedThrough.length === 0) await turns(1);
+    gate.resolve();
+    expect(await Promise.all(reads)).toEqual([3_000_001, 3_000_002]);
+    await Promise.all(fills.map(({ ended }) => ended));
+    expect(passedThrough).toEqual([expect.objectContaining({ message: "there is no room for it" })]);
+    expect([disk.storedBytes > 3_000_000, disk.storedBytes < 3_000_003]).toEqual([true, true]);
+    // What ran counts no more.
+    const other = fills.find(({ digest }) => !disk.has(digest));
+    const again = contents.find((content) => digestOf(content) === other?.digest) ?? Buffer.alloc(0);
+    await begin(again).ended;
+    expect(disk.has(digestOf(again))).toBe(true);
+  });
+
+  const silences = [
+    { when: "a file is opened", isSilent: (call: number) => call >= 1 },
+    { when: "it is written", isSilent: (call: number) => call >= 3 },
+    { when: "it is brought to the disk", isSilent: (_call: number, isSync: boolean) => isSync },
+  ];
+
+  it.each(silences)(
+    "gives its readers everything, and ends, when the disk falls silent as $when",
+    async ({ isSilent }) => {
+      const diskClock = createManualClock();
+      const calls = new SilentCalls(diskClock, isSilent);
+      await reopen({ calls });
+      calls.isCounting = true;
+      const content = randomBytes(20_000_003);
+      const fill = begin(content, { open: async () => unhurried(content) });
+      const early = readSlowly(fill.attach().read(), 1, content);
+      expect(await early).toBe(content.byteLength);
+      await passUntil(diskClock, fill.ended);
+      expect(passedThrough).toEqual([expect.objectContaining({ name: "SilentDiskError" })]);
+      expect([fill.canBeJoined, disk.has(fill.digest)]).toEqual([false, false]);
+      // Nobody waits for the next one.
+      const next = begin(content);
+      expect(await readSlowly(next.attach().read(), 0, content)).toBe(content.byteLength);
+      await passUntil(diskClock, next.ended);
+      calls.answer();
+      while (calls.isSilent) await turns(1);
+      await begin(content).ended;
+      expect((await readFile(join(directory, blobName(fill.digest)))).equals(content)).toBe(true);
+    },
+  );
+
+  it("cuts off who needs what only a silent disk has, and lets him begin anew", async () => {
+    const diskClock = createManualClock();
+    const calls = new SilentCalls(diskClock, () => true);
+    await reopen({ calls });
+    const content = randomBytes(20_000_003);
+    const written = { bytes: 0 };
+    beforeWrites(async (chunks) => {
+      for (const { byteLength } of chunks) written.bytes += byteLength;
+      return [...chunks];
+    });
+    const gate = Promise.withResolvers<void>();
+    const fill = begin(content, { open: async () => gated(content, 19_000_000, gate.promise) });
+    const quick = readSlowly(fill.attach().read(), 0, content);
+    while (fill.receivedBytes < 19_000_000 || written.bytes < 14_000_000) await turns(1);
+    calls.isCounting = true;
+    const late = expect(readSlowly(fill.attach().read(), 0, content)).rejects.toThrow("does not answer");
+    await turns(3);
+    await diskClock.advance(10_000);
+    await late;
+    expect(fill.canBeJoined).toBe(false);
+    gate.resolve();
+    expect(await quick).toBe(content.byteLength);
+    await fill.ended;
+    calls.answer();
+  });
+
+  it("stores no blob that is not whole on the disk", async () => {
+    const content = randomBytes(700_000);
+    const create = disk.createTemporary.bind(disk);
+    disk.createTemporary = async () => {
+      const file = await create();
+      // Counts what it has not taken.
+      file.write = async (chunks) => chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) - 1;
+      return file;
+    };
+    const recent = new RecentBytes(pool);
+    const spool = new Spool({ disk, recent, onChange: () => {}, onStopped: (reason) => passedThrough.push(reason) });
+    recent.append(content, content.byteLength);
+    spool.open(content.byteLength);
+    spool.flush = async () => {};
+    while (spool.writtenBytes === 0) await turns(1);
+    await expect(spool.adopt(digestOf(content))).rejects.toThrow("not whole");
+    expect(disk.has(digestOf(content))).toBe(false);
+    await spool.discard();
+    await spool.close();
   });
 
   it("does not take its own wait for a turn for the source's silence", async () => {
@@ -307,6 +421,63 @@ describe("a fill", () => {
     return paths.filter((path) => path.startsWith(directory));
   }
 });
+
+/** Calls that a disk answers no more from some call on, until it is told to. */
+class SilentCalls extends DiskCalls {
+  isCounting = false;
+  readonly #isSilent: (call: number, isSync: boolean) => boolean;
+  readonly #answered = Promise.withResolvers<void>();
+  #made = 0;
+
+  constructor(clock: ManualClock, isSilent: (call: number, isSync: boolean) => boolean) {
+    super(clock);
+    this.#isSilent = isSilent;
+  }
+
+  answer(): void {
+    this.isCounting = false;
+    this.#answered.resolve();
+  }
+
+  override run<Result>(call: () => Promise<Result>, options: DiskCallOptions<Result> = {}): Promise<Result> {
+    if (!this.isCounting) return super.run(call, options);
+    this.#made += 1;
+    if (!this.#isSilent(this.#made, options.isSync === true)) return super.run(call, options);
+    const late = async (): Promise<Result> => {
+      await this.#answered.promise;
+      return call();
+    };
+    return super.run(late, options);
+  }
+}
+
+/** Lets time pass until something is settled. */
+async function passUntil(clock: ManualClock, settled: Promise<unknown>): Promise<void> {
+  const state = { isSettled: false };
+  void settled.then(() => {
+    state.isSettled = true;
+  });
+  while (!state.isSettled) await clock.advance(1000);
+}
+
+/** A source that stops for a while. */
+function gated(content: Buffer, atBytes: number, gate: Promise<void>): Awaited<ReturnType<BlobSource["open"]>> {
+  return {
+    ...opened(content),
+    async read(take) {
+      for (let position = 0; position < content.byteLength; position += 65_536) {
+        if (position >= atBytes) await gate;
+        await take(Buffer.from(content.subarray(position, position + 65_536)));
+        await turns(1);
+      }
+    },
+  };
+}
+
+/** A source that lets others have their turn. */
+function unhurried(content: Buffer): Awaited<ReturnType<BlobSource["open"]>> {
+  return gated(content, 0, Promise.resolve());
+}
 
 /** A source whose memory is used for something else as soon as it was taken. */
 function opened(content: Buffer, offset = 0): Awaited<ReturnType<BlobSource["open"]>> {

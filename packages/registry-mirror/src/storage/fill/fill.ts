@@ -137,7 +137,7 @@ export class Fill {
   /** Whether somebody who comes now can still get the first byte. */
   get canBeJoined(): boolean {
     if (this.#failure !== undefined || this.#hasEnded) return false;
-    return this.#spool.isStoring || this.#recent.start <= this.#spool.writtenBytes;
+    return this.#spool.isStoring || this.#recent.start <= this.#spool.readableBytes;
   }
 
   /** Takes part: from now on nothing is thrown away that this reader may still need. */
@@ -248,7 +248,7 @@ export class Fill {
       this.#verify();
       this.#options.onSettled(undefined, this.receivedBytes);
       this.#readers.wake();
-      if (await this.#spool.adopt(this.digest)) this.#options.onStored();
+      await this.#store();
     } catch (error) {
       this.#failure = error;
       this.#options.onSettled(error, this.receivedBytes);
@@ -261,6 +261,15 @@ export class Fill {
       this.#hasEnded = true;
       if (this.#spool.isStoring) this.#recent.clear();
       await this.#closeWhenUnused();
+    }
+  }
+
+  /** All readers can have everything by now: what goes wrong here is not theirs. */
+  async #store(): Promise<void> {
+    try {
+      if (await this.#spool.adopt(this.digest)) this.#options.onStored();
+    } catch (error) {
+      this.#spool.stop(error);
     }
   }
 
@@ -287,7 +296,7 @@ export class Fill {
 
   async #begin({ totalBytes }: OpenedSource): Promise<void> {
     this.#checked.announce(totalBytes);
-    await this.#spool.open(this.totalBytes ?? 0);
+    this.#spool.open(this.totalBytes ?? 0);
     this.#start.resolve();
   }
 

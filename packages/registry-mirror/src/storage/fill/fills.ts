@@ -44,7 +44,10 @@ export class Fills {
 
   constructor(options: FillsOptions) {
     this.#options = options;
-    this.#partials = new Partials(() => options.clock.now(), options.disk.mostBytes * partialShare);
+    const { clock, disk } = options;
+    const removeFile = (path: string): Promise<void> => disk.removeFile(path);
+    this.#partials = new Partials(() => clock.now(), disk.mostBytes * partialShare, removeFile);
+    disk.sacrificeFirst(this.#partials);
     this.#seldom = new OncePerMinute(() => options.clock.now());
   }
 

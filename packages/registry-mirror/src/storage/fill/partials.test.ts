@@ -14,7 +14,11 @@ describe("partials", () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "partials-"));
     nowMs = 0;
-    partials = new Partials(() => nowMs, 1000);
+    partials = new Partials(
+      () => nowMs,
+      1000,
+      (path) => rm(path, { force: true }),
+    );
   });
   afterEach(() => rm(directory, { recursive: true }));
 

@@ -1,6 +1,7 @@
-import { rm } from "node:fs/promises";
 import type { Digest } from "../../reference/grammar.ts";
-import type { Disk, TemporaryFile } from "../disk.ts";
+import type { Disk } from "../disk.ts";
+import type { OpenedFile } from "../opened-file.ts";
+import type { Reservation } from "../room.ts";
 import { blockBytes } from "./block-pool.ts";
 import type { RecentBytes } from "./recent-bytes.ts";
 
@@ -14,15 +15,20 @@ export interface SpoolOptions {
   readonly onStopped: (reason: unknown) => void;
 }
 
-/** Writes a blob that arrives to a file, from which those who are behind read it. */
+/**
+ * Writes a blob that arrives to a file, from which those who are behind read it. Nobody waits for the disk here but those whose bytes only
+ * the disk has, and none of its answers is waited for without end.
+ */
 export class Spool {
   readonly #options: SpoolOptions;
-  #file: TemporaryFile | undefined;
+  #file: OpenedFile | undefined;
+  #reservation: Reservation | undefined;
   #writtenBytes = 0;
   #isStoring = true;
+  #isReadable = true;
+  #opening: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
   #removing: Promise<void> | undefined;
-  readonly #reading = new Set<Promise<unknown>>();
 
   constructor(options: SpoolOptions) {
     this.#options = options;
@@ -33,9 +39,13 @@ export class Spool {
     return this.#isStoring;
   }
 
-  /** How much can be read. */
   get writtenBytes(): number {
     return this.#writtenBytes;
+  }
+
+  /** How much can be read, as far as is known. */
+  get readableBytes(): number {
+    return this.#isReadable ? this.#writtenBytes : 0;
   }
 
   get unwrittenBytes(): number {
@@ -48,22 +58,26 @@ export class Spool {
    * @returns whether it is still there
    */
   async continue(path: string, bytes: number): Promise<boolean> {
-    this.#file = await this.#options.disk.reopenTemporary(path, bytes);
-    if (this.#file === undefined) removeQuietly(path);
-    else this.#writtenBytes = bytes;
-    return this.#file !== undefined;
+    const { disk } = this.#options;
+    this.#reservation = disk.reserve(bytes);
+    this.#file = await disk.reopenTemporary(path, bytes);
+    if (this.#file !== undefined) {
+      this.#writtenBytes = bytes;
+      return true;
+    }
+    this.#reservation.release();
+    this.#reservation = undefined;
+    void disk.removeFile(path);
+    return false;
   }
 
-  /** @param totalBytes - how much is to be stored, as far as is known */
-  async open(totalBytes: number): Promise<void> {
-    if (this.#file !== undefined || !this.#isStoring) return;
-    const { disk } = this.#options;
-    try {
-      if (await disk.makeRoom(totalBytes)) this.#file = await disk.createTemporary();
-      else this.stop(new Error("there is no room for it"));
-    } catch (error) {
-      this.stop(error);
-    }
+  /**
+   * Begins to store, in the background.
+   *
+   * @param totalBytes - how much is to be stored, as far as is known
+   */
+  open(totalBytes: number): void {
+    if (this.#isStoring) this.#opening ??= this.#open(totalBytes);
   }
 
   /** Begins to write when there is something worth it. */
@@ -74,6 +88,7 @@ export class Spool {
 
   /** Writes all that has arrived. */
   async flush(): Promise<void> {
+    await this.#opening;
     await this.#writing;
     this.write(1);
     await this.#writing;
@@ -84,14 +99,14 @@ export class Spool {
     const file = this.#file;
     if (file === undefined) throw new Error("bytes that a reader needs are neither in memory nor on the disk");
     const length = Math.min(buffer.byteLength, most, this.#writtenBytes - position);
-    const reading = file.handle.read(buffer, 0, length, position);
-    this.#reading.add(reading);
     try {
-      const { bytesRead } = await reading;
+      const { bytesRead } = await file.read(buffer, 0, length, position);
       if (bytesRead === 0) throw new Error("the file of a running fill ends early");
       return buffer.subarray(0, bytesRead);
-    } finally {
-      this.#reading.delete(reading);
+    } catch (error) {
+      this.#isReadable = false;
+      this.stop(error);
+      throw error;
     }
   }
 
@@ -100,8 +115,7 @@ export class Spool {
     if (!this.#isStoring) return;
     this.#isStoring = false;
     this.#options.onStopped(reason);
-    // What cannot be removed goes at the next start at the latest.
-    if (this.#file !== undefined) this.#removing = rm(this.#file.path, { force: true }).catch(() => {});
+    if (this.#file !== undefined) this.#removing = this.#options.disk.removeFile(this.#file.path);
     this.#options.onChange();
   }
 
@@ -113,9 +127,10 @@ export class Spool {
   async adopt(digest: Digest): Promise<boolean> {
     await this.flush();
     const file = this.#file;
-    if (this.#isStoring && file !== undefined) {
+    if (this.#isStoring && file !== undefined && this.#reservation !== undefined) {
+      if (this.unwrittenBytes > 0) throw new Error("a blob that is not whole on the disk is not stored");
       try {
-        await this.#options.disk.adopt(file, digest);
+        await this.#options.disk.adopt(file, digest, this.#reservation);
         return true;
       } catch (error) {
         this.stop(error);
@@ -140,20 +155,34 @@ export class Spool {
 
   /** Removes what was written. */
   async discard(): Promise<void> {
+    await this.#opening;
     await this.#writing;
-    if (this.#file !== undefined) await rm(this.#file.path, { force: true });
+    if (this.#file !== undefined) await this.#options.disk.removeFile(this.#file.path);
   }
 
   /** Must not be read any more. */
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
-    // Its number may be another file's as soon as it is closed.
-    await Promise.allSettled([...this.#reading, this.#writing]);
-    await file?.handle.close();
+    this.#reservation?.release();
+    await file?.close();
   }
 
-  async #writeTo({ handle }: TemporaryFile, leastBytes: number): Promise<void> {
+  async #open(totalBytes: number): Promise<void> {
+    const { disk } = this.#options;
+    this.#reservation ??= disk.reserve();
+    try {
+      if (!(await this.#reservation.extendTo(totalBytes))) throw new Error("there is no room for it");
+      this.#file ??= await disk.createTemporary();
+      // It was stopped meanwhile.
+      if (!this.#isStoring) this.#removing = disk.removeFile(this.#file.path);
+    } catch (error) {
+      this.stop(error);
+    }
+    this.write();
+  }
+
+  async #writeTo(file: OpenedFile, leastBytes: number): Promise<void> {
     const { onChange, recent } = this.#options;
     try {
       while (this.#isStoring && this.unwrittenBytes >= leastBytes) {
@@ -163,10 +192,11 @@ export class Spool {
             memory.subarray(Math.max(0, this.#writtenBytes - start), bytes),
           );
           if (chunks.length === 0) throw new Error("bytes that are to be written are not in memory");
-          const { bytesWritten } = await handle.writev(chunks, this.#writtenBytes);
-          this.#writtenBytes += bytesWritten;
+          const end = this.#writtenBytes + chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
           // Its length may not have been known at the beginning.
-          if (this.#writtenBytes > this.#options.disk.mostBytes) throw new Error("there is no room for it");
+          if ((await this.#reservation?.extendTo(end)) === false) throw new Error("there is no room for it");
+          this.#writtenBytes += await file.write(chunks, this.#writtenBytes);
+          if (this.#reservation !== undefined) this.#reservation.writtenBytes = this.#writtenBytes;
         } finally {
           for (const block of blocks) recent.release(block);
         }
@@ -178,11 +208,6 @@ export class Spool {
       this.#writing = undefined;
     }
   }
-}
-
-/** A file that was begun and is not wanted goes at the next start at the latest. */
-export function removeQuietly(path: string): void {
-  rm(path, { force: true }).catch(() => {});
 }
 
 const maxBlocksAtOnce = 16;
