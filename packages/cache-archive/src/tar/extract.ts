@@ -45,7 +45,7 @@ export async function extractTarSequentially(work: ExtractWork): Promise<Extract
   let entries = 0;
   const stagingError = await restoreStaged(work, async (place) => {
     try {
-      entries = await restore(new PieceReader(readFrames(work.file), work.signal), work, place);
+      entries = await restore(new PieceReader(readFrames(work.file, work.signal), work.signal), work, place);
     } catch (error) {
       throw damage(error, work.file.path);
     }

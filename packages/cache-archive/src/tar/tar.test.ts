@@ -183,6 +183,29 @@ describe("tarzstd", () => {
     expect((await failure(extractArchive({ archivePath, root }))).code).toBe("too-large");
   });
 
+  // A frame of a window of 1 KiB, and a block of no bytes. The last one is missing where nothing else is said.
+  const frame = Buffer.from("28b52ffd0000", "hex");
+  const empty = Buffer.alloc(3);
+  it.each<[what: string, archive: () => Buffer, looks: number]>([
+    ["blocks without content", () => Buffer.concat([frame, Buffer.alloc(60_000, empty)]), 10],
+    ["frames for somebody else", () => Buffer.concat([frame, Buffer.of(1, 0, 0), Buffer.alloc(800, skippable)]), 50],
+    // Once they were counted, a thousand at a time.
+    ["blocks to unpack", () => Buffer.concat([frame, Buffer.alloc(3_000_000, empty), Buffer.of(1, 0, 0)]), 1014],
+  ])("can be given up while it consists of %s", async (_what, archive, looks) => {
+    await writeFile(archivePath, archive());
+    const controller = new AbortController();
+    const reason = new Error("no longer wanted");
+    const check = controller.signal.throwIfAborted.bind(controller.signal);
+    let looked = 0;
+    controller.signal.throwIfAborted = () => {
+      looked += 1;
+      if (looked === looks) controller.abort(reason);
+      check();
+    };
+    // At its end it would be found to be cut off.
+    await expect(extractArchive({ archivePath, root, signal: controller.signal })).rejects.toBe(reason);
+  });
+
   it("reads windows larger than the decoder's own default", async () => {
     const content = Buffer.alloc(2 ** 20, "0123456789abcdef");
     const packed = zstdCompressSync(tarOf([{ ...file("f", ""), content }]), {
@@ -194,6 +217,8 @@ describe("tarzstd", () => {
     await rm(path.join(root, "f"));
   });
 });
+
+const skippable = Buffer.from("502a4d1800000000", "hex");
 
 type Part = Omit<TarHeader, "bytes"> & { readonly content: Buffer };
 
