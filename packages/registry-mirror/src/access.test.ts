@@ -250,6 +250,25 @@ describeWithSystem("docker-registry", (registry) => {
     },
   );
 
+  it("lets nobody join what is still being fetched under a name that was withdrawn meanwhile", async () => {
+    mirror = await start("shared");
+    const target = `/v2/org/app/blobs/${layers[0]?.digest}`;
+    const gate = Promise.withResolvers<void>();
+    const refusing = tap.fault;
+    tap.fault = (request) =>
+      letIn.length > 0 && request.target === target && request.headers.authorization !== undefined
+        ? { kind: "gate", afterBytes: 1000, opened: gate.promise }
+        : refusing(request);
+    await mirror.mirror.answer({ method: "GET", target: "/v2/org/app/manifests/v1", headers: {} });
+    const early = await mirror.mirror.answer({ method: "GET", target, headers: {} });
+    letIn = [];
+    await mirror.mirror.answer({ method: "HEAD", target: "/v2/org/app/manifests/v2", headers: {} });
+    expect((await mirror.mirror.answer({ method: "GET", target, headers: {} })).status).toBe(403);
+    gate.resolve();
+    expect(early.status).toBe(200);
+    if (early.body !== undefined && !(early.body instanceof Uint8Array)) await early.body.return();
+  });
+
   it("goes on giving a public name for which it has a login when the day is over and the upstream is down", async () => {
     mirror = await start("public, with a login");
     await given(mirror.mirror, "nobody");

@@ -165,7 +165,7 @@ export class Blobs {
     const source = createBlobSource({ image, digest, asker, expectedBytes, confirm }, this.#options);
     const { fill, joined } = fills.join({
       digest,
-      origin: originOf(image),
+      origin: this.#originOf(image),
       source,
       expectedBytes,
       onSettled: (failure, receivedBytes) => {
@@ -177,7 +177,7 @@ export class Blobs {
     const seat = fill.attach();
     if (!joined) void fill.ended.then(() => shared.release(digest));
     // Somebody else has begun it meanwhile, under a name or with a login that says nothing about this client's.
-    const isForeign = joined && (fill.origin !== originOf(image) || this.#options.access.isPerClient(image));
+    const isForeign = joined && (fill.origin !== this.#originOf(image) || this.#options.access.isPerClient(image));
     let isConsented = !isForeign;
     try {
       if (isForeign) await this.#confirm(image, digest, asker, signal);
@@ -227,9 +227,14 @@ export class Blobs {
     return this.#firstOf(inquiry, action, running);
   }
 
+  /** Under what a fill is begun. */
+  #originOf(image: UpstreamImage): string {
+    return `${image.upstream.id} ${image.name} ${this.#options.openings.withdrawals(image)}`;
+  }
+
   /** Whether a fill goes on under a name, unless each client needs a consent of his own. */
   #isOwner(image: UpstreamImage, running: Fill | undefined): boolean {
-    return running?.origin === originOf(image) && !this.#options.access.isPerClient(image);
+    return running?.origin === this.#originOf(image) && !this.#options.access.isPerClient(image);
   }
 
   async #firstOf<Result>(
@@ -341,10 +346,6 @@ export class Blobs {
 function fromFill(image: UpstreamImage, fill: Fill, seat: FillSeat, result: CacheResult): FoundBlob {
   const read = async (span?: ByteSpan): Promise<Body> => seat.read(span);
   return { image, bytes: fill.totalBytes, result, location: undefined, read, release: () => seat.release() };
-}
-
-function originOf({ name, upstream }: UpstreamImage): string {
-  return `${upstream.id} ${name}`;
 }
 
 function redirected(image: UpstreamImage, location: string): FoundBlob {

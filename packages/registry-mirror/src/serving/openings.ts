@@ -14,6 +14,7 @@ import type { Asker } from "../upstream/client.ts";
 export class Openings {
   readonly #records: Records;
   readonly #shared: Pick<SharedStore, "adoptDigest">;
+  readonly #withdrawals = new Map<string, number>();
 
   constructor(records: Records, shared: Pick<SharedStore, "adoptDigest">) {
     this.#records = records;
@@ -50,8 +51,18 @@ export class Openings {
   /** Takes note of an upstream's failure: what it opened once is not open any more when it has withdrawn access to the name. */
   noteFailure(image: UpstreamImage, { code }: UpstreamError): void {
     // Of one client's login its refusal says nothing about others.
-    if (neededOpening(image) !== "clients" && isWithdrawal(image, code)) this.#records.withdraw(image);
+    if (neededOpening(image) === "clients" || !isWithdrawal(image, code)) return;
+    if (this.#records.withdraw(image)) this.#withdrawals.set(keyOf(image), this.withdrawals(image) + 1);
   }
+
+  /** How often access to a name was withdrawn; what was begun before says nothing about what came after. */
+  withdrawals(image: UpstreamImage): number {
+    return this.#withdrawals.get(keyOf(image)) ?? 0;
+  }
+}
+
+function keyOf({ name, upstream }: UpstreamImage): string {
+  return `${upstream.id} ${name}`;
 }
 
 /** To whom something is open that an upstream has given to somebody. The mirror's own login is used for public names, too. */

@@ -117,15 +117,20 @@ export class Records {
     return widerOpening(repository?.digests.get(digest)?.openTo, repository?.children.get(digest)?.openTo);
   }
 
-  /** Takes everything of a name for open to single clients only, until the upstream says something else of it. */
-  withdraw(image: UpstreamImage): void {
+  /**
+   * Takes everything of a name for open to single clients only, until the upstream says something else of it.
+   *
+   * @returns whether anything of it is known
+   */
+  withdraw(image: UpstreamImage): boolean {
     const repository = this.#find(image);
-    if (repository === undefined) return;
+    if (repository === undefined) return false;
     for (const [tag, { openTo, ...record }] of repository.tags)
       if (isOpenTo(openTo, "mirror")) this.setTag(image, tag, record);
     for (const [digest, { openTo, ...record }] of repository.digests)
       if (isOpenTo(openTo, "mirror")) this.setDigest(image, digest, record);
     this.#relist(repository);
+    return true;
   }
 
   /** Length of a digest, as the name's manifests tell it. */
