@@ -66,7 +66,9 @@ export type UpstreamErrorCode =
   /** Its token server refuses our credentials. */
   | "credentials-rejected"
   /** It, or where it leads, is an address that must not be connected to. */
-  | "forbidden-address";
+  | "forbidden-address"
+  /** It leads back to this mirror. */
+  | "loop";
 
 /** What is known of such a failure. */
 export interface UpstreamFailure {
@@ -97,7 +99,7 @@ export class UpstreamError extends RegistryMirrorError {
   constructor(failure: UpstreamFailure, options?: ErrorOptions) {
     super(`upstream ${failure.upstream}: ${failure.reason}`, options);
     this.code = failure.code;
-    this.retryable = !definite.has(failure.code);
+    this.retryable = !definite.has(failure.code) && failure.code !== "loop";
     this.upstream = failure.upstream;
     this.reason = failure.reason;
     this.status = failure.status;

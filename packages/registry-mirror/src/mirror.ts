@@ -8,6 +8,7 @@ import type { CachedEntry, EntryFilter } from "./keeping/inventory.ts";
 import { Upkeep } from "./keeping/upkeep.ts";
 import { noopLogger } from "./logger.ts";
 import type { Logger } from "./logger.ts";
+import { newMirrorName, viaHeader } from "./loops.ts";
 import { metricDescriptions } from "./metrics.ts";
 import type { Sample } from "./metrics.ts";
 import { defaultLimits } from "./options.ts";
@@ -90,6 +91,7 @@ class Mirror implements RegistryMirror {
   readonly #relaying: Relaying;
   readonly #inventory: Inventory;
   readonly #upkeep: Upkeep;
+  readonly #name = newMirrorName();
   #closed: Promise<void> | undefined;
 
   constructor(options: ResolvedOptions, registries: Registries, storage: Storage, allowed: AllowedRanges) {
@@ -105,6 +107,7 @@ class Mirror implements RegistryMirror {
       limits,
       allowed,
       dispatcher,
+      mirrorName: this.#name,
     });
     const clientOf = (image: UpstreamImage): UpstreamClient => upstreams.clientOf(image.upstream);
     const slotsOf = (image: UpstreamImage): Slots => upstreams.slotsOf(image.upstream);
@@ -146,7 +149,8 @@ class Mirror implements RegistryMirror {
   }
 
   async answer(request: MirrorRequest): Promise<MirrorResponse> {
-    return this.#closed === undefined ? this.#handler.answer(request) : closedResponse();
+    if (this.#closed !== undefined) return closedResponse();
+    return this.#isOwn(request) ? loopResponse(this.#name) : this.#handler.answer(request);
   }
 
   handle(request: Request): Promise<Response> {
@@ -161,7 +165,13 @@ class Mirror implements RegistryMirror {
   }
 
   async relay(request: RelayRequest): Promise<MirrorResponse> {
-    return this.#closed === undefined ? this.#relaying.relay(request) : closedResponse();
+    if (this.#closed !== undefined) return closedResponse();
+    return this.#isOwn(request) ? loopResponse(this.#name) : this.#relaying.relay(request);
+  }
+
+  /** Whether this mirror sent the request itself: an answer to it would be waited for by the one who gives it. */
+  #isOwn({ headers }: Pick<MirrorRequest, "headers">): boolean {
+    return headers[viaHeader] === this.#name;
   }
 
   tokenServers(): readonly TokenServer[] {
@@ -229,6 +239,11 @@ class Mirror implements RegistryMirror {
       await this.#storage.disk.close();
     }
   }
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc5842#section-7.2 */
+function loopResponse(name: string): MirrorResponse {
+  return errorResponse(508, "UNAVAILABLE", "this request of the mirror came back to it", { [viaHeader]: name });
 }
 
 function closedResponse(): MirrorResponse {

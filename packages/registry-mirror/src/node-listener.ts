@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { viaHeader } from "./loops.ts";
 import type { RegistryMirror } from "./registry-mirror.ts";
 import { errorResponse } from "./serving/messages.ts";
 import type { MirrorResponse } from "./serving/messages.ts";
@@ -122,5 +123,5 @@ function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string
   return joined;
 }
 
-const usedHeaders = ["accept", "authorization", "if-none-match", "if-range", "range"] as const;
+const usedHeaders = ["accept", "authorization", "if-none-match", "if-range", "range", viaHeader] as const;
 const clientGone = new Error("the client is gone");

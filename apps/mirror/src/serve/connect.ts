@@ -1,4 +1,3 @@
-import { networkInterfaces } from "node:os";
 import { decideProxy, readProxyEnvironment } from "@fleetfoot/proxy-env";
 import { openTunnel } from "@fleetfoot/proxy-env/dispatcher";
 import { RegistryMirrorError } from "@fleetfoot/registry-mirror";
@@ -9,6 +8,7 @@ import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import type { ListenAddress } from "../settings/addresses.ts";
 import type { Settings } from "../settings/read-settings.ts";
+import { isOwnAddress } from "./own-address.ts";
 
 export interface OpenedConnect {
   readonly handler: ConnectHandler;
@@ -44,8 +44,7 @@ export async function openConnect(parts: ConnectParts): Promise<OpenedConnect | 
       policy: connect.policy,
       allowPrivate: settings.mirror.allowPrivate ?? [],
       ...(connect.users === undefined ? {} : { users: connect.users }),
-      isOwnAddress: (address, port) =>
-        addresses().some((own) => own.port === port && (own.host ?? address) === address) && isOfThisMachine(address),
+      isOwnAddress: (address, port) => isOwnAddress(addresses(), address, port),
       throughProxy: ({ host, port }) => {
         const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
         const { proxy } = decideProxy(proxies, new URL(`https://${target}`));
@@ -58,11 +57,4 @@ export async function openConnect(parts: ConnectParts): Promise<OpenedConnect | 
     if (RegistryMirrorError.isInstance(error)) throw new UsageError(error.message, { cause: error });
     throw error;
   }
-}
-
-function isOfThisMachine(address: string): boolean {
-  return (
-    address.startsWith("127.") ||
-    Object.values(networkInterfaces()).some((list) => list?.some((one) => one.address === address))
-  );
 }

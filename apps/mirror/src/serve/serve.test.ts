@@ -75,6 +75,35 @@ describe("serve", () => {
     ]);
   });
 
+  it.each([
+    { listen: "127.0.0.1:6123", upstream: "http://127.0.0.1:6123" },
+    { listen: "127.0.0.1:6123", upstream: "http://localhost:6123/" },
+    { listen: "0.0.0.0:6123", upstream: "https://127.0.0.1:6123" },
+    { listen: "localhost:6123", upstream: "http://127.0.0.1:6123" },
+    { listen: "[::1]:6123", upstream: "http://[::1]:6123" },
+    { listen: "127.0.0.1:80", upstream: "http://127.0.0.1" },
+  ])("does not start as its own upstream: $upstream on $listen", async ({ listen, upstream }) => {
+    const result = await runMirror(["serve", "--data", data, "--listen", listen, "--upstream", upstream]);
+    expect([result.code, result.stdout]).toEqual([1, ""]);
+    expect(result.stderr).toMatch(/upstreams\.hub\.url is \S+, where this mirror itself listens/);
+  });
+
+  it("says at once that an upstream leads back to it", async () => {
+    let mirrorUrl = "";
+    const front = createServer((request, response) => {
+      response.writeHead(302, { location: `${mirrorUrl}${request.url}` }).end();
+    }).listen(0, "127.0.0.1");
+    await once(front, "listening");
+    const url = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+    await using mirror = await startMirror(["--data", data, "--upstream", url, "--listen", "127.0.0.1:0"]);
+    mirrorUrl = mirror.url;
+    const answer = await fetch(`${mirror.url}/v2/library/app/manifests/one`);
+    expect([answer.status, await answer.text()]).toEqual([502, expect.stringContaining("this mirror itself")]);
+    expect(mirror.output()).toContain('"level":"error","message":"upstream hub leads back to this mirror"');
+    front.close();
+    front.closeAllConnections();
+  });
+
   it("leaves the directory of a running mirror alone, and says which process has it", async () => {
     const words = ["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"];
     const first = await startMirror(words);

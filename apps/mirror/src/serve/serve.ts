@@ -19,6 +19,7 @@ import type { Listening } from "./listen.ts";
 import { createLog } from "./log.ts";
 import { openStore } from "./open-store.ts";
 import { createOperatorsListener } from "./operators.ts";
+import { refuseOwnUpstreams } from "./own-address.ts";
 import { PrometheusPage } from "./prometheus.ts";
 
 const stopWithinMs = 30_000;
@@ -26,6 +27,7 @@ const stopWithinMs = 30_000;
 /** Serves until it is told to stop, and then until everybody has what is on its way to him. */
 export const serve: CommandAction = async (invocation, context) => {
   const settings = await loadSettings(invocation, context);
+  refuseOwnUpstreams(settings);
   const log = createLog(context.stderr, context.now);
   const mirror = await openMirror(settings, context);
   const prometheus = new PrometheusPage();

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import type { RegistryMirror } from "../registry-mirror.ts";
+import { viaHeader } from "../loops.ts";
 import { createNodeListener, respond } from "../node-listener.ts";
 import { parseTarget } from "../reference/path.ts";
 import { errorResponse } from "../serving/messages.ts";
@@ -160,4 +161,12 @@ function relayedHeaders({ headers }: IncomingMessage): Record<string, string> {
   return passed;
 }
 
-const passedOn = ["accept", "content-length", "content-range", "content-type", "if-none-match", "range"] as const;
+const passedOn = [
+  "accept",
+  "content-length",
+  "content-range",
+  "content-type",
+  "if-none-match",
+  "range",
+  viaHeader,
+] as const;

@@ -34,6 +34,7 @@ it("goes on asking an upstream for its consent when the client leaves that asked
     limits: defaultLimits,
     allowed: parseRanges([], "allowPrivate", []),
     dispatcher,
+    mirrorName: "this",
   });
   const access = new Access({ clientOf: () => client, openings: { noteFailure() {} }, clock, limits: defaultLimits });
   const confirm = (signal: AbortSignal): Promise<void> =>

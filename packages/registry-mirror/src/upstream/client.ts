@@ -4,7 +4,9 @@ import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import type { UpstreamErrorCode, UpstreamFailure } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
+import { OncePerMinute } from "../logger.ts";
 import type { Logger } from "../logger.ts";
+import { viaHeader } from "../loops.ts";
 import type { Metrics } from "../metrics.ts";
 import type { TimeLimits } from "../options.ts";
 import type { Upstream } from "../routing/registries.ts";
@@ -72,6 +74,8 @@ export interface UpstreamClientOptions {
   readonly limits: Required<TimeLimits>;
   readonly allowed: AllowedRanges;
   readonly dispatcher: Dispatcher | undefined;
+  /** By which this mirror knows its own requests again. */
+  readonly mirrorName: string;
 }
 
 /**
@@ -84,6 +88,7 @@ export class UpstreamClient {
   readonly #authorizer: Authorizer;
   readonly #breaker: CircuitBreaker;
   readonly #requests: Slots;
+  readonly #seldom: OncePerMinute;
   /** By asker: epoch milliseconds before which no manifest is fetched. */
   readonly #blockedUntilMs: ExpiringMap<number>;
 
@@ -96,7 +101,9 @@ export class UpstreamClient {
       connectMs: limits.connectMs,
       allowed: options.allowed,
       dispatcher: options.dispatcher,
+      mirrorName: options.mirrorName,
     });
+    this.#seldom = new OncePerMinute(() => clock.now());
     this.#authorizer = new Authorizer({ ...options, connections: this.#connections, tokenMs: limits.tokenMs });
     this.#breaker = new CircuitBreaker(() => clock.now());
     this.#blockedUntilMs = new ExpiringMap(10_000, () => clock.now());
@@ -256,7 +263,21 @@ export class UpstreamClient {
       const answer = await this.#connections.send(url, { ...sent, signal });
       const labels = { upstream: this.#options.upstream.id, kind: request.kind, status: String(answer.statusCode) };
       this.#options.metrics.add("upstream_requests_total", labels);
+      if (answer.statusCode === 508 && answer.headers[viaHeader] === this.#options.mirrorName)
+        throw this.#loop(url, answer);
       return answer;
+    });
+  }
+
+  #loop(url: URL, answer: RawAnswer): UpstreamError {
+    discard(answer);
+    const { logger, upstream } = this.#options;
+    // Without the path and the query, which may be a secret.
+    this.#seldom.run("loop", () =>
+      logger.error(`upstream ${upstream.id} leads back to this mirror`, { at: url.origin }),
+    );
+    return this.#failure("loop", "its address, or one that it redirects to, is that of this mirror itself", {
+      status: 508,
     });
   }
 

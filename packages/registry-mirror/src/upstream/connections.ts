@@ -5,6 +5,7 @@ import type { LookupFunction } from "node:net";
 import type { Readable } from "node:stream";
 import { Agent } from "undici";
 import type { buildConnector, Dispatcher } from "undici";
+import { viaHeader } from "../loops.ts";
 import { classOfAddress, reachableFrom } from "./address.ts";
 import type { AddressClass, AllowedRanges } from "./address.ts";
 
@@ -24,6 +25,8 @@ export interface ConnectionsOptions {
   readonly allowed: AllowedRanges;
   /** In place of own connections; addresses are then resolved elsewhere, so only literal ones are checked. */
   readonly dispatcher: Dispatcher | undefined;
+  /** By which this mirror knows its own requests again. */
+  readonly mirrorName: string;
 }
 
 /**
@@ -55,7 +58,7 @@ export class Connections {
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: request.method,
-      headers: request.headers,
+      headers: { ...request.headers, [viaHeader]: this.#options.mirrorName },
       signal: request.signal,
       ...(request.body === undefined ? {} : { body: request.body }),
       // Own limits are in force, with a clock that can be replaced.

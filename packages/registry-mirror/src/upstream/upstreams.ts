@@ -17,6 +17,8 @@ export interface UpstreamsOptions {
   readonly limits: Required<TimeLimits>;
   readonly allowed: AllowedRanges;
   readonly dispatcher: Dispatcher | undefined;
+  /** By which this mirror knows its own requests again. */
+  readonly mirrorName: string;
 }
 
 /** How an upstream is doing. */

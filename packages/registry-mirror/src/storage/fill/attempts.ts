@@ -32,7 +32,7 @@ export async function fetchInTries(options: AttemptOptions): Promise<void> {
       signal.throwIfAborted();
       const pauseMs = pausesMs[tries];
       // Who has got nothing yet can be told at once, and go elsewhere.
-      const isFinal = error instanceof UpstreamError && (error.isDefinite || error.code === "wrong-bytes");
+      const isFinal = error instanceof UpstreamError && (!error.retryable || error.code === "wrong-bytes");
       if (!patience.hasAnswer || isFinal || pauseMs === undefined || !patience.allowsTryAfter(pauseMs)) throw error;
       await clock.sleep(pauseMs, signal);
     }
