@@ -168,11 +168,43 @@ describeWithSystem("docker-registry", (registry) => {
       await new Promise((resolve) => setImmediate(resolve));
     const second = busy.send(`/v2/library/app/blobs/${image.config.digest}`);
     while (busy.mirror.status().fills.length < 2) await new Promise((resolve) => setImmediate(resolve));
-    await clock.advance(30_000);
+    await clock.advance(4000);
     gate.resolve();
     expect((await first).body.equals(layer.bytes)).toBe(true);
     expect(await second).toMatchObject({ status: 200, isCut: false });
     expect(tap.take()).toEqual([`GET ${layerPath()}`, `GET /v2/library/app/blobs/${image.config.digest}`]);
+  });
+
+  it("lets nobody wait without end for blobs that others want", async () => {
+    await using busy = await serveMirror({
+      upstreams: { hub: { url: tap.url, hosts: ["docker.io"], maxFills: 1 } },
+      limits: { fillStallMs: 600_000, idleMs: 600_000 },
+      clock,
+    });
+    const other = await pushImage(registry().endpoint, "library/other", "v1", { layers: [randomContent(1000)] });
+    const gate = Promise.withResolvers<void>();
+    tap.fault = (request) =>
+      request.target.includes("/blobs/")
+        ? { kind: "gate", afterBytes: isBlob(request) ? 1_000_000 : 10, opened: gate.promise }
+        : undefined;
+    const first = busy.send(layerPath());
+    while ((busy.mirror.status().fills[0]?.receivedBytes ?? 0) < 1_000_000)
+      await new Promise((resolve) => setImmediate(resolve));
+    const second = busy.send(`/v2/library/app/blobs/${image.config.digest}`);
+    while (busy.mirror.status().fills.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(5000);
+    while ((busy.mirror.status().fills[1]?.receivedBytes ?? 0) < 10)
+      await new Promise((resolve) => setImmediate(resolve));
+    // There are twice as many as there should be by now.
+    const third = busy.send(`/v2/library/other/blobs/${other.layers[0]?.digest}`);
+    while (busy.mirror.status().fills.length < 3) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(5000);
+    expect(await third).toMatchObject({ status: 404, code: "BLOB_UNKNOWN" });
+    gate.resolve();
+    expect((await first).body.equals(layer.bytes)).toBe(true);
+    expect((await second).body.equals(image.config.bytes)).toBe(true);
+    const again = await busy.send(`/v2/library/other/blobs/${other.layers[0]?.digest}`);
+    expect(again.body.equals(other.layers[0]?.bytes ?? Buffer.alloc(0))).toBe(true);
   });
 
   it("RM B3: goes on where the upstream broke off, in one response to the client", async () => {

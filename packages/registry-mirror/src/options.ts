@@ -51,7 +51,7 @@ export interface UpstreamOptions {
   readonly onFailure?: "next" | "stop";
   /** Certificates (PEM) that its own must lead to. @default those of the system */
   readonly ca?: string;
-  /** Blobs that are fetched at once. @default 16 */
+  /** Blobs that are fetched at once; one that has waited 5 s for its turn is fetched all the same, up to twice as many. @default 16 */
   readonly maxFills?: number;
   /** Other requests at once. @default 64 */
   readonly maxRequests?: number;

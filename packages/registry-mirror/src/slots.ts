@@ -1,9 +1,11 @@
 /** At most so many at once; the others wait in the order in which they came. */
 export class Slots {
+  readonly #count: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
+    this.#count = count;
     this.#free = count;
   }
 
@@ -29,11 +31,26 @@ export class Slots {
         signal?.removeEventListener("abort", onAbort);
       }
     }
+    return this.#giveBack();
+  }
+
+  /**
+   * Takes a slot beyond the limit, for one that cannot wait any longer. Whoever waits does so until the limit holds again.
+   *
+   * @returns undefined when there are as many beyond it as within
+   */
+  takeBeyond(): (() => void) | undefined {
+    if (this.#free <= -this.#count) return undefined;
+    this.#free -= 1;
+    return this.#giveBack();
+  }
+
+  #giveBack(): () => void {
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      const next = this.#waiting.shift();
+      const next = this.#free < 0 ? undefined : this.#waiting.shift();
       if (next === undefined) this.#free += 1;
       else next();
     };

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { systemClock } from "../clock.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { noSharedStore } from "../storage/shared-store.ts";
 import { createBlobSource } from "./blob-source.ts";
@@ -17,6 +18,7 @@ it("does not take a wait for the shared store for the upstream's silence", async
     },
     {
       shared: { ...noSharedStore, lease: () => agreed.promise },
+      clock: systemClock,
       clientOf: () => {
         throw new Error("the upstream is asked");
       },

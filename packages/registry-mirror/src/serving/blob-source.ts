@@ -1,3 +1,5 @@
+import { withDeadline } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { totalOfContentRange } from "../reference/range.ts";
@@ -8,6 +10,7 @@ import type { SharedStore } from "../storage/shared-store.ts";
 import type { Asker, UpstreamClient } from "../upstream/client.ts";
 
 export interface BlobSourceOptions {
+  readonly clock: Clock;
   readonly shared: SharedStore;
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
   readonly slotsOf: (image: UpstreamImage) => Slots;
@@ -86,9 +89,9 @@ interface UpstreamOpening extends BlobSourceOptions {
 async function fromUpstream(
   { asker, digest, image }: WantedBlob,
   offset: number,
-  { clientOf, onUpstreamBytes, ownWait, signal, slotsOf }: UpstreamOpening,
+  { clientOf, clock, onUpstreamBytes, ownWait, signal, slotsOf }: UpstreamOpening,
 ): Promise<OpenedSource> {
-  const giveBack = await ownWait(slotsOf(image).take(signal));
+  const giveBack = await ownWait(takeSlot(image, slotsOf(image), clock, signal));
   try {
     const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
     const answer = await clientOf(image).send({
@@ -128,6 +131,32 @@ async function fromUpstream(
     throw error;
   }
 }
+
+/**
+ * Waits for a place among those that fetch from an upstream. A client is not to wait for blobs that others want, so one whose turn does not
+ * come is fetched beside them.
+ *
+ * @throws {UpstreamError} there are too many of these, too
+ */
+async function takeSlot(image: UpstreamImage, slots: Slots, clock: Clock, signal: AbortSignal): Promise<() => void> {
+  const reason = "too many other blobs are being fetched from it";
+  const late = new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason });
+  try {
+    return await withDeadline(
+      clock,
+      slotMs,
+      () => late,
+      (within) => slots.take(within),
+      signal,
+    );
+  } catch (error) {
+    const beyond = error === late ? slots.takeBeyond() : undefined;
+    if (beyond === undefined) throw error;
+    return beyond;
+  }
+}
+
+const slotMs = 5000;
 
 /** Length that a header tells. */
 export function lengthOf(header: string | undefined): number | undefined {
