@@ -12,7 +12,7 @@ import type { MirrorOptions, UpstreamOptions } from "./options.ts";
 import { readRegistries } from "./routing/registries.ts";
 import { candidatesOf } from "./routing/select.ts";
 import { Secret } from "./secret.ts";
-import { pushImage } from "./testing/images.ts";
+import { pushImage, randomContent } from "./testing/images.ts";
 import { createManualClock } from "./testing/manual-clock.ts";
 import type { ManualClock } from "./testing/manual-clock.ts";
 import { serveMirror } from "./testing/serve.ts";
@@ -323,6 +323,29 @@ describeWithSystem("docker-registry", (registry) => {
       first.fault = ({ target }) => (target.includes("/blobs/") ? fault : undefined);
       const answer = await mirror.send(`/v2/ci/org/app/blobs/${pushed.config.digest}`);
       expect([answer.status, answer.body.equals(pushed.config.bytes)]).toEqual([200, true]);
+    },
+  );
+
+  it.each(["ns=two.example", "the virtual registry"])(
+    "sends nobody away because another upstream has broken the blob off: %s",
+    async (way) => {
+      const { config, layers } = await pushImage(registry().endpoint, "org/app", "1", {
+        layers: [randomContent(3_000_000)],
+      });
+      const digest = layers[0]?.digest;
+      await askBody();
+      first.fault = ({ target }) =>
+        target.includes(`/blobs/${digest}`) ? { kind: "stall", afterBytes: 1_000_000 } : undefined;
+      const pulled = mirror.send(`/v2/org/app/blobs/${digest}?ns=one.example`);
+      while ((mirror.mirror.status().fills[0]?.receivedBytes ?? 0) < 1_000_000)
+        await new Promise((resolve) => setImmediate(resolve));
+      await clock.advance(13_000);
+      expect((await pulled).isCut).toBe(true);
+      const path = way.startsWith("ns") ? `/v2/org/app/blobs/${digest}?${way}` : `/v2/ci/org/app/blobs/${digest}`;
+      const headers = { range: "bytes=999999-" };
+      const rest = await mirror.send(path, { headers });
+      expect([rest.status, rest.body.equals(layers[0]?.bytes.subarray(999_999) ?? config.bytes)]).toEqual([206, true]);
+      expect(first.take().filter((request) => request.includes(`blobs/${digest}`))).toHaveLength(2);
     },
   );
 

@@ -1,5 +1,4 @@
 import { UpstreamError } from "../errors.ts";
-import type { UpstreamErrorCode } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
 import type { ByteSpan } from "../reference/range.ts";
@@ -15,6 +14,8 @@ import { askerKey } from "./access.ts";
 import type { Access } from "./access.ts";
 import { createBlobSource, lengthOf } from "./blob-source.ts";
 import type { BlobSourceOptions } from "./blob-source.ts";
+import { BrokenFills } from "./broken-fills.ts";
+import type { ReturningClient } from "./broken-fills.ts";
 import { WalkFailure } from "./failures.ts";
 import type { StepFailure } from "./failures.ts";
 import type { CacheResult } from "./messages.ts";
@@ -33,14 +34,10 @@ export interface BlobsOptions extends BlobSourceOptions {
 }
 
 /** Who may be asked for a blob, in order, and in whose name. */
-export interface BlobInquiry {
+export interface BlobInquiry extends ReturningClient {
   readonly digest: Digest;
   readonly candidates: readonly UpstreamImage[];
   readonly askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>;
-  /** Whether a client that was cut off comes back for the rest. */
-  readonly isResume: boolean;
-  /** Whether a client that is told that there is nothing can go elsewhere. */
-  readonly hasSecondChoice: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -59,24 +56,17 @@ export interface FoundBlob {
   release(): void;
 }
 
-interface BrokenFill {
-  readonly error: UpstreamError;
-  /** Epoch milliseconds until which nobody tries again. */
-  readonly silentUntilMs: number;
-}
-
 /** Blobs from the disk, from a fill that goes on, from the shared store, or from an upstream. */
 export class Blobs {
   readonly #options: BlobsOptions;
   readonly #negative: ExpiringMap<UpstreamError>;
-  /** Fills that broke off while clients read them. */
-  readonly #brokenOff: ExpiringMap<BrokenFill>;
+  readonly #broken: BrokenFills;
   readonly #confirmations = new SingleFlight<void>();
 
   constructor(options: BlobsOptions) {
     this.#options = options;
     this.#negative = new ExpiringMap(10_000, options.now);
-    this.#brokenOff = new ExpiringMap(1000, options.now);
+    this.#broken = new BrokenFills(options.now);
   }
 
   /**
@@ -107,6 +97,11 @@ export class Blobs {
    * @throws {UpstreamError | WalkFailure}
    */
   async open(inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
+    const found = await this.#find(inquiry, isWhole);
+    return this.#broken.isWrong(inquiry.digest, inquiry) ? { ...found, isWholeOnly: true } : found;
+  }
+
+  async #find(inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
     const { disk, fills } = this.#options;
     if (disk.has(digest)) {
@@ -121,27 +116,14 @@ export class Blobs {
       const found = await this.#joined(image, running, signal);
       if (found !== undefined) return found;
     }
-    const broken = this.#brokenOff.get(digest);
-    if (broken !== undefined) {
-      // Nobody waits for the same silence once more.
-      if (this.#options.now() < broken.silentUntilMs && !(inquiry.isResume && inquiry.hasSecondChoice))
-        throw broken.error;
-      // An engine comes back for the rest again and again, for minutes. Told that there is nothing, it comes once more, for
-      // the whole; told so again, it goes to the upstream.
-      if (inquiry.isResume && inquiry.hasSecondChoice) {
-        const silentUntilMs = this.#options.now() + engineComesBackMs;
-        this.#brokenOff.set(digest, { ...broken, silentUntilMs }, engineComesBackMs);
-        throw broken.error;
-      }
-    }
-    const found = await this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
-    // What this client has is wrong, so that the rest would not help it.
-    return broken?.error.code === "wrong-bytes" && inquiry.isResume ? { ...found, isWholeOnly: true } : found;
+    return this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
   }
 
   async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
     const { fills, openings, records, shared } = this.#options;
+    const refusal = this.#broken.refusal(image, digest, inquiry);
+    if (refusal !== undefined) throw refusal;
     const asker = await inquiry.askerFor(image, signal);
     const isKnown = await openings.find(image, digest);
     if (isKnown && isWhole && !this.#options.access.isPerClient(image)) {
@@ -171,7 +153,7 @@ export class Blobs {
       onSettled: (failure, receivedBytes) => {
         const isWrong = failure instanceof UpstreamError && failure.code === "wrong-bytes";
         if (isWrong && source.origin === "shared-store") shared.discardDamaged(digest);
-        this.#rememberBreak(digest, failure, receivedBytes);
+        this.#broken.note(image, digest, failure, receivedBytes);
       },
     });
     const seat = fill.attach();
@@ -193,14 +175,6 @@ export class Blobs {
     }
     if (!joined && !isKnown) this.#note(image, digest, asker, fill.totalBytes);
     return fromFill(image, fill, seat, joined ? "join" : "miss");
-  }
-
-  #rememberBreak(digest: Digest, failure: unknown, receivedBytes: number): void {
-    if (failure === undefined) this.#brokenOff.delete(digest);
-    if (!(failure instanceof UpstreamError) || receivedBytes === 0) return;
-    const silentMs = failure.code === "timeout" ? silentMemoryMs : 0;
-    const broken = { error: failure, silentUntilMs: this.#options.now() + silentMs };
-    if (brokenOffCodes.has(failure.code)) this.#brokenOff.set(digest, broken, brokenOffMs);
   }
 
   async #joined(image: UpstreamImage, fill: Fill, signal: AbortSignal): Promise<FoundBlob | undefined> {
@@ -356,9 +330,3 @@ function redirected(image: UpstreamImage, location: string): FoundBlob {
 function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string {
   return `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`;
 }
-
-/** Longer than engines wait before they come back. */
-const brokenOffMs = 30_000;
-const silentMemoryMs = 10_000;
-const engineComesBackMs = 15_000;
-const brokenOffCodes: ReadonlySet<UpstreamErrorCode> = new Set(["timeout", "unreachable", "wrong-bytes"]);
