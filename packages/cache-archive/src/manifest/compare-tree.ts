@@ -19,12 +19,17 @@ export interface TreeDifference {
 const ENTRIES_PER_STEP = 500;
 const QUIET = { throwIfNoEntry: false } as const;
 
-/** Whether every entry of a manifest is there, as it was. What else may be there does not matter. */
-export function* compareRows(root: string, { facts, rows }: Manifest): Generator<void, TreeDifference | undefined> {
+/** Whether some entries of a manifest are there, as they were. What else may be there does not matter. */
+export function* compareRows(
+  root: string,
+  { facts, rows, paths }: Manifest,
+  from: number,
+  to: number,
+): Generator<void, TreeDifference | undefined> {
   const folders = new RestoreFolders(root, root);
-  for (let index = 0; index < rows.count; index += 1) {
+  for (let index = from; index < to; index += 1) {
     if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    const path = rows.path(index);
+    const path = paths[index] ?? "";
     const place = folders.existing(path);
     const now = place === undefined ? undefined : lstatSync(place, QUIET);
     if (place === undefined || now === undefined) return { what: "removed", path };
@@ -34,7 +39,10 @@ export function* compareRows(root: string, { facts, rows }: Manifest): Generator
   return undefined;
 }
 
-/** Whether some paths, which stand for themselves and everything below them, hold what a manifest says, and nothing else. */
+/**
+ * Whether some paths, which stand for themselves and everything below them, hold what a manifest says, and nothing else. For a
+ * manifest of any shape; most can be compared in parts, as `FolderComparison` does.
+ */
 export function* compareWalk(
   root: string,
   paths: readonly string[],
@@ -83,12 +91,12 @@ class Comparison {
   readonly #indexes = new Map<string, number>();
   readonly #met: Uint8Array;
 
-  constructor(root: string, { facts, rows }: Manifest) {
+  constructor(root: string, { facts, rows, paths }: Manifest) {
     this.#root = root;
     this.#rows = rows;
     this.#takenAtMs = facts.takenAtMs;
     this.#met = new Uint8Array(rows.count);
-    for (let index = 0; index < rows.count; index += 1) this.#indexes.set(rows.path(index), index);
+    for (const [index, path] of paths.entries()) this.#indexes.set(path, index);
   }
 
   compare(path: string, now: Stats): TreeDifference | undefined {
@@ -109,17 +117,17 @@ class Comparison {
   }
 }
 
-function placeOf(root: string, path: string): string | Buffer {
+export function placeOf(root: string, path: string): string | Buffer {
   return toFileSystemPath(`${root}/${path}`);
 }
 
 /** Others are left out of archives. */
-function isArchived(found: Stats): boolean {
+export function isArchived(found: Stats): boolean {
   return found.isFile() || found.isDirectory() || found.isSymbolicLink();
 }
 
 /** @returns undefined when the folder cannot be read */
-function namesIn(root: string, path: string): readonly string[] | undefined {
+export function namesIn(root: string, path: string): readonly string[] | undefined {
   const place = placeOf(root, path);
   try {
     const names = readdirSync(place);

@@ -40,6 +40,10 @@ export interface ManifestFacts {
 export interface Manifest {
   readonly facts: ManifestFacts;
   readonly rows: ManifestRows;
+  /** Of all rows. */
+  readonly paths: readonly string[];
+  /** Tells it from what another writer puts in its place. */
+  readonly digest: string;
 }
 
 /** Writes it beside its place and renames it: there is never a part of one. */
@@ -68,7 +72,8 @@ export function readManifest(path: string | Buffer): Manifest | undefined {
   const file = readWhole(path);
   if (file === undefined || file.length < MARK.length + 4 + DIGEST_BYTES) return undefined;
   const body = file.subarray(0, -DIGEST_BYTES);
-  if (!createHash("sha256").update(body).digest().equals(file.subarray(-DIGEST_BYTES))) return undefined;
+  const digest = createHash("sha256").update(body).digest();
+  if (!digest.equals(file.subarray(-DIGEST_BYTES))) return undefined;
   if (!body.subarray(0, MARK.length).equals(MARK)) return undefined;
   const start = MARK.length + 4;
   const jsonEnd = start + body.readUInt32LE(MARK.length);
@@ -80,7 +85,8 @@ export function readManifest(path: string | Buffer): Manifest | undefined {
     body.subarray(jsonEnd, jsonEnd + facts.nameBytes),
     body.subarray(jsonEnd + facts.nameBytes),
   );
-  return rows.isSound ? { facts, rows } : undefined;
+  const paths = rows.soundPaths();
+  return paths === undefined ? undefined : { facts, rows, paths, digest: digest.toString("latin1") };
 }
 
 export function identityOf({ ino: inode, size: bytes, mtimeMs, ctimeMs }: Stats): FileIdentity {

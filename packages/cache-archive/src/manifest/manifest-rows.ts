@@ -1,4 +1,4 @@
-import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
+import { pathFromPart, pathToBytes } from "../path-bytes.ts";
 
 /** What {@link ManifestRows} needs in another thread. */
 export interface SharedRows {
@@ -86,7 +86,12 @@ export class ManifestRows {
 
   path(index: number): string {
     const start = this.#get(index, COLUMN.start);
-    return pathFromBytes(this.#names.subarray(start, start + this.#get(index, COLUMN.length)));
+    return pathFromPart(this.#names, start, start + this.#get(index, COLUMN.length));
+  }
+
+  /** The file type and permission bits; 0 when the entry was not what it should have been. */
+  mode(index: number): number {
+    return this.#get(index, COLUMN.mode);
   }
 
   /** How an entry was found; undefined when it was not what it should have been. */
@@ -126,16 +131,20 @@ export class ManifestRows {
     this.#rows[index * COLUMNS + COLUMN.crc] = crc;
   }
 
-  /** Whether every path is one that an archive could have: nothing that a file says may lead out of the root. */
-  get isSound(): boolean {
+  /** All paths; undefined when one is none that an archive could have: nothing that a file says may lead out of the root. */
+  soundPaths(): string[] | undefined {
+    const paths: string[] = [];
     let end = 0;
     for (let index = 0; index < this.count; index += 1) {
       const [start, length] = [this.#get(index, COLUMN.start), this.#get(index, COLUMN.length)];
-      if (start !== end || !Number.isSafeInteger(length) || length < 1) return false;
+      if (start !== end || !Number.isSafeInteger(length) || length < 1) return undefined;
       end = start + length;
-      if (end > this.#names.length || !isCleanPath(this.path(index))) return false;
+      if (end > this.#names.length) return undefined;
+      const path = this.path(index);
+      if (!isCleanPath(path)) return undefined;
+      paths.push(path);
     }
-    return end === this.#names.length;
+    return end === this.#names.length ? paths : undefined;
   }
 
   #get(index: number, column: number): number {

@@ -161,6 +161,7 @@ describe("compareTree notices", () => {
     await clockTick();
     await change();
     expect(await compare({})).toEqual(difference);
+    expect((await compare({ maxInlineMs: 0 })).state).toBe("changed");
     expect((await compareTree({ ...places(), entries: await select(["modules"]) })).state).toBe("changed");
   });
 
@@ -182,6 +183,50 @@ describe("compareTree notices", () => {
     await save("zip", 1000);
     await rm(at("."), { recursive: true });
     expect(await compare({})).toEqual({ state: "changed", what: "removed", path: "modules" });
+  });
+});
+
+describe("compareTree takes manifests of any shape", () => {
+  it("with entries whose folders were not archived", async () => {
+    await createArchive({ ...places(), entries: await select(["modules/a/index.js", "modules/b.js"]) });
+    const paths = ["modules/b.js", "modules/a/index.js"];
+    expect(await compareTree({ ...places(), paths })).toEqual({ state: "unchanged" });
+    expect(await compare({})).toEqual({ state: "changed", what: "added", path: "modules" });
+    await rm(at("a"), { recursive: true });
+    expect(await compareTree({ ...places(), paths })).toMatchObject({ what: "removed", path: "modules/a/index.js" });
+  });
+
+  it("with entries in any order", async () => {
+    await save("zip", 1000);
+    await clockTick();
+    const saved = readManifest(manifestPath);
+    if (saved === undefined) throw new Error("there is no manifest");
+    const paths = saved.paths.toReversed();
+    const shared = share(paths);
+    const rows = new ManifestRows(shared);
+    for (const [index, path] of paths.entries()) {
+      const found = saved.rows.found(saved.paths.indexOf(path));
+      if (found !== undefined) rows.setFound(index, found);
+    }
+    writeManifest(manifestPath, saved.facts, shared);
+    expect(await compare({})).toEqual({ state: "unchanged" });
+    await keepingTimes(at("a"), async () => await writeFile(at("a/added"), ""));
+    expect(await compare({})).toEqual({ state: "changed", what: "added", path: "modules/a/added" });
+  });
+
+  it("and reads nothing behind a link that took the place of a folder", async () => {
+    await save("zip", 1000);
+    await keepingTimes(at("."), async () => {
+      await rename(at("a"), scratch.at("a"));
+      await symlink("../../a", at("a"));
+    });
+    await writeFile(scratch.at("a/deep/outside"), "");
+    for (const maxInlineMs of [0, 1000]) {
+      expect(await compare({ maxInlineMs })).toMatchObject({
+        state: "changed",
+        path: expect.not.stringContaining("outside"),
+      });
+    }
   });
 });
 

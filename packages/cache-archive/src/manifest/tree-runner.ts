@@ -9,7 +9,7 @@ import { treeSteps } from "./tree-task.ts";
 import type { TreeTask } from "./tree-task.ts";
 
 export const treeHandler: TaskHandler<TreeTask> = {
-  kinds: ["observe-tree", "record-tree", "compare-tree"],
+  kinds: ["observe-tree", "record-tree"],
   open: (task, control) => new TreeRunner(task, control),
 };
 
