@@ -171,8 +171,15 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
     },
     delete(name, operation = {}) {
       return onObject("delete", name, operation, async (call) => {
-        const { succeeded } = await container.getBlobClient(name).deleteIfExists(withSignal(call));
-        return succeeded;
+        const { ifVersion } = operation;
+        const conditions = ifVersion === undefined ? {} : { ifMatch: ifVersion };
+        try {
+          const { succeeded } = await container.getBlobClient(name).deleteIfExists({ ...withSignal(call), conditions });
+          return succeeded;
+        } catch (error) {
+          if (ifVersion !== undefined && statusOf(error) === 412) return false;
+          throw error;
+        }
       });
     },
     async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {

@@ -72,8 +72,7 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
 
   /** @see https://cloud.google.com/storage/docs/xml-api/get-object-download */
   async function opened(call: StoreCall, generation?: string, range?: string): Promise<Opened | undefined> {
-    // A number is all that a generation can be, and another text would be a bad request.
-    if (generation !== undefined && !/^\d+$/.test(generation)) return undefined;
+    if (generation !== undefined && !isGeneration(generation)) return undefined;
     const query = generation === undefined ? "" : `?generation=${generation}`;
     const answer = await service.send(call, {
       method: "GET",
@@ -154,10 +153,15 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
     },
     delete(name, operation = {}) {
       return onObject("delete", name, operation, async (call) => {
-        const url = `${jsonUrl}/${escape(name)}`;
-        const answer = await service.send(call, { method: "DELETE", url, accepts: [404] });
+        const { ifVersion } = operation;
+        if (ifVersion !== undefined && !isGeneration(ifVersion)) return false;
+        // Servers that stand in for the service pass over the condition.
+        if (ifVersion !== undefined && (await factsOf(call))?.version !== ifVersion) return false;
+        const query = ifVersion === undefined ? "" : `?ifGenerationMatch=${ifVersion}`;
+        const url = `${jsonUrl}/${escape(name)}${query}`;
+        const answer = await service.send(call, { method: "DELETE", url, accepts: [404, 412] });
         await answer.body.dump();
-        return answer.status !== 404;
+        return answer.status !== 404 && answer.status !== 412;
       });
     },
     async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {
@@ -214,4 +218,9 @@ function toFacts({ headers }: Answer): ObjectFacts {
     version: headers["x-goog-generation"] ?? "",
     metadata: Object.fromEntries(metadata) as Record<string, string>,
   };
+}
+
+/** A number is all that it can be, and another text would be a bad request. */
+function isGeneration(version: string): boolean {
+  return /^\d+$/.test(version);
 }

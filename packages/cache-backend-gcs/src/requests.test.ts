@@ -130,6 +130,14 @@ describe("requests of the GCS store", () => {
     await expect(open().get("a")).rejects.toMatchObject({ code: "rejected" });
   });
 
+  it("delete no other generation than the one that is named", async () => {
+    answer = (request, response) =>
+      void response.writeHead(request.method === "DELETE" ? 412 : 200, { "x-goog-generation": "7" }).end();
+    expect(await open().delete("a", { ifVersion: "7" })).toBe(false);
+    const deletes = server.requests.filter(({ method }) => method === "DELETE");
+    expect(deletes.map(({ url }) => url.search)).toEqual(["?ifGenerationMatch=7"]);
+  });
+
   it("need a bucket, and both or none of identity and key", () => {
     expect(() => open({ bucket: "" })).toThrow(TypeError);
     expect(() => open({ privateKey: "" })).toThrow(TypeError);

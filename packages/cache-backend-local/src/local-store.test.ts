@@ -15,7 +15,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { bodyOf, describeCacheStore, killUploads, readBytes, readText } from "@fleetfoot/cache-backend/testing";
@@ -323,6 +323,41 @@ async function hammer(seed: number): Promise<{ gets: number; torn: string[] }> {
   const { stdout } = await run(process.execPath, script(hammerScript, String(seed)));
   return JSON.parse(stdout) as { gets: number; torn: string[] };
 }
+
+describe("a delete of one version", () => {
+  it.each([{ hasLinks: true }, { hasLinks: false }])(
+    "leaves an object that is put after the version was looked at (hard links: $hasLinks)",
+    async ({ hasLinks }) => {
+      const plain = createLocalStore({ directory });
+      const old = await plain.put("a", bodyOf("damaged"));
+      const place = filePathOf(directory, "a");
+      let renames = 0;
+      const store = createLocalStore({
+        directory,
+        fileSystem: {
+          ...hostFileSystem,
+          rm: async (path, options) => {
+            if (path === place) await plain.put("a", bodyOf("good"));
+            await hostFileSystem.rm(path, options);
+          },
+          rename: async (from, to) => {
+            renames += 1;
+            if (from === place) await plain.put("a", bodyOf("good"));
+            await hostFileSystem.rename(from, to);
+          },
+          link: async (from, to) => {
+            if (!hasLinks) throw Object.assign(new Error("EPERM"), { code: "EPERM", syscall: "link" });
+            await hostFileSystem.link(from, to);
+          },
+        },
+      });
+      expect(await store.delete("a", { ifVersion: old.version })).toBe(false);
+      expect(renames).toBeGreaterThan(0);
+      expect(await readText(await plain.get("a"))).toBe("good");
+      expect(await readdir(dirname(place))).toEqual([basename(place)]);
+    },
+  );
+});
 
 async function count(seed: number): Promise<number> {
   const { stdout } = await run(process.execPath, script(countScript, String(seed)));

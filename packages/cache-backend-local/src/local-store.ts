@@ -1,9 +1,5 @@
-import { randomUUID } from "node:crypto";
-import type { FileHandle } from "node:fs/promises";
-import { hostname } from "node:os";
-import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { bodyFrom, checkListPrefix, checkMetadata, checkObjectName, readExactly } from "@fleetfoot/cache-backend";
+import { bodyFrom, checkListPrefix, checkMetadata, checkObjectName } from "@fleetfoot/cache-backend";
 import type {
   ByteRange,
   CacheStore,
@@ -20,16 +16,17 @@ import type {
   StoredObject,
 } from "@fleetfoot/cache-backend";
 import { withClaim } from "./claim.ts";
-import { kind, systemCodeOf, withStoreErrors } from "./failures.ts";
+import { kind, withStoreErrors } from "./failures.ts";
 import type { LocalCall } from "./failures.ts";
-import { directoryOfPrefix, encodeSegment, filePathOf, objectSuffix } from "./file-names.ts";
+import { directoryOfPrefix, filePathOf } from "./file-names.ts";
 import { hostFileSystem } from "./file-system.ts";
 import type { LocalFileSystem } from "./file-system.ts";
 import { ObjectReader, openObjectFile } from "./object-file.ts";
-import type { ObjectFile } from "./object-file.ts";
 import { Room } from "./room.ts";
 import type { LocalStoreLimits, PruneResult } from "./room.ts";
-import { encodeTrailer } from "./trailer.ts";
+import { linkWhereAbsent, removeVersion } from "./conditions.ts";
+import { objectsBelow } from "./list-objects.ts";
+import { writeObject } from "./write-object.ts";
 
 export interface LocalStoreOptions {
   /** Absolute path; created with mode 0700 at the first put. Several processes and hosts may use one directory. */
@@ -113,66 +110,16 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     return file?.facts;
   }
 
-  /** Writes body and trailer beside the place where they belong, lets `commit` put them there, and leaves nothing else. */
   async function write<Result>(
     path: string,
     call: LocalCall,
     body: PutBody,
-    { metadata = {}, onProgress = () => {} }: PutOptions,
+    putOptions: PutOptions,
     commit: (temporary: string, facts: ObjectFacts) => Promise<Result>,
   ): Promise<Result> {
-    checkMetadata(metadata, call.object, call);
+    checkMetadata(putOptions.metadata ?? {}, call.object, call);
     await room.makeFor(body.bytes, call.signal);
-    const temporary = join(dirname(path), temporaryName());
-    const file = await createFile(temporary);
-    try {
-      const facts = { bytes: body.bytes, modifiedAtMs: now(), version: randomUUID(), metadata: { ...metadata } };
-      try {
-        let written = 0;
-        for await (const chunk of readExactly(body, call, call.signal)) {
-          await writeAll(file, chunk);
-          written += chunk.byteLength;
-          onProgress({ bytes: written, totalBytes: body.bytes });
-        }
-        const { version, modifiedAtMs } = facts;
-        await writeAll(file, encodeTrailer({ name: call.object, version, modifiedAtMs, metadata }));
-        if (synchronous) await file.sync();
-      } finally {
-        await file.close();
-      }
-      call.signal?.throwIfAborted();
-      const result = await commit(temporary, facts);
-      if (synchronous) await syncDirectory(dirname(path));
-      return result;
-    } finally {
-      await fileSystem.rm(temporary, { force: true });
-    }
-  }
-
-  async function createFile(path: string): Promise<FileHandle> {
-    await fileSystem.mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    return fileSystem.open(path, "wx", 0o600);
-  }
-
-  async function syncDirectory(path: string): Promise<void> {
-    const handle = await fileSystem.open(path, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
-
-  /** A hard link appears only where there is no file: no claim is needed, and a plain put cannot slip in between. */
-  async function commitWhereAbsent(temporary: string, path: string): Promise<"done" | "occupied" | "unknown"> {
-    try {
-      await fileSystem.link(temporary, path);
-      return "done";
-    } catch (error) {
-      if (systemCodeOf(error) === "EEXIST") return "occupied";
-      // File systems without hard links say so in many ways; the claim works on all of them.
-      return "unknown";
-    }
+    return await writeObject({ fileSystem, synchronous, now }, path, call, body, putOptions, commit);
   }
 
   return {
@@ -205,7 +152,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
         checkMetadata(operation.metadata ?? {}, name, call);
         if (!allows(await factsAt(path, name))) return undefined;
         return write(path, call, body, operation, async (temporary, facts) => {
-          if ("absent" in condition && (await commitWhereAbsent(temporary, path)) === "done") return facts;
+          if ("absent" in condition && (await linkWhereAbsent(fileSystem, temporary, path)) === "done") return facts;
           const commit = async (): Promise<ObjectFacts | undefined> => {
             if (!allows(await factsAt(path, name))) return undefined;
             await fileSystem.rename(temporary, path);
@@ -219,7 +166,9 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       return withStoreErrors({ store: kind, operation: "prune", object: "", signal }, () => room.prune(0, signal));
     },
     delete(name, operation = {}) {
-      return onFile("delete", name, operation, async (path) => {
+      const { ifVersion } = operation;
+      return onFile("delete", name, operation, async (path, { signal }) => {
+        if (ifVersion !== undefined) return removeVersion(path, name, ifVersion, { fileSystem, now, sleep, signal });
         if ((await factsAt(path, name)) === undefined) return false;
         await fileSystem.rm(path, { force: true });
         return true;
@@ -237,54 +186,6 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       }
     },
   };
-}
-
-/** Not a segment that encoding gives, and unlike any other host's or process's. */
-function temporaryName(): string {
-  return `~tmp-${encodeSegment(hostname()).slice(0, 64)}-${process.pid}-${randomUUID()}`;
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let written = 0; written < chunk.byteLength;) {
-    written += (await file.write(chunk, written, chunk.byteLength - written)).bytesWritten;
-  }
-}
-
-type Found = Omit<ObjectFile, "handle">;
-
-/** Names are read from the files, since long ones are not spelled out in their paths; hence sorted at the end. */
-async function objectsBelow(
-  fileSystem: LocalFileSystem,
-  top: string,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<Found[]> {
-  const found: Found[] = [];
-  const directories = [top];
-  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
-    signal?.throwIfAborted();
-    for (const entry of await entriesOf(fileSystem, directory)) {
-      const path = join(directory, entry.name);
-      if (entry.isDirectory()) directories.push(path);
-      if (!entry.isFile() || !entry.name.endsWith(objectSuffix) || entry.name.startsWith("~")) continue;
-      const file = await openObjectFile(fileSystem, path, undefined);
-      await file?.handle.close();
-      if (file?.name.startsWith(prefix) === true) found.push(file);
-    }
-  }
-  return found.sort((left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name)));
-}
-
-async function entriesOf(
-  fileSystem: LocalFileSystem,
-  directory: string,
-): Promise<{ name: string; isDirectory(): boolean; isFile(): boolean }[]> {
-  try {
-    return await fileSystem.readdir(directory, { withFileTypes: true });
-  } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }
 
 async function realSleep(milliseconds: number, signal?: AbortSignal): Promise<void> {

@@ -41,6 +41,38 @@ function open(options: Partial<S3StoreOptions> = {}): S3Store {
   return createS3Store({ bucket: "bucket", region: "eu-central-1", dispatcher, now: () => now, sleep, ...options });
 }
 
+describe("a delete of one version", () => {
+  const statusOfDelete = (status: number): void => {
+    answer = (request, response) =>
+      void response
+        .writeHead(request.method === "DELETE" && request.headers["if-match"] !== undefined ? status : 200, {
+          etag: '"1"',
+        })
+        .end();
+  };
+  const deletes = (): unknown[] =>
+    server.requests.filter(({ method }) => method === "DELETE").map(({ headers }) => headers["if-match"]);
+
+  it("holds the service to that version, which may change after it was looked at", async () => {
+    statusOfDelete(412);
+    expect(await open().delete("a", { ifVersion: '"1"' })).toBe(false);
+    expect(deletes()).toEqual(['"1"']);
+  });
+
+  it("relies on what was found right before where the service does not know the condition", async () => {
+    statusOfDelete(501);
+    expect(await open().delete("a", { ifVersion: '"1"' })).toBe(true);
+    expect(deletes()).toEqual(['"1"', undefined]);
+  });
+
+  it("asks for nothing when another version is found", async () => {
+    statusOfDelete(204);
+    expect(await open().delete("a", { ifVersion: '"0"' })).toBe(false);
+    expect(await open().delete("a")).toBe(true);
+    expect(deletes()).toEqual([undefined]);
+  });
+});
+
 describe("where requests go", () => {
   it.each([
     {

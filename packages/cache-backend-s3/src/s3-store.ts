@@ -168,6 +168,27 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     }
   }
 
+  /**
+   * Some services do not know the condition, and pass over it or refuse it; the version that was found right before is all they can be held to.
+   *
+   * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+   */
+  async function remove(call: StoreCall, version: string | undefined): Promise<boolean> {
+    own ??= clients.client();
+    const object = { Bucket: bucket, Key: call.object };
+    const condition = version === undefined ? {} : { IfMatch: version };
+    try {
+      await own.send(new DeleteObjectCommand({ ...object, ...condition }), sendOptions(call));
+      return true;
+    } catch (error) {
+      const status = statusOf(error);
+      if (version !== undefined && (status === 412 || status === 404)) return false;
+      if (version === undefined || status !== 501) throw error;
+    }
+    await own.send(new DeleteObjectCommand(object), sendOptions(call));
+    return true;
+  }
+
   return {
     kind,
     head(name, operation = {}) {
@@ -217,10 +238,10 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     },
     delete(name, operation = {}) {
       return onObject("delete", name, operation, async (call) => {
-        if ((await factsOf(call)) === undefined) return false;
-        own ??= clients.client();
-        await own.send(new DeleteObjectCommand({ Bucket: bucket, Key: name }), sendOptions(call));
-        return true;
+        const found = await factsOf(call);
+        const { ifVersion = found?.version } = operation;
+        if (found === undefined || found.version !== ifVersion) return false;
+        return await remove(call, operation.ifVersion);
       });
     },
     async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {

@@ -195,7 +195,9 @@ describe("downloadToFile", () => {
 
     await writeFile(path, "old");
     server.objects.set("k", { content: counted(10_500).fill(7, 9000, 9001), modifiedAtMs, metadata: { sha256 } });
-    await expect(download(parts)).rejects.toMatchObject({ code: "digest-mismatch", retryable: true });
+    const version = (await createHttpStore({ url: server.url }).head("k"))?.version;
+    const mismatch = { code: "digest-mismatch", retryable: true, version };
+    await expect(download(parts)).rejects.toMatchObject(mismatch);
     expect(sleeps).toEqual([1000, 1000]);
     expect(await readFile(path, "utf8")).toBe("old");
     expect(await readdir(directory)).toEqual(["cache.zip"]);

@@ -97,11 +97,17 @@ async function downloadVerified(transfer: Transfer, signal: AbortSignal): Promis
   const expected = result.facts.metadata[CONTENT_DIGEST];
   if (digest === undefined || digest === expected) return result;
   transfer.partial.forget();
-  throw failure(
-    transfer,
-    "digest-mismatch",
-    `its content has the SHA-256 ${digest}, and ${expected} was stored with it`,
-  );
+  const reason = `its content has the SHA-256 ${digest}, and ${expected} was stored with it`;
+  const { store, name: object } = transfer;
+  const { version } = result.facts;
+  throw new CacheStoreError({
+    code: "digest-mismatch",
+    store: store.kind,
+    operation: "get",
+    object,
+    reason,
+    version,
+  });
 }
 
 async function downloadOnce(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
@@ -288,7 +294,7 @@ async function discard(body: ReadableStream<Uint8Array>): Promise<void> {
 
 function failure(
   transfer: Transfer,
-  code: "digest-mismatch" | "object-changed" | "truncated" | "unavailable",
+  code: "object-changed" | "truncated" | "unavailable",
   reason: string,
   cause?: unknown,
 ): CacheStoreError {

@@ -44,6 +44,8 @@ export interface CacheStoreFailure {
   readonly status?: number | undefined;
   /** The service's own word for the failure, for example `AccessDenied`. */
   readonly serviceCode?: string | undefined;
+  /** Of `digest-mismatch`: the version of the object that has this content. */
+  readonly version?: string | undefined;
 }
 
 /** A cache store could not do what it was asked. That an object is absent is a result, never an error. */
@@ -57,6 +59,8 @@ export class CacheStoreError extends Error {
   readonly object: string;
   readonly status: number | undefined;
   readonly serviceCode: string | undefined;
+  /** Of `digest-mismatch`: the version of the object that has this content. */
+  readonly version: string | undefined;
 
   constructor(failure: CacheStoreFailure, options?: ErrorOptions) {
     super(`${failure.store} ${failure.operation} ${JSON.stringify(failure.object)}: ${failure.reason}`, options);
@@ -67,6 +71,7 @@ export class CacheStoreError extends Error {
     this.object = failure.object;
     this.status = failure.status;
     this.serviceCode = failure.serviceCode;
+    this.version = failure.version;
   }
 
   static {

@@ -21,6 +21,7 @@ export type { OnObject, StoreCall, TranslateError } from "./store-call.ts";
 export type {
   ByteRange,
   CacheStore,
+  DeleteOptions,
   DeletesObjects,
   ListedObject,
   ListsObjects,

@@ -88,7 +88,8 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
       return putWhen("putIf", name, body, allowed, operation);
     },
     async delete(name, operation) {
-      return find("delete", name, operation) !== undefined && objects.delete(name);
+      const version = find("delete", name, operation)?.facts.version;
+      return version !== undefined && (operation?.ifVersion ?? version) === version && objects.delete(name);
     },
     async *list(prefix, { signal } = {}): AsyncGenerator<ListedObject, void, void> {
       checkListPrefix(prefix, { store: kind, operation: "list" });

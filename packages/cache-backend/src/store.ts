@@ -76,8 +76,15 @@ export interface TransferProgress {
 
 /** The store can remove objects. */
 export interface DeletesObjects {
-  /** Removes an object; true when it existed. */
-  delete(name: string, options?: OperationOptions): Promise<boolean>;
+  /** Removes an object; true when it existed, in the version that was asked for. */
+  delete(name: string, options?: DeleteOptions): Promise<boolean>;
+}
+
+export interface DeleteOptions extends OperationOptions {
+  /**
+   * Only this version of the object will do: another one, such as one that was put meanwhile, stays. @default any version
+   */
+  readonly ifVersion?: string | undefined;
 }
 
 /** The store can enumerate objects. */

@@ -26,6 +26,22 @@ export function describeDeletes(open: () => CacheStore): void {
     expect(await readText(await store().get("a/b"))).toBe("new");
   });
 
+  it("deletes only the version that is named, and leaves one that was put meanwhile", async () => {
+    const old = await store().put("a", bodyOf("damaged"));
+    const current = await store().put("a", bodyOf("good"));
+    expect(await store().delete("a", { ifVersion: old.version })).toBe(false);
+    expect(await readText(await store().get("a"))).toBe("good");
+    expect(await store().delete("a", { ifVersion: current.version })).toBe(true);
+    expect(await store().head("a")).toBeUndefined();
+    expect(await store().delete("a", { ifVersion: current.version })).toBe(false);
+  });
+
+  it("takes a version that the store could never have given for one that is not there", async () => {
+    await store().put("a", bodyOf("kept"));
+    expect(await store().delete("a", { ifVersion: "no version of this store" })).toBe(false);
+    expect(await readText(await store().get("a"))).toBe("kept");
+  });
+
   it("deletes nothing when the name leads elsewhere or the signal was aborted", async () => {
     await store().put("a", bodyOf("kept"));
     await expect(store().delete("b/../a")).rejects.toMatchObject({ code: "invalid-name" });

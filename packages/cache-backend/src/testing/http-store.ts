@@ -123,10 +123,11 @@ export function createHttpStore({ url }: HttpStoreOptions): HttpStore {
       if (response.status === 412) return undefined;
       return { ...factsOf(await accepted(call, response)), bytes: body.bytes };
     },
-    async delete(name, { signal } = {}) {
+    async delete(name, { signal, ifVersion } = {}) {
       const call = { operation: "delete", object: name, signal };
-      const response = await send(call, { method: "DELETE" });
-      if (response.status === 404) return false;
+      const headers = ifVersion === undefined ? {} : { "if-match": ifVersion };
+      const response = await send(call, { method: "DELETE", headers });
+      if (response.status === 404 || response.status === 412) return false;
       await accepted(call, response);
       return true;
     },

@@ -66,7 +66,7 @@ interface Exchange {
 }
 
 async function serve(exchange: Exchange): Promise<void> {
-  const { request, incoming, response, objects } = exchange;
+  const { request, incoming, response } = exchange;
   const { searchParams } = new URL(incoming.url ?? "/", "http://localhost");
   const wanted = [searchParams.get("only") ?? request.method, searchParams.get("of") ?? request.name];
   if (wanted[0] !== request.method || wanted[1] !== request.name) {
@@ -81,12 +81,21 @@ async function serve(exchange: Exchange): Promise<void> {
     case "HEAD":
       return send(exchange);
     case "DELETE":
-      response.writeHead(objects.delete(request.name) ? 204 : 404).end();
-      return undefined;
+      return remove(exchange);
     default:
       response.writeHead(405).end();
       return undefined;
   }
+}
+
+function remove({ request, response, objects }: Exchange): void {
+  const current = objects.get(request.name);
+  const wanted = request.headers["if-match"];
+  if (wanted !== undefined && current !== undefined && entityTag(current) !== wanted) {
+    response.writeHead(412).end();
+    return;
+  }
+  response.writeHead(objects.delete(request.name) ? 204 : 404).end();
 }
 
 async function store({ request, incoming, response, objects, now }: Exchange): Promise<void> {

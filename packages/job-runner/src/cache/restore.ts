@@ -16,7 +16,8 @@ import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
 import { digestOfPaths, readMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
-import { fetchArchive, removeUnusable } from "./remote.ts";
+import { fetchArchive } from "./fetch-archive.ts";
+import { removeUnusable } from "./remove-unusable.ts";
 import type { StoredArchive } from "./stored-archive.ts";
 import type { CacheStageOptions } from "./types.ts";
 
@@ -151,7 +152,7 @@ async function extract(
       await removeUnlessReplaced(localPath, opened);
     }
     if (code !== undefined && damages.has(code) && object !== undefined && options.store !== undefined) {
-      await removeUnusable(options, options.store, object);
+      await removeUnusable(options, options.store.store, object);
     }
     throw error;
   }

@@ -16,7 +16,8 @@ import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
 import { describeArchive, readMetadata, writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
-import { askIfStored, headArchive, uploadArchive } from "./remote.ts";
+import { askIfStored, headArchive } from "./remote-objects.ts";
+import { uploadArchive } from "./upload-archive.ts";
 import { uploadLimitBytes } from "./transfer-settings.ts";
 import type { CacheStageOptions, SaveCachesOptions } from "./types.ts";
 

@@ -129,7 +129,8 @@ export function limitWaits(store: CacheStore, limits: StoreLimits): CacheStore {
   }
 
   const deletes = (able: CacheStore & DeletesObjects): DeletesObjects => ({
-    delete: (name, options = {}) => answered("delete", name, options, (signal) => able.delete(name, { signal })),
+    delete: (name, options = {}) =>
+      answered("delete", name, options, (signal) => able.delete(name, { ...options, signal })),
   });
   const ranges = (able: CacheStore & ReadsRanges): ReadsRanges => ({
     getRange: (name, range, options = {}) =>

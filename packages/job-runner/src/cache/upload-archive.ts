@@ -1,0 +1,71 @@
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+
+import { CONTENT_DIGEST, bodyOfFile, canPutConditionally, retryTransfer } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, TransferProgress } from "@fleetfoot/cache-backend";
+
+import type { RemoteLocation } from "./location.ts";
+import type { CacheMetadata } from "./metadata.ts";
+import { rememberStored } from "./stored-archive.ts";
+import { uploadSettings } from "./transfer-settings.ts";
+import type { CacheStageOptions, RemoteCache } from "./types.ts";
+
+/**
+ * Uploads an archive. What is sent is one file from start to end, even when another job replaces it meanwhile.
+ *
+ * @returns false when it may only be the first of its name, and another one came before it, which a store that cannot put on a condition does
+ *   not notice
+ * @throws {CacheStoreError} when no try succeeds
+ */
+export async function uploadArchive(
+  options: CacheStageOptions,
+  { store }: RemoteCache,
+  { objectName: object }: RemoteLocation,
+  archive: ArchiveToUpload,
+): Promise<boolean> {
+  const file = await open(archive.path, "r");
+  try {
+    const { size, mtimeMs } = await file.stat();
+    const onProgress = (progress: TransferProgress): void =>
+      options.onTransfer?.({ ...progress, direction: "upload", key: archive.key });
+    const body = bodyOfFile(file, size);
+    const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
+    const put = async (signal: AbortSignal): Promise<ObjectFacts | undefined> => {
+      const putOptions = { metadata, signal, onProgress };
+      if (!archive.onlyIfAbsent || !canPutConditionally(store)) return store.put(object, body, putOptions);
+      return store.putIf(object, body, { absent: true }, putOptions);
+    };
+    const what = { store: store.kind, operation: "put", object };
+    const facts = await retryTransfer(what, put, uploadSettings(options));
+    if (facts === undefined) return false;
+    await rememberStored(archive.path, { size, mtimeMs }, { objectName: object, version: facts.version });
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
+interface ArchiveToUpload {
+  readonly key: string;
+  readonly path: string;
+  readonly metadata: CacheMetadata;
+  /** Whether it must not replace another one. */
+  readonly onlyIfAbsent: boolean;
+}
+
+const digestChunkBytes = 1024 * 1024;
+
+/** Read before the upload, since what is stored with an object is sent ahead of it. */
+async function digestOf(file: FileHandle, bytes: number, signal: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  const chunk = Buffer.allocUnsafe(digestChunkBytes);
+  for (let position = 0; position < bytes;) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(chunk, 0, chunk.byteLength, position);
+    if (bytesRead === 0) break;
+    hash.update(chunk.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+  return hash.digest("hex");
+}
