@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { StateDirectoryError } from "@fleetfoot/state-directory";
 import type { Command, Invocation } from "./command.ts";
 import { commands } from "./commands.ts";
 import type { CliContext } from "./context.ts";
@@ -34,10 +35,15 @@ export async function runCli(words: readonly string[], context: CliContext): Pro
     const action = await command.load();
     return await action(invocation, context);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
+    if (!(error instanceof UsageError || isOfTheSystem(error))) throw error;
     context.stderr.write(`fleetfoot-mirror ${command.name}: ${error.message}\n`);
     return 1;
   }
+}
+
+/** What files and directories are not as they should be is nothing that a stack would explain. */
+function isOfTheSystem(error: unknown): error is Error {
+  return StateDirectoryError.isInstance(error) || (error instanceof Error && "syscall" in error && "path" in error);
 }
 
 function parseInvocation(command: Command, words: readonly string[]): Invocation {

@@ -24,6 +24,7 @@ const layers: readonly (readonly string[])[] = [
     "@fleetfoot/ci-config",
     "@fleetfoot/runner-config",
     "@fleetfoot/deflate",
+    "@fleetfoot/state-directory",
   ],
 ];
 

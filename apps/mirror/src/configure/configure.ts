@@ -1,5 +1,6 @@
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeDirectory } from "@fleetfoot/state-directory";
 import type { CommandAction, Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
@@ -121,7 +122,7 @@ function unitFiles(invocation: Invocation): readonly string[] {
 
 /** Readers see the old file or the new one; its mode stays. */
 async function replaceFile(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
+  await makeDirectory(dirname(file));
   const mode = await stat(file).then(
     (facts) => facts.mode & 0o777,
     () => 0o644,

@@ -88,6 +88,20 @@ describe("serve", () => {
     expect(result.stderr).toMatch(/upstreams\.hub\.url is \S+, where this mirror itself listens/);
   });
 
+  it
+    .runIf(process.platform === "linux")
+    .each([
+      { words: ["serve", "--data", "/proc/x"] },
+      { words: ["serve", "--data", "/proc/x/y", "--connect"] },
+      { words: ["configure", "ca", "--connect", "--data", "/proc/x/y"] },
+      { words: ["configure", "dockerd", "--write", "--file", "/proc/x/daemon.json", "--unit", "/proc/x/unit"] },
+      { words: ["configure", "containerd", "--write", "--file", "/proc/x/hosts.toml"] },
+    ])("$words says that there can be no such folder, and does not hang", async ({ words }) => {
+    const { code, stderr, stdout } = await runMirror(words);
+    expect([code, stdout, stderr.split("\n").length]).toEqual([1, "", expect.toBeOneOf([2, 3])]);
+    expect(stderr).toContain("/proc/x cannot be made: /proc takes no folders.");
+  });
+
   it("says at once that an upstream leads back to it", async () => {
     let mirrorUrl = "";
     const front = createServer((request, response) => {

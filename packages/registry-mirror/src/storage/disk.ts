@@ -3,6 +3,7 @@ import type { BigIntStats } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "@fleetfoot/state-directory";
 import type { Clock } from "../clock.ts";
 import type { Metrics } from "../metrics.ts";
 import { isDigest } from "../reference/grammar.ts";
@@ -88,7 +89,7 @@ export class Disk {
    */
   static async open(options: DiskOptions): Promise<Disk> {
     const { directory } = options;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory, 0o700);
     // What is unfinished may be what another process is filling.
     const lock = await lockDirectory(directory);
     const disk = new Disk(options, lock);

@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync, randomBytes, X509Certificate as 
 import type { KeyObject } from "node:crypto";
 import { lstat, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "@fleetfoot/state-directory";
 import { X509Certificate } from "./x509.ts";
 import { systemCodeOf } from "../../storage/system-error.ts";
 import { CertificateAuthorityError } from "../errors.ts";
@@ -101,7 +102,7 @@ export async function renewCa(source: { readonly directory: string }, options: C
 async function makeIfMissing(directory: string, options: CaOptions): Promise<boolean> {
   if (await exists(directory)) return false;
   const parent = dirname(directory);
-  await mkdir(parent, { recursive: true, mode: 0o700 });
+  await makeDirectory(parent, 0o700);
   const temporary = join(parent, `.connect-${randomBytes(6).toString("hex")}`);
   await mkdir(temporary, { mode: 0o700 });
   try {

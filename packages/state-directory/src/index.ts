@@ -1,0 +1,2 @@
+export { StateDirectoryError } from "./errors.ts";
+export { makeDirectory } from "./make-directory.ts";
