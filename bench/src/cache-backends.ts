@@ -39,10 +39,15 @@ export async function measure(): Promise<void> {
     // In turns, so that both meet the same machine; the first round warms it up.
     for (let round = -1; round < rounds; round += 1) {
       for (const direction of ["up", "down"] as const) {
-        const results = { own: await own(direction, archive), other: await other(direction, archive) };
-        if (round < 0) continue;
-        times[direction].own.push(results.own);
-        times[direction].other.push(results.other);
+        // Who begins changes, too: the other one finds the memory that the first one has given back.
+        const turns = [
+          { transfer: own, results: times[direction].own },
+          { transfer: other, results: times[direction].other },
+        ];
+        for (const { transfer, results } of round % 2 === 0 ? turns : turns.toReversed()) {
+          const result = await transfer(direction, archive);
+          if (round >= 0) results.push(result);
+        }
       }
     }
     for (const direction of ["up", "down"] as const) {

@@ -5,9 +5,10 @@ import type { FileHandle } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import type { ObjectFacts } from "./store.ts";
+import { writeInPieces } from "./write-pieces.ts";
 
 const REREAD_BYTES = 1024 * 1024;
-/** A write of its own for each of the short pieces that come from a socket takes the thread longer than all the rest. */
+/** What comes from a socket is collected: to wake the threads that write for each of its chunks takes longer than all the rest. */
 const WRITE_BYTES = 512 * 1024;
 
 /** Bytes of the object that were not written yet; `start` moves towards `end`. */
@@ -165,12 +166,8 @@ export class PartialFile {
 
   async #writeAll(bytes: Uint8Array, piece: MissingPiece): Promise<void> {
     if (piece.start === this.#hashedBytes) this.#addToHash(bytes);
-    for (let written = 0; written < bytes.byteLength;) {
-      const rest = bytes.byteLength - written;
-      const { bytesWritten } = await this.#opened().write(bytes, written, rest, piece.start);
-      written += bytesWritten;
-      piece.start += bytesWritten;
-    }
+    await writeInPieces(this.#opened(), bytes, piece.start);
+    piece.start += bytes.byteLength;
   }
 
   /** SHA-256 of the complete file in hexadecimal digits. What came out of order is read again. */
