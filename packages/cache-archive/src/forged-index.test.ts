@@ -11,6 +11,7 @@ import { selectFiles } from "./select/select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import { planTarRestore } from "./tar/plan-restore.ts";
+import type { TarSchedule } from "./tar/plan-restore.ts";
 import { tarPlanHandler } from "./tar/tasks.ts";
 import { inTurns } from "./turn.ts";
 import { EXTRA_BLOCKS } from "./zip/constants.ts";
@@ -112,7 +113,8 @@ describe("a forged frame index of a tar archive", () => {
     ["makes the last frame of a long file longer", (index) => shift(index, unpackedAt(6), unpackedAt(4), 512)],
     ["makes the last frame of a long file shorter", (index) => shift(index, unpackedAt(4), unpackedAt(6), 512)],
     ["moves the header of a long file", (index) => shift(index, unpackedAt(3), unpackedAt(2), 512)],
-    ["makes the end longer than it is", (index) => shift(index, unpackedAt(5), unpackedAt(6), 512)],
+    ["makes the end longer at the cost of others", (index) => shift(index, unpackedAt(5), unpackedAt(6), 512)],
+    ["makes the end longer than it is", (index) => index.writeUInt32LE(1536, unpackedAt(6))],
     ["puts two entries into one place", (index) => index.writeUInt32LE(0, entryAt(index, "shorter") + 35)],
     ["puts an entry into the frame of another", (index) => index.writeUInt32LE(4, entryAt(index, "shorter") + 31)],
     ["puts a long file into the frames of another", (index) => index.writeUInt32LE(0, entryAt(index, "longer") + 31)],
@@ -131,16 +133,40 @@ describe("a forged frame index of a tar archive", () => {
     const index = frameIndexOf(archive);
     forge(index);
     await writeFile(archivePath, withIndex(archive, index));
-    const handle = await open(archivePath);
-    try {
-      const { size } = await handle.stat();
-      const limits = { maxBytes: Infinity, maxRatio: Infinity };
-      const plan = inTurns(planTarRestore({ path: archivePath, descriptor: handle.fd, size }, limits), undefined);
-      await expect(plan).rejects.toMatchObject({ code: "malformed" });
-    } finally {
-      await handle.close();
-    }
+    await expect(plan()).rejects.toMatchObject({ code: "malformed" });
     for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toMatchObject({ code: "malformed" });
+  });
+
+  it.each([
+    ["the last ones", "shorter", 1024 + 4096],
+    // As long as the end should be.
+    ["all of the last frame", "short", 1024],
+  ])("that leaves out entries, %s, is refused before anything is unpacked", async (_what, name, lastFrameBytes) => {
+    const archive = await save("tarzstd");
+    const index = frameIndexOf(archive);
+    const names = [...files.keys()].sort();
+    index.writeUInt32LE(names.indexOf(name), 4);
+    const start = entryAt(index, name) - name.length - 2;
+    index.writeUInt32LE(lastFrameBytes, unpackedAt(5));
+    shift(index, packedAt(5), packedAt(0), 3000);
+    await writeFile(archivePath, withIndex(archive, index.subarray(0, start)));
+    await expect(plan()).rejects.toMatchObject({ code: "malformed" });
+  });
+
+  it("that puts a long file behind others into one frame is refused before anything is unpacked", async () => {
+    const archive = await save("tarzstd");
+    const index = frameIndexOf(archive);
+    // As if "a-long" were short, and "longer" went on in the same frame.
+    const long = entryAt(index, "a-long");
+    const longer = entryAt(index, "longer");
+    index.writeDoubleLE(512, long + 11);
+    index.writeUInt32LE(0, longer + 31);
+    index.writeUInt32LE(1024, longer + 35);
+    index.writeUInt32LE(4 * MEGABYTE, unpackedAt(1));
+    index.writeUInt32LE(MEGABYTE, unpackedAt(2));
+    index.writeDoubleLE(9 * MEGABYTE, longer + 11);
+    await writeFile(archivePath, withIndex(archive, index));
+    await expect(plan()).rejects.toMatchObject({ code: "malformed", entryName: "longer" });
   });
 
   it("of which any byte may be changed gives the right content, or an error", { timeout: 120_000 }, async () => {
@@ -210,6 +236,18 @@ describe("a file that has grown since it was listed", () => {
     for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toBe("as it was");
   });
 });
+
+/** What becomes of the archive, without unpacking anything of it. */
+async function plan(): Promise<TarSchedule | undefined> {
+  const handle = await open(archivePath);
+  try {
+    const { size } = await handle.stat();
+    const limits = { maxBytes: Infinity, maxRatio: Infinity };
+    return await inTurns(planTarRestore({ path: archivePath, descriptor: handle.fd, size }, limits), undefined);
+  } finally {
+    await handle.close();
+  }
+}
 
 async function save(format: "zip" | "tarzstd"): Promise<Buffer> {
   const { entries } = await selectFiles({ root: scratch.at("tree"), paths: ["*"] });

@@ -11,7 +11,7 @@ const END_BYTES = 2 * BLOCK_BYTES;
 const ENTRIES_PER_STEP = 500;
 
 /**
- * Checks that the entries fill the frames from the first to the last but one, without gaps, and that the end of the archive fills that one. So no
+ * Checks that the entries fill the frames, without gaps, and that the end of the archive is what remains of the last one. So no
  * byte belongs to two entries, and what is held in memory for a frame is what its entries need.
  *
  * @throws {CacheArchiveError} `malformed`
@@ -34,7 +34,7 @@ export function* checkLayout(file: ArchiveFile, { frames, entries }: FrameIndex)
     frame += 1;
     offset = 0;
   }
-  if (frame === frames.length - 1 && offset === 0 && frames[frame]?.bytes === END_BYTES) return;
+  if (frame === frames.length - 1 && frames[frame]?.bytes === offset + END_BYTES) return;
   const message = `${printablePath(file.path)} is damaged: its frames hold something else than the index describes`;
   throw new CacheArchiveError({ code: "malformed", message });
 }
@@ -53,7 +53,8 @@ export function framesOf({ bytes }: IndexedEntry): number {
 function endOfFrames(entry: IndexedEntry, frames: readonly Frame[]): number {
   const { frame: first, headerBytes, bytes } = entry;
   const end = first + framesOf(entry);
-  if (entry.offset !== 0 || bytes <= LONG_FILE_FRAME_BYTES || end > frames.length) throw misplaced(entry);
+  // Others lie in its first frame.
+  if (entry.offset !== 0) throw misplaced(entry);
   for (let frame = first; frame < end; frame += 1) {
     const left = bytes - (frame - first) * LONG_FILE_FRAME_BYTES;
     const content = left > LONG_FILE_FRAME_BYTES ? LONG_FILE_FRAME_BYTES : left + paddingBytes(bytes);
