@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readdir, readlink, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -52,6 +52,14 @@ describe("the directory of a mirror", () => {
       await writeFile(join(directory, "lock"), text);
       await (await open()).close();
     }
+  });
+
+  it("tells of a folder in the place of its lock, and what to do about it", async () => {
+    await mkdir(join(directory, "lock"));
+    await expect(open()).rejects.toMatchObject({
+      code: "invalid-options",
+      message: expect.stringMatching(/lock is a folder, .* Remove the folder/) as string,
+    });
   });
 
   it("answers nothing more once it is closed", async () => {
@@ -109,7 +117,9 @@ describe("the directory of a mirror", () => {
     const open = async (): Promise<Response> => mirror.handle(new Request(`http://mirror${path}`));
     const filesOpen = async (): Promise<number> => {
       const links = (await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ""));
-      return (await Promise.all(links)).filter((link) => link.startsWith(directory)).length;
+      return (await Promise.all(links)).filter(
+        (link) => link.startsWith(directory) && !link.startsWith(join(directory, "lock")),
+      ).length;
     };
     expect((await (await open()).bytes()).byteLength).toBe(bytes.byteLength);
     await vi.waitFor(async () => expect([mirror.status().fills, await filesOpen()]).toEqual([[], 0]));

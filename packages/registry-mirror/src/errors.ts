@@ -37,13 +37,19 @@ export class DirectoryInUseError extends RegistryMirrorError {
   override readonly code = "directory-in-use";
   override readonly retryable = true;
   readonly directory: string;
-  /** The process that has it. */
+  /** The process that has it, by the number that it has where it runs. */
   readonly processId: number;
+  /** Whether it runs in another container, or on another machine. */
+  readonly isElsewhere: boolean;
 
-  constructor(directory: string, processId: number) {
-    super(`${directory} is in use by process ${processId}. Stop that one, or give this mirror a directory of its own.`);
+  constructor(directory: string, processId: number, isElsewhere: boolean) {
+    const place = isElsewhere ? " of another container or machine" : "";
+    super(
+      `${directory} is in use by process ${processId}${place}. Stop that one, or give this mirror a directory of its own.`,
+    );
     this.directory = directory;
     this.processId = processId;
+    this.isElsewhere = isElsewhere;
   }
 }
 

@@ -17,7 +17,13 @@ const layers: readonly (readonly string[])[] = [
     "@fleetfoot/cache-backend-azure",
     "@fleetfoot/coordinator-client",
   ],
-  ["@fleetfoot/autoscaler", "@fleetfoot/cache-backend", "@fleetfoot/cache-archive", "@fleetfoot/job-trace"],
+  [
+    "@fleetfoot/autoscaler",
+    "@fleetfoot/cache-backend",
+    "@fleetfoot/cache-archive",
+    "@fleetfoot/directory-lock",
+    "@fleetfoot/job-trace",
+  ],
   [
     "@fleetfoot/proxy-env",
     "@fleetfoot/cache-key",

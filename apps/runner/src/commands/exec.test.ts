@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { acquireLock } from "../lock.ts";
+import { takeLock } from "../lock.ts";
 import { testProject, type TestProject } from "../testing/project.ts";
 
 const HELLO = "hello: { script: [echo hello from $CI_JOB_NAME] }\n";
@@ -204,7 +204,7 @@ describe("fleetfoot exec with bad input", () => {
 
   it("a second run with the same state: names the process that is at it", async () => {
     await using project = await testProject({ ".gitlab-ci.yml": HELLO });
-    const lock = await acquireLock(join(project.directory, ".fleetfoot/lock"));
+    const lock = await takeLock(join(project.directory, ".fleetfoot/lock"));
     const run = await project.exec();
     expect(run.code).toBe(1);
     expect(run.complained()).toContain(`Process ${process.pid} runs a pipeline`);

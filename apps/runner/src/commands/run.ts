@@ -4,11 +4,13 @@ import { dirname, resolve } from "node:path";
 import type { Logger } from "@fleetfoot/coordinator-client";
 import { sleep } from "@fleetfoot/coordinator-client/retry";
 import type { RunnerConfig } from "@fleetfoot/runner-config";
+import { LockHeldError } from "@fleetfoot/directory-lock";
+import type { DirectoryLock } from "@fleetfoot/directory-lock";
 import type { CommandAction } from "../command.ts";
 import { type ConfigFile, configPath, loadConfig, networkSettings } from "../config-file.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { acquireLock, type Lock, LockedError } from "../lock.ts";
+import { takeLock } from "../lock.ts";
 import type { ServedMetrics, StartMetricsOptions } from "../metrics/start-metrics.ts";
 import { createProcessLog } from "../process-log.ts";
 import { noopObserver, type RunnerObserver } from "../run/observer.ts";
@@ -102,12 +104,12 @@ async function serveMetrics(
 }
 
 /** Two processes with one configuration would take each other's builds directories. */
-async function lockConfig(path: string): Promise<Lock> {
+async function lockConfig(path: string): Promise<DirectoryLock> {
   try {
-    return await acquireLock(`${path}.lock`);
+    return await takeLock(`${path}.lock`);
   } catch (error) {
-    if (error instanceof LockedError) {
-      throw new UsageError(`Process ${error.processId} runs with ${path} already.`, {
+    if (error instanceof LockHeldError) {
+      throw new UsageError(`${error.holder.replace(/^p/, "P")} runs with ${path} already.`, {
         cure: "Stop it first, raise concurrent in the file for more jobs at once, or use a file of its own with --config.",
         cause: error,
       });

@@ -1,6 +1,8 @@
 import { join } from "node:path";
+import { LockHeldError } from "@fleetfoot/directory-lock";
+import type { DirectoryLock } from "@fleetfoot/directory-lock";
 import { UsageError } from "../errors.ts";
-import { type Lock, LockedError, acquireLock } from "../lock.ts";
+import { takeLock } from "../lock.ts";
 
 /** What a process that has the lock does with the folder, and what helps somebody who wants it, too. */
 const HOLDERS = {
@@ -16,12 +18,15 @@ const HOLDERS = {
  *
  * @throws {UsageError} another process has it
  */
-export async function lockState(stateDirectory: string, holder: keyof typeof HOLDERS): Promise<Lock> {
+export async function lockState(stateDirectory: string, holder: keyof typeof HOLDERS): Promise<DirectoryLock> {
   try {
-    return await acquireLock(join(stateDirectory, "lock"));
+    return await takeLock(join(stateDirectory, "lock"));
   } catch (error) {
-    if (!(error instanceof LockedError)) throw error;
+    if (!(error instanceof LockHeldError)) throw error;
     const { does, cure } = HOLDERS[holder];
-    throw new UsageError(`Process ${error.processId} ${does} ${stateDirectory} already.`, { cure, cause: error });
+    throw new UsageError(`${error.holder.replace(/^p/, "P")} ${does} ${stateDirectory} already.`, {
+      cure,
+      cause: error,
+    });
   }
 }

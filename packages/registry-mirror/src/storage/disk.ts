@@ -4,12 +4,13 @@ import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeDirectory } from "@fleetfoot/state-directory";
+import { acquireLock, LockHeldError, UnusableLockError } from "@fleetfoot/directory-lock";
+import type { DirectoryLock } from "@fleetfoot/directory-lock";
 import type { Clock } from "../clock.ts";
+import { DirectoryInUseError, MirrorOptionsError } from "../errors.ts";
 import type { Metrics } from "../metrics.ts";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { lockDirectory } from "./directory-lock.ts";
-import type { DirectoryLock } from "./directory-lock.ts";
 import { DiskCalls } from "./disk-calls.ts";
 import { blobName } from "./layout.ts";
 import { OpenedFile } from "./opened-file.ts";
@@ -85,14 +86,15 @@ export class Disk {
   /**
    * Finds what an earlier process left: whole blobs are kept, everything unfinished goes.
    *
-   * @throws {DirectoryInUseError}
+   * @throws {DirectoryInUseError | MirrorOptionsError}
    */
   static async open(options: DiskOptions): Promise<Disk> {
     const { directory } = options;
     await makeDirectory(directory, 0o700);
     // What is unfinished may be what another process is filling.
-    const lock = await lockDirectory(directory);
-    const disk = new Disk(options, lock);
+    const calls = options.calls ?? new DiskCalls();
+    const lock = await lockDirectory(directory, calls);
+    const disk = new Disk({ ...options, calls }, lock);
     try {
       await disk.#load();
       return disk;
@@ -361,6 +363,16 @@ export class Disk {
 
 const smallBytes = 64 * 1024;
 const recordUseEveryMs = 60 * 60_000;
+
+async function lockDirectory(directory: string, calls: DiskCalls): Promise<DirectoryLock> {
+  try {
+    return await acquireLock(join(directory, "lock"), { limit: (call) => calls.run(call) });
+  } catch (error) {
+    if (error instanceof LockHeldError) throw new DirectoryInUseError(directory, error.processId, error.isElsewhere);
+    if (error instanceof UnusableLockError) throw new MirrorOptionsError([`directory: ${error.message} ${error.cure}`]);
+    throw error;
+  }
+}
 
 async function namesIn(directory: string): Promise<readonly string[]> {
   try {

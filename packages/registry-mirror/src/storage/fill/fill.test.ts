@@ -418,7 +418,7 @@ describe("a fill", () => {
   async function openFiles(): Promise<readonly string[]> {
     const links = await readdir("/proc/self/fd");
     const paths = await Promise.all(links.map((link) => readlink(`/proc/self/fd/${link}`).catch(() => "")));
-    return paths.filter((path) => path.startsWith(directory));
+    return paths.filter((path) => path.startsWith(directory) && !path.startsWith(join(directory, "lock")));
   }
 });
 

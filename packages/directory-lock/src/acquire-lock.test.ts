@@ -1,0 +1,169 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { acquireLock } from "./acquire-lock.ts";
+import { DirectoryLockError, LockHeldError, UnusableLockError } from "./errors.ts";
+
+const deadProcess = 999_999_999;
+const holdIt = `
+const { acquireLock } = await import(${JSON.stringify(new URL("acquire-lock.ts", import.meta.url).href)});
+await acquireLock(process.argv[1]);
+process.stdout.write("held");
+setInterval(() => {}, 1000);
+`;
+const own = [process.execPath, "--input-type=module", "--eval", holdIt];
+const inOwnNamespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", ...own];
+
+describe("acquireLock", () => {
+  let directory: string;
+  let path: string;
+  const children: ChildProcess[] = [];
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "lock-"));
+    path = join(directory, "lock");
+  });
+
+  afterEach(async () => {
+    for (const child of children.splice(0)) await kill(child);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  /** A process that has the lock. */
+  async function startHolder(
+    command: readonly string[],
+    environment: NodeJS.ProcessEnv = process.env,
+  ): Promise<ChildProcess> {
+    const [program = "", ...rest] = command;
+    const child = spawn(program, [...rest, path], { stdio: ["ignore", "pipe", "inherit"], env: environment });
+    children.push(child);
+    await once(child.stdout, "data");
+    return child;
+  }
+
+  async function kill(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "close");
+  }
+
+  it("is refused while a living process has the lock, naming the process", async () => {
+    const lock = await acquireLock(path);
+    const second = acquireLock(path);
+    await expect(second).rejects.toThrow(LockHeldError);
+    await expect(second).rejects.toMatchObject({ processId: process.pid, isElsewhere: false, code: "lock-held", path });
+    expect(DirectoryLockError.isInstance(await second.catch((error: unknown) => error))).toBe(true);
+    await lock.release();
+  });
+
+  it("can be taken again after it was released", async () => {
+    for (let time = 0; time < 2; time += 1) await (await acquireLock(path)).release();
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("names a folder that is in its place, and says what to do", async () => {
+    await mkdir(path);
+    const error = await acquireLock(path).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UnusableLockError);
+    expect(error).toMatchObject({
+      message: `${path} is a folder, where the file of a lock belongs.`,
+      code: "lock-unusable",
+    });
+    expect(error).toHaveProperty("cure");
+    expect(await readdir(directory)).toEqual(["lock"]);
+  });
+
+  it.each([
+    ["of a process that is dead", `${deadProcess} 1\n`],
+    ["of an earlier process with our own number, as after the restart of a container", `${process.pid} 1\n`],
+    ["that says nothing", ""],
+    ["of garbage", "garbage\n"],
+    ["of no process", "0 1\n"],
+    ["that was cut", `${process.pid}`],
+  ])("is taken over from a file %s", async (_what, text) => {
+    await writeFile(path, text);
+    const lock = await acquireLock(path);
+    expect(await readdir(directory)).toEqual(["lock"]);
+    await expect(acquireLock(path)).rejects.toThrow(LockHeldError);
+    await lock.release();
+  });
+
+  it("is refused while another living process has it, and taken over when that has died", async () => {
+    const child = await startHolder(own);
+    await expect(acquireLock(path)).rejects.toMatchObject({ processId: child.pid, isElsewhere: false });
+    await kill(child);
+    await (await acquireLock(path)).release();
+  });
+
+  it("is refused while a process of another container has it, and taken over at once when that was killed", async () => {
+    const child = await startHolder(inOwnNamespace);
+    const refused = acquireLock(path, { sleep: noSleep });
+    await expect(refused).rejects.toMatchObject({ processId: 1, isElsewhere: true });
+    await expect(refused).rejects.toThrow("process 1 of another container or machine");
+    await kill(child);
+    await (await acquireLock(path, { sleep: noSleep })).release();
+  });
+
+  it("goes by signs of life where the kernel cannot be asked", async () => {
+    const child = await startHolder(
+      inOwnNamespace.map((word) => (word === "unshare" ? "/usr/bin/unshare" : word)),
+      { PATH: "/nowhere" },
+    );
+    expect((await readFile(path, "utf8")).trim().split(" ").at(-1)).toBe("-");
+    await expect(acquireLock(path, { silentMs: 60_000 })).rejects.toMatchObject({ isElsewhere: true });
+    await kill(child);
+    await (await acquireLock(path, { silentMs: 1000 })).release();
+  });
+
+  it("waits for signs of life from another machine although its own kernel knows of none", async () => {
+    await writeFile(path, `1 1 11111111-1111-1111-1111-111111111111 pid:[4026531836] kernel\n`);
+    let waitedMs = 0;
+    const sleep = async (milliseconds: number, signal?: AbortSignal): Promise<void> => {
+      // The wait between its own signs of life has one.
+      if (signal !== undefined) return noSleep(milliseconds, signal);
+      waitedMs += milliseconds;
+    };
+    await (await acquireLock(path, { sleep })).release();
+    expect(waitedMs).toBe(10_000);
+  });
+
+  it("stops waiting when it is told to", async () => {
+    await writeFile(path, `1 1 11111111-1111-1111-1111-111111111111 pid:[4026531836] kernel\n`);
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(acquireLock(path, { signal })).rejects.toThrow("enough");
+    expect(await readdir(directory)).toEqual(["lock"]);
+  });
+
+  it("tells that it is gone when the directory was removed, also when another process has it there now", async () => {
+    const lock = await acquireLock(path);
+    expect(await lock.isHeld()).toBe(true);
+    await rm(directory, { recursive: true });
+    expect(await lock.isHeld()).toBe(false);
+    await mkdir(directory);
+    const child = await startHolder(own);
+    expect(await lock.isHeld()).toBe(false);
+    await lock.release();
+    await expect(acquireLock(path)).rejects.toMatchObject({ processId: child.pid });
+  });
+
+  it("goes to exactly one of many that find a dead process's lock at once", async () => {
+    await writeFile(path, `${deadProcess} 1\n`);
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => acquireLock(path)));
+    const taken = results.filter((result) => result.status === "fulfilled");
+    expect(taken).toHaveLength(1);
+    expect(await readdir(directory)).toEqual(["lock"]);
+    for (const { value } of taken) await value.release();
+  });
+});
+
+/** Rejects like a wait that was ended: nothing is to be waited for. */
+async function noSleep(_milliseconds: number, signal?: AbortSignal): Promise<void> {
+  if (signal === undefined) throw new Error("it waits");
+  await new Promise<never>((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}

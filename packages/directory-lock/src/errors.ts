@@ -1,0 +1,64 @@
+const marker: unique symbol = Symbol.for("@fleetfoot/directory-lock/DirectoryLockError");
+
+/** Base of every error that this package throws by itself. */
+export abstract class DirectoryLockError extends Error {
+  static {
+    Object.defineProperty(this.prototype, marker, { value: true });
+  }
+
+  /** Stable name of the cause, for programs. */
+  abstract readonly code: string;
+  /** Whether the same call may succeed later without a change on this side. */
+  abstract readonly retryable: boolean;
+  /** Where the file of the lock is, or should be. */
+  readonly path: string;
+
+  constructor(path: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.path = path;
+  }
+
+  /** Recognises errors of this package across duplicate installations. */
+  static isInstance(value: unknown): value is DirectoryLockError {
+    return typeof value === "object" && value !== null && marker in value;
+  }
+}
+
+/** A living process has the lock. */
+export class LockHeldError extends DirectoryLockError {
+  override readonly name = "LockHeldError";
+  override readonly code = "lock-held";
+  override readonly retryable = true;
+  /** The process that has it, by the number that it has where it runs. */
+  readonly processId: number;
+  /** Whether it runs in another container, or on another machine, where its number means another process. */
+  readonly isElsewhere: boolean;
+
+  constructor(path: string, processId: number, isElsewhere: boolean) {
+    super(path, `${path} is held by ${nameOf(processId, isElsewhere)}`);
+    this.processId = processId;
+    this.isElsewhere = isElsewhere;
+  }
+
+  /** Names the process for people: `process 12`, `process 1 of another container or machine`. */
+  get holder(): string {
+    return nameOf(this.processId, this.isElsewhere);
+  }
+}
+
+/** There is something else in the place of the lock's file. */
+export class UnusableLockError extends DirectoryLockError {
+  override readonly name = "UnusableLockError";
+  override readonly code = "lock-unusable";
+  override readonly retryable = false;
+  /** What to do about it, a sentence. */
+  readonly cure: string = "Remove the folder, or use another place.";
+
+  constructor(path: string, options?: ErrorOptions) {
+    super(path, `${path} is a folder, where the file of a lock belongs.`, options);
+  }
+}
+
+function nameOf(processId: number, isElsewhere: boolean): string {
+  return `process ${processId}${isElsewhere ? " of another container or machine" : ""}`;
+}

@@ -1,0 +1,3 @@
+export { acquireLock } from "./acquire-lock.ts";
+export type { AcquireLockOptions, DirectoryLock } from "./acquire-lock.ts";
+export { DirectoryLockError, LockHeldError, UnusableLockError } from "./errors.ts";
