@@ -20,14 +20,15 @@ export interface S3Clients {
 
 /** See {@link S3Clients}. @throws {TypeError} the options contradict each other */
 export function createClients(options: S3StoreOptions): S3Clients {
-  const { bucket, serverAddress = "", insecure = false, pathStyle, onWarning = () => {}, now = Date.now } = options;
+  const { bucket, serverAddress = "", insecure = false, pathStyle, now = Date.now } = options;
   if (bucket === "") throw new TypeError("a store in S3 needs the name of a bucket");
   const endpoint = chooseEndpoint({ bucket, serverAddress, insecure, pathStyle });
   const dispatcher = options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } });
   const requestHandler = undiciHandler(dispatcher);
   const ownCredentials = staticCredentials(options);
   const isCustom = endpoint.url !== undefined;
-  const checksums = options.checksums ?? (isCustom ? "when-required" : undefined);
+  const byItself = isCustom ? "when-required" : undefined;
+  const checksums = checksumOptions(options.checksums ?? byItself, options.responseChecksums ?? byItself);
 
   const common = (credentials: S3Credentials | undefined): S3ClientConfig => ({
     requestHandler,
@@ -38,7 +39,7 @@ export function createClients(options: S3StoreOptions): S3Clients {
     ...(isCustom ? { endpoint: endpoint.url } : amazonOptions(options)),
     ...(credentials === undefined ? {} : { credentials }),
   });
-  const region = once(() => findRegion(options.region, bucket, () => common(ownCredentials), onWarning));
+  const region = regionOf(options, now, () => findRegion(bucket, common(ownCredentials)));
   const configFor = (credentials = ownCredentials): S3ClientConfig => ({ ...common(credentials), region });
 
   const stsEndpoint = options.stsEndpoint ?? (endpoint.isAmazon ? undefined : endpoint.url);
@@ -52,8 +53,9 @@ export function createClients(options: S3StoreOptions): S3Clients {
   const { assumeRoleMaxConcurrency = 0, disableAssumeRoleCredentialsCaching = false } = options;
   const { transferTimeoutMs = 600_000, serverSideEncryption, serverSideEncryptionKeyId } = options;
   return {
-    client: (credentials) => new S3Client({ ...configFor(credentials), ...checksumOptions(checksums) }),
-    signingClient: (credentials) => new S3Client({ ...configFor(credentials), ...checksumOptions("when-required") }),
+    client: (credentials) => new S3Client({ ...configFor(credentials), ...checksums }),
+    signingClient: (credentials) =>
+      new S3Client({ ...configFor(credentials), ...checksumOptions("when-required", "when-required") }),
     assumeRole: assumeScopedRoles({
       bucket,
       serverSideEncryption,
@@ -72,55 +74,63 @@ export function createClients(options: S3StoreOptions): S3Clients {
 const silent: NonNullable<S3ClientConfig["logger"]> = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 const connectTimeoutMs = 30_000;
-const locationTimeoutMs = 30_000;
-const defaultRegion = "us-east-1";
+const LOCATION_TIMEOUT_MS = 30_000;
+/** Who may not ask for the location is never told, and each try costs a request. */
+const LOCATION_PAUSE_MS = 5 * 60_000;
+const DEFAULT_REGION = "us-east-1";
 
 function amazonOptions({ dualStack = true, accelerate = false }: S3StoreOptions): S3ClientConfig {
   return { useDualstackEndpoint: dualStack, useAccelerateEndpoint: accelerate };
 }
 
-function checksumOptions(checksums: S3StoreOptions["checksums"]): S3ClientConfig {
-  if (checksums === undefined) return {};
-  const when = checksums === "when-required" ? "WHEN_REQUIRED" : "WHEN_SUPPORTED";
-  return { requestChecksumCalculation: when, responseChecksumValidation: when };
+type Checksums = S3StoreOptions["checksums"];
+
+function checksumOptions(requests: Checksums, responses: Checksums): S3ClientConfig {
+  return {
+    ...(requests === undefined ? {} : { requestChecksumCalculation: whenWords[requests] }),
+    ...(responses === undefined ? {} : { responseChecksumValidation: whenWords[responses] }),
+  };
 }
+
+const whenWords = { "when-required": "WHEN_REQUIRED", "when-supported": "WHEN_SUPPORTED" } as const;
 
 function concurrencyOf(wanted: number): number {
   if (wanted < 0) return Infinity;
   return wanted === 0 ? 5 : wanted;
 }
 
-/** @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html */
-async function findRegion(
-  configured: string | undefined,
-  bucket: string,
-  config: () => S3ClientConfig,
-  onWarning: (message: string) => void,
-): Promise<string> {
-  if (configured !== undefined && configured !== "") return configured;
-  const client = new S3Client({ ...config(), region: defaultRegion });
-  try {
-    const command = new GetBucketLocationCommand({ Bucket: bucket });
-    const { LocationConstraint: found } = await client.send(command, {
-      abortSignal: AbortSignal.timeout(locationTimeoutMs),
-    });
-    // The first regions had no names of today's kind.
-    return found === "EU" ? "eu-west-1" : (found ?? "") || defaultRegion;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message || error.name : String(error);
-    onWarning(`the region of bucket ${bucket} cannot be found, so ${defaultRegion} is taken: ${reason}`);
-    return defaultRegion;
-  }
-}
-
-/** A failure is not kept, so the next caller tries again. */
-function once<Result>(action: () => Promise<Result>): () => Promise<Result> {
-  let known: Promise<Result> | undefined;
+/**
+ * The region that is configured, or else found once. While it cannot be found the first one of all is taken, and the service is asked again from
+ * time to time: what kept it from answering may be gone.
+ */
+function regionOf(
+  { region: configured = "", bucket, onWarning = () => {} }: S3StoreOptions,
+  now: () => number,
+  find: () => Promise<string>,
+): () => Promise<string> {
+  if (configured !== "") return async () => configured;
+  let known: Promise<string> | undefined;
+  let askAgainAtMs = Infinity;
   return () => {
-    known ??= action().catch((error: unknown) => {
-      known = undefined;
-      throw error;
-    });
+    if (known === undefined || now() >= askAgainAtMs) {
+      askAgainAtMs = Infinity;
+      known = find().catch((error: unknown) => {
+        askAgainAtMs = now() + LOCATION_PAUSE_MS;
+        const reason = error instanceof Error ? error.message || error.name : String(error);
+        onWarning(`the region of bucket ${bucket} cannot be found, so ${DEFAULT_REGION} is taken: ${reason}`);
+        return DEFAULT_REGION;
+      });
+    }
     return known;
   };
+}
+
+/** @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html */
+async function findRegion(bucket: string, config: S3ClientConfig): Promise<string> {
+  const client = new S3Client({ ...config, region: DEFAULT_REGION });
+  const { LocationConstraint: found } = await client.send(new GetBucketLocationCommand({ Bucket: bucket }), {
+    abortSignal: AbortSignal.timeout(LOCATION_TIMEOUT_MS),
+  });
+  // The first regions had no names of today's kind.
+  return found === "EU" ? "eu-west-1" : (found ?? "") || DEFAULT_REGION;
 }

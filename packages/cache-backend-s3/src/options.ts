@@ -41,11 +41,13 @@ export interface S3StoreOptions extends Partial<EncryptionSettings> {
   /** @default Amazon's in the bucket's region; with a `serverAddress` that is not Amazon's, the same server */
   readonly stsEndpoint?: string | undefined;
   /**
-   * Whether the SDK adds checksums to requests and checks those of answers, which not every other service understands.
+   * Whether the SDK adds checksums to requests, which not every other service understands.
    *
    * @default "when-required" with a `serverAddress`, otherwise what the SDK does by itself
    */
   readonly checksums?: "when-supported" | "when-required" | undefined;
+  /** Whether the SDK asks for checksums of answers and checks them. @default as for requests */
+  readonly responseChecksums?: "when-supported" | "when-required" | undefined;
   /** Length of one part of an upload in bytes, at least 5 MiB; grows where 10,000 parts would not do. @default 16777216 */
   readonly partBytes?: number | undefined;
   /** Parts sent at once; that many are in memory when a body cannot be opened anywhere. @default 4 */

@@ -170,6 +170,60 @@ describe("where requests go", () => {
     expect(server.requests.at(-1)?.headers.authorization).toContain(`/${region}/s3/`);
     expect(told).toHaveLength(warnings);
   });
+
+  it("asks for the region again some time after it could not be found", async () => {
+    let isDenied = true;
+    answer = (request, response) => {
+      if (!request.url.searchParams.has("location")) response.writeHead(200).end();
+      else if (isDenied) response.writeHead(403).end();
+      else
+        response
+          .writeHead(200)
+          .end(`<LocationConstraint xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>eu-west-3</LocationConstraint>`);
+    };
+    const store = open({ region: "" });
+    await store.head("a");
+    isDenied = false;
+    now += hour;
+    await store.head("a");
+    await store.head("a");
+    expect(server.requests.map(({ url }) => url.hostname.split(".dualstack.").at(-1))).toEqual([
+      "us-east-1.amazonaws.com",
+      "us-east-1.amazonaws.com",
+      "us-east-1.amazonaws.com",
+      "eu-west-3.amazonaws.com",
+      "eu-west-3.amazonaws.com",
+    ]);
+  });
+});
+
+describe("checksums of the SDK", () => {
+  const elsewhere = { serverAddress: "ceph.example.com", ...keys };
+  it.each([
+    { where: "Amazon", options: {}, sent: true, asked: true },
+    { where: "another service", options: elsewhere, sent: false, asked: false },
+    {
+      where: "one of which more is known",
+      options: { ...elsewhere, checksums: "when-supported" },
+      sent: true,
+      asked: false,
+    },
+    {
+      where: "one that tells its own",
+      options: { ...elsewhere, responseChecksums: "when-supported" },
+      sent: false,
+      asked: true,
+    },
+  ] as const)("of $where are sent: $sent, and asked for: $asked", async ({ options, sent, asked }) => {
+    const store = open(options);
+    await store.put("a", bodyOf("text"));
+    await (await store.get("a"))?.body.cancel();
+    const [put, get] = server.requests;
+    expect([
+      Object.keys(put?.headers ?? {}).some((name) => /^x-amz-(checksum-crc32|trailer)$/.test(name)),
+      get?.headers["x-amz-checksum-mode"] !== undefined,
+    ]).toEqual([sent, asked]);
+  });
 });
 
 describe("whose rights requests have", () => {

@@ -282,6 +282,7 @@ const storeKeys: Readonly<Record<StoreSettings["kind"], ReadonlySet<string>>> = 
     transferTimeoutMs: true,
     stsEndpoint: true,
     checksums: true,
+    responseChecksums: true,
     partBytes: true,
     uploadConcurrency: true,
     maxAttempts: true,

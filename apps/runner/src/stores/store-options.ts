@@ -10,7 +10,8 @@ import type { RunnerCache } from "@fleetfoot/runner-config";
 export interface StoreTools {
   /** One for all stores, so that they share connections. */
   readonly dispatch: () => Promise<ProxyDispatcher>;
-  readonly checksums: "when-supported" | "when-required" | undefined;
+  readonly checksums: S3StoreOptions["checksums"];
+  readonly responseChecksums: S3StoreOptions["responseChecksums"];
   readonly warn: (message: string) => void;
 }
 
@@ -30,7 +31,8 @@ export function openStoreTools(options: {
       });
       return dispatcher;
     },
-    checksums: checksumsOf(options.environment),
+    checksums: checksumsOf(options.environment["AWS_REQUEST_CHECKSUM_CALCULATION"]),
+    responseChecksums: checksumsOf(options.environment["AWS_RESPONSE_CHECKSUM_VALIDATION"]),
   };
 }
 
@@ -45,7 +47,7 @@ export function localOptions({ local }: RunnerCache): LocalStoreOptions {
 /** `[runners.cache.s3]` for the store. @throws {Error} there is no such section */
 export async function s3Options(
   { s3 }: RunnerCache,
-  { dispatch, checksums, warn }: StoreTools,
+  { dispatch, checksums, responseChecksums, warn }: StoreTools,
 ): Promise<S3StoreOptions> {
   if (s3 === undefined) throw missing("s3");
   const { accessKey, secretKey, bucketName, bucketLocation, authenticationType, ...rest } = s3;
@@ -58,6 +60,7 @@ export async function s3Options(
     secretAccessKey: secretKey,
     authentication: authenticationType,
     checksums,
+    responseChecksums,
     dispatcher: await dispatch(),
     onWarning: warn,
   };
@@ -92,8 +95,8 @@ function missing(section: string): Error {
 }
 
 /** @see https://docs.aws.amazon.com/sdkref/latest/guide/feature-dataintegrity.html */
-function checksumsOf(environment: Readonly<Record<string, string>>): StoreTools["checksums"] {
-  switch (environment["AWS_REQUEST_CHECKSUM_CALCULATION"]?.toLowerCase()) {
+function checksumsOf(word: string | undefined): S3StoreOptions["checksums"] {
+  switch (word?.toLowerCase()) {
     case "when_supported":
       return "when-supported";
     case "when_required":
