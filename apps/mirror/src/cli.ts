@@ -18,15 +18,15 @@ export async function runCli(words: readonly string[], context: CliContext): Pro
     context.stdout.write(`fleetfoot-mirror ${version}\n`);
     return 0;
   }
-  const command = commands.find((candidate) => candidate.name === name);
+  const isHelp = name === "--help" || name === "-h" || name === "help";
+  const command = commands.find((candidate) => candidate.name === (name === "help" ? rest[0] : name));
   if (command === undefined) {
-    const isHelp = name === "--help" || name === "-h" || name === "help";
     if (!isHelp && name !== undefined)
       context.stderr.write(`fleetfoot-mirror has no command ${JSON.stringify(name)}.\n\n`);
     (isHelp ? context.stdout : context.stderr).write(overview());
     return isHelp ? 0 : 1;
   }
-  if (rest.includes("--help") || rest.includes("-h")) {
+  if (isHelp || rest.includes("--help") || rest.includes("-h")) {
     context.stdout.write(commandHelp(command));
     return 0;
   }

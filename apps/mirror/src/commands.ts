@@ -141,6 +141,7 @@ export const commands: readonly Command[] = [
       ...settingsOptions,
       operators: operatorOption,
       advertise: { type: "string", value: "HOST[:PORT]", help: "address of the mirror, as the engine calls it" },
+      tls: { type: "boolean", help: "the mirror speaks TLS" },
       socket: { type: "string", value: "PATH", help: "socket of the engine; default: /var/run/docker.sock" },
     },
     examples: ["fleetfoot-mirror doctor --advertise 10.1.2.3:6000"],

@@ -1,6 +1,8 @@
 import { get } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { get as getSecurely } from "node:https";
+import type { Socket } from "node:net";
+import { checkServerIdentity, TLSSocket } from "node:tls";
 import Docker from "dockerode";
 import type { CommandAction, Invocation } from "../command.ts";
 import { mirrorUrl } from "../clients/mirror-url.ts";
@@ -25,7 +27,7 @@ const patienceMs = 5000;
 /** Checks the mirror and the engine of this machine. Nothing is changed. */
 export const doctor: CommandAction = async (invocation, context) => {
   const settings = await loadSettings(invocation, context, { needsLogins: false });
-  const { url } = await mirrorUrl(settings);
+  const { url } = await mirrorUrl(settings, invocation.flag("tls") ? { hasTls: true } : {});
   // Each stands alone: none waits for another, nor fails because of it.
   const probes = await Promise.all([
     checkMirror(url, context),
@@ -37,24 +39,41 @@ export const doctor: CommandAction = async (invocation, context) => {
   return findings.some(({ kind }) => kind === "bad") ? 1 : 0;
 };
 
-async function checkMirror(url: string, context: CliContext): Promise<Finding> {
+async function checkMirror(url: string, context: CliContext): Promise<readonly Finding[]> {
   const signal = AbortSignal.any([context.stop.forced, AbortSignal.timeout(patienceMs)]);
   try {
-    const { headers, statusCode } = await ping(new URL("/v2/", url), signal);
+    const { headers, socket, statusCode } = await ping(new URL("/v2/", url), signal);
     const isRegistry = headers["docker-distribution-api-version"] !== undefined;
-    if (statusCode === 200 && isRegistry) return good(`the mirror answers at ${url}`);
-    return bad(`${url} answers ${statusCode}, but not as a registry`);
+    if (statusCode !== 200 || !isRegistry) return [bad(`${url} answers ${statusCode}, but not as a registry`)];
+    return [good(`the mirror answers at ${url}`), ...certificateFindings(socket, url)];
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    return bad(`no mirror answers at ${url}: ${cause}. Engines go to Docker Hub without a word.`);
+    const hint = /hang up|EPROTO|wrong version/i.test(cause) ? " Does it speak TLS, or not (--tls)?" : "";
+    return [bad(`no mirror answers at ${url}: ${cause}.${hint} Engines go to Docker Hub without a word.`)];
   }
+}
+
+/** A name that does not fit is refused by every client; an authority may be known to the engine, and not to this program. */
+function certificateFindings(socket: Socket, url: string): readonly Finding[] {
+  if (!(socket instanceof TLSSocket) || socket.authorized) return [];
+  const reason = String(socket.authorizationError);
+  const wrong = checkServerIdentity(new URL(url).hostname.replace(/^\[|\]$/g, ""), socket.getPeerCertificate());
+  if (wrong !== undefined) return [bad(`its certificate is for another name: ${wrong.message}`)];
+  if (reason === "CERT_HAS_EXPIRED") return [bad("its certificate has expired")];
+  return [
+    note(`its certificate is not known to this program (${reason}); engines need its authority (configure says where)`),
+  ];
 }
 
 /** `fetch` refuses port 6000, which is the mirror's own. @see https://fetch.spec.whatwg.org/#port-blocking */
 function ping(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
-  const send = url.protocol === "https:" ? getSecurely : get;
+  const isSecure = url.protocol === "https:";
+  const send = isSecure ? getSecurely : get;
   return new Promise((resolve, reject) => {
-    send(url, { agent: false, signal }, (response) => resolve(response.resume())).on("error", reject);
+    // The certificate is looked at afterwards.
+    send(url, { agent: false, signal, ...(isSecure ? { rejectUnauthorized: false } : {}) }, (response) =>
+      resolve(response.resume()),
+    ).on("error", reject);
   });
 }
 

@@ -21,6 +21,7 @@ export const stats: CommandAction = async (invocation, context) => {
     all.push(...(page.body as { readonly entries: readonly CachedEntry[] }).entries);
     path = page.link;
   }
+  if (all.length === 0) context.stderr.write("nothing is cached that fits\n");
   if (isJson) context.stdout.write(`${JSON.stringify(all)}\n`);
   else for (const entry of all) context.stdout.write(`${lineOf(entry)}\n`);
   return 0;

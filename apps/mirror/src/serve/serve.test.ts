@@ -292,7 +292,7 @@ describe("serve", () => {
   });
 
   it("speaks TLS, and takes a new certificate without a restart", async () => {
-    const makeCertificate = (name: string): Promise<unknown> =>
+    const makeCertificate = (name: string, more: readonly string[] = []): Promise<unknown> =>
       run("openssl", [
         "req",
         "-x509",
@@ -309,6 +309,7 @@ describe("serve", () => {
         join(data, "key.pem"),
         "-out",
         join(data, "cert.pem"),
+        ...more,
       ]);
     await makeCertificate("first");
     await using mirror = await startMirror([
@@ -325,9 +326,18 @@ describe("serve", () => {
     ]);
     expect(mirror.url).toMatch(/^https:/);
     expect(await certificateOf(mirror.url)).toBe("first");
-    await makeCertificate("second");
+    expect(mirror.output()).toContain("does not hold for 127.0.0.1, as clients call this mirror");
+    const { host: operators } = new URL(mirror.operatorsUrl);
+    const examine = (...more: readonly string[]): ReturnType<typeof runMirror> =>
+      runMirror(["doctor", "--advertise", new URL(mirror.url).host, "--operators", operators, ...more]);
+    expect((await examine("--tls")).stdout).toContain("FAIL its certificate is for another name");
+    expect((await examine()).stdout).toContain("Does it speak TLS, or not (--tls)?");
+    await makeCertificate("second", ["-addext", "subjectAltName=IP:127.0.0.1"]);
     mirror.kill("SIGHUP");
     while ((await certificateOf(mirror.url)) !== "second") await new Promise((resolve) => setImmediate(resolve));
+    while (!mirror.output().includes("the certificate was read again"))
+      await new Promise((resolve) => setImmediate(resolve));
+    expect((await examine("--tls")).stdout).toContain("--   its certificate is not known to this program");
   });
 
   it("explains itself, and what it does not know", async () => {
@@ -346,6 +356,12 @@ describe("serve", () => {
       "proxy-user",
     ])
       expect(help).toMatch(new RegExp(`^  ${client} .*[a-z]`, "m"));
+    expect((await runMirror(["help", "configure"])).stdout).toBe(help);
+    const broken = join(data, "broken.toml");
+    await writeFile(broken, '[upstreams.hub]\npassword = "hunter2"\nurl = [\n');
+    const { code, stderr } = await runMirror(["serve", "--config", broken]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/broken\.toml, line \d+, column \d+: Invalid TOML/)]);
+    expect(stderr).not.toContain("hunter2");
     expect(await runMirror(["dance"])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('no command "dance"'),

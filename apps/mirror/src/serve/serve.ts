@@ -14,6 +14,7 @@ import { loadSettings } from "../settings/load-settings.ts";
 import type { Settings } from "../settings/read-settings.ts";
 import { openConnect } from "./connect.ts";
 import type { OpenedConnect } from "./connect.ts";
+import { certificateWarnings } from "./certificate-warnings.ts";
 import { closeGracefully, listen } from "./listen.ts";
 import type { Listening } from "./listen.ts";
 import { createLog } from "./log.ts";
@@ -50,9 +51,11 @@ export const serve: CommandAction = async (invocation, context) => {
     context.stop.onServing();
     await announce(settings, listening.slice(0, -1), operators, connect, context);
     const stopReloading = context.stop.onReload(() => {
-      for (const one of listening) {
-        one.reloadTls().catch((error: unknown) => log.error("the certificate was not read again", { error }));
-      }
+      if (settings.tls === undefined) return;
+      Promise.all(listening.map((one) => one.reloadTls())).then(
+        () => log.info("the certificate was read again"),
+        (error: unknown) => log.error("the certificate was not read again", { error }),
+      );
     });
     const maintained = mirror.maintain(maintenance.signal);
     await aborted(context.stop.graceful);
@@ -104,6 +107,8 @@ async function announce(
   context.stdout.write(`for operators: http://${formatAddress(operators.address)}/\n`);
   const listeners = clients.map(({ address }, index) => ({ ...address, entry: settings.listeners[index]?.entry }));
   const choice = await mirrorUrl({ ...settings, listeners });
+  for (const warning of await certificateWarnings(settings, choice.url, context.now()))
+    context.stderr.write(`warning: ${warning}\n`);
   for (const warning of connect?.ca.warnings ?? []) context.stderr.write(`warning: ${warning}\n`);
   if (connect !== undefined) {
     context.stdout.write(

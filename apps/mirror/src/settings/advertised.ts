@@ -22,7 +22,8 @@ export function readAdvertised(text: string, problems: string[]): Advertised | u
   const isPort = digits === undefined || (Number(digits) > 0 && Number(digits) <= 65_535);
   const problem = isPort ? mirrorUrlProblem(url) : "it names a port that nobody can connect to";
   if (problem !== undefined) {
-    problems.push(`advertise: ${JSON.stringify(text)} cannot be how clients call the mirror: ${problem}`);
+    const shown = text.replace(/\/\/.*@/s, "//[redacted]@");
+    problems.push(`advertise: ${JSON.stringify(shown)} cannot be how clients call the mirror: ${problem}`);
     return undefined;
   }
   const { hostname, protocol } = new URL(url);

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { parse } from "smol-toml";
+import { parse, TomlError } from "smol-toml";
 import type { Invocation } from "../command.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
@@ -67,6 +67,11 @@ async function readToml(path: string): Promise<Readonly<Record<string, unknown>>
   try {
     return parse(await readFile(path, "utf8"));
   } catch (error) {
+    if (error instanceof TomlError) {
+      // Its message goes on with the lines around the place, which may hold passwords.
+      const [reason = ""] = error.message.split("\n");
+      throw new UsageError(`${path}, line ${error.line}, column ${error.column}: ${reason}`, { cause: error });
+    }
     const reason = error instanceof Error ? error.message : String(error);
     throw new UsageError(`${path} cannot be read: ${reason}`, { cause: error });
   }

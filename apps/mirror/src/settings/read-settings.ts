@@ -1,6 +1,7 @@
 import type { AzureStoreOptions } from "@fleetfoot/cache-backend-azure";
 import type { GcsStoreOptions } from "@fleetfoot/cache-backend-gcs";
 import type { S3StoreOptions } from "@fleetfoot/cache-backend-s3";
+import { isAbsolute } from "node:path";
 import { Secret } from "@fleetfoot/registry-mirror";
 import type { MirrorOptions, UpstreamOptions, VirtualRegistryOptions } from "@fleetfoot/registry-mirror";
 import { formatAddress, isLoopback, parseListenAddress } from "./addresses.ts";
@@ -106,6 +107,8 @@ export function readSettings(sources: SettingsSources): ReadSettings {
     if (own !== undefined) listeners.push(...listener(own, id, problems));
     section.end();
   }
+  for (const [index, address] of addresses.entries())
+    if (addresses.indexOf(address) !== index) problems.push(`listen: ${JSON.stringify(address)} is there twice`);
   const operatorsText = flags.operators ?? own.operators ?? "127.0.0.1:6001";
   const operators =
     parseListenAddress(operatorsText) ??
@@ -134,6 +137,10 @@ export function readSettings(sources: SettingsSources): ReadSettings {
     own.directory ??
     defaultDirectory(sources);
   top.end();
+  if (!isAbsolute(directory)) problems.push(`data: ${JSON.stringify(directory)} is no absolute path`);
+  if (maxBytes === 0) problems.push("maxSize: must be above 0");
+  const taken = listeners.find(({ host, port }) => port !== 0 && port === operators.port && host === operators.host);
+  if (taken !== undefined) problems.push(`operators: ${formatAddress(taken)} is where clients come to (listen)`);
 
   const warnings = warningsFor(listeners, upstreams, { allowShared, hasTls: certFile !== undefined, problems });
   if (problems.length > 0) return { problems };
