@@ -13,8 +13,11 @@ import type { Task } from "./task.ts";
 const MAX_WORKERS = 8;
 /** Long enough for the next cache of the same job, short enough to give the memory back. */
 const IDLE_MS = 5000;
-/** Short-lived buffers are what fills a worker's memory; the smallest nursery gives it back soonest. */
-const YOUNG_GENERATION_MB = 1;
+/**
+ * Short-lived buffers are what fills a worker's memory, and a small nursery gives it back soon. The smallest one would copy what lives as long as
+ * the job, such as tens of thousands of entries that are planned, over and over.
+ */
+const YOUNG_GENERATION_MB = 4;
 
 /** Work for the pool. */
 export interface PoolJob {

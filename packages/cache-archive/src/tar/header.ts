@@ -23,7 +23,9 @@ export interface TarHeader {
   readonly linkTarget: Buffer;
 }
 
-const TYPE_FLAGS: Readonly<Record<TarType, string>> = { file: "0", symlink: "2", directory: "5", extended: "x" };
+/** The characters `0`, `2`, `5` and `x`. */
+const TYPE_FLAGS: Readonly<Record<TarType, number>> = { file: 0x30, symlink: 0x32, directory: 0x35, extended: 0x78 };
+const USTAR = Buffer.from("ustar\x0000", "latin1");
 
 /** Octal digits that fit before the terminator. */
 const MAX_OCTAL_7 = 0o7777777;
@@ -47,9 +49,16 @@ export function encodeHeader(header: TarHeader): Buffer {
  */
 export function putHeader(block: Buffer, header: TarHeader): boolean {
   const name = splitName(header.name);
-  if (name === undefined || extendedRecords(header).length > 0) return false;
+  if (name === undefined || !fitsOneBlock(header)) return false;
   putBlock(block, header, name);
   return true;
+}
+
+/** Whether nothing but perhaps the length of the name asks for {@link extendedRecords}, which takes longer to find out. */
+function fitsOneBlock({ name, linkTarget, uid, gid, bytes, mtime }: TarHeader): boolean {
+  const isPlain =
+    uid <= MAX_OCTAL_7 && gid <= MAX_OCTAL_7 && bytes <= MAX_OCTAL_11 && mtime >= 0 && mtime <= MAX_OCTAL_11;
+  return isPlain && linkTarget.length <= 100 && isAscii(name) && isAscii(linkTarget);
 }
 
 function extendedRecords(header: TarHeader): [key: string, value: Buffer][] {
@@ -108,15 +117,19 @@ function putBlock(block: Buffer, header: TarHeader, { prefix, name }: SplitName)
   octal(block, 116, 7, header.gid > MAX_OCTAL_7 ? 0 : header.gid);
   octal(block, 124, 11, header.bytes > MAX_OCTAL_11 ? 0 : header.bytes);
   octal(block, 136, 11, Math.min(Math.max(header.mtime, 0), MAX_OCTAL_11));
-  block.fill(" ", 148, 156);
-  block.write(TYPE_FLAGS[header.type], 156);
+  for (let at = 148; at < 156; at += 1) block[at] = SPACE;
+  block[156] = TYPE_FLAGS[header.type];
   header.linkTarget.copy(block, 157, 0, 100);
-  block.write("ustar\x0000", 257);
+  block.set(USTAR, 257);
   octal(block, 329, 7, 0);
   octal(block, 337, 7, 0);
   block.set(prefix, 345);
-  let sum = 0;
-  for (let at = 0; at < BLOCK_BYTES; at += 1) sum += block[at] ?? 0;
+  // Of all bytes, but most are zero.
+  const sum =
+    sumOf(block, 0, name.length) +
+    sumOf(block, 100, 157 + Math.min(header.linkTarget.length, 100)) +
+    sumOf(block, 257, 265) +
+    sumOf(block, 329, 345 + prefix.length);
   octal(block, 148, 6, sum);
   block[154] = 0;
 }
@@ -130,6 +143,13 @@ function octal(block: Buffer, at: number, digits: number, value: number): void {
 }
 
 const ZERO = 0x30;
+const SPACE = 0x20;
+
+function sumOf(block: Buffer, from: number, to: number): number {
+  let sum = 0;
+  for (let at = from; at < to; at += 1) sum += block[at] ?? 0;
+  return sum;
+}
 
 interface SplitName {
   readonly prefix: Buffer;
