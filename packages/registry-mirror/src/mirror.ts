@@ -188,6 +188,7 @@ class Mirror implements RegistryMirror {
       storedBytes: disk.storedBytes,
       storedBlobs: disk.blobs().length,
       maxBytes: this.#options.maxBytes,
+      diskProblem: disk.problem,
       repositories: [...records.repositories()].length,
       sharedStore: this.#options.store === undefined ? "none" : shared.isHealthy ? "ok" : "failing",
       upstreams: this.#upstreams.states(),

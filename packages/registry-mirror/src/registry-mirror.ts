@@ -25,6 +25,8 @@ export interface MirrorStatus {
   readonly storedBytes: number;
   readonly storedBlobs: number;
   readonly maxBytes: number | undefined;
+  /** Why nothing could be stored in the directory the last time; undefined when it could. Blobs are passed on meanwhile. */
+  readonly diskProblem: string | undefined;
   readonly repositories: number;
   readonly sharedStore: "failing" | "none" | "ok";
   readonly upstreams: readonly UpstreamState[];

@@ -98,6 +98,7 @@ async function checkUpstreams(
       ...status.upstreams.map(({ id, state }) =>
         state === "up" ? good(`upstream ${id} is not known to be away`) : bad(`upstream ${id}: ${state}`),
       ),
+      ...(status.diskProblem === undefined ? [] : [bad(`nothing can be stored: ${status.diskProblem}`)]),
       ...(status.sharedStore === "failing" ? [bad("the shared store fails; blobs are kept on the disk only")] : []),
       came,
     ];

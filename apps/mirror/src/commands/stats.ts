@@ -38,6 +38,7 @@ function summary({ clientBytes, hitRate, rateLimits, requests, status, upstreamB
       ({ limit: pulls, remaining, upstream }) =>
         `pulls:     ${remaining}${pulls === undefined ? "" : ` of ${pulls}`} left at ${upstream}`,
     ),
+    ...(status.diskProblem === undefined ? [] : [`disk:      nothing can be stored: ${status.diskProblem}`]),
     ...(status.sharedStore === "none" ? [] : [`store:     ${status.sharedStore}`]),
     ...status.fills.map(
       ({ digest, readers, receivedBytes }) =>

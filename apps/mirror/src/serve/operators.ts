@@ -82,13 +82,18 @@ async function answer(
         type: prometheus.contentType,
         body: await prometheus.render([...mirror.metrics(), ...moreSamples()]),
       };
-    case "/healthz":
-      return text(200, "ok\n");
+    case "/healthz": {
+      // The process is well, and serves.
+      const { diskProblem } = mirror.status();
+      return text(200, diskProblem === undefined ? "ok\n" : `ok, but nothing can be stored: ${diskProblem}\n`);
+    }
     case "/readyz": {
       // A mirror is useful while its upstreams are away, so they do not count.
-      const { sharedStore, upstreams: states } = mirror.status();
-      return json(200, {
-        ready: true,
+      const { diskProblem, sharedStore, upstreams: states } = mirror.status();
+      const ready = diskProblem === undefined;
+      return json(ready ? 200 : 503, {
+        ready,
+        diskProblem,
         sharedStore,
         upstreams: Object.fromEntries(states.map(({ id, state }) => [id, state])),
       });

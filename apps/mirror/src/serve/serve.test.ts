@@ -253,6 +253,31 @@ describe("serve", () => {
     }
   });
 
+  it("tells operators that nothing can be stored, and goes on when it can", async () => {
+    const own = await mkdtemp(join(tmpdir(), "mirror-lost-"));
+    const directory = join(own, "data");
+    await using mirror = await startMirror(["--data", directory, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
+    const ask = async (path: string): Promise<readonly [number, string]> => {
+      const answer = await fetch(`${mirror.operatorsUrl}${path}`);
+      return [answer.status, await answer.text()];
+    };
+    const pull = async (): Promise<number> =>
+      (await (await fetch(`${mirror.url}/v2/library/app/blobs/${largeDigest}`)).bytes()).byteLength;
+    await rm(directory, { recursive: true });
+    await writeFile(directory, "a file in its place");
+    const bytes = await pull();
+    expect(bytes).toBeGreaterThan(0);
+    while ((await ask("/readyz"))[0] === 200) await new Promise((resolve) => setImmediate(resolve));
+    expect(await ask("/readyz")).toEqual([503, expect.stringContaining('"ready":false')]);
+    expect(await ask("/healthz")).toEqual([200, expect.stringContaining("ok, but nothing can be stored: ")]);
+    expect(await ask("/")).toEqual([200, expect.stringContaining("nothing can be stored: ")]);
+    await rm(directory);
+    expect(await pull()).toBe(bytes);
+    while ((await ask("/readyz"))[0] !== 200) await new Promise((resolve) => setImmediate(resolve));
+    expect(await ask("/healthz")).toEqual([200, "ok\n"]);
+    await rm(own, { recursive: true, force: true });
+  });
+
   it("RM B15: needs no more memory for many bodies than for one", async () => {
     await using mirror = await startMirror(["--data", data, "--upstream", hubUrl, "--listen", "127.0.0.1:0"]);
     // The blob of the row has 5 GB, and is pulled 200 times; with FLEETFOOT_PULLS=17000 it is as many bytes.

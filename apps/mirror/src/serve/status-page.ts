@@ -57,6 +57,7 @@ export function statusPage({ clientBytes, hitRate, rateLimits, requests, status,
     ["Blobs", String(status.storedBlobs)],
     ["Repositories", String(status.repositories)],
     ["Shared store", status.sharedStore],
+    ...(status.diskProblem === undefined ? [] : [["Disk", `nothing can be stored: ${status.diskProblem}`] as const]),
   ];
   const upstreams = status.upstreams.map(({ id, state, url }) => {
     const left = rateLimits.find(({ upstream }) => upstream === id);

@@ -25,7 +25,7 @@ export class Upkeep {
 
   /** Does everything again and again, until the signal is aborted. */
   async maintain(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#options;
+    const { clock, disk, logger } = this.#options;
     const again = async (everyMs: number, action: () => Promise<void>): Promise<void> => {
       while (!signal.aborted) {
         try {
@@ -37,7 +37,11 @@ export class Upkeep {
         }
       }
     };
-    await Promise.all([again(tidyEveryMs, () => this.tidy()), again(dayMs, () => this.scrub(signal))]);
+    await Promise.all([
+      again(tidyEveryMs, () => this.tidy()),
+      again(dayMs, () => this.scrub(signal)),
+      again(probeEveryMs, () => disk.probe()),
+    ]);
   }
 
   /** Reads everything that is stored once, and removes what is damaged. */
@@ -54,8 +58,11 @@ export class Upkeep {
     }
     await disk.tidy();
     await fills.removeOldPartials();
+    await records.flush();
   }
 }
 
 const dayMs = 24 * 60 * 60_000;
+/** What operators see of the directory is no older. */
+const probeEveryMs = 10_000;
 const tidyEveryMs = 10 * 60_000;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { BigIntStats } from "node:fs";
+import type { BigIntStats, StatsFs } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -8,6 +8,8 @@ import { acquireLock, LockHeldError, UnusableLockError } from "@fleetfoot/direct
 import type { DirectoryLock } from "@fleetfoot/directory-lock";
 import type { Clock } from "../clock.ts";
 import { DirectoryInUseError, MirrorOptionsError } from "../errors.ts";
+import { noopLogger, OncePerMinute } from "../logger.ts";
+import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
@@ -30,6 +32,8 @@ export interface DiskOptions {
   readonly pinned: () => ReadonlySet<Digest>;
   /** @default own ones, by the time of this machine */
   readonly calls?: DiskCalls;
+  /** @default no log */
+  readonly logger?: Logger;
 }
 
 /** What is known of a stored blob without opening it. */
@@ -64,8 +68,12 @@ interface Entry {
  */
 export class Disk {
   readonly #options: DiskOptions;
-  readonly #lock: DirectoryLock;
   readonly #calls: DiskCalls;
+  readonly #logger: Logger;
+  readonly #seldom: OncePerMinute;
+  #lock: DirectoryLock;
+  #problem: string | undefined;
+  #restoring: Promise<void> | undefined;
   readonly #room: Room;
   readonly #entries = new Map<Digest, Entry>();
   #storedBytes = 0;
@@ -75,6 +83,8 @@ export class Disk {
     this.#options = options;
     this.#lock = lock;
     this.#calls = options.calls ?? new DiskCalls();
+    this.#logger = options.logger ?? noopLogger;
+    this.#seldom = new OncePerMinute(() => options.clock.now());
     this.#room = new Room({
       mostBytes: this.mostBytes,
       storedBytes: () => this.#storedBytes,
@@ -123,6 +133,11 @@ export class Disk {
       }
     }
     this.#report();
+  }
+
+  /** Why nothing could be stored the last time; undefined when it could. */
+  get problem(): string | undefined {
+    return this.#calls.isSilent ? "the disk does not answer" : this.#problem;
   }
 
   get storedBytes(): number {
@@ -194,9 +209,47 @@ export class Disk {
     return this.#calls.afterwards(() => rm(path, { force: true }));
   }
 
-  async createTemporary(): Promise<OpenedFile> {
-    if (this.#isClosed) throw new Error("the directory is given back");
-    return this.#open(join(this.#options.directory, "tmp", randomUUID()), "wx+");
+  createTemporary(): Promise<OpenedFile> {
+    return this.#storing(async () => {
+      if (this.#isClosed) throw new Error("the directory is given back");
+      const path = join(this.#options.directory, "tmp", randomUUID());
+      if (!(await this.#lock.isHeld())) await this.#restore();
+      return this.#inDirectory(() => this.#open(path, "wx+"));
+    });
+  }
+
+  /** Writes a small file. Readers see the old one or the new one, also after a crash. */
+  async writeWhole(name: string, text: string): Promise<void> {
+    const file = await this.createTemporary();
+    try {
+      const bytes = Buffer.from(text);
+      for (let position = 0; position < bytes.byteLength;)
+        position += await file.write([bytes.subarray(position)], position);
+      await this.#storing(() => this.#publish(file, join(this.#options.directory, name), () => {}));
+    } catch (error) {
+      await this.removeFile(file.path);
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Finds out whether something can be stored, and makes the directory anew when somebody has removed it. */
+  async probe(): Promise<void> {
+    if (this.#isClosed || this.#calls.isSilent) return;
+    const isThere = async (): Promise<boolean> => {
+      const facts = await stat(join(this.#options.directory, "tmp")).catch(() => undefined);
+      return facts?.isDirectory() === true;
+    };
+    if (this.#problem === undefined && (await this.#lock.isHeld()) && (await this.#calls.run(isThere))) return;
+    try {
+      await this.#restore();
+      const file = await this.createTemporary();
+      await this.removeFile(file.path);
+      await file.close();
+    } catch {
+      // It was told of, and is tried again.
+    }
   }
 
   /** Opens a file again that is filled up to here; undefined when it cannot be gone on with. */
@@ -215,13 +268,9 @@ export class Disk {
   /** Makes a filled file the blob of this digest. Its bytes were found to be right; they are what was reserved. */
   async adopt(file: OpenedFile, digest: Digest, reservation: Reservation): Promise<void> {
     const path = this.#pathOf(digest);
-    await file.sync();
-    await this.#calls.run(async () => {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await rename(file.path, path);
-      // Also when nobody waits for it any more.
-      this.#add(digest, await stat(path, { bigint: true }), reservation);
-    });
+    // Also when nobody waits for it any more.
+    const onPublished = (facts: BigIntStats): void => this.#add(digest, facts, reservation);
+    await this.#storing(() => this.#publish(file, path, onPublished));
     await this.#room.tidy();
   }
 
@@ -293,9 +342,74 @@ export class Disk {
     await this.remove(digest);
   }
 
+  async #publish(file: OpenedFile, path: string, onPublished: (facts: BigIntStats) => void): Promise<void> {
+    await file.sync();
+    await this.#calls.run(async () => {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await rename(file.path, path);
+      onPublished(await stat(path, { bigint: true }));
+    });
+  }
+
+  async #inDirectory<Result>(action: () => Promise<Result>): Promise<Result> {
+    try {
+      return await action();
+    } catch (error) {
+      if (systemCodeOf(error) !== "ENOENT") throw error;
+      await this.#restore();
+      return action();
+    }
+  }
+
+  /** Somebody has removed the directory, or a part of it. */
+  #restore(): Promise<void> {
+    this.#restoring ??= this.#storing(() => this.#makeAnew()).finally(() => {
+      this.#restoring = undefined;
+    });
+    return this.#restoring;
+  }
+
+  async #makeAnew(): Promise<void> {
+    const { directory } = this.#options;
+    await this.#calls.run(() => makeDirectory(directory, 0o700));
+    if (!(await this.#lock.isHeld())) {
+      // Another process may have made it, and have it now.
+      const lock = await lockDirectory(directory, this.#calls);
+      await this.#lock.release();
+      this.#lock = lock;
+    }
+    await this.#calls.run(() => mkdir(join(directory, "tmp"), { recursive: true, mode: 0o700 }));
+    let lost = 0;
+    for (const digest of this.#entries.keys()) {
+      if (await this.#calls.run(() => isFile(this.#pathOf(digest)))) continue;
+      this.#forget(digest);
+      lost += 1;
+    }
+    this.#logger.warn("the mirror's directory, or a part of it, was removed while it ran; it was made anew", {
+      directory,
+      lostBlobs: lost,
+    });
+  }
+
+  /** Remembers whether something could be stored, and tells of a change. */
+  async #storing<Result>(action: () => Promise<Result>): Promise<Result> {
+    try {
+      const result = await action();
+      if (this.#problem !== undefined) this.#logger.info("blobs are stored again", { was: this.#problem });
+      this.#problem = undefined;
+      return result;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#problem = why;
+      this.#seldom.run("problem", () => this.#logger.error("nothing can be stored; blobs are passed on", { why }));
+      throw error;
+    }
+  }
+
   async #freeBytes(): Promise<number> {
     const { directory, reserveBytes } = this.#options;
-    const { bavail, bsize } = await this.#calls.run(() => statfs(directory));
+    const look = (): Promise<StatsFs> => this.#calls.run(() => statfs(directory));
+    const { bavail, bsize } = await this.#storing(() => this.#inDirectory(look));
     return bavail * bsize - reserveBytes;
   }
 
@@ -370,6 +484,16 @@ async function lockDirectory(directory: string, calls: DiskCalls): Promise<Direc
   } catch (error) {
     if (error instanceof LockHeldError) throw new DirectoryInUseError(directory, error.processId, error.isElsewhere);
     if (error instanceof UnusableLockError) throw new MirrorOptionsError([`directory: ${error.message} ${error.cure}`]);
+    throw error;
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
     throw error;
   }
 }

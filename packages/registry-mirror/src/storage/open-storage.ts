@@ -39,14 +39,17 @@ export async function openStorage(
     reserveBytes: options.reserveBytes ?? 256 * 1024 * 1024,
     clock,
     metrics,
+    logger,
     parentsOf: (digest) => late.records?.parentsOf(digest) ?? [],
     pinned: () => new Set(pins.flatMap(({ image, tag }) => [...(late.records?.reachableFrom(image, [tag]) ?? [])])),
   });
   const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
-  const records = await Records.open({ directory, logger, now, upstreams, onChange }).catch(async (error: unknown) => {
-    await disk.close();
-    throw error;
-  });
+  const records = await Records.open({ directory, disk, logger, now, upstreams, onChange }).catch(
+    async (error: unknown) => {
+      await disk.close();
+      throw error;
+    },
+  );
   late.records = records;
   if (store !== undefined) {
     late.shared = createSharedStore({

@@ -1,7 +1,5 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { OncePerMinute } from "../logger.ts";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Logger } from "../logger.ts";
 import { isDigest, isRepositoryName, isTag } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
@@ -10,7 +8,9 @@ import type { TagTimes } from "../routing/freshness.ts";
 import { isOpenTo, widerOpening } from "../routing/opening.ts";
 import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
+import type { Disk } from "./disk.ts";
 import { digestName, tagName } from "./layout.ts";
+import { RecordWriter } from "./record-writer.ts";
 import { systemCodeOf } from "./system-error.ts";
 
 /** What a tag led to when it was last asked for. */
@@ -35,6 +35,8 @@ export interface DigestRecord {
 
 export interface RecordsOptions {
   readonly directory: string;
+  /** Where they are written. */
+  readonly disk: Pick<Disk, "removeFile" | "writeWhole">;
   readonly logger: Logger;
   readonly now: () => number;
   /** What was written down of another registry under the same id is forgotten. */
@@ -66,13 +68,11 @@ export class Records {
   readonly #options: RecordsOptions;
   readonly #repositories = new Map<string, Repository>();
   readonly #parents = new Map<Digest, Set<Digest>>();
-  readonly #unwritten = new Map<string, string | undefined>();
-  readonly #seldom: OncePerMinute;
-  #writing: Promise<void> | undefined;
+  readonly #writer: RecordWriter;
 
   private constructor(options: RecordsOptions) {
     this.#options = options;
-    this.#seldom = new OncePerMinute(options.now);
+    this.#writer = new RecordWriter(options);
   }
 
   static async open(options: RecordsOptions): Promise<Records> {
@@ -212,9 +212,9 @@ export class Records {
     }
   }
 
-  /** Waits until everything is on the disk. */
-  async flush(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing;
+  /** Waits until everything is on the disk that it takes, also of what it did not take before. */
+  flush(): Promise<void> {
+    return this.#writer.flush();
   }
 
   #isRecorded(digest: Digest): boolean {
@@ -252,25 +252,7 @@ export class Records {
 
   #save(name: string, text: string | undefined): void {
     this.#options.onChange(name, text);
-    this.#unwritten.set(name, text);
-    this.#writing ??= this.#writeAll();
-  }
-
-  async #writeAll(): Promise<void> {
-    const { directory, logger } = this.#options;
-    for (const [name, text] of this.#unwritten) {
-      this.#unwritten.delete(name);
-      try {
-        if (text === undefined) await rm(join(directory, name), { force: true });
-        else await writeWhole(directory, name, text);
-      } catch (error) {
-        const why = systemCodeOf(error) ?? String(error);
-        this.#seldom.run("write", () => logger.warn("what is known of images cannot be written down", { why }));
-      }
-    }
-    this.#writing = undefined;
-    // What came in while the last one was written.
-    if (this.#unwritten.size > 0) this.#writing = this.#writeAll();
+    this.#writer.save(name, text);
   }
 
   async #load(upstreamId: string, name: string, directory: string): Promise<void> {
@@ -320,24 +302,6 @@ async function forgetOtherRegistry(directory: string, url: string): Promise<void
   if (known !== undefined) await rm(directory, { recursive: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await writeFile(note, url, { mode: 0o600 });
-}
-
-/** Readers see the old record or the new one, also after a crash. */
-async function writeWhole(directory: string, name: string, text: string): Promise<void> {
-  const path = join(directory, name);
-  const temporary = join(directory, "tmp", randomUUID());
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const handle = await open(temporary, "wx", 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } catch (error) {
-    await handle.close();
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await handle.close();
-  await rename(temporary, path);
 }
 
 /** Reads what was written down of a tag; undefined when it makes no sense. */
