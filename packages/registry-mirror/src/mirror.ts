@@ -20,12 +20,14 @@ import type { Registries } from "./routing/registries.ts";
 import { canonicalHost } from "./routing/registry-host.ts";
 import type { UpstreamImage } from "./routing/select.ts";
 import { Access } from "./serving/access.ts";
+import { BlobConsent } from "./serving/blob-consent.ts";
 import { Blobs } from "./serving/blobs.ts";
 import { answerFetch } from "./serving/fetch-answer.ts";
 import { Handler } from "./serving/handler.ts";
+import { ImageEndpoints } from "./serving/image-endpoints.ts";
 import { Images } from "./serving/images.ts";
 import { Lists } from "./serving/lists.ts";
-import { ManifestStore } from "./serving/manifest-store.ts";
+import { ManifestSource } from "./serving/manifest-source.ts";
 import { errorResponse } from "./serving/messages.ts";
 import type { MirrorRequest, MirrorResponse } from "./serving/messages.ts";
 import { Openings } from "./serving/openings.ts";
@@ -35,6 +37,7 @@ import type { RelayRequest } from "./serving/relaying.ts";
 import { Walk } from "./serving/walk.ts";
 import type { Slots } from "./slots.ts";
 import { Fills } from "./storage/fill/fills.ts";
+import { ManifestStore } from "./storage/manifest-store.ts";
 import { openStorage } from "./storage/open-storage.ts";
 import type { Storage } from "./storage/open-storage.ts";
 import { parseRanges } from "./upstream/address.ts";
@@ -122,13 +125,16 @@ class Mirror implements RegistryMirror {
     const onStored = (digest: Digest): void => shared.upload(digest);
     const fills = new Fills({ disk, clock, metrics, logger, headMs, idleMs, stallMs, abandonedFillMs, onStored });
     const hasBlob = (digest: Digest): boolean => disk.has(digest) || fills.find(digest)?.isVerified === true;
-    const images = new Images({ ...common, hasBlob, manifests, staleIfErrorMs, keepDeletedTags });
+    const source = new ManifestSource(common);
+    const isDown = (image: UpstreamImage): boolean => clientOf(image).isDown;
+    const images = new Images({ ...common, hasBlob, isDown, source, manifests, staleIfErrorMs, keepDeletedTags });
     const onUpstreamBytes = (image: UpstreamImage, bytes: number): void =>
       metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
-    const blobs = new Blobs({ ...common, fills, slotsOf, now, onUpstreamBytes });
+    const blobs = new Blobs({ ...common, consent: new BlobConsent(common), fills, slotsOf, now, onUpstreamBytes });
     const lists = new Lists({ access, clientOf, openings, clock, totalMs: limits.manifestTotalMs });
     const walk = new Walk({ images, records, metrics, limits, now });
-    const pings = new Pings((upstream) => upstreams.clientOf(upstream), clock);
+    const pings = new Pings((upstream) => upstreams.clientOf(upstream), clock, limits);
+    const endpoints = new ImageEndpoints({ ...common, images, blobs, lists, walk });
     this.warnings = registries.warnings;
     this.#options = options;
     this.#registries = registries;
@@ -136,7 +142,7 @@ class Mirror implements RegistryMirror {
     this.#upstreams = upstreams;
     this.#fills = fills;
     this.#pings = pings;
-    this.#handler = new Handler({ ...common, pings, registries, images, blobs, lists, walk, logger, catalog });
+    this.#handler = new Handler({ ...common, pings, registries, endpoints, walk, logger, catalog });
     this.#relaying = new Relaying(registries, (upstream) => upstreams.clientOf(upstream));
     this.#inventory = new Inventory({
       ...common,

@@ -9,7 +9,7 @@ import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { MirrorOptions } from "./options.ts";
 import { blobName } from "./storage/layout.ts";
-import { digestOf } from "./serving/manifest-store.ts";
+import { digestOf } from "./reference/hash.ts";
 import { pushImage, randomContent } from "./testing/images.ts";
 import type { PushedImage } from "./testing/images.ts";
 import { createManualClock } from "./testing/manual-clock.ts";

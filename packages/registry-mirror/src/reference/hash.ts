@@ -11,3 +11,9 @@ export function hashFor(digest: Digest): Hash {
 export function isDigestOf(digest: Digest, hash: Hash): boolean {
   return hash.digest("hex") === digest.slice(digest.indexOf(":") + 1);
 }
+
+/** Digest of some bytes, by the algorithm of another digest. */
+export function digestOf(bytes: Uint8Array, like: Digest): Digest {
+  const algorithm = like.startsWith("sha512:") ? "sha512" : "sha256";
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+}

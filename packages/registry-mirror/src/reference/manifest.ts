@@ -16,6 +16,9 @@ export interface ManifestFacts {
   readonly children: readonly Descriptor[];
 }
 
+/** The largest manifest that is taken. @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests */
+export const maxManifestBytes: number = 4 * 1024 * 1024;
+
 /** The four types that upstreams are asked for. @see https://github.com/opencontainers/image-spec/blob/main/media-types.md */
 export const manifestTypes = {
   dockerManifest: "application/vnd.docker.distribution.manifest.v2+json",

@@ -35,3 +35,8 @@ export function totalOfContentRange(header: string | undefined, start: number): 
   const total = Number(match[3]);
   return Number(match[2]) === total - 1 ? total : undefined;
 }
+
+/** Reads `Content-Length`. */
+export function parseLength(header: string | undefined): number | undefined {
+  return /^\d{1,15}$/.test(header ?? "") ? Number(header) : undefined;
+}

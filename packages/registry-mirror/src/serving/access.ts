@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
@@ -8,8 +7,10 @@ import { manifestAccept } from "../reference/manifest.ts";
 import { neededOpening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
-import type { Asker, UpstreamClient } from "../upstream/client.ts";
-import { negativeLifetime } from "./negative-lifetime.ts";
+import { askerKey } from "../upstream/asker.ts";
+import type { Asker } from "../upstream/asker.ts";
+import type { UpstreamClient } from "../upstream/client.ts";
+import { negativeLifetime } from "./negative-answers.ts";
 import type { Openings } from "./openings.ts";
 
 export interface AccessOptions {
@@ -141,11 +142,6 @@ function notPublic({ upstream }: UpstreamImage): UpstreamError {
     upstream: upstream.id,
     reason: "the name is not public (access, sharedNames)",
   });
-}
-
-/** Tells askers apart without holding their logins. */
-export function askerKey(asker: Asker): string {
-  return typeof asker === "object" ? createHash("sha256").update(asker.authorization).digest("base64url") : asker;
 }
 
 const confirmedMs = 60_000;

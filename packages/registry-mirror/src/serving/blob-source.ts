@@ -2,12 +2,13 @@ import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { totalOfContentRange } from "../reference/range.ts";
+import { parseLength, totalOfContentRange } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import type { Slots } from "../slots.ts";
 import type { BlobSource, OpenedSource, OwnWait, TakeChunk } from "../storage/fill/source.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
-import type { Asker, UpstreamClient } from "../upstream/client.ts";
+import type { Asker } from "../upstream/asker.ts";
+import type { UpstreamClient } from "../upstream/client.ts";
 
 export interface BlobSourceOptions {
   readonly clock: Clock;
@@ -107,7 +108,7 @@ async function fromUpstream(
     const isPart = answer.status === 206;
     const total = isPart
       ? totalOfContentRange(answer.headers["content-range"], offset)
-      : lengthOf(answer.headers["content-length"]);
+      : parseLength(answer.headers["content-length"]);
     if (isPart && total === undefined) {
       answer.discard();
       throw new UpstreamError({
@@ -157,11 +158,6 @@ async function takeSlot(image: UpstreamImage, slots: Slots, clock: Clock, signal
 }
 
 const slotMs = 5000;
-
-/** Length that a header tells. */
-export function lengthOf(header: string | undefined): number | undefined {
-  return /^\d{1,15}$/.test(header ?? "") ? Number(header) : undefined;
-}
 
 function openedBytes(bytes: Uint8Array): OpenedSource {
   return { offset: 0, totalBytes: bytes.byteLength, read: async (take) => take(bytes), discard: () => {} };

@@ -1,26 +1,20 @@
 import { UpstreamError } from "../errors.ts";
-import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
 import type { ByteSpan } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
-import { orAbort, SingleFlight } from "../single-flight.ts";
+import { orAbort } from "../single-flight.ts";
 import type { Body } from "../storage/body.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { Fill, FillSeat } from "../storage/fill/fill.ts";
 import type { Fills } from "../storage/fill/fills.ts";
 import type { Records } from "../storage/records.ts";
-import type { Asker } from "../upstream/client.ts";
-import { askerKey } from "./access.ts";
 import type { Access } from "./access.ts";
-import { createBlobSource, lengthOf } from "./blob-source.ts";
+import type { BlobConsent, BlobQuestion } from "./blob-consent.ts";
+import { createBlobSource } from "./blob-source.ts";
 import type { BlobSourceOptions } from "./blob-source.ts";
 import { BrokenFills } from "./broken-fills.ts";
 import type { ReturningClient } from "./broken-fills.ts";
-import { WalkFailure } from "./failures.ts";
-import type { StepFailure } from "./failures.ts";
 import type { CacheResult } from "./messages.ts";
-import { negativeLifetime } from "./negative-lifetime.ts";
-import { openingBy } from "./openings.ts";
 import type { Openings } from "./openings.ts";
 import { checkedBody, checkStored, plainBody } from "./stored-body.ts";
 
@@ -30,16 +24,12 @@ export interface BlobsOptions extends BlobSourceOptions {
   readonly fills: Fills;
   readonly openings: Openings;
   readonly access: Access;
+  readonly consent: BlobConsent;
   readonly now: () => number;
 }
 
-/** Who may be asked for a blob, in order, and in whose name. */
-export interface BlobInquiry extends ReturningClient {
-  readonly digest: Digest;
-  readonly candidates: readonly UpstreamImage[];
-  readonly askerFor: (image: UpstreamImage, signal: AbortSignal) => Promise<Asker>;
-  readonly signal: AbortSignal;
-}
+/** A client that wants a blob, and who may be asked for it. */
+export interface BlobInquiry extends BlobQuestion, ReturningClient {}
 
 /** A blob whose length may still be unknown. */
 export interface FoundBlob {
@@ -59,13 +49,10 @@ export interface FoundBlob {
 /** Blobs from the disk, from a fill that goes on, from the shared store, or from an upstream. */
 export class Blobs {
   readonly #options: BlobsOptions;
-  readonly #negative: ExpiringMap<UpstreamError>;
   readonly #broken: BrokenFills;
-  readonly #confirmations = new SingleFlight<void>();
 
   constructor(options: BlobsOptions) {
     this.#options = options;
-    this.#negative = new ExpiringMap(10_000, options.now);
     this.#broken = new BrokenFills(options.now);
   }
 
@@ -78,15 +65,15 @@ export class Blobs {
     inquiry: BlobInquiry,
   ): Promise<{ readonly image: UpstreamImage; readonly bytes: number; readonly result: CacheResult }> {
     const { digest } = inquiry;
-    const { disk } = this.#options;
+    const { consent, disk } = this.#options;
     const opened = await disk.openBlob(digest);
     if (opened !== undefined) {
       await opened.handle.close();
-      return { image: await this.#consenting(inquiry), bytes: opened.bytes, result: "hit" };
+      return { image: await consent.consenting(inquiry), bytes: opened.bytes, result: "hit" };
     }
-    return this.#firstOf(inquiry, async (image) => {
+    return consent.firstOf(inquiry, async (image) => {
       const asker = await inquiry.askerFor(image, inquiry.signal);
-      const bytes = await this.#askLength(image, digest, asker, inquiry.signal);
+      const bytes = await consent.askLength(image, digest, asker, inquiry.signal);
       return { image, bytes, result: "miss" as const };
     });
   }
@@ -103,51 +90,52 @@ export class Blobs {
 
   async #find(inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
-    const { disk, fills } = this.#options;
+    const { consent, disk, fills } = this.#options;
     if (disk.has(digest)) {
-      const image = await this.#consenting(inquiry);
+      const image = await consent.consenting(inquiry);
       const found = await this.#fromDisk(image, digest, isWhole);
       if (found !== undefined) return found;
     }
     const running = fills.find(digest);
     if (running !== undefined) {
-      const image = await this.#consenting(inquiry, running);
+      const image = await consent.consenting(inquiry, running);
       // A failure reaches everybody who waits; who got nothing yet may try once by himself.
       const found = await this.#joined(image, running, signal);
       if (found !== undefined) return found;
     }
-    return this.#firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
+    return consent.firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
   }
 
   async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
-    const { fills, openings, records, shared } = this.#options;
+    const { access, consent, disk, fills, openings, records, shared } = this.#options;
     const refusal = this.#broken.refusal(image, digest, inquiry);
     if (refusal !== undefined) throw refusal;
     const asker = await inquiry.askerFor(image, signal);
     const isKnown = await openings.find(image, digest);
-    if (isKnown && isWhole && !this.#options.access.isPerClient(image)) {
+    if (isKnown && isWhole && !access.isPerClient(image)) {
       const location = await shared.redirectFor(digest);
       if (location !== undefined) return redirected(image, location);
     }
     if (await shared.has(digest)) {
       // It comes from elsewhere then, so this upstream has not yet said that it is under this name.
-      if (!isKnown || this.#options.access.isPerClient(image)) await this.#confirm(image, digest, asker, signal);
+      if (!isKnown || access.isPerClient(image)) await consent.confirm(image, digest, asker, signal);
     } else {
-      this.#throwNegative(image, digest, asker);
+      const failure = consent.knownFailure(image, digest, asker);
+      if (failure !== undefined) throw failure;
     }
-    if (this.#options.disk.has(digest)) {
+    if (disk.has(digest)) {
       // Somebody else has fetched it while this client was looked after.
-      await this.#confirm(image, digest, asker, signal);
+      await consent.confirm(image, digest, asker, signal);
       const found = await this.#fromDisk(image, digest, isWhole);
       if (found !== undefined) return found;
     }
     const expectedBytes = records.bytesOf(image, digest);
-    const confirm = (within: AbortSignal): Promise<void> => this.#confirm(image, digest, asker, within);
+    const confirm = (within: AbortSignal): Promise<void> => consent.confirm(image, digest, asker, within);
     const source = createBlobSource({ image, digest, asker, expectedBytes, confirm }, this.#options);
     const { fill, joined } = fills.join({
       digest,
-      origin: this.#originOf(image),
+      origin: consent.originOf(image),
       source,
       expectedBytes,
       onSettled: (failure, receivedBytes) => {
@@ -159,10 +147,10 @@ export class Blobs {
     const seat = fill.attach();
     if (!joined) void fill.ended.then(() => shared.release(digest));
     // Somebody else has begun it meanwhile, under a name or with a login that says nothing about this client's.
-    const isForeign = joined && (fill.origin !== this.#originOf(image) || this.#options.access.isPerClient(image));
+    const isForeign = joined && (fill.origin !== consent.originOf(image) || access.isPerClient(image));
     let isConsented = !isForeign;
     try {
-      if (isForeign) await this.#confirm(image, digest, asker, signal);
+      if (isForeign) await consent.confirm(image, digest, asker, signal);
       isConsented = true;
       await orAbort(fill.started, signal);
     } catch (error) {
@@ -170,10 +158,10 @@ export class Blobs {
       signal.throwIfAborted();
       // What became of another's request is no answer to this one.
       if (isForeign && isConsented) return this.#fetch(image, inquiry, isWhole);
-      if (!joined) this.#remember(image, digest, asker, error);
+      if (!joined) consent.noteFailure(image, digest, asker, error);
       throw error;
     }
-    if (!joined && !isKnown) this.#note(image, digest, asker, fill.totalBytes);
+    if (!joined && !isKnown) consent.note(image, digest, asker, fill.totalBytes);
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 
@@ -188,100 +176,6 @@ export class Blobs {
       return undefined;
     }
     return fromFill(image, fill, seat, "join");
-  }
-
-  /** The first candidate that may be asked and lets us have it. */
-  #consenting(inquiry: BlobInquiry, running?: Fill): Promise<UpstreamImage> {
-    const { digest, signal } = inquiry;
-    const action = async (image: UpstreamImage): Promise<UpstreamImage> => {
-      const asker = await inquiry.askerFor(image, signal);
-      if (!this.#isOwner(image, running)) await this.#confirm(image, digest, asker, signal);
-      return image;
-    };
-    return this.#firstOf(inquiry, action, running);
-  }
-
-  /** Under what a fill is begun. */
-  #originOf(image: UpstreamImage): string {
-    return `${image.upstream.id} ${image.name} ${this.#options.openings.withdrawals(image)}`;
-  }
-
-  /** Whether a fill goes on under a name, unless each client needs a consent of his own. */
-  #isOwner(image: UpstreamImage, running: Fill | undefined): boolean {
-    return running?.origin === this.#originOf(image) && !this.#options.access.isPerClient(image);
-  }
-
-  async #firstOf<Result>(
-    { candidates, digest, signal }: BlobInquiry,
-    action: (image: UpstreamImage) => Promise<Result>,
-    running?: Fill,
-  ): Promise<Result> {
-    const { access, openings, records } = this.#options;
-    const steps: StepFailure[] = [];
-    const rank = (image: UpstreamImage): number => {
-      if (this.#isOwner(image, running) || (openings.has(image, digest) && !access.isPerClient(image))) return 0;
-      // Whoever gave the manifest comes before the others.
-      return records.knows(image, digest) ? 1 : 2;
-    };
-    for (const image of candidates.toSorted((one, other) => rank(one) - rank(other))) {
-      try {
-        return await action(image);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof UpstreamError)) throw error;
-        steps.push({ upstream: image.upstream.id, error });
-      }
-    }
-    const [only] = steps;
-    throw steps.length === 1 && only !== undefined ? only.error : new WalkFailure(steps);
-  }
-
-  async #confirm(image: UpstreamImage, digest: Digest, asker: Asker, signal: AbortSignal): Promise<void> {
-    const { access, openings } = this.#options;
-    if (access.isPerClient(image)) await access.confirm(image, `blobs/${digest}`, asker, signal);
-    if (openings.has(image, digest)) return;
-    const { result } = this.#confirmations.run(
-      `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`,
-      async () => {
-        // Waited for by others, too, so it does not end with this client.
-        const bytes = await this.#askLength(image, digest, asker, new AbortController().signal);
-        this.#note(image, digest, asker, bytes);
-      },
-    );
-    await orAbort(result, signal);
-  }
-
-  /** The upstream has said that the blob is under this name. */
-  #note(image: UpstreamImage, digest: Digest, asker: Asker, totalBytes: number | undefined): void {
-    const { records } = this.#options;
-    const bytes = totalBytes ?? records.bytesOf(image, digest) ?? 0;
-    const manifest = records.digest(image, digest)?.manifest;
-    records.setDigest(image, digest, { bytes, manifest, openTo: openingBy(asker, image) });
-  }
-
-  async #askLength(image: UpstreamImage, digest: Digest, asker: Asker, signal: AbortSignal): Promise<number> {
-    this.#throwNegative(image, digest, asker);
-    try {
-      const answer = await this.#options.clientOf(image).send({
-        method: "HEAD",
-        resource: `blobs/${digest}`,
-        name: image.name,
-        kind: "blob",
-        asker,
-        signal,
-      });
-      answer.discard();
-      const bytes = lengthOf(answer.headers["content-length"]) ?? this.#options.records.bytesOf(image, digest);
-      if (bytes !== undefined) return bytes;
-      throw new UpstreamError({
-        code: "failing",
-        upstream: image.upstream.id,
-        reason: "it does not tell the blob's length",
-      });
-    } catch (error) {
-      this.#remember(image, digest, asker, error);
-      throw error;
-    }
   }
 
   async #fromDisk(image: UpstreamImage, digest: Digest, isWhole: boolean): Promise<FoundBlob | undefined> {
@@ -303,18 +197,6 @@ export class Blobs {
       opened.isVerified || !isWhole ? plainBody(opened, span, close) : checkedBody(digest, opened, close, onDamaged);
     return { image, bytes: opened.bytes, result: "hit", location: undefined, read, release: close };
   }
-
-  #throwNegative(image: UpstreamImage, digest: Digest, asker: Asker): void {
-    const error = this.#negative.get(negativeKey(image, digest, asker));
-    if (error !== undefined) throw error;
-  }
-
-  #remember(image: UpstreamImage, digest: Digest, asker: Asker, error: unknown): void {
-    if (!(error instanceof UpstreamError)) return;
-    this.#options.openings.noteFailure(image, error);
-    const lifetimeMs = negativeLifetime(error, true);
-    if (lifetimeMs > 0) this.#negative.set(negativeKey(image, digest, asker), error, lifetimeMs);
-  }
 }
 
 function fromFill(image: UpstreamImage, fill: Fill, seat: FillSeat, result: CacheResult): FoundBlob {
@@ -325,8 +207,4 @@ function fromFill(image: UpstreamImage, fill: Fill, seat: FillSeat, result: Cach
 function redirected(image: UpstreamImage, location: string): FoundBlob {
   const read = (): Promise<Body> => Promise.reject(new Error("a redirected blob is not read here"));
   return { image, bytes: undefined, result: "hit", location, read, release: () => {} };
-}
-
-function negativeKey(image: UpstreamImage, digest: Digest, asker: Asker): string {
-  return `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`;
 }

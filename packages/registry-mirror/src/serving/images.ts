@@ -1,25 +1,21 @@
-import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
-import { ExpiringMap } from "../expiring-map.ts";
 import type { Metrics } from "../metrics.ts";
-import type { TimeLimits } from "../options.ts";
-import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { isManifest, isPage, manifestAccept, mediaTypeOf, readManifest } from "../reference/manifest.ts";
+import { maxManifestBytes, readManifest } from "../reference/manifest.ts";
 import { isFresh, mayBeStale, tagLifetime } from "../routing/freshness.ts";
 import { isWithdrawal } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
+import type { ManifestStore } from "../storage/manifest-store.ts";
 import type { DigestRecord, Records, TagRecord } from "../storage/records.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
-import type { Asker, UpstreamAnswer, UpstreamClient } from "../upstream/client.ts";
-import { askerKey } from "./access.ts";
+import { askerKey } from "../upstream/asker.ts";
+import type { Asker } from "../upstream/asker.ts";
 import type { Access } from "./access.ts";
-import { digestOf, maxManifestBytes } from "./manifest-store.ts";
-import type { ManifestStore } from "./manifest-store.ts";
+import type { DescribedManifest, FetchedManifest, ManifestQuestion, ManifestSource } from "./manifest-source.ts";
 import type { CacheResult } from "./messages.ts";
-import { negativeLifetime } from "./negative-lifetime.ts";
+import { NegativeAnswers } from "./negative-answers.ts";
 import { openingBy } from "./openings.ts";
 import type { Openings } from "./openings.ts";
 
@@ -31,10 +27,11 @@ export interface ImagesOptions {
   readonly shared: SharedStore;
   readonly openings: Openings;
   readonly access: Access;
-  readonly clientOf: (image: UpstreamImage) => UpstreamClient;
+  readonly source: ManifestSource;
+  /** Whether an upstream is known not to answer. */
+  readonly isDown: (image: UpstreamImage) => boolean;
   readonly clock: Clock;
   readonly metrics: Metrics;
-  readonly limits: Required<TimeLimits>;
   readonly staleIfErrorMs: number;
   readonly keepDeletedTags: boolean;
 }
@@ -59,24 +56,21 @@ export interface ResolvedTag {
 }
 
 /** A manifest's length and type. */
-export interface ManifestHead {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly bytes: number;
+export interface ManifestHead extends DescribedManifest {
   readonly result: CacheResult;
 }
 
 /** Tags and manifests of single upstreams, kept and renewed. */
 export class Images {
   readonly #options: ImagesOptions;
-  readonly #negative: ExpiringMap<UpstreamError>;
+  readonly #negative: NegativeAnswers;
   readonly #checks = new SingleFlight<TagRecord>();
   readonly #fetches = new SingleFlight<Uint8Array>();
-  readonly #heads = new SingleFlight<Omit<ManifestHead, "result"> | undefined>();
+  readonly #heads = new SingleFlight<DescribedManifest | undefined>();
 
   constructor(options: ImagesOptions) {
     this.#options = options;
-    this.#negative = new ExpiringMap(10_000, () => options.clock.now());
+    this.#negative = new NegativeAnswers(options.openings, () => options.clock.now());
   }
 
   /**
@@ -85,10 +79,10 @@ export class Images {
    * @throws {UpstreamError}
    */
   async resolveTag(image: UpstreamImage, tag: string, inquiry: Inquiry): Promise<ResolvedTag> {
-    const { access, clock, openings, shared } = this.#options;
+    const { access, clock, isDown, openings, shared } = this.#options;
     const lifetime = tagLifetime(image.upstream, tag, inquiry.isInVirtualRegistry);
     if (access.isPerClient(image)) {
-      await this.#inTotal(image, inquiry.signal, (signal) =>
+      await this.#options.source.inTotal(image, inquiry.signal, (signal) =>
         access.confirm(image, `manifests/${tag}`, inquiry.asker, signal),
       );
     }
@@ -98,8 +92,7 @@ export class Images {
       known = openings.tag(image, tag);
     }
     if (known !== undefined && isFresh(known, lifetime, clock.now())) {
-      const isDown = this.#options.clientOf(image).isDown;
-      if (isDown && !(await this.isComplete(image, known.digest))) throw this.#incomplete(image);
+      if (isDown(image) && !(await this.isComplete(image, known.digest))) throw this.#incomplete(image);
       return { record: known, result: "hit", warning: undefined };
     }
     try {
@@ -141,7 +134,9 @@ export class Images {
     const key = `${image.upstream.id} ${image.name} ${digest} ${askerKey(inquiry.asker)}`;
     const { result } = this.#heads.run(key, () =>
       this.#remembering(image, digest, inquiry.asker, () =>
-        this.#inTotal(image, undefined, (signal) => this.#askHead(image, digest, { ...inquiry, signal })),
+        this.#options.source.inTotal(image, undefined, (signal) =>
+          this.#options.source.head(image, digest, { ...inquiry, signal }),
+        ),
       ),
     );
     const head = await orAbort(result, inquiry.signal);
@@ -171,7 +166,7 @@ export class Images {
 
   /** Forgets refusals of a repository, so that it is asked again at once. */
   forgetNegative(image: UpstreamImage): void {
-    this.#negative.deleteWhere((key) => key.startsWith(`${image.upstream.id} ${image.name} `));
+    this.#negative.forget(image);
   }
 
   #check(image: UpstreamImage, tag: string, inquiry: Inquiry, known: TagRecord | undefined): Promise<TagRecord> {
@@ -182,7 +177,9 @@ export class Images {
     const key = `${image.upstream.id} ${image.name} ${tag} ${askerKey(asker)} ${isFetch ? "fetch" : "check"}`;
     const { result } = this.#checks.run(key, () =>
       this.#remembering(image, tag, asker, () =>
-        this.#inTotal(image, undefined, (signal) => this.#ask(image, tag, { ...inquiry, signal }, known, isFetch)),
+        this.#options.source.inTotal(image, undefined, (signal) =>
+          this.#ask(image, tag, { ...inquiry, signal }, known, isFetch),
+        ),
       ),
     );
     return orAbort(result, inquiry.signal);
@@ -191,13 +188,13 @@ export class Images {
   async #ask(
     image: UpstreamImage,
     tag: string,
-    inquiry: Inquiry & { readonly signal: AbortSignal },
+    inquiry: ManifestQuestion,
     known: TagRecord | undefined,
     isFetch: boolean,
   ): Promise<TagRecord> {
-    const { clock, records } = this.#options;
-    const head = isFetch ? undefined : await this.#askHead(image, tag, inquiry);
-    const found = head ?? (await this.#fetchTag(image, tag, inquiry));
+    const { clock, records, source } = this.#options;
+    const head = isFetch ? undefined : await source.head(image, tag, inquiry);
+    const found = head ?? (await this.#keep(image, await source.byTag(image, tag, inquiry), inquiry.asker));
     const now = clock.now();
     const fetchedAtMs = known?.digest === found.digest ? known.fetchedAtMs : now;
     const record: TagRecord = {
@@ -212,63 +209,28 @@ export class Images {
     return record;
   }
 
-  /** @returns undefined when the answer does not say enough */
-  async #askHead(
-    image: UpstreamImage,
-    reference: string,
-    inquiry: Inquiry & { readonly signal: AbortSignal },
-  ): Promise<Omit<ManifestHead, "result"> | undefined> {
-    const answer = await this.#send("HEAD", image, reference, inquiry);
-    answer.discard();
-    const digest = answer.headers["docker-content-digest"] ?? "";
-    const mediaType = mediaTypeOf(answer.headers["content-type"]);
-    const length = answer.headers["content-length"] ?? "";
-    if (!isDigest(digest) || mediaType === undefined || isPage(mediaType) || !/^\d{1,10}$/.test(length))
-      return undefined;
-    return { digest, mediaType, bytes: Number(length) };
-  }
-
-  async #fetchTag(
-    image: UpstreamImage,
-    tag: string,
-    inquiry: Inquiry & { readonly signal: AbortSignal },
-  ): Promise<Omit<ManifestHead, "result">> {
-    const answer = await this.#send("GET", image, tag, inquiry);
-    const bytes = await this.#readBody(image, answer, inquiry.signal);
-    const told = answer.headers["docker-content-digest"] ?? "";
-    // Only a hint: the bytes decide, by the algorithm that the upstream prefers.
-    const digest = digestOf(bytes, isDigest(told) ? told : "sha256:");
-    if (isDigest(told) && told !== digest) throw this.#wrongBytes(image);
-    if (!isManifest(bytes, answer.headers["content-type"])) throw this.#noManifest(image);
-    const { mediaType } = await this.#keep(image, digest, bytes, answer.headers["content-type"], inquiry.asker);
-    return { digest, mediaType, bytes: bytes.byteLength };
-  }
-
   #fetchDigest(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<Uint8Array> {
+    const { source } = this.#options;
     return this.#remembering(image, digest, inquiry.asker, () =>
-      this.#inTotal(image, undefined, async (signal) => {
-        const answer = await this.#send("GET", image, digest, { ...inquiry, signal });
-        const bytes = await this.#readBody(image, answer, signal);
-        if (digestOf(bytes, digest) !== digest) throw this.#wrongBytes(image);
-        await this.#keep(image, digest, bytes, answer.headers["content-type"], inquiry.asker);
-        return bytes;
+      source.inTotal(image, undefined, async (signal) => {
+        const fetched = await source.byDigest(image, digest, { ...inquiry, signal });
+        await this.#keep(image, fetched, inquiry.asker);
+        return fetched.bytes;
       }),
     );
   }
 
   async #keep(
     image: UpstreamImage,
-    digest: Digest,
-    bytes: Uint8Array,
-    contentType: string | undefined,
+    { bytes, contentType, digest }: FetchedManifest,
     asker: Asker,
-  ): Promise<{ readonly mediaType: string }> {
+  ): Promise<DescribedManifest> {
     const { manifests, records, shared } = this.#options;
     const manifest = readManifest(bytes, contentType);
     await manifests.put(digest, bytes);
     shared.upload(digest);
     records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, openTo: openingBy(asker, image) });
-    return manifest;
+    return { digest, mediaType: manifest.mediaType, bytes: bytes.byteLength };
   }
 
   /** What is cached, if this client may have it under this name. */
@@ -278,7 +240,7 @@ export class Images {
     const bytes = manifests.peek(digest) ?? (await manifests.get(digest)) ?? (await this.#fromShared(digest));
     if (bytes === undefined) return undefined;
     if (access.isPerClient(image)) {
-      await this.#inTotal(image, inquiry.signal, (signal) =>
+      await this.#options.source.inTotal(image, inquiry.signal, (signal) =>
         access.confirm(image, `manifests/${digest}`, inquiry.asker, signal),
       );
     }
@@ -316,7 +278,7 @@ export class Images {
   }
 
   #throwNegative(image: UpstreamImage, reference: string, asker: Asker): void {
-    const error = this.#negative.get(`${image.upstream.id} ${image.name} ${reference} ${askerKey(asker)}`);
+    const error = this.#negative.find(image, reference, asker);
     if (error === undefined) return;
     this.#options.metrics.add("requests_total", { kind: "manifest", result: "negative", upstream: image.upstream.id });
     throw error;
@@ -331,84 +293,9 @@ export class Images {
     try {
       return await action();
     } catch (error) {
-      if (error instanceof UpstreamError) {
-        this.#options.openings.noteFailure(image, error);
-        const lifetimeMs = negativeLifetime(error, isDigest(reference));
-        const key = `${image.upstream.id} ${image.name} ${reference} ${askerKey(asker)}`;
-        if (lifetimeMs > 0) this.#negative.set(key, error, lifetimeMs);
-      }
+      this.#negative.note(image, reference, asker, error);
       throw error;
     }
-  }
-
-  #send(
-    method: "GET" | "HEAD",
-    image: UpstreamImage,
-    reference: string,
-    { asker, signal, withinMs }: Inquiry & { readonly signal: AbortSignal },
-  ): Promise<UpstreamAnswer> {
-    const resource = `manifests/${reference}`;
-    const headers = { accept: manifestAccept };
-    return this.#options
-      .clientOf(image)
-      .send({ method, resource, name: image.name, kind: "manifest", asker, headers, withinMs, signal });
-  }
-
-  async #readBody(image: UpstreamImage, answer: UpstreamAnswer, signal: AbortSignal): Promise<Uint8Array> {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const onAbort = (): void => answer.discard();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      for await (const chunk of answer.body) {
-        bytes += chunk.byteLength;
-        if (bytes > maxManifestBytes) {
-          throw new UpstreamError({
-            code: "failing",
-            upstream: image.upstream.id,
-            reason: "the manifest is too large",
-          });
-        }
-        chunks.push(chunk);
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof UpstreamError) throw error;
-      throw new UpstreamError(
-        { code: "unreachable", upstream: image.upstream.id, reason: "the body broke off" },
-        { cause: error },
-      );
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      answer.discard();
-    }
-    this.#options.metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
-    return Buffer.concat(chunks);
-  }
-
-  #inTotal<Result>(
-    image: UpstreamImage,
-    signal: AbortSignal | undefined,
-    action: (signal: AbortSignal) => Promise<Result>,
-  ): Promise<Result> {
-    const { clock, limits } = this.#options;
-    const late = (): Error =>
-      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
-    return withDeadline(clock, limits.manifestTotalMs, late, action, signal);
-  }
-
-  #wrongBytes(image: UpstreamImage): UpstreamError {
-    this.#options.metrics.add("verification_failures_total", { origin: "upstream" });
-    return new UpstreamError({
-      code: "wrong-bytes",
-      upstream: image.upstream.id,
-      reason: "the manifest does not fit its digest",
-    });
-  }
-
-  #noManifest(image: UpstreamImage): UpstreamError {
-    const reason = "it answered with something that is no manifest";
-    return new UpstreamError({ code: "failing", upstream: image.upstream.id, reason });
   }
 
   #incomplete(image: UpstreamImage, cause?: unknown): UpstreamError {
@@ -417,7 +304,7 @@ export class Images {
   }
 }
 
-function headOf(digest: Digest, bytes: Uint8Array, record: DigestRecord | undefined): Omit<ManifestHead, "result"> {
+function headOf(digest: Digest, bytes: Uint8Array, record: DigestRecord | undefined): DescribedManifest {
   const mediaType = record?.manifest?.mediaType ?? readManifest(bytes, undefined).mediaType;
   return { digest, mediaType, bytes: bytes.byteLength };
 }

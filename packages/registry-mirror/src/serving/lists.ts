@@ -7,8 +7,9 @@ import { isTag } from "../reference/grammar.ts";
 import { manifestAccept, manifestTypes } from "../reference/manifest.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
-import type { Asker, UpstreamClient } from "../upstream/client.ts";
-import { askerKey } from "./access.ts";
+import { askerKey } from "../upstream/asker.ts";
+import type { Asker } from "../upstream/asker.ts";
+import type { UpstreamClient } from "../upstream/client.ts";
 import type { Access } from "./access.ts";
 import type { Openings } from "./openings.ts";
 

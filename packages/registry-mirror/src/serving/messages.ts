@@ -63,3 +63,6 @@ export function jsonResponse(
 
 /** @see https://distribution.github.io/distribution/spec/api/#api-version-check */
 export const apiVersion: Readonly<Record<string, string>> = { "docker-distribution-api-version": "registry/2.0" };
+
+/** For those who say nothing of when they are gone. */
+export const neverAborted: AbortSignal = new AbortController().signal;

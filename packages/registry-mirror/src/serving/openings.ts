@@ -5,7 +5,7 @@ import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import type { Records, RepositoryView, TagRecord } from "../storage/records.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
-import type { Asker } from "../upstream/client.ts";
+import type { Asker } from "../upstream/asker.ts";
 
 /**
  * What is known of names, as far as it counts for whoever reaches the mirror: what was got with a login is unknown where that

@@ -1,6 +1,8 @@
+import { withDeadline } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
+import type { TimeLimits } from "../options.ts";
 import type { Upstream } from "../routing/registries.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
 import { parseChallenges } from "../upstream/challenge.ts";
@@ -24,11 +26,19 @@ interface Greeting {
  */
 export class Pings {
   readonly #clientOf: (upstream: Upstream) => UpstreamClient;
+  readonly #clock: Clock;
+  readonly #totalMs: number;
   readonly #greetings: ExpiringMap<Greeting>;
   readonly #questions = new SingleFlight<Greeting>();
 
-  constructor(clientOf: (upstream: Upstream) => UpstreamClient, clock: Clock) {
+  constructor(
+    clientOf: (upstream: Upstream) => UpstreamClient,
+    clock: Clock,
+    { manifestTotalMs }: Pick<Required<TimeLimits>, "manifestTotalMs">,
+  ) {
     this.#clientOf = clientOf;
+    this.#clock = clock;
+    this.#totalMs = manifestTotalMs;
     this.#greetings = new ExpiringMap(1000, () => clock.now());
   }
 
@@ -66,9 +76,12 @@ export class Pings {
   async #greeting(upstream: Upstream, signal: AbortSignal): Promise<Greeting> {
     const known = this.#greetings.get(upstream.id);
     if (known !== undefined) return known;
+    const late = (): Error =>
+      new UpstreamError({ code: "timeout", upstream: upstream.id, reason: "it did not answer in time" });
     const { result } = this.#questions.run(upstream.id, async () => {
       // Others may wait for it, too, so it does not end with this client.
-      const greeting = await this.#ask(upstream, undefined, new AbortController().signal);
+      const ask = (within: AbortSignal): Promise<Greeting> => this.#ask(upstream, undefined, within);
+      const greeting = await withDeadline(this.#clock, this.#totalMs, late, ask);
       this.#greetings.set(upstream.id, greeting, dayMs);
       return greeting;
     });

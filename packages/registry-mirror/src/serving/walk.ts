@@ -7,7 +7,7 @@ import { candidatesOf } from "../routing/select.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
 import type { Records } from "../storage/records.ts";
-import type { Asker } from "../upstream/client.ts";
+import type { Asker } from "../upstream/asker.ts";
 import { isRefusal, WalkFailure } from "./failures.ts";
 import type { StepFailure } from "./failures.ts";
 import type { Images, ResolvedTag } from "./images.ts";

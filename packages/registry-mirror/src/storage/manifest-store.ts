@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
 import type { Digest } from "../reference/grammar.ts";
-import type { Disk } from "../storage/disk.ts";
+import { digestOf } from "../reference/hash.ts";
+import { maxManifestBytes } from "../reference/manifest.ts";
+import type { Disk } from "./disk.ts";
 
 /** Bytes of manifests, checked whenever they come from the disk; those in use stay in memory. */
 export class ManifestStore {
@@ -79,12 +80,4 @@ export class ManifestStore {
   }
 }
 
-/** The largest manifest that is taken. @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests */
-export const maxManifestBytes: number = 4 * 1024 * 1024;
 const maxMemoryBytes = 32 * 1024 * 1024;
-
-/** Digest of some bytes, by the algorithm of another digest. */
-export function digestOf(bytes: Uint8Array, like: Digest): Digest {
-  const algorithm = like.startsWith("sha512:") ? "sha512" : "sha256";
-  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
-}
