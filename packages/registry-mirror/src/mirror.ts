@@ -132,7 +132,7 @@ class Mirror implements RegistryMirror {
       metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
     const blobs = new Blobs({ ...common, consent: new BlobConsent(common), fills, slotsOf, now, onUpstreamBytes });
     const lists = new Lists({ access, clientOf, openings, clock, totalMs: limits.manifestTotalMs });
-    const walk = new Walk({ images, records, metrics, limits, now });
+    const walk = new Walk({ images, records, metrics, limits, clock });
     const pings = new Pings((upstream) => upstreams.clientOf(upstream), clock, limits);
     const endpoints = new ImageEndpoints({ ...common, images, blobs, lists, walk });
     this.warnings = registries.warnings;

@@ -349,6 +349,16 @@ describeWithSystem("docker-registry", (registry) => {
     },
   );
 
+  it("walks on after four seconds past an upstream that does not say whether a name is public", async () => {
+    const credentials = { username: "robot", password: new Secret("hunter2") };
+    await restart({ credentials });
+    first.fault = () => ({ kind: "hang" });
+    const answer = askBody();
+    while (first.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(4000);
+    expect(await answer).toMatchObject({ status: 200, headers: { warning: expect.stringContaining("one") } });
+  });
+
   it("RM V18: walks once for twenty clients that want the same unknown name", async () => {
     first.fault = second.fault = () => absent;
     const answers = await Promise.all(Array.from({ length: 20 }, () => askBody("1", "org/none")));

@@ -24,7 +24,7 @@ export interface BlobConsentOptions {
   readonly openings: Openings;
   readonly access: Access;
   readonly clock: Clock;
-  readonly limits: Pick<Required<TimeLimits>, "blobMs">;
+  readonly limits: Pick<Required<TimeLimits>, "blobMs" | "tokenMs">;
 }
 
 /** Who may be asked for a blob, in order, and in whose name. */
@@ -107,6 +107,8 @@ export class BlobConsent {
     const { access, clock, limits, openings } = this.#options;
     if (access.isPerClient(image)) await access.confirm(image, `blobs/${digest}`, asker, signal);
     if (openings.has(image, digest)) return;
+    // A head that does not come counts against the upstream, so its own limit is over first.
+    const mostMs = limits.blobMs + limits.tokenMs;
     const late = (): Error =>
       new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
     const { result } = this.#confirmations.run(
@@ -114,7 +116,7 @@ export class BlobConsent {
       async () => {
         // Waited for by others, too, so it does not end with this client.
         const ask = (within: AbortSignal): Promise<number> => this.askLength(image, digest, asker, within);
-        this.note(image, digest, asker, await withDeadline(clock, limits.blobMs, late, ask));
+        this.note(image, digest, asker, await withDeadline(clock, mostMs, late, ask));
       },
     );
     await orAbort(result, signal);

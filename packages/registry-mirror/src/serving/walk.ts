@@ -1,3 +1,5 @@
+import { withDeadline } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Metrics } from "../metrics.ts";
@@ -17,7 +19,7 @@ export interface WalkOptions {
   readonly records: Records;
   readonly metrics: Metrics;
   readonly limits: Required<TimeLimits>;
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 /** A tag, and the upstream that had it. */
@@ -50,8 +52,9 @@ export class Walk {
 
   constructor(options: WalkOptions) {
     this.#options = options;
-    this.#winners = new ExpiringMap(100_000, options.now);
-    this.#makeshifts = new ExpiringMap(10_000, options.now);
+    const now = (): number => options.clock.now();
+    this.#winners = new ExpiringMap(100_000, now);
+    this.#makeshifts = new ExpiringMap(10_000, now);
   }
 
   /** The upstreams that may be asked for a name, the one that had it the last time first. */
@@ -81,18 +84,18 @@ export class Walk {
   }
 
   async #walk(inquiry: WalkInquiry): Promise<WalkedTag> {
-    const { limits, now } = this.#options;
+    const { clock, limits } = this.#options;
     const { name, registry, tag } = inquiry;
     const makeshift = this.#makeshifts.get(`${registry.id} ${name} ${tag}`);
     const usual = this.candidates(registry, name);
     const first = usual.find(({ upstream }) => upstream.id === makeshift);
     const candidates = first === undefined ? usual : [first];
     const steps: StepFailure[] = [];
-    const endsAtMs = now() + limits.manifestTotalMs;
+    const endsAtMs = clock.now() + limits.manifestTotalMs;
     for (const [index, image] of candidates.entries()) {
       const isLast = index === candidates.length - 1;
       try {
-        const withinMs = Math.max(0, Math.min(endsAtMs - now(), isLast ? Infinity : limits.walkStepMs));
+        const withinMs = Math.max(0, Math.min(endsAtMs - clock.now(), isLast ? Infinity : limits.walkStepMs));
         const resolved = await this.#step(image, inquiry, withinMs);
         return this.#won(inquiry, image, resolved, steps);
       } catch (error) {
@@ -106,12 +109,17 @@ export class Walk {
 
   async #step(image: UpstreamImage, inquiry: WalkInquiry, withinMs: number): Promise<ResolvedTag> {
     const { askerFor, signal, tag, wantsBody } = inquiry;
-    const asker = await askerFor(image, signal);
-    return this.#options.images.resolveTag(image, tag, {
+    const { clock, images } = this.#options;
+    const endsAtMs = clock.now() + withinMs;
+    const late = (): Error =>
+      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    const asker = await withDeadline(clock, withinMs, late, (within) => askerFor(image, within), signal);
+    const leftMs = Math.max(0, endsAtMs - clock.now());
+    return images.resolveTag(image, tag, {
       asker,
       wantsBody,
       isInVirtualRegistry: true,
-      withinMs,
+      withinMs: leftMs,
       signal,
     });
   }
@@ -122,7 +130,7 @@ export class Walk {
     resolved: ResolvedTag,
     steps: readonly StepFailure[],
   ): WalkedTag {
-    const { metrics, now, records } = this.#options;
+    const { clock, metrics, records } = this.#options;
     const failed = steps.find(({ error }) => !isRefusal(error));
     if (failed === undefined) {
       if (resolved.result !== "stale" && resolved.record.validForMs === undefined) {
@@ -131,7 +139,7 @@ export class Walk {
       return { ...resolved, image };
     }
     metrics.add("failovers_total", { upstream: failed.upstream });
-    const record = { ...resolved.record, checkedAtMs: now(), validForMs: makeshiftMs };
+    const record = { ...resolved.record, checkedAtMs: clock.now(), validForMs: makeshiftMs };
     records.setTag(image, tag, record);
     this.#makeshifts.set(`${registry.id} ${name} ${tag}`, image.upstream.id, makeshiftMs);
     const warning = `${failed.upstream} could not be asked: ${failed.error.reason}`;
