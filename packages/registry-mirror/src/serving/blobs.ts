@@ -65,11 +65,16 @@ export class Blobs {
     inquiry: BlobInquiry,
   ): Promise<{ readonly image: UpstreamImage; readonly bytes: number; readonly result: CacheResult }> {
     const { digest } = inquiry;
-    const { consent, disk } = this.#options;
+    const { consent, disk, fills } = this.#options;
     const opened = await disk.openBlob(digest);
     if (opened !== undefined) {
       await opened.handle.close();
       return { image: await consent.consenting(inquiry), bytes: opened.bytes, result: "hit" };
+    }
+    const running = fills.find(digest);
+    if (running?.totalBytes !== undefined) {
+      const { totalBytes: bytes } = running;
+      return { image: await consent.consenting(inquiry, running), bytes, result: "join" };
     }
     return consent.firstOf(inquiry, async (image) => {
       const asker = await inquiry.askerFor(image, inquiry.signal);
