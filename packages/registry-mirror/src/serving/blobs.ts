@@ -66,12 +66,13 @@ export class Blobs {
   ): Promise<{ readonly image: UpstreamImage; readonly bytes: number; readonly result: CacheResult }> {
     const { digest } = inquiry;
     const { consent, disk, fills } = this.#options;
+    // It may come to its end while the disk is asked.
+    const running = fills.find(digest);
     const opened = await disk.openBlob(digest);
     if (opened !== undefined) {
       await opened.handle.close();
       return { image: await consent.consenting(inquiry), bytes: opened.bytes, result: "hit" };
     }
-    const running = fills.find(digest);
     if (running?.totalBytes !== undefined) {
       const { totalBytes: bytes } = running;
       return { image: await consent.consenting(inquiry, running), bytes, result: "join" };
