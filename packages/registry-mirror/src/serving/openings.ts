@@ -3,7 +3,8 @@ import type { Digest } from "../reference/grammar.ts";
 import { isOpenTo, isWithdrawal, neededOpening } from "../routing/opening.ts";
 import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
-import type { Records, RepositoryView, TagRecord } from "../storage/records.ts";
+import type { TagRecord } from "../storage/record-texts.ts";
+import type { Records, RepositoryView } from "../storage/records.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
 import type { Asker } from "../upstream/asker.ts";
 

@@ -4,7 +4,7 @@ import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { Slots } from "../slots.ts";
 import { blobName } from "./layout.ts";
-import { readDigest, readTag } from "./records.ts";
+import { readDigest, readTag } from "./record-texts.ts";
 
 /** Where a record belongs to. */
 export interface RecordPlace {

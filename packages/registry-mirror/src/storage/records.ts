@@ -3,35 +3,15 @@ import { join } from "node:path";
 import type { Logger } from "../logger.ts";
 import { isDigest, isRepositoryName, isTag } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
-import type { Descriptor, ManifestFacts } from "../reference/manifest.ts";
-import type { TagTimes } from "../routing/freshness.ts";
 import { isOpenTo, widerOpening } from "../routing/opening.ts";
 import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import type { Disk } from "./disk.ts";
 import { digestName, tagName } from "./layout.ts";
+import { readDigest, readTag } from "./record-texts.ts";
+import type { DigestRecord, TagRecord } from "./record-texts.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { systemCodeOf } from "./system-error.ts";
-
-/** What a tag led to when it was last asked for. */
-export interface TagRecord extends TagTimes {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly bytes: number;
-  /** Epoch milliseconds at which the tag got this digest. */
-  readonly fetchedAtMs: number;
-  /** To whom the upstream had it open when it was asked last. @default "clients" */
-  readonly openTo?: Opening | undefined;
-}
-
-/** A digest that was seen under a name. */
-export interface DigestRecord {
-  readonly bytes: number;
-  /** Of a manifest; undefined for a blob that no known manifest lists. */
-  readonly manifest: ManifestFacts | undefined;
-  /** To whom the upstream had it open when it was fetched. @default "clients" */
-  readonly openTo?: Opening | undefined;
-}
 
 export interface RecordsOptions {
   readonly directory: string;
@@ -302,51 +282,6 @@ async function forgetOtherRegistry(directory: string, url: string): Promise<void
   if (known !== undefined) await rm(directory, { recursive: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await writeFile(note, url, { mode: 0o600 });
-}
-
-/** Reads what was written down of a tag; undefined when it makes no sense. */
-export function readTag(text: string): TagRecord | undefined {
-  const { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, openTo, validForMs } = parsed(text);
-  if (typeof digest !== "string" || !isDigest(digest) || typeof mediaType !== "string") return undefined;
-  if (typeof bytes !== "number" || typeof checkedAtMs !== "number" || typeof fetchedAtMs !== "number") return undefined;
-  const record = { digest, mediaType, bytes, checkedAtMs, fetchedAtMs, ...opened(openTo) };
-  return typeof validForMs === "number" ? { ...record, validForMs } : record;
-}
-
-/** Reads what was written down of a digest; undefined when it makes no sense. */
-export function readDigest(text: string): DigestRecord | undefined {
-  const { bytes, manifest, openTo } = parsed(text);
-  if (typeof bytes !== "number") return undefined;
-  if (manifest === undefined) return { bytes, manifest: undefined, ...opened(openTo) };
-  if (typeof manifest !== "object" || manifest === null) return undefined;
-  const { mediaType, children } = manifest as Readonly<Record<string, unknown>>;
-  if (typeof mediaType !== "string" || !Array.isArray(children) || !children.every(isDescriptor)) return undefined;
-  return { bytes, manifest: { mediaType, children }, ...opened(openTo) };
-}
-
-function opened(openTo: unknown): { readonly openTo?: Opening } {
-  return openTo === "anybody" || openTo === "mirror" ? { openTo } : {};
-}
-
-function isDescriptor(value: unknown): value is Descriptor {
-  if (typeof value !== "object" || value === null) return false;
-  const { digest, bytes, kind } = value as Readonly<Record<string, unknown>>;
-  return (
-    typeof digest === "string" &&
-    isDigest(digest) &&
-    typeof bytes === "number" &&
-    (kind === "blob" || kind === "manifest")
-  );
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
-  } catch {
-    // A file system that lost blocks in a crash; the record can be had again.
-    return {};
-  }
 }
 
 async function entriesOf(
