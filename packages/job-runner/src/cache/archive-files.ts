@@ -12,7 +12,7 @@ const STORED_NAME = "manifest.json";
 const TREE_MANIFEST = /^tree-[0-9a-f]{16}\.manifest$/;
 /** As `@fleetfoot/cache-archive` and `@fleetfoot/cache-backend` name what they write before it is complete. */
 const INCOMPLETE =
-  /^(?:archive_[0-9a-f-]{36}|tree-[0-9a-f]{16}\.manifest\.[0-9a-f-]{36}|cache-.+-\d+-[0-9a-f-]{36}\.part)$/;
+  /^(?:archive_[0-9a-f-]{36}|tree-[0-9a-f]{16}\.manifest\.[0-9a-f-]{36}|(?:metadata|manifest)\.json\.[0-9a-f-]{36}\.new|cache-.+-\d+-[0-9a-f-]{36}\.part)$/;
 
 /** Where the text pairs of an archive are kept: its key, its platform, its paths. */
 export function metadataPath(archivePath: string): string {

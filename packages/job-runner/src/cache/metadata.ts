@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { metadataPath } from "./archive-files.ts";
-import { isAbsent } from "../system-errors.ts";
+import { readPlainFile, replacePlainFile } from "../plain-files.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /** Text pairs that belong to an archive, on disk and in a store alike. */
@@ -29,19 +28,13 @@ export function digestOfPaths({ paths = [], untracked = false }: JobCache): stri
 
 /** Writes `metadata.json` beside an archive. */
 export async function writeMetadata(archivePath: string, metadata: CacheMetadata): Promise<void> {
-  await writeFile(metadataPath(archivePath), formatMetadata(metadata), { mode: 0o640 });
+  await replacePlainFile(metadataPath(archivePath), formatMetadata(metadata), 0o640);
 }
 
 /** Reads `metadata.json` beside an archive; empty when there is none, or none that can be understood. */
 export async function readMetadata(archivePath: string): Promise<CacheMetadata> {
-  let text: string;
-  try {
-    text = await readFile(metadataPath(archivePath), "utf8");
-  } catch (error) {
-    if (isAbsent(error)) return {};
-    throw error;
-  }
-  return parseMetadata(text);
+  const text = await readPlainFile(metadataPath(archivePath));
+  return text === undefined ? {} : parseMetadata(text);
 }
 
 /** One line with sorted names, escaped as Go does it, since both runners may share a directory. */

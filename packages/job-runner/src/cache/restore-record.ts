@@ -1,7 +1,7 @@
-import { constants } from "node:fs";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { readPlainFile } from "../plain-files.ts";
 import { removeTree } from "../remove-tree.ts";
 import { isWhole } from "./entries.ts";
 import { repositoryFolder } from "./repository-folder.ts";
@@ -10,9 +10,6 @@ import { repositoryFolder } from "./repository-folder.ts";
 const NAME = "fleetfoot-restored";
 /** Until it is complete. */
 const FRESH_NAME = "fleetfoot-restored.new";
-
-/** Never through a link, and not waiting for the writer of a pipe. */
-const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** What was restored into a working copy from one archive. */
 export interface RestoredTree {
@@ -33,7 +30,7 @@ export interface RestoreRecord {
 export async function readRestoreRecord(project: string): Promise<RestoreRecord> {
   try {
     const path = join(await repositoryFolder(project), NAME);
-    return checkedRecord(JSON.parse(await readFile(path, { encoding: "utf8", flag: OPEN_FLAGS })));
+    return checkedRecord(JSON.parse((await readPlainFile(path)) ?? ""));
   } catch {
     // Without a record that can be read nothing is kept, which costs time and nothing else.
     return NOTHING_KEPT;

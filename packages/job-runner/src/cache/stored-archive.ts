@@ -1,7 +1,7 @@
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 
 import { storedPath } from "./archive-files.ts";
-import { isAbsent } from "../system-errors.ts";
+import { readPlainFile, replacePlainFile } from "../plain-files.ts";
 
 /** An object that is known to be the same as the archive on this host. */
 export interface StoredArchive {
@@ -34,7 +34,7 @@ export async function rememberStored(archivePath: string, archive: ArchiveFacts,
   const found = await stat(archivePath);
   if (found.size !== size || found.mtimeMs !== mtimeMs) return;
   const record: StoredRecord = { archiveBytes: size, archiveModifiedAtMs: mtimeMs, stored };
-  await writeFile(storedPath(archivePath), JSON.stringify(record), { mode: 0o600 });
+  await replacePlainFile(storedPath(archivePath), JSON.stringify(record));
 }
 
 /** The object that an archive became; `undefined` when nothing is known of it. */
@@ -47,13 +47,8 @@ export async function recallStored(
 }
 
 async function readRecord(archivePath: string): Promise<Partial<StoredRecord> | undefined> {
-  let text: string;
-  try {
-    text = await readFile(storedPath(archivePath), "utf8");
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
+  const text = await readPlainFile(storedPath(archivePath));
+  if (text === undefined) return undefined;
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? value : undefined;

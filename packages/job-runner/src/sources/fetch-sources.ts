@@ -1,7 +1,8 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { PreparedJob } from "../job-context.ts";
+import { readPlainFile } from "../plain-files.ts";
 import { removeTree } from "../remove-tree.ts";
 import { toHostPath } from "../stages/host-paths.ts";
 import { DEFAULT_VERSION, goArchitecture, goPlatform } from "../variables/collect-variables.ts";
@@ -129,8 +130,8 @@ async function initialise(git: Git, options: InitialiseOptions): Promise<void> {
     const objects = format === undefined || format === "" || format === "sha1" ? [] : ["--object-format", format];
     await git.run(["init", "--quiet", "--template", template, ...objects, project]);
   }
-  const config = await readFile(join(project, ".git", "config"), "utf8");
-  if (isUpToDate(config, access, sideConfigPath)) return;
+  const config = await readPlainFile(join(project, ".git", "config"));
+  if (config !== undefined && isUpToDate(config, access, sideConfigPath)) return;
   await git.run(["config", "--replace-all", "remote.origin.url", access.remote]);
   await git.run(["config", "--replace-all", "include.path", sideConfigPath]);
 }

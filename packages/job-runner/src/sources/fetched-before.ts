@@ -1,10 +1,18 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { GitInfo } from "@fleetfoot/coordinator-client";
 
-/** In the repository's own folder, so that it goes when the repository goes. */
+import { repositoryFolder } from "../cache/repository-folder.ts";
+import { readPlainFile, replacePlainFile } from "../plain-files.ts";
+import { removeTree } from "../remove-tree.ts";
+
+/*
+ * In the repository's own folder, so that it goes when the repository goes. Jobs can write there: whatever they put in the way costs a fetch, and
+ * nothing else.
+ */
 const RECORD = "fleetfoot-fetched";
+/** A name, which is that of a branch or tag, and the line end. */
+const MAX_REF_BYTES = 4096;
 
 /**
  * Whether a fetch would bring nothing: the last one asked for exactly this, and what it brought is still there.
@@ -12,18 +20,36 @@ const RECORD = "fleetfoot-fetched";
  * Jobs of one pipeline follow each other in one working copy, and a fetch that brings nothing still costs half a dozen processes.
  */
 export async function isFetched(project: string, gitInfo: GitInfo): Promise<boolean> {
-  const [record, ref] = await Promise.all([readText(join(project, ".git", RECORD)), fetchedRef(project, gitInfo)]);
-  return record === recordOf(gitInfo) && ref === gitInfo.sha;
+  try {
+    const folder = await repositoryFolder(project);
+    const [record, ref] = await Promise.all([readPlainFile(join(folder, RECORD)), fetchedRef(folder, gitInfo)]);
+    return record === recordOf(gitInfo) && ref === gitInfo.sha;
+  } catch {
+    // Whatever the reason: what cannot be read does not save a fetch.
+    return false;
+  }
 }
 
-/** Remembers a fetch that succeeded. */
+/** Remembers a fetch that succeeded, if it can. */
 export async function rememberFetch(project: string, gitInfo: GitInfo): Promise<void> {
-  await writeFile(join(project, ".git", RECORD), recordOf(gitInfo));
+  await forgetFetch(project);
+  try {
+    await replacePlainFile(join(await repositoryFolder(project), RECORD), recordOf(gitInfo), 0o644);
+  } catch {
+    // The next job fetches, then.
+  }
 }
 
 /** Makes the next job fetch in any case. */
 export async function forgetFetch(project: string): Promise<void> {
-  await rm(join(project, ".git", RECORD), { force: true });
+  let folder: string;
+  try {
+    folder = await repositoryFolder(project);
+  } catch {
+    // Then there is no record either, or none that would be believed.
+    return;
+  }
+  await removeTree(join(folder, RECORD));
 }
 
 function recordOf({ repo_url, sha, refspecs = [], depth = 0 }: GitInfo): string {
@@ -33,17 +59,8 @@ function recordOf({ repo_url, sha, refspecs = [], depth = 0 }: GitInfo): string 
 }
 
 /** Where the one fetched ref points now; undefined when several were asked for, or when it is not in a file of its own. */
-async function fetchedRef(project: string, { refspecs = [] }: GitInfo): Promise<string | undefined> {
+async function fetchedRef(folder: string, { refspecs = [] }: GitInfo): Promise<string | undefined> {
   const target = refspecs.length === 1 ? /^\+?refs\/[^:*]+:(refs\/[^:*]+)$/.exec(refspecs[0] ?? "")?.[1] : undefined;
   if (target === undefined || target.split("/").includes("..")) return undefined;
-  return (await readText(join(project, ".git", target)))?.trim();
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch {
-    // Whatever the reason: what cannot be read does not save a fetch.
-    return undefined;
-  }
+  return (await readPlainFile(join(folder, target), MAX_REF_BYTES))?.trim();
 }

@@ -1,8 +1,10 @@
-import { appendFile, readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { GitFailedError, JobConfigurationError } from "../errors.ts";
 import type { JobLog } from "../job-log.ts";
+import { readPlainFile } from "../plain-files.ts";
 import { quote } from "../script/quote.ts";
 import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import type { Git } from "./git.ts";
@@ -110,8 +112,11 @@ export async function updateSubmodules(options: SubmodulesOptions): Promise<void
 async function includeSideConfig(project: string, sideConfigPath: string): Promise<void> {
   for (const repository of (await repositories(project, true)).slice(1)) {
     const path = join(repository, "config");
-    if ((await readFile(path, "utf8")).includes(sideConfigPath)) continue;
-    await appendFile(path, `[include]\n\tpath = "${sideConfigPath.replace(/["\\]/g, "\\$&")}"\n`);
+    const config = await readPlainFile(path);
+    if (config === undefined) throw new Error(`${path} is no file of settings`);
+    if (config.includes(sideConfigPath)) continue;
+    const include = `[include]\n\tpath = "${sideConfigPath.replace(/["\\]/g, "\\$&")}"\n`;
+    await appendFile(path, include, { flag: constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW });
   }
 }
 

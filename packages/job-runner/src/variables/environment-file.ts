@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readPlainFile } from "../plain-files.ts";
 
 /** Name, in the job's temporary directory, of the file behind `GITLAB_ENV`. */
 export const ENVIRONMENT_FILE = "gitlab_runner_env";
@@ -7,17 +7,11 @@ export const ENVIRONMENT_FILE = "gitlab_runner_env";
  * Reads what scripts have left in the file behind `GITLAB_ENV`, by the rules of the scripts themselves: one variable a line,
  * the last of a name counts, lines that are no assignment are passed over.
  *
- * @returns nothing when no script wrote the file
+ * @returns nothing when no script wrote the file, or put there what is none, such as a link, or one of more than a megabyte
  */
 export async function readEnvironmentFile(path: string): Promise<ReadonlyMap<string, string>> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Map();
-    throw error;
-  }
-  return parseEnvironmentFile(text);
+  const text = await readPlainFile(path);
+  return text === undefined ? new Map() : parseEnvironmentFile(text);
 }
 
 /** The pure half of {@link readEnvironmentFile}. */
