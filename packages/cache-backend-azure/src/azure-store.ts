@@ -6,6 +6,8 @@ import {
   checkListPrefix,
   checkMetadata,
   operationsOf,
+  partBehindEnd,
+  partOfAnswer,
   seeEmpty,
   uploadParts,
 } from "@fleetfoot/cache-backend";
@@ -133,29 +135,12 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
     },
     getRange(name, range, operation = {}) {
       return onObject("getRange", name, operation, async (call) => {
-        const { start, version } = range;
         try {
           const found = await opened(call, range);
-          if (found === undefined) return undefined;
-          const { facts, body } = found.object;
-          const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(found.answer.contentRange ?? "") ?? [];
-          // An emulator answers so when an object is empty; the service itself refuses the range.
-          if (first === undefined && facts.bytes === 0) return found.object;
-          if (first === undefined) {
-            await body.cancel();
-            throw new CacheStoreError({ code: "ranges-ignored", ...call, reason: "the whole object came" });
-          }
-          if (Number(first) !== start || (version ?? facts.version) !== facts.version) {
-            await body.cancel();
-            return undefined;
-          }
-          return { facts: { ...facts, bytes: Number(total) }, body };
+          return found && (await partOfAnswer(call, range, found.answer.contentRange, found.object));
         } catch (error) {
           if (statusOf(error) !== 416) throw error;
-          // The object ends before the range begins, which is no failure: there is nothing of it.
-          const facts = await factsOf(call);
-          if (facts === undefined || (version ?? facts.version) !== facts.version) return undefined;
-          return { facts, body: new Blob([]).stream() };
+          return partBehindEnd(range, await factsOf(call));
         }
       });
     },

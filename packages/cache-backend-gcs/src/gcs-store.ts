@@ -5,6 +5,8 @@ import {
   checkMetadata,
   decodeHeaderText,
   operationsOf,
+  partBehindEnd,
+  partOfAnswer,
 } from "@fleetfoot/cache-backend";
 import type {
   CacheStore,
@@ -117,28 +119,20 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
         return found && toObject(call, found, found.facts.bytes);
       });
     },
-    getRange(name, { start, end, version }, operation = {}) {
+    getRange(name, range, operation = {}) {
+      const { start, end, version } = range;
       return onObject("getRange", name, operation, async (call) => {
         const found = await opened(call, version, `bytes=${start}-${end - 1}`);
         if (found === undefined) return undefined;
         const { answer, facts } = found;
         if (answer.status === 416) {
           await answer.body.dump();
-          const whole = await factsOf(call);
-          const same = whole !== undefined && (version ?? whole.version) === whole.version;
-          return same ? { facts: whole, body: new Blob([]).stream() } : undefined;
+          return partBehindEnd(range, await factsOf(call));
         }
-        const [, first, last] = /^bytes (\d+)-(\d+)\/\d+$/.exec(answer.headers["content-range"] ?? "") ?? [];
-        if (first === undefined || last === undefined) {
-          if (facts.bytes === 0) return toObject(call, found, 0);
-          answer.body.destroy();
-          throw new CacheStoreError({ code: "ranges-ignored", ...call, reason: "the whole object came" });
-        }
-        if (Number(first) !== start || (version ?? facts.version) !== facts.version) {
-          answer.body.destroy();
-          return undefined;
-        }
-        return toObject(call, found, Number(last) + 1 - start);
+        const contentRange = answer.headers["content-range"];
+        const [, first, last] = /^bytes (\d+)-(\d+)\//.exec(contentRange ?? "") ?? [];
+        const bytes = last === undefined ? facts.bytes : Number(last) + 1 - Number(first);
+        return partOfAnswer(call, range, contentRange, toObject(call, found, bytes));
       });
     },
     put(name, body, putOptions = {}) {

@@ -15,6 +15,8 @@ import {
   checkMetadata,
   decodeHeaderText,
   operationsOf,
+  partBehindEnd,
+  partOfAnswer,
   seeEmpty,
   uploadParts,
 } from "@fleetfoot/cache-backend";
@@ -197,7 +199,8 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     get(name, operation = {}) {
       return onObject("get", name, operation, async (call) => (await opened(call))?.object);
     },
-    getRange(name, { start, end, version }, operation = {}) {
+    getRange(name, range, operation = {}) {
+      const { start, end, version } = range;
       return onObject("getRange", name, operation, async (call) => {
         const conditions = {
           Range: `bytes=${start}-${end - 1}`,
@@ -205,24 +208,10 @@ export function createS3Store(options: S3StoreOptions): S3Store {
         };
         try {
           const found = await opened(call, conditions);
-          if (found === undefined) return undefined;
-          const { ContentRange } = found.output;
-          const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange ?? "") ?? [];
-          if (ContentRange === undefined) {
-            await found.object.body.cancel();
-            throw new CacheStoreError({ code: "ranges-ignored", ...call, reason: "the whole object came" });
-          }
-          if (Number(first) !== start || (version ?? found.object.facts.version) !== found.object.facts.version) {
-            await found.object.body.cancel();
-            return undefined;
-          }
-          return { facts: { ...found.object.facts, bytes: Number(total) }, body: found.object.body };
+          return found && (await partOfAnswer(call, range, found.output.ContentRange, found.object));
         } catch (error) {
           if (statusOf(error) !== 416) throw error;
-          // The object ends before the range begins, which is no failure: there is nothing of it.
-          const facts = await factsOf(call);
-          if (facts === undefined || (version ?? facts.version) !== facts.version) return undefined;
-          return { facts, body: new Blob([]).stream() };
+          return partBehindEnd(range, await factsOf(call));
         }
       });
     },
