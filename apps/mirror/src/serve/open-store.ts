@@ -3,7 +3,7 @@ import type { AzureStoreOptions } from "@fleetfoot/cache-backend-azure";
 import type { GcsStoreOptions } from "@fleetfoot/cache-backend-gcs";
 import type { S3StoreOptions } from "@fleetfoot/cache-backend-s3";
 import { UsageError } from "../errors.ts";
-import type { StoreSettings } from "../settings/read-settings.ts";
+import type { StoreSettings } from "../settings/store-settings.ts";
 
 /**
  * Opens the shared store; only the vendor's library that is needed is loaded.
