@@ -3,7 +3,7 @@ import { noopLogger } from "@fleetfoot/coordinator-client";
 import { createShellExecutor } from "@fleetfoot/executor-shell";
 import type { RunnerSettings } from "@fleetfoot/job-runner";
 import { createDockerJobExecutor } from "../executors/docker-executor.ts";
-import type { JobExecutor } from "../executors/executors.ts";
+import type { JobExecutor } from "../executors/job-executor.ts";
 import type { ExecOptions } from "./options.ts";
 
 /** What runs the scripts of a local run, and where they find their files. */

@@ -3,8 +3,8 @@ import { type Logger, Secret, shortToken } from "@fleetfoot/coordinator-client";
 import type { DockerExecutor } from "@fleetfoot/executor-docker";
 import type { RunnerDocker } from "@fleetfoot/runner-config";
 import { defined } from "../defined.ts";
-import type { JobExecutor } from "./executors.ts";
 import { gitlabImages } from "./gitlab-images.ts";
+import type { JobExecutor } from "./job-executor.ts";
 
 export interface DockerExecutorPlace {
   readonly token: string;

@@ -1,18 +1,10 @@
 import type { Logger } from "@fleetfoot/coordinator-client";
 import { createShellExecutor } from "@fleetfoot/executor-shell";
-import type { Executor } from "@fleetfoot/job-runner";
 import type { RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "./child-groups.ts";
 import { createDockerJobExecutor } from "./docker-executor.ts";
 import { imagePrefixOf } from "./gitlab-images.ts";
-
-/** An executor that can be ended in a hurry. */
-export interface JobExecutor extends Executor {
-  /** Kills everything that jobs have started, before it returns. */
-  killAll(): void;
-  /** Lets go of what it holds open; no job runs any longer. */
-  close(): Promise<void>;
-}
+import type { JobExecutor } from "./job-executor.ts";
 
 /** Names that `executor` in `config.toml` may have. */
 export const SUPPORTED_EXECUTORS: readonly string[] = ["shell", "docker"];

@@ -3,7 +3,8 @@ import type { RunnerConfig, RunnerEntry } from "@fleetfoot/runner-config";
 import type { ChildGroups } from "../executors/child-groups.ts";
 import { connect, type NetworkSettings } from "../instance/connect.ts";
 import { imagePrefixOf } from "../executors/gitlab-images.ts";
-import { createExecutor, type JobExecutor } from "../executors/executors.ts";
+import { createExecutor } from "../executors/executors.ts";
+import type { JobExecutor } from "../executors/job-executor.ts";
 import type { RunnerObserver } from "./observer.ts";
 
 /** What requests and jobs of one runner need. */
