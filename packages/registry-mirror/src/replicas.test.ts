@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { bodyFrom, createMemoryStore } from "@fleetfoot/cache-backend";
+import { bodyFrom, canPutConditionally, createMemoryStore } from "@fleetfoot/cache-backend";
 import type { CacheStore, DeletesObjects, ListsObjects, MemoryStore, StoredObject } from "@fleetfoot/cache-backend";
 import { createAzureStore } from "@fleetfoot/cache-backend-azure";
 import { createGcsStore } from "@fleetfoot/cache-backend-gcs";
@@ -262,6 +262,16 @@ describeWithSystem("minio", (minio) => {
       expect(mirror.log.filter((line) => line.includes("shared store fails"))).toHaveLength(1);
     });
 
+    it("leaves no lease behind when the answers to its taking are lost", async () => {
+      const bucket = await createBucket();
+      const mirror = await add({ store: losingLeases(bucket) });
+      await pull(mirror);
+      await end();
+      const names: string[] = [];
+      for await (const { name } of bucket.list("leases/")) names.push(name);
+      expect(names).toEqual([]);
+    });
+
     it("RM C9: sends clients to the bucket for large blobs when it is told to, and answers the rest itself", async () => {
       await pull(await add());
       await end();
@@ -394,6 +404,16 @@ describeWithSystem("minio", (minio) => {
       ).toEqual([`GET /v2/library/app/blobs/${config.digest}`]);
     });
   });
+
+  function losingLeases(bucket: Bucket): CacheStore {
+    if (!canPutConditionally(bucket)) throw new Error("MinIO can put conditionally");
+    const putIf: typeof bucket.putIf = async (name, ...rest) => {
+      const facts = await bucket.putIf(name, ...rest);
+      if (name.startsWith("leases/")) throw new Error("the answer is lost");
+      return facts;
+    };
+    return { ...bucket, putIf };
+  }
 
   async function createBucket(change: { readonly secretAccessKey?: string } = {}): Promise<Bucket> {
     const { accessKeyId, endpoint, region, secretAccessKey } = minio();

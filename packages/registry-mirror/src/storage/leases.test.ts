@@ -136,6 +136,62 @@ describe("a lease", () => {
     expect(await store.head(name)).toBeUndefined();
   });
 
+  it("is its own when the answer to its taking is lost, and is given back", async () => {
+    const { putIf } = store;
+    let isLost = true;
+    store = {
+      ...store,
+      async putIf(...call) {
+        const facts = await putIf(...call);
+        if (!isLost) return facts;
+        isLost = false;
+        throw new Error("the answer is lost");
+      },
+    };
+    const first = mirror();
+    await expect(first.take(digest, signal)).rejects.toThrow("the answer is lost");
+    await first.release(digest);
+    expect(await store.head(name)).toBeUndefined();
+
+    isLost = true;
+    await expect(first.take(digest, signal)).rejects.toThrow("the answer is lost");
+    const { owner } = await written();
+    // Without a wait for itself.
+    expect(await first.take(digest, signal)).toBe(false);
+    await clock.advance(120_000);
+    const record = await written();
+    expect([record.owner, record.expiresAtMs > clock.now()]).toEqual([owner, true]);
+    await first.release(digest);
+    expect(await store.head(name)).toBeUndefined();
+  });
+
+  it("is given back when it was written after its taking was aborted", async () => {
+    const { putIf } = store;
+    const gate = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    let writing: Promise<unknown> | undefined;
+    store = {
+      ...store,
+      async putIf(name, body, condition, { signal: within } = {}) {
+        writing = gate.promise.then(() => putIf(name, body, condition));
+        asked.resolve();
+        await new Promise((_, reject) => within?.addEventListener("abort", () => reject(within.reason)));
+        return undefined;
+      },
+    };
+    const first = mirror();
+    const stop = new AbortController();
+    const taking = first.take(digest, stop.signal);
+    await asked.promise;
+    stop.abort(new Error("enough"));
+    await expect(taking).rejects.toThrow("enough");
+    gate.resolve();
+    await writing;
+    expect(await store.head(name)).toBeDefined();
+    await first.release(digest);
+    expect(await store.head(name)).toBeUndefined();
+  });
+
   it("ends a wait with the signal's reason", async () => {
     await mirror().take(digest, signal);
     const stop = new AbortController();

@@ -4,6 +4,7 @@ import type { CacheStore, DeletesObjects, PutBody, PutsConditionally } from "@fl
 import type { Clock } from "../clock.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
+import { orAbort } from "../single-flight.ts";
 import { leaseName } from "./layout.ts";
 
 /** What a store must be able to do so that mirrors can agree in it. */
@@ -35,6 +36,9 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #owner = randomUUID();
   readonly #held = new Map<Digest, Holding>();
+  /** What was to be taken when no answer came: the record may be there all the same, or come yet. */
+  readonly #doubtful = new Set<Digest>();
+  readonly #releases = new Map<Digest, Promise<void>>();
   readonly #renewals = new Map<Holding, Promise<void>>();
   /** Records of others: since when each is as it is, by this host's clock. */
   readonly #seen: ExpiringMap<{ readonly version: string; readonly sinceMs: number }>;
@@ -51,6 +55,9 @@ export class Leases {
    */
   async take(digest: Digest, signal: AbortSignal): Promise<boolean> {
     if (this.#held.has(digest)) return false;
+    // What is being given back must not take what is written anew with it.
+    const releasing = this.#releases.get(digest)?.catch(() => {});
+    if (releasing !== undefined) await orAbort(releasing, signal);
     const { clock, isThere } = this.#options;
     const endsAtMs = clock.now() + waitMs;
     for (;;) {
@@ -64,30 +71,50 @@ export class Leases {
   /** Lets others have it; does nothing without a lease. */
   async release(digest: Digest, signal?: AbortSignal): Promise<void> {
     const holding = this.#held.get(digest);
-    if (holding === undefined) return;
+    if (holding === undefined && !this.#doubtful.has(digest)) return;
     this.#held.delete(digest);
-    holding.renewal.abort(new Error("the lease is given back"));
-    await this.#renewals.get(holding);
+    const releasing = this.#remove(digest, holding, signal);
+    this.#releases.set(digest, releasing);
+    try {
+      await releasing;
+    } finally {
+      if (this.#releases.get(digest) === releasing) this.#releases.delete(digest);
+    }
+  }
+
+  async #remove(digest: Digest, holding: Holding | undefined, signal: AbortSignal | undefined): Promise<void> {
+    if (holding !== undefined) {
+      holding.renewal.abort(new Error("the lease is given back"));
+      await this.#renewals.get(holding);
+    }
     const name = leaseName(digest);
     // Nobody else takes it between this look and the removal unless it was about to expire.
     const current = await this.#options.store.get(name, { signal });
-    if (current === undefined || (await readRecord(current.body)).owner !== this.#owner) return;
-    await this.#options.store.delete(name, { signal });
+    if (current !== undefined && (await readRecord(current.body)).owner === this.#owner)
+      await this.#options.store.delete(name, { signal });
+    this.#doubtful.delete(digest);
   }
 
   async #tryToTake(digest: Digest, signal: AbortSignal): Promise<boolean> {
     const { clock, store } = this.#options;
     const name = leaseName(digest);
     const expiresAtMs = clock.now() + leaseMs;
+    const wasDoubtful = this.#doubtful.has(digest);
+    this.#doubtful.add(digest);
     let taken = await store.putIf(name, this.#record(expiresAtMs), { absent: true }, { signal });
     if (taken === undefined) {
+      if (!wasDoubtful) this.#doubtful.delete(digest);
       const current = await store.get(name, { signal });
       // Given back just now.
       if (current === undefined) return false;
       const { version } = current.facts;
-      if (!this.#isOver(digest, version, await readRecord(current.body))) return false;
+      const record = await readRecord(current.body);
+      // One of our own is from an earlier try, whose answer was lost.
+      if (record.owner !== this.#owner && !this.#isOver(digest, version, record)) return false;
+      this.#doubtful.add(digest);
       taken = await store.putIf(name, this.#record(expiresAtMs), { version }, { signal });
     }
+    this.#doubtful.delete(digest);
     if (taken === undefined) return false;
     const holding = { digest, version: taken.version, expiresAtMs, renewal: new AbortController() };
     this.#held.set(digest, holding);
