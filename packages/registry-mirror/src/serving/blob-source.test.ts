@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { systemClock } from "../clock.ts";
+import { Slots } from "../slots.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { noSharedStore } from "../storage/shared-store.ts";
 import { createBlobSource } from "./blob-source.ts";
@@ -8,6 +9,7 @@ it("does not take a wait for the shared store for the upstream's silence", async
   const agreed = Promise.withResolvers<boolean>();
   const waits: Promise<unknown>[] = [];
   const image = { upstream: { id: "hub" }, name: "library/app" } as UpstreamImage;
+  const slots = new Slots(1);
   const source = createBlobSource(
     {
       image,
@@ -22,9 +24,7 @@ it("does not take a wait for the shared store for the upstream's silence", async
       clientOf: () => {
         throw new Error("the upstream is asked");
       },
-      slotsOf: () => {
-        throw new Error("the upstream is asked");
-      },
+      slotsOf: () => slots,
       onUpstreamBytes: () => {},
     },
   );
@@ -33,8 +33,13 @@ it("does not take a wait for the shared store for the upstream's silence", async
     return wait;
   });
   const asked = expect(opening).rejects.toThrow("the upstream is asked");
-  expect(waits).toHaveLength(1);
+  await waits[0];
+  // The wait for a slot is over.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(waits).toHaveLength(2);
   agreed.resolve(false);
   await asked;
-  expect(await waits[0]).toBeUndefined();
+  expect(await waits[1]).toBeUndefined();
+  // Whoever comes next gets the slot.
+  (await slots.take())();
 });

@@ -32,7 +32,7 @@ export interface WantedBlob {
 /** Gives a blob from the shared store, where it lies or another mirror is bringing it, or else from its upstream. */
 export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions): BlobSource {
   const { confirm, digest, expectedBytes, image } = wanted;
-  const { shared } = options;
+  const { clock, shared, slotsOf } = options;
   let usedShared = false;
   let usedOther = false;
 
@@ -63,18 +63,37 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
       return usedShared && !usedOther ? "shared-store" : "upstream";
     },
     async open(offset, signal, ownWait) {
-      const stored = await ownWait(fromShared(offset, signal));
-      // A part that an earlier try has left is of unknown origin.
-      if (stored === undefined || (offset > 0 && !usedShared)) usedOther = true;
-      if (stored === undefined) return fromUpstream(wanted, offset, { ...options, ownWait, signal });
-      usedShared = true;
+      // Before a lease is taken: others would wait for a blob that only waits itself.
+      const giveBack = await ownWait(takeSlot(image, slotsOf(image), clock, signal));
       try {
-        await confirm(signal);
-        return stored;
+        const stored = await ownWait(fromShared(offset, signal));
+        // A part that an earlier try has left is of unknown origin.
+        if (stored === undefined || (offset > 0 && !usedShared)) usedOther = true;
+        if (stored === undefined)
+          return withSlot(await fromUpstream(wanted, offset, { ...options, ownWait, signal }), giveBack);
+        usedShared = true;
+        try {
+          await confirm(signal);
+          return withSlot(stored, giveBack);
+        } catch (error) {
+          stored.discard();
+          throw error;
+        }
       } catch (error) {
-        stored.discard();
+        giveBack();
         throw error;
       }
+    },
+  };
+}
+
+/** Gives a slot back with what it was taken for. */
+function withSlot(opened: OpenedSource, giveBack: () => void): OpenedSource {
+  return {
+    ...opened,
+    discard: () => {
+      opened.discard();
+      giveBack();
     },
   };
 }
@@ -90,47 +109,37 @@ interface UpstreamOpening extends BlobSourceOptions {
 async function fromUpstream(
   { asker, digest, image }: WantedBlob,
   offset: number,
-  { clientOf, clock, onUpstreamBytes, ownWait, signal, slotsOf }: UpstreamOpening,
+  { clientOf, onUpstreamBytes, ownWait, signal }: UpstreamOpening,
 ): Promise<OpenedSource> {
-  const giveBack = await ownWait(takeSlot(image, slotsOf(image), clock, signal));
-  try {
-    const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
-    const answer = await clientOf(image).send({
-      method: "GET",
-      resource: `blobs/${digest}`,
-      name: image.name,
-      kind: "blob",
-      asker,
-      headers: range,
-      ownWait,
-      signal,
+  const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
+  const answer = await clientOf(image).send({
+    method: "GET",
+    resource: `blobs/${digest}`,
+    name: image.name,
+    kind: "blob",
+    asker,
+    headers: range,
+    ownWait,
+    signal,
+  });
+  const isPart = answer.status === 206;
+  const total = isPart
+    ? totalOfContentRange(answer.headers["content-range"], offset)
+    : parseLength(answer.headers["content-length"]);
+  if (isPart && total === undefined) {
+    answer.discard();
+    throw new UpstreamError({
+      code: "failing",
+      upstream: image.upstream.id,
+      reason: "it sends another part than asked for",
     });
-    const isPart = answer.status === 206;
-    const total = isPart
-      ? totalOfContentRange(answer.headers["content-range"], offset)
-      : parseLength(answer.headers["content-length"]);
-    if (isPart && total === undefined) {
-      answer.discard();
-      throw new UpstreamError({
-        code: "failing",
-        upstream: image.upstream.id,
-        reason: "it sends another part than asked for",
-      });
-    }
-    const discard = (): void => {
-      answer.discard();
-      giveBack();
-    };
-    const read = (take: TakeChunk): Promise<void> =>
-      answer.readBody((chunk) => {
-        onUpstreamBytes(image, chunk.byteLength);
-        return take(chunk);
-      });
-    return { offset: isPart ? offset : 0, totalBytes: total, read, discard };
-  } catch (error) {
-    giveBack();
-    throw error;
   }
+  const read = (take: TakeChunk): Promise<void> =>
+    answer.readBody((chunk) => {
+      onUpstreamBytes(image, chunk.byteLength);
+      return take(chunk);
+    });
+  return { offset: isPart ? offset : 0, totalBytes: total, read, discard: () => answer.discard() };
 }
 
 /**
