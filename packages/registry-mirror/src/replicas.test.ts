@@ -1,6 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { bodyFrom, canPutConditionally, createMemoryStore } from "@fleetfoot/cache-backend";
-import type { CacheStore, DeletesObjects, ListsObjects, MemoryStore, StoredObject } from "@fleetfoot/cache-backend";
+import { bodyFrom, canPutConditionally, createMemoryStore, readChunks } from "@fleetfoot/cache-backend";
+import type {
+  CacheStore,
+  DeletesObjects,
+  ListsObjects,
+  MemoryStore,
+  PutsConditionally,
+  StoredObject,
+} from "@fleetfoot/cache-backend";
 import { createAzureStore } from "@fleetfoot/cache-backend-azure";
 import { createGcsStore } from "@fleetfoot/cache-backend-gcs";
 import { createS3Store } from "@fleetfoot/cache-backend-s3";
@@ -8,6 +15,7 @@ import { startRegistry } from "@fleetfoot-tooling/systems";
 import type { Registry } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "./clock.ts";
 import type { MirrorOptions } from "./options.ts";
 import { blobName } from "./storage/layout.ts";
 import { pushImage, randomContent } from "./testing/images.ts";
@@ -272,6 +280,52 @@ describeWithSystem("minio", (minio) => {
       expect(names).toEqual([]);
     });
 
+    it("keeps what was learnt of a tag last, when an older answer is written after it", async () => {
+      const bucket = await createBucket();
+      const isLate = Promise.withResolvers<void>();
+      const gate = Promise.withResolvers<void>();
+      const path = "/v2/team/app/manifests/v1";
+      const registry = await startRegistry();
+      const first = await pushImage(registry.endpoint, "team/app", "v1", { layers: [] });
+      const upstreams = { hub: { url: registry.endpoint, hosts: ["docker.io"] } };
+      const slow = await add({ upstreams, store: delayingTags(bucket, isLate.resolve, gate.promise) });
+      expect((await slow.send(path, { method: "HEAD" })).headers["docker-content-digest"]).toBe(first.manifest.digest);
+      await isLate.promise;
+
+      const second = await pushImage(registry.endpoint, "team/app", "v1", { layers: [layer()] });
+      const clock = { ...systemClock, now: () => Date.now() + 120_000 };
+      const other = await add({ upstreams, store: bucket, clock });
+      expect((await other.send(path, { method: "HEAD" })).headers["docker-content-digest"]).toBe(
+        second.manifest.digest,
+      );
+      await other.mirror.close();
+      gate.resolve();
+      await end();
+      const record = await bucket.get("meta/hub/team/app/_tags/v1");
+      expect(await new Response(record?.body).json()).toMatchObject({ digest: second.manifest.digest });
+      await registry.stop();
+    });
+
+    it("fetches no more blobs at once from the bucket than from the upstream", async () => {
+      const layers = Array.from({ length: 4 }, () => randomContent(10_000_000));
+      const bucket = await createBucket();
+      for (const { bytes, digest } of layers)
+        await bucket.put(blobName(digest), { bytes: bytes.byteLength, open: () => bodyFrom(pieces(bytes)) });
+      const registry = await startRegistry();
+      await pushImage(registry.endpoint, "team/app", "v1", { layers });
+      const opened = { now: 0, most: 0 };
+      const upstreams = { hub: { url: registry.endpoint, hosts: ["docker.io"], maxFills: 2 } };
+      const mirror = await add({ upstreams, store: counting(bucket, opened) });
+      await Promise.all(
+        layers.map(async ({ bytes, digest }) => {
+          expect((await mirror.send(`/v2/team/app/blobs/${digest}`)).body.equals(bytes)).toBe(true);
+        }),
+      );
+      expect(mirror.metric("upstream_bytes_total")).toBe(0);
+      expect(opened.most).toBeLessThanOrEqual(2);
+      await registry.stop();
+    });
+
     it("RM C9: sends clients to the bucket for large blobs when it is told to, and answers the rest itself", async () => {
       await pull(await add());
       await end();
@@ -405,7 +459,46 @@ describeWithSystem("minio", (minio) => {
     });
   });
 
-  function losingLeases(bucket: Bucket): CacheStore {
+  /** Counts the blobs that are read at the same time. */
+  function counting(bucket: Bucket, opened: { now: number; most: number }): CacheStore {
+    async function* counted(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+      opened.now += 1;
+      opened.most = Math.max(opened.most, opened.now);
+      try {
+        yield* readChunks(body);
+      } finally {
+        opened.now -= 1;
+      }
+    }
+    const { head, kind, put } = bucket;
+    return {
+      kind,
+      head,
+      put,
+      async get(name, options) {
+        const object = await bucket.get(name, options);
+        if (object === undefined || !name.startsWith("blobs/")) return object;
+        return { ...object, body: bodyFrom(counted(object.body)) };
+      },
+    };
+  }
+
+  /** Writes what is about tags only after a gate. */
+  function delayingTags(bucket: Bucket, onWait: () => void, gate: Promise<void>): CacheStore & PutsConditionally {
+    if (!canPutConditionally(bucket)) throw new Error("MinIO can put conditionally");
+    const waited = async (name: string): Promise<void> => {
+      if (!name.includes("/_tags/")) return;
+      onWait();
+      await gate;
+    };
+    return {
+      ...bucket,
+      put: async (name, ...rest) => waited(name).then(() => bucket.put(name, ...rest)),
+      putIf: async (name, ...rest) => waited(name).then(() => bucket.putIf(name, ...rest)),
+    };
+  }
+
+  function losingLeases(bucket: Bucket): CacheStore & PutsConditionally {
     if (!canPutConditionally(bucket)) throw new Error("MinIO can put conditionally");
     const putIf: typeof bucket.putIf = async (name, ...rest) => {
       const facts = await bucket.putIf(name, ...rest);

@@ -22,3 +22,6 @@ export function digestName({ upstream, name }: UpstreamImage, digest: Digest): s
 export function leaseName(digest: Digest): string {
   return `leases/${digest.replace(":", "-")}`;
 }
+
+/** Of one record: far more than the largest list of a manifest. */
+export const maxRecordBytes: number = 8 * 1024 * 1024;

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { bodyFrom } from "@fleetfoot/cache-backend";
 import type { CacheStore, DeletesObjects, PutBody, PutsConditionally } from "@fleetfoot/cache-backend";
 import type { Clock } from "../clock.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { orAbort } from "../single-flight.ts";
 import { leaseName } from "./layout.ts";
+import { bodyOfBytes } from "./whole-object.ts";
 
 /** What a store must be able to do so that mirrors can agree in it. */
 export type LeaseStore = CacheStore & DeletesObjects & PutsConditionally;
@@ -176,8 +176,7 @@ export class Leases {
 
   #record(expiresAtMs: number): PutBody {
     const record: LeaseRecord = { owner: this.#owner, expiresAtMs };
-    const content = new TextEncoder().encode(JSON.stringify(record));
-    return { bytes: content.byteLength, open: () => bodyFrom(single(content)) };
+    return bodyOfBytes(new TextEncoder().encode(JSON.stringify(record)));
   }
 }
 
@@ -208,8 +207,4 @@ async function readRecord(body: ReadableStream<Uint8Array>): Promise<LeaseRecord
     // Whoever wrote it, it holds nobody up.
     return { owner: undefined, expiresAtMs: 0 };
   }
-}
-
-async function* single(content: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
-  yield content;
 }

@@ -1,10 +1,10 @@
-import { readChunks } from "@fleetfoot/cache-backend";
 import type { CacheStore, DeletesObjects, ListsObjects } from "@fleetfoot/cache-backend";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { Slots } from "../slots.ts";
-import { blobName } from "./layout.ts";
+import { blobName, maxRecordBytes } from "./layout.ts";
 import { readDigest, readTag } from "./record-texts.ts";
+import { readWhole } from "./whole-object.ts";
 
 /** Where a record belongs to. */
 export interface RecordPlace {
@@ -59,11 +59,8 @@ interface Found {
 /** Digests that records are about, or that their manifests list. */
 function ledTo(store: CacheStore, records: readonly Found[], signal: AbortSignal): Promise<readonly Digest[][]> {
   return eachOf(records, async ({ name, place: { reference } }) => {
-    const object = await store.get(name, { signal });
-    if (object === undefined) return [];
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of readChunks(object.body, signal)) chunks.push(chunk);
-    const text = Buffer.concat(chunks).toString();
+    const text = (await readWhole(store, name, maxRecordBytes, signal))?.content?.toString();
+    if (text === undefined) return [];
     const tag = isDigest(reference) ? undefined : readTag(text);
     if (!isDigest(reference)) return tag === undefined ? [] : [tag.digest];
     return [reference, ...(readDigest(text)?.manifest?.children ?? []).map(({ digest }) => digest)];

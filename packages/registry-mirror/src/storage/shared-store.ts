@@ -1,5 +1,4 @@
 import {
-  bodyFrom,
   canDelete,
   canList,
   canPresign,
@@ -22,12 +21,14 @@ import { SingleFlight } from "../single-flight.ts";
 import type { Disk } from "./disk.ts";
 import { takeEach } from "./fill/source.ts";
 import type { OpenedSource } from "./fill/source.ts";
-import { blobName, digestName, tagName } from "./layout.ts";
+import { blobName, digestName, maxRecordBytes, tagName } from "./layout.ts";
 import { Leases } from "./leases.ts";
 import { limitWaits } from "./limited-store.ts";
-import { placeOfRecord, purgeStore } from "./purge-store.ts";
+import { purgeStore } from "./purge-store.ts";
 import type { RecordPlace } from "./purge-store.ts";
 import type { Records } from "./records.ts";
+import { SharedRecords } from "./shared-records.ts";
+import { readWhole } from "./whole-object.ts";
 
 /** What several mirrors have in common. A failure of it is nobody's problem but its own: the upstream has everything. */
 export interface SharedStore {
@@ -114,10 +115,10 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   const heads = new SingleFlight<number | undefined>();
   const seldom = new OncePerMinute(now);
   const background = new Set<Promise<void>>();
-  const latest = new Map<string, string>();
   const uploading = new Set<Digest>();
   const removals = new Map<Digest, Promise<void>>();
   const stop = new AbortController();
+  const written = new SharedRecords({ store, run, signal: stop.signal });
   const isThere = async (digest: Digest): Promise<boolean> => {
     absent.delete(digest);
     return (await bytesOf(digest)) !== undefined;
@@ -166,18 +167,10 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   }
 
   async function readAll(name: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    const readIt = async (within: AbortSignal): Promise<Uint8Array | undefined> => {
-      const object = await store.get(name, { signal: within });
-      if (object === undefined || object.facts.bytes > maxBytes) {
-        await object?.body.cancel();
-        return undefined;
-      }
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of readChunks(object.body, within)) chunks.push(chunk);
-      return Buffer.concat(chunks);
-    };
     const late = (): Error => new Error("it sends too slowly");
-    return attempt(() => withDeadline(clock, readMs, late, readIt, signal), signal);
+    const read = async (within: AbortSignal): Promise<Uint8Array | undefined> =>
+      (await readWhole(store, name, maxBytes, within))?.content;
+    return attempt(() => withDeadline(clock, readMs, late, read, signal), signal);
   }
 
   async function put(name: string, body: PutBody): Promise<void> {
@@ -217,15 +210,6 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     } finally {
       await opened.handle.close();
     }
-  }
-
-  async function saveRecord(name: string): Promise<void> {
-    const text = latest.get(name);
-    if (text === undefined) return;
-    latest.delete(name);
-    const content = new TextEncoder().encode(text);
-    const { signal } = stop;
-    await store.put(name, { bytes: content.byteLength, open: () => bodyFrom(single(content)) }, { signal });
   }
 
   return {
@@ -294,10 +278,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     },
     discardDamaged,
     save(name, text) {
-      if (text === undefined) return;
-      const isWaiting = latest.has(name);
-      latest.set(name, text);
-      if (!isWaiting) run(() => saveRecord(name));
+      if (text !== undefined) written.save(name, text);
     },
     async adoptTag(image, tag) {
       const bytes = await readAll(tagName(image, tag), maxRecordBytes);
@@ -314,10 +295,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
         logger.warn("the shared store cannot list or remove what is in it, so it keeps it", { store: store.kind });
         return [];
       }
-      for (const name of latest.keys()) {
-        const place = placeOfRecord(name);
-        if (place !== undefined && fits(place)) latest.delete(name);
-      }
+      written.forget(fits);
       const { blobs, records: removed } = await purgeStore(store, fits, stop.signal);
       for (const digest of blobs) present.delete(digest);
       return removed;
@@ -345,8 +323,3 @@ const absentMs = 1000;
 const readMs = 10_000;
 /** For an agreement about who fetches a blob, with the wait for who is at it; clients wait meanwhile. */
 const leaseMs = 8000;
-const maxRecordBytes = 8 * 1024 * 1024;
-
-async function* single(content: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
-  yield content;
-}
