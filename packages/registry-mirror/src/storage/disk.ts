@@ -1,24 +1,19 @@
-import { randomUUID } from "node:crypto";
-import type { BigIntStats, StatsFs } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { makeDirectory } from "@fleetfoot/state-directory";
-import { acquireLock, LockHeldError, UnusableLockError } from "@fleetfoot/directory-lock";
-import type { DirectoryLock } from "@fleetfoot/directory-lock";
+import type { BigIntStats } from "node:fs";
+import { readdir, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "../clock.ts";
-import { DirectoryInUseError, MirrorOptionsError } from "../errors.ts";
-import { noopLogger, OncePerMinute } from "../logger.ts";
+import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { DiskCalls } from "./disk-calls.ts";
 import { blobName } from "./layout.ts";
-import { OpenedFile } from "./opened-file.ts";
+import type { OpenedFile } from "./opened-file.ts";
 import { Room } from "./room.ts";
 import type { Evictable, Expendable, Reservation } from "./room.ts";
 import { systemCodeOf } from "./system-error.ts";
+import { WorkingDirectory } from "./working-directory.ts";
 
 export interface DiskOptions {
   readonly directory: string;
@@ -69,27 +64,21 @@ interface Entry {
 export class Disk {
   readonly #options: DiskOptions;
   readonly #calls: DiskCalls;
-  readonly #logger: Logger;
-  readonly #seldom: OncePerMinute;
-  #lock: DirectoryLock;
-  #problem: string | undefined;
-  #restoring: Promise<void> | undefined;
+  readonly #working: WorkingDirectory;
   readonly #room: Room;
   readonly #entries = new Map<Digest, Entry>();
   #storedBytes = 0;
-  #isClosed = false;
 
-  private constructor(options: DiskOptions, lock: DirectoryLock) {
+  private constructor(options: DiskOptions, calls: DiskCalls, working: WorkingDirectory) {
     this.#options = options;
-    this.#lock = lock;
-    this.#calls = options.calls ?? new DiskCalls();
-    this.#logger = options.logger ?? noopLogger;
-    this.#seldom = new OncePerMinute(() => options.clock.now());
+    this.#calls = calls;
+    this.#working = working;
+    working.whenMadeAnew(() => this.#forgetLost());
     this.#room = new Room({
       mostBytes: this.mostBytes,
       storedBytes: () => this.#storedBytes,
       evictable: () => this.#evictable(),
-      freeBytes: () => this.#freeBytes(),
+      freeBytes: async () => (await working.freeBytes()) - options.reserveBytes,
     });
   }
 
@@ -99,31 +88,25 @@ export class Disk {
    * @throws {DirectoryInUseError | MirrorOptionsError}
    */
   static async open(options: DiskOptions): Promise<Disk> {
-    const { directory } = options;
-    await makeDirectory(directory, 0o700);
-    // What is unfinished may be what another process is filling.
-    const calls = options.calls ?? new DiskCalls();
-    const lock = await lockDirectory(directory, calls);
-    const disk = new Disk({ ...options, calls }, lock);
+    const { calls = new DiskCalls(), clock, directory, logger = noopLogger } = options;
+    const working = await WorkingDirectory.open({ calls, clock, directory, logger });
     try {
+      const disk = new Disk(options, calls, working);
       await disk.#load();
       return disk;
     } catch (error) {
-      await lock.release();
+      await working.close();
       throw error;
     }
   }
 
   /** Lets another process have the directory; nothing new is written to it from now on. */
   close(): Promise<void> {
-    this.#isClosed = true;
-    return this.#calls.afterwards(() => this.#lock.release());
+    return this.#working.close();
   }
 
   async #load(): Promise<void> {
     const { directory } = this.#options;
-    await rm(join(directory, "tmp"), { recursive: true, force: true });
-    await mkdir(join(directory, "tmp"), { mode: 0o700 });
     for (const algorithm of ["sha256", "sha512"]) {
       for (const shard of await namesIn(join(directory, "blobs", algorithm))) {
         for (const hex of await namesIn(join(directory, "blobs", algorithm, shard))) {
@@ -137,7 +120,7 @@ export class Disk {
 
   /** Why nothing could be stored the last time; undefined when it could. */
   get problem(): string | undefined {
-    return this.#calls.isSilent ? "the disk does not answer" : this.#problem;
+    return this.#working.problem;
   }
 
   get storedBytes(): number {
@@ -164,7 +147,7 @@ export class Disk {
     let handle: OpenedFile;
     let facts: BigIntStats;
     try {
-      handle = await this.#open(path, "r");
+      handle = await this.#working.openFile(path, "r");
     } catch (error) {
       if (systemCodeOf(error) === "ENOENT") this.#forget(digest);
       return undefined;
@@ -206,71 +189,31 @@ export class Disk {
 
   /** Removes a file, if it is there. Never rejects; of a silent disk it is not waited for. */
   removeFile(path: string): Promise<void> {
-    return this.#calls.afterwards(() => rm(path, { force: true }));
+    return this.#working.removeFile(path);
   }
 
   createTemporary(): Promise<OpenedFile> {
-    return this.#storing(async () => {
-      if (this.#isClosed) throw new Error("the directory is given back");
-      const path = join(this.#options.directory, "tmp", randomUUID());
-      if (!(await this.#lock.isHeld())) await this.#restore();
-      return this.#inDirectory(() => this.#open(path, "wx+"));
-    });
-  }
-
-  /** Writes a small file. Readers see the old one or the new one, also after a crash. */
-  async writeWhole(name: string, text: string): Promise<void> {
-    const file = await this.createTemporary();
-    try {
-      const bytes = Buffer.from(text);
-      for (let position = 0; position < bytes.byteLength;)
-        position += await file.write([bytes.subarray(position)], position);
-      await this.#storing(() => this.#publish(file, join(this.#options.directory, name), () => {}));
-    } catch (error) {
-      await this.removeFile(file.path);
-      throw error;
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** Finds out whether something can be stored, and makes the directory anew when somebody has removed it. */
-  async probe(): Promise<void> {
-    if (this.#isClosed || this.#calls.isSilent) return;
-    const isThere = async (): Promise<boolean> => {
-      const facts = await stat(join(this.#options.directory, "tmp")).catch(() => undefined);
-      return facts?.isDirectory() === true;
-    };
-    if (this.#problem === undefined && (await this.#lock.isHeld()) && (await this.#calls.run(isThere))) return;
-    try {
-      await this.#restore();
-      const file = await this.createTemporary();
-      await this.removeFile(file.path);
-      await file.close();
-    } catch {
-      // It was told of, and is tried again.
-    }
+    return this.#working.createTemporary();
   }
 
   /** Opens a file again that is filled up to here; undefined when it cannot be gone on with. */
-  async reopenTemporary(path: string, bytes: number): Promise<OpenedFile | undefined> {
-    let file: OpenedFile | undefined;
-    try {
-      file = await this.#open(path, "r+");
-      if (!this.#isClosed && Number((await file.stat()).size) === bytes) return file;
-    } catch {
-      // It is fetched anew then.
-    }
-    await file?.close();
-    return undefined;
+  reopenTemporary(path: string, bytes: number): Promise<OpenedFile | undefined> {
+    return this.#working.reopenTemporary(path, bytes);
+  }
+
+  /** Writes a small file beside the blobs. Readers see the old one or the new one, also after a crash. */
+  writeWhole(name: string, text: string): Promise<void> {
+    return this.#working.writeWhole(name, text);
+  }
+
+  /** Finds out whether something can be stored, and makes the directory anew when somebody has removed it. */
+  probe(): Promise<void> {
+    return this.#working.probe();
   }
 
   /** Makes a filled file the blob of this digest. Its bytes were found to be right; they are what was reserved. */
   async adopt(file: OpenedFile, digest: Digest, reservation: Reservation): Promise<void> {
-    const path = this.#pathOf(digest);
-    // Also when nobody waits for it any more.
-    const onPublished = (facts: BigIntStats): void => this.#add(digest, facts, reservation);
-    await this.#storing(() => this.#publish(file, path, onPublished));
+    await this.#working.publish(file, this.#pathOf(digest), (facts) => this.#add(digest, facts, reservation));
     await this.#room.tidy();
   }
 
@@ -281,8 +224,7 @@ export class Disk {
     try {
       if (!(await reservation.extendTo(bytes.byteLength))) return;
       file = await this.createTemporary();
-      for (let position = 0; position < bytes.byteLength;)
-        position += await file.write([bytes.subarray(position)], position);
+      await file.writeAll(bytes);
       await this.adopt(file, digest, reservation);
     } catch (error) {
       if (file !== undefined) await this.removeFile(file.path);
@@ -342,81 +284,15 @@ export class Disk {
     await this.remove(digest);
   }
 
-  async #publish(file: OpenedFile, path: string, onPublished: (facts: BigIntStats) => void): Promise<void> {
-    await file.sync();
-    await this.#calls.run(async () => {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await rename(file.path, path);
-      onPublished(await stat(path, { bigint: true }));
-    });
-  }
-
-  async #inDirectory<Result>(action: () => Promise<Result>): Promise<Result> {
-    try {
-      return await action();
-    } catch (error) {
-      if (systemCodeOf(error) !== "ENOENT") throw error;
-      await this.#restore();
-      return action();
-    }
-  }
-
-  /** Somebody has removed the directory, or a part of it. */
-  #restore(): Promise<void> {
-    this.#restoring ??= this.#storing(() => this.#makeAnew()).finally(() => {
-      this.#restoring = undefined;
-    });
-    return this.#restoring;
-  }
-
-  async #makeAnew(): Promise<void> {
-    const { directory } = this.#options;
-    await this.#calls.run(() => makeDirectory(directory, 0o700));
-    if (!(await this.#lock.isHeld())) {
-      // Another process may have made it, and have it now.
-      const lock = await lockDirectory(directory, this.#calls);
-      await this.#lock.release();
-      this.#lock = lock;
-    }
-    await this.#calls.run(() => mkdir(join(directory, "tmp"), { recursive: true, mode: 0o700 }));
+  /** Of a directory that was made anew. */
+  async #forgetLost(): Promise<number> {
     let lost = 0;
     for (const digest of this.#entries.keys()) {
       if (await this.#calls.run(() => isFile(this.#pathOf(digest)))) continue;
       this.#forget(digest);
       lost += 1;
     }
-    this.#logger.warn("the mirror's directory, or a part of it, was removed while it ran; it was made anew", {
-      directory,
-      lostBlobs: lost,
-    });
-  }
-
-  /** Remembers whether something could be stored, and tells of a change. */
-  async #storing<Result>(action: () => Promise<Result>): Promise<Result> {
-    try {
-      const result = await action();
-      if (this.#problem !== undefined) this.#logger.info("blobs are stored again", { was: this.#problem });
-      this.#problem = undefined;
-      return result;
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#problem = why;
-      this.#seldom.run("problem", () => this.#logger.error("nothing can be stored; blobs are passed on", { why }));
-      throw error;
-    }
-  }
-
-  async #freeBytes(): Promise<number> {
-    const { directory, reserveBytes } = this.#options;
-    const look = (): Promise<StatsFs> => this.#calls.run(() => statfs(directory));
-    const { bavail, bsize } = await this.#storing(() => this.#inDirectory(look));
-    return bavail * bsize - reserveBytes;
-  }
-
-  async #open(path: string, flags: string): Promise<OpenedFile> {
-    const onLate = (handle: FileHandle): void => void this.#calls.afterwards(() => handle.close());
-    const handle = await this.#calls.run(() => open(path, flags, 0o600), { onLate });
-    return new OpenedFile(path, handle, this.#calls);
+    return lost;
   }
 
   #add(digest: Digest, { ino, mtimeNs, size }: BigIntStats, reservation: Reservation): void {
@@ -477,16 +353,6 @@ export class Disk {
 
 const smallBytes = 64 * 1024;
 const recordUseEveryMs = 60 * 60_000;
-
-async function lockDirectory(directory: string, calls: DiskCalls): Promise<DirectoryLock> {
-  try {
-    return await acquireLock(join(directory, "lock"), { limit: (call) => calls.run(call) });
-  } catch (error) {
-    if (error instanceof LockHeldError) throw new DirectoryInUseError(directory, error.processId, error.isElsewhere);
-    if (error instanceof UnusableLockError) throw new MirrorOptionsError([`directory: ${error.message} ${error.cure}`]);
-    throw error;
-  }
-}
 
 async function isFile(path: string): Promise<boolean> {
   try {

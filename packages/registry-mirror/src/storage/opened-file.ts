@@ -33,6 +33,12 @@ export class OpenedFile {
     return bytesWritten;
   }
 
+  /** Writes bytes from the beginning of the file. */
+  async writeAll(bytes: Uint8Array): Promise<void> {
+    for (let position = 0; position < bytes.byteLength;)
+      position += await this.write([bytes.subarray(position)], position);
+  }
+
   /** Waits until all that was written is really there. */
   sync(): Promise<void> {
     return this.#calls.run(() => this.#handle.sync(), { isSync: true });
