@@ -15,6 +15,10 @@ await acquireLock(process.argv[1]);
 process.stdout.write("held");
 setInterval(() => {}, 1000);
 `;
+const takeIt = `
+const { acquireLock } = await import(${JSON.stringify(new URL("acquire-lock.ts", import.meta.url).href)});
+await (await acquireLock(process.argv[1], { silentMs: 500 })).release();
+`;
 const own = [process.execPath, "--input-type=module", "--eval", holdIt];
 const inOwnNamespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", ...own];
 
@@ -129,6 +133,16 @@ describe("acquireLock", () => {
     };
     await (await acquireLock(path, { sleep })).release();
     expect(waitedMs).toBe(10_000);
+  });
+
+  it("lives until the lock is taken over, as a process that has begun nothing else", async () => {
+    // As after a crash of the whole machine: the holder's was started another time.
+    await writeFile(path, `1 1 11111111-1111-1111-1111-111111111111 pid:[4026531836] kernel\n`);
+    const words = ["--input-type=module", "--eval", takeIt, path];
+    const child = spawn(process.execPath, words, { stdio: ["ignore", "ignore", "inherit"] });
+    children.push(child);
+    expect(await once(child, "close")).toEqual([0, null]);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it("stops waiting when it is told to", async () => {

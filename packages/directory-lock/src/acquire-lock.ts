@@ -21,7 +21,7 @@ export interface AcquireLockOptions {
    * @default 10000
    */
   readonly silentMs?: number;
-  /** Waits, and keeps no process alive by that. @default timers of Node */
+  /** Waits: between own signs of life, and for those of a holder. @default timers of Node; the first kind keeps no process alive */
   readonly sleep?: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
   /** Makes the calls of the file system that a holder repeats, for those who limit theirs. @default at once */
   readonly limit?: <Result>(call: () => Promise<Result>) => Promise<Result>;
@@ -133,7 +133,8 @@ async function refuseIfHeld(path: string, text: string, options: AcquireLockOpti
 
 /** Compares the file's time with itself only: clocks of machines differ. */
 async function givesSignOfLife(path: string, options: AcquireLockOptions): Promise<boolean> {
-  const { signal, silentMs = 10_000, sleep = sleepUnreferenced } = options;
+  // Whoever has begun nothing else lives by this wait.
+  const { signal, silentMs = 10_000, sleep = sleepReferenced } = options;
   const before = await statIfThere(path);
   for (let waitedMs = 0; waitedMs < silentMs; waitedMs += lookMs) {
     await sleep(lookMs, signal);
@@ -180,9 +181,17 @@ function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
-async function sleepUnreferenced(milliseconds: number, signal?: AbortSignal): Promise<void> {
+function sleepUnreferenced(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return sleepFor(milliseconds, signal, false);
+}
+
+function sleepReferenced(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return sleepFor(milliseconds, signal, true);
+}
+
+async function sleepFor(milliseconds: number, signal: AbortSignal | undefined, ref: boolean): Promise<void> {
   try {
-    await wait(milliseconds, undefined, { ref: false, ...(signal === undefined ? {} : { signal }) });
+    await wait(milliseconds, undefined, { ref, ...(signal === undefined ? {} : { signal }) });
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
