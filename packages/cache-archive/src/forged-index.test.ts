@@ -153,6 +153,40 @@ describe("a forged frame index of a tar archive", () => {
     await expect(plan()).rejects.toMatchObject({ code: "malformed" });
   });
 
+  it.each<[what: string, forge: (archive: Buffer) => Buffer, message: string]>([
+    ["is longer than the archive", (archive) => archive.subarray(-FOOTER_BYTES - 8), "cannot be that long"],
+    ["begins as something else", (archive) => inFrame(archive, (frame) => frame.write("x")), "in a frame of its own"],
+    ["is in a longer frame", (archive) => inFrame(archive, (frame) => frame.writeUInt8(1, 7)), "in a frame of its own"],
+    ["cannot be unpacked", (archive) => inFrame(archive, (frame) => frame.fill(0xff, 8, 40)), "cannot be unpacked"],
+    ["has less than it says", (archive) => inFrame(archive, (frame) => lengthen(frame, 1)), "another length"],
+    ["has more than it says", (archive) => inFrame(archive, (frame) => lengthen(frame, -1)), "another length"],
+    ["has no room for its frames", (archive) => withIndex(archive, Buffer.of(9, 0, 0, 0, 0, 0, 0, 0)), "too short"],
+    [
+      "does not begin where the frames end",
+      (archive) => forged(archive, (_, index) => index.writeUInt8(1, 8)),
+      "end where",
+    ],
+    [
+      "has a kind that nobody knows",
+      (archive) => forged(archive, (at, index) => index.writeUInt8(3, at)),
+      "impossible",
+    ],
+    ["has half a byte", (archive) => forged(archive, (at, index) => index.writeDoubleLE(0.5, at + 11)), "impossible"],
+    [
+      "has less than nothing",
+      (archive) => forged(archive, (at, index) => index.writeDoubleLE(-1, at + 11)),
+      "impossible",
+    ],
+    [
+      "has a time that is none",
+      (archive) => forged(archive, (at, index) => index.writeDoubleLE(NaN, at + 3)),
+      "impossible",
+    ],
+  ])("that %s is refused when it is read", async (_what, forge, message) => {
+    await writeFile(archivePath, forge(await save("tarzstd")));
+    await expect(plan()).rejects.toMatchObject({ code: "malformed", message: expect.stringContaining(message) });
+  });
+
   it("that puts a long file behind others into one frame is refused before anything is unpacked", async () => {
     const archive = await save("tarzstd");
     const index = frameIndexOf(archive);
@@ -309,6 +343,27 @@ function entryAt(index: Buffer, name: string): number {
 function frameIndexOf(archive: Buffer): Buffer {
   const footer = archive.length - FOOTER_BYTES;
   return zstdDecompressSync(archive.subarray(footer - archive.readUInt32LE(footer), footer));
+}
+
+/** The archive with other bytes in the frame of its index, from its magic number on. */
+function inFrame(archive: Buffer, change: (frame: Buffer) => void): Buffer {
+  const changed = Buffer.from(archive);
+  const footer = archive.length - FOOTER_BYTES;
+  change(changed.subarray(footer - archive.readUInt32LE(footer) - 8));
+  return changed;
+}
+
+/** Says another length of the index when unpacked. */
+function lengthen(frame: Buffer, bytes: number): void {
+  const at = frame.length - FOOTER_BYTES + 4;
+  frame.writeUInt32LE(frame.readUInt32LE(at) + bytes, at);
+}
+
+/** The archive with an index that says something else of the entry `short`. */
+function forged(archive: Buffer, change: (at: number, index: Buffer) => void): Buffer {
+  const index = frameIndexOf(archive);
+  change(entryAt(index, "short"), index);
+  return withIndex(archive, index);
 }
 
 /** The archive with another index that is framed as it should be. */
