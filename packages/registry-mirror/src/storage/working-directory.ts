@@ -160,7 +160,6 @@ export class WorkingDirectory {
     };
     if (this.#problem === undefined && (await this.#lock.isHeld()) && (await calls.run(isThere))) return;
     try {
-      await this.#restore();
       const file = await this.createTemporary();
       await this.removeFile(file.path);
       await file.close();
