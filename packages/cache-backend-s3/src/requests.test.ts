@@ -387,7 +387,7 @@ describe("credentials of a role", () => {
     const store = open({ roleArn, assumeRoleMaxConcurrency: 2 });
     const heads = Promise.all(["a", "b", "c", "d", "e"].map((name) => store.head(name)));
     for (const answered of [0, 1, 2, 3, 4]) {
-      await vi.waitFor(() => expect(held.length).toBe(Math.min(5, answered + 2)));
+      await expect.poll(() => held.length).toBe(Math.min(5, answered + 2));
       held[answered]?.();
     }
     await heads;

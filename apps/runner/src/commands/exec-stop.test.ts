@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { startChild, type ChildRunner } from "../testing/process.ts";
 import { testEnvironment, testProject, type TestProject } from "../testing/project.ts";
 
@@ -74,7 +74,7 @@ describe("fleetfoot exec that is stopped", () => {
     await child.printed("first  > canceled");
     child.kill("SIGINT");
     expect(await child.ended).toBe(1);
-    await vi.waitFor(async () => expect(await isRunning(shell)).toBe(false));
+    await expect.poll(async () => await isRunning(shell)).toBe(false);
   });
 
   it("passes after a run that was killed in the middle of a job, whatever that has left", async () => {

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import type { JobView, NewJob } from "@fleetfoot/local-coordinator";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { shellJob } from "../testing/run-helpers.ts";
 import { type RunnerWorld, runnerWorld } from "../testing/running-runner.ts";
 
@@ -93,7 +93,7 @@ describe("fleetfoot run with a cache section that is wrong", () => {
     expect((await world.coordinator.addJob(saves).finished).status).toBe("success");
     await rm(join(world.folder, "builds"), { recursive: true });
     expect((await world.coordinator.addJob(restores).finished).status).toBe("success");
-    await vi.waitFor(() => expect(runner.context.complained()).toContain(says));
+    await expect.poll(() => runner.context.complained()).toContain(says);
     expect(runner.context.complained().split(says)).toHaveLength(2);
     expect(await runner.finish()).toBe(0);
   });

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { trackChildGroups } from "./child-groups.ts";
 
 describe("trackChildGroups", () => {
@@ -19,10 +19,9 @@ describe("trackChildGroups", () => {
     groups.killAll();
     expect(await exit).toEqual([null, "SIGKILL"]);
     await text(child.stdout);
-    await vi.waitFor(async () => {
-      const stat = await readFile(`/proc/${Number(printed)}/stat`, "utf8").catch(() => ") Z ");
-      expect(stat).toContain(") Z ");
-    });
+    const stat = async (): Promise<string> =>
+      await readFile(`/proc/${Number(printed)}/stat`, "utf8").catch(() => ") Z ");
+    await expect.poll(stat).toContain(") Z ");
     groups.killAll();
   });
 

@@ -112,7 +112,7 @@ describe("an entry that holds nothing for megabytes", () => {
     }
     expect(await readdir(root)).toEqual([]);
     // What was begun is cleared away later.
-    await vi.waitFor(async () => expect((await readdir(scratch.path)).sort()).toEqual(["archive.zip", "root"]));
+    await expect.poll(async () => (await readdir(scratch.path)).sort()).toEqual(["archive.zip", "root"]);
   });
 
   it("counts as the work that it is", async () => {
