@@ -26,6 +26,8 @@ export interface KillUploadsResult {
 /**
  * Kills processes at random moments while they put one name again and again, and reads it after each kill: what is visible is
  * always one whole body. Each body is one byte again and again, and its length follows from that byte.
+ *
+ * @throws {Error} a process ended by itself, so that nothing was proved
  */
 export async function killUploads(options: KillUploadsOptions): Promise<KillUploadsResult> {
   const { store, module, kills, random = Math.random } = options;
@@ -45,7 +47,9 @@ export async function killUploads(options: KillUploadsOptions): Promise<KillUplo
     await Promise.race([once(child.stdout, "data"), closed]);
     await new Promise((resolve) => setTimeout(resolve, random() * longestLifeMs));
     child.kill("SIGKILL");
-    await closed;
+    const [code, signal] = await closed;
+    // What ends by itself was not killed while it put anything: nothing would be broken, and nothing proved.
+    if (signal !== "SIGKILL") throw new Error(`the process that uploads ended by itself with ${String(code)}`);
     const object = await store.get(name);
     const bytes = (await readBytes(object)) ?? new Uint8Array();
     const byte = bytes[0] ?? 0;
