@@ -224,7 +224,7 @@ export class Disk {
     try {
       if (!(await reservation.extendTo(bytes.byteLength))) return;
       file = await this.createTemporary();
-      await file.writeAll(bytes);
+      await file.write([bytes], 0);
       await this.adopt(file, digest, reservation);
     } catch (error) {
       if (file !== undefined) await this.removeFile(file.path);

@@ -127,7 +127,7 @@ export class WorkingDirectory {
   async writeWhole(name: string, text: string): Promise<void> {
     const file = await this.createTemporary();
     try {
-      await file.writeAll(Buffer.from(text));
+      await file.write([Buffer.from(text)], 0);
       await this.publish(file, join(this.#options.directory, name));
     } catch (error) {
       await this.removeFile(file.path);

@@ -195,7 +195,8 @@ export class Spool {
           const end = this.#writtenBytes + chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
           // Its length may not have been known at the beginning.
           if ((await this.#reservation?.extendTo(end)) === false) throw new Error("there is no room for it");
-          this.#writtenBytes += await file.write(chunks, this.#writtenBytes);
+          await file.write(chunks, this.#writtenBytes);
+          this.#writtenBytes = end;
           if (this.#reservation !== undefined) this.#reservation.writtenBytes = this.#writtenBytes;
         } finally {
           for (const block of blocks) recent.release(block);
