@@ -1,5 +1,4 @@
 import { UpstreamError } from "../errors.ts";
-import type { Digest } from "../reference/grammar.ts";
 import type { ByteSpan } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort } from "../single-flight.ts";
@@ -16,7 +15,8 @@ import { BrokenFills } from "./broken-fills.ts";
 import type { ReturningClient } from "./broken-fills.ts";
 import type { CacheResult } from "./messages.ts";
 import type { Openings } from "./openings.ts";
-import { checkedBody, checkStored, plainBody } from "./stored-body.ts";
+import { checkedBody, plainBody } from "./stored-body.ts";
+import { StoredChecks } from "./stored-checks.ts";
 
 export interface BlobsOptions extends BlobSourceOptions {
   readonly records: Records;
@@ -50,9 +50,11 @@ export interface FoundBlob {
 export class Blobs {
   readonly #options: BlobsOptions;
   readonly #broken: BrokenFills;
+  readonly #checks: StoredChecks;
 
   constructor(options: BlobsOptions) {
     this.#options = options;
+    this.#checks = new StoredChecks(options.disk, options.clock);
     this.#broken = new BrokenFills(options.now);
   }
 
@@ -99,7 +101,7 @@ export class Blobs {
     const { consent, disk, fills } = this.#options;
     if (disk.has(digest)) {
       const image = await consent.consenting(inquiry);
-      const found = await this.#fromDisk(image, digest, isWhole);
+      const found = await this.#fromDisk(image, inquiry, isWhole);
       if (found !== undefined) return found;
     }
     const running = fills.find(digest);
@@ -133,7 +135,7 @@ export class Blobs {
     if (disk.has(digest)) {
       // Somebody else has fetched it while this client was looked after.
       await consent.confirm(image, digest, asker, signal);
-      const found = await this.#fromDisk(image, digest, isWhole);
+      const found = await this.#fromDisk(image, inquiry, isWhole);
       if (found !== undefined) return found;
     }
     const expectedBytes = records.bytesOf(image, digest);
@@ -184,24 +186,31 @@ export class Blobs {
     return fromFill(image, fill, seat, "join");
   }
 
-  async #fromDisk(image: UpstreamImage, digest: Digest, isWhole: boolean): Promise<FoundBlob | undefined> {
+  async #fromDisk(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob | undefined> {
+    const { digest, signal } = inquiry;
     const { disk, shared } = this.#options;
     const location = isWhole ? await shared.redirectFor(digest) : undefined;
     if (location !== undefined) return redirected(image, location);
-    const opened = await disk.openBlob(digest);
+    let opened = await disk.openBlob(digest);
+    if (opened !== undefined && !opened.isVerified && !isWhole) {
+      await opened.handle.close();
+      const reason = "the blob that is stored here takes long to be checked";
+      const late = (): Error => new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason });
+      opened = (await this.#checks.isRight(digest, late, signal)) ? await disk.openBlob(digest) : undefined;
+    }
     if (opened === undefined) return undefined;
-    const close = (): void => void opened.handle.close();
-    // A part cannot be checked by itself, so everything is, once.
-    const state = opened.isVerified || isWhole ? "readable" : await checkStored(digest, opened);
-    if (state !== "readable") {
+    const { bytes, handle, isVerified } = opened;
+    const close = (): void => void handle.close();
+    if (!isVerified && !isWhole) {
+      // Somebody has touched it since.
       close();
-      if (state === "damaged") await disk.discardDamaged(digest);
       return undefined;
     }
     const onDamaged = (): Promise<void> => disk.discardDamaged(digest);
-    const read = async (span: ByteSpan = { start: 0, end: opened.bytes }): Promise<Body> =>
-      opened.isVerified || !isWhole ? plainBody(opened, span, close) : checkedBody(digest, opened, close, onDamaged);
-    return { image, bytes: opened.bytes, result: "hit", location: undefined, read, release: close };
+    const blob = opened;
+    const read = async (span: ByteSpan = { start: 0, end: bytes }): Promise<Body> =>
+      isVerified ? plainBody(blob, span, close) : checkedBody(digest, blob, close, onDamaged);
+    return { image, bytes, result: "hit", location: undefined, read, release: close };
   }
 }
 
