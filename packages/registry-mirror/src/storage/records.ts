@@ -31,6 +31,8 @@ interface Repository {
   readonly digests: Map<Digest, DigestRecord>;
   /** Everything that the manifests list. */
   readonly children: Map<Digest, Child>;
+  /** Whether anything of it was open to more than single clients since access to it was withdrawn last. */
+  wasOpen: boolean;
 }
 
 interface Child {
@@ -68,7 +70,7 @@ export class Records {
   }
 
   setTag(image: UpstreamImage, tag: string, record: TagRecord): void {
-    this.#repository(image.upstream.id, image.name).tags.set(tag, record);
+    addTag(this.#repository(image.upstream.id, image.name), tag, record);
     this.#save(tagName(image, tag), JSON.stringify(record));
   }
 
@@ -100,11 +102,13 @@ export class Records {
   /**
    * Takes everything of a name for open to single clients only, until the upstream says something else of it.
    *
-   * @returns whether anything of it is known
+   * @returns whether anything of it was open to more
    */
   withdraw(image: UpstreamImage): boolean {
     const repository = this.#find(image);
-    if (repository === undefined) return false;
+    // An upstream that goes on denying it says nothing new, and there may be thousands of records.
+    if (repository?.wasOpen !== true) return false;
+    repository.wasOpen = false;
     for (const [tag, { openTo, ...record }] of repository.tags)
       if (isOpenTo(openTo, "mirror")) this.setTag(image, tag, record);
     for (const [digest, { openTo, ...record }] of repository.digests)
@@ -185,7 +189,7 @@ export class Records {
       const record = readTag(text);
       const known = repository.tags.get(what.tag);
       if (record === undefined || (known !== undefined && known.checkedAtMs >= record.checkedAtMs)) return;
-      repository.tags.set(what.tag, record);
+      addTag(repository, what.tag, record);
     } else {
       const record = readDigest(text);
       if (record !== undefined) this.#addDigest(repository, what.digest, record);
@@ -210,7 +214,7 @@ export class Records {
     const key = `${upstreamId}/${name}`;
     let repository = this.#repositories.get(key);
     if (repository === undefined) {
-      repository = { tags: new Map(), digests: new Map(), children: new Map() };
+      repository = { tags: new Map(), digests: new Map(), children: new Map(), wasOpen: false };
       this.#repositories.set(key, repository);
     }
     return repository;
@@ -223,6 +227,7 @@ export class Records {
 
   #addDigest(repository: Repository, digest: Digest, record: DigestRecord): void {
     repository.digests.set(digest, record);
+    if (isOpenTo(record.openTo, "mirror")) repository.wasOpen = true;
     list(repository, record);
     for (const child of record.manifest?.children ?? []) {
       const parents = this.#parents.get(child.digest) ?? new Set();
@@ -252,7 +257,7 @@ export class Records {
       const text = await readFile(join(directory, entry.name), "utf8");
       if (kind === "_tags") {
         const record = readTag(text);
-        if (record !== undefined && isTag(entry.name)) repository.tags.set(entry.name, record);
+        if (record !== undefined && isTag(entry.name)) addTag(repository, entry.name, record);
       } else {
         const record = readDigest(text);
         const digest = entry.name.replace("-", ":");
@@ -267,6 +272,11 @@ export interface RepositoryView {
   readonly name: string;
   readonly tags: ReadonlyMap<string, TagRecord>;
   readonly digests: ReadonlyMap<Digest, DigestRecord>;
+}
+
+function addTag(repository: Repository, tag: string, record: TagRecord): void {
+  repository.tags.set(tag, record);
+  if (isOpenTo(record.openTo, "mirror")) repository.wasOpen = true;
 }
 
 function list({ children }: Repository, { manifest, openTo }: DigestRecord): void {

@@ -1,6 +1,7 @@
 import { canPutConditionally } from "@fleetfoot/cache-backend";
 import type { CacheStore } from "@fleetfoot/cache-backend";
 import { isDigest } from "../reference/grammar.ts";
+import { Slots } from "../slots.ts";
 import { maxRecordBytes } from "./layout.ts";
 import { placeOfRecord } from "./purge-store.ts";
 import type { RecordPlace } from "./purge-store.ts";
@@ -23,21 +24,25 @@ export class SharedRecords {
   readonly #options: SharedRecordsOptions;
   readonly #latest = new Map<string, string>();
   readonly #writing = new Set<string>();
+  readonly #slots = new Slots(atOnce);
 
   constructor(options: SharedRecordsOptions) {
     this.#options = options;
   }
 
-  /** Writes a record, in the background; of what is saved while another one of it is written, the last. */
+  /** Writes a record, in the background, some at the same time; of what is saved while another one of it is written, the last. */
   save(name: string, text: string): void {
     this.#latest.set(name, text);
     if (this.#writing.has(name)) return;
     this.#writing.add(name);
     this.#options.run(async () => {
+      const giveBack = await this.#slots.take();
       try {
+        this.#options.signal.throwIfAborted();
         for (let next = this.#take(name); next !== undefined; next = this.#take(name)) await this.#write(name, next);
       } finally {
         this.#writing.delete(name);
+        giveBack();
       }
     });
   }
@@ -75,3 +80,5 @@ export class SharedRecords {
 
 /** Each one that fails means that another mirror has written. */
 const maxTries = 20;
+/** What is known of a name may all change at once: thousands of records. */
+const atOnce = 16;
