@@ -2,7 +2,6 @@
 import { parentPort } from "node:worker_threads";
 
 import { serveJobs } from "./engine/serve-jobs.ts";
-import { compareHandler } from "./manifest/compare-runner.ts";
 import { treeHandler } from "./manifest/tree-runner.ts";
 import { stagingHandler } from "./restore/staging-task.ts";
 import { tarPackHandler, tarPlanHandler, tarUnpackHandler } from "./tar/tasks.ts";
@@ -18,6 +17,5 @@ if (parentPort !== null) {
     tarUnpackHandler,
     treeHandler,
     stagingHandler,
-    compareHandler,
   ]);
 }

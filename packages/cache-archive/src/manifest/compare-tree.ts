@@ -19,17 +19,14 @@ export interface TreeDifference {
 const ENTRIES_PER_STEP = 500;
 const QUIET = { throwIfNoEntry: false } as const;
 
-/** Whether some entries of a manifest are there, as they were. What else may be there does not matter. */
+/** Whether every entry of a manifest is there, as it was. What else may be there does not matter. */
 export function* compareRows(
   root: string,
   { facts, rows, paths }: Manifest,
-  from: number,
-  to: number,
 ): Generator<void, TreeDifference | undefined> {
   const folders = new RestoreFolders(root, root);
-  for (let index = from; index < to; index += 1) {
+  for (const [index, path] of paths.entries()) {
     if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    const path = paths[index] ?? "";
     const place = folders.existing(path);
     const now = place === undefined ? undefined : lstatSync(place, QUIET);
     if (place === undefined || now === undefined) return { what: "removed", path };
@@ -39,16 +36,13 @@ export function* compareRows(
   return undefined;
 }
 
-/**
- * Whether some paths, which stand for themselves and everything below them, hold what a manifest says, and nothing else. For a
- * manifest of any shape; most can be compared in parts, as `FolderComparison` does.
- */
+/** Whether some paths, which stand for themselves and everything below them, hold what a manifest says, and nothing else. */
 export function* compareWalk(
   root: string,
   paths: readonly string[],
   manifest: Manifest,
 ): Generator<void, TreeDifference | undefined> {
-  const comparison = new Comparison(root, manifest);
+  const comparison = yield* Comparison.open(root, manifest);
   let visited = 0;
   // A link that leads nowhere is not found by its name, as when files are selected.
   const waiting = paths.filter((path) => statSync(placeOf(root, path), QUIET) !== undefined).toReversed();
@@ -72,7 +66,7 @@ export function* compareList(
   list: ManifestRows,
   manifest: Manifest,
 ): Generator<void, TreeDifference | undefined> {
-  const comparison = new Comparison(root, manifest);
+  const comparison = yield* Comparison.open(root, manifest);
   for (let index = 0; index < list.count; index += 1) {
     if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
     const path = list.path(index);
@@ -88,15 +82,24 @@ class Comparison {
   readonly #root: string;
   readonly #rows: ManifestRows;
   readonly #takenAtMs: number;
-  readonly #indexes = new Map<string, number>();
+  readonly #indexes: ReadonlyMap<string, number>;
   readonly #met: Uint8Array;
 
-  constructor(root: string, { facts, rows, paths }: Manifest) {
+  static *open(root: string, manifest: Manifest): Generator<void, Comparison> {
+    const indexes = new Map<string, number>();
+    for (const [index, path] of manifest.paths.entries()) {
+      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+      indexes.set(path, index);
+    }
+    return new Comparison(root, manifest, indexes);
+  }
+
+  private constructor(root: string, { facts, rows }: Manifest, indexes: ReadonlyMap<string, number>) {
     this.#root = root;
     this.#rows = rows;
     this.#takenAtMs = facts.takenAtMs;
+    this.#indexes = indexes;
     this.#met = new Uint8Array(rows.count);
-    for (const [index, path] of paths.entries()) this.#indexes.set(path, index);
   }
 
   compare(path: string, now: Stats): TreeDifference | undefined {
@@ -117,17 +120,17 @@ class Comparison {
   }
 }
 
-export function placeOf(root: string, path: string): string | Buffer {
+function placeOf(root: string, path: string): string | Buffer {
   return toFileSystemPath(`${root}/${path}`);
 }
 
 /** Others are left out of archives. */
-export function isArchived(found: Stats): boolean {
+function isArchived(found: Stats): boolean {
   return found.isFile() || found.isDirectory() || found.isSymbolicLink();
 }
 
 /** @returns undefined when the folder cannot be read */
-export function namesIn(root: string, path: string): readonly string[] | undefined {
+function namesIn(root: string, path: string): readonly string[] | undefined {
   const place = placeOf(root, path);
   try {
     const names = readdirSync(place);

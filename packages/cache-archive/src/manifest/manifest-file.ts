@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import type { Hash } from "node:crypto";
+import { closeSync, fstatSync, lstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Stats } from "node:fs";
 
 import { errnoOf } from "../errors.ts";
@@ -13,8 +14,12 @@ import type { SharedRows } from "./manifest-rows.ts";
  */
 const MARK = Buffer.from("fleetfoot-tree-1\n", "latin1");
 const DIGEST_BYTES = 32;
-/** A manifest of this length would describe millions of entries; it is read as a whole. */
-const MAX_BYTES = 1024 ** 3;
+/** A manifest of this length describes more than a million entries; all of it is held in memory. */
+const MAX_BYTES = 256 * 1024 ** 2;
+/** Ten times what the facts ever take. */
+const MAX_FACTS_BYTES = 4096;
+/** After so many bytes the caller may do something else. */
+const BYTES_PER_STEP = 1024 ** 2;
 
 /** Tells a file from every other one that lay or will lie in its place. */
 export interface FileIdentity {
@@ -42,8 +47,6 @@ export interface Manifest {
   readonly rows: ManifestRows;
   /** Of all rows. */
   readonly paths: readonly string[];
-  /** Tells it from what another writer puts in its place. */
-  readonly digest: string;
 }
 
 /** Writes it beside its place and renames it: there is never a part of one. */
@@ -67,26 +70,19 @@ export function writeManifest(path: string | Buffer, facts: ManifestFacts, share
   }
 }
 
-/** @returns undefined when there is none, or one that is damaged or makes no sense */
-export function readManifest(path: string | Buffer): Manifest | undefined {
-  const file = readWhole(path);
-  if (file === undefined || file.length < MARK.length + 4 + DIGEST_BYTES) return undefined;
-  const body = file.subarray(0, -DIGEST_BYTES);
-  const digest = createHash("sha256").update(body).digest();
-  if (!digest.equals(file.subarray(-DIGEST_BYTES))) return undefined;
-  if (!body.subarray(0, MARK.length).equals(MARK)) return undefined;
-  const start = MARK.length + 4;
-  const jsonEnd = start + body.readUInt32LE(MARK.length);
-  const facts = parseFacts(body.toString("utf8", start, jsonEnd));
-  if (facts === undefined || jsonEnd + facts.nameBytes + ManifestRows.bytesFor(facts.rows) !== body.length) {
-    return undefined;
+/**
+ * In steps of less than a few milliseconds; whoever stops early has to end it with `return()`, which closes the file.
+ *
+ * @returns undefined when there is none, or one that is damaged or makes no sense
+ */
+export function* readManifest(path: string | Buffer): Generator<void, Manifest | undefined> {
+  const descriptor = openFile(path);
+  if (descriptor === undefined) return undefined;
+  try {
+    return yield* readOpen(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
-  const rows = ManifestRows.copyOf(
-    body.subarray(jsonEnd, jsonEnd + facts.nameBytes),
-    body.subarray(jsonEnd + facts.nameBytes),
-  );
-  const paths = rows.soundPaths();
-  return paths === undefined ? undefined : { facts, rows, paths, digest: digest.toString("latin1") };
 }
 
 export function identityOf({ ino: inode, size: bytes, mtimeMs, ctimeMs }: Stats): FileIdentity {
@@ -102,15 +98,51 @@ export function isSameFile(one: FileIdentity, other: FileIdentity): boolean {
   );
 }
 
-function readWhole(path: string | Buffer): Buffer | undefined {
+/** @returns undefined when there is no file */
+function openFile(path: string | Buffer): number | undefined {
   try {
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    return found?.isFile() === true && found.size <= MAX_BYTES ? readFileSync(path) : undefined;
+    return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true ? openSync(path, "r") : undefined;
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "ENOENT" || errno === "EACCES" || errno === "ENOTDIR") return undefined;
     throw error;
   }
+}
+
+function* readOpen(descriptor: number): Generator<void, Manifest | undefined> {
+  const { size } = fstatSync(descriptor);
+  if (size > MAX_BYTES) return undefined;
+  const hash = createHash("sha256");
+  const head = Buffer.alloc(MARK.length + 4);
+  if (!(yield* fill(descriptor, head, hash)) || !head.subarray(0, MARK.length).equals(MARK)) return undefined;
+  const json = Buffer.alloc(Math.min(head.readUInt32LE(MARK.length), MAX_FACTS_BYTES));
+  if (!(yield* fill(descriptor, json, hash))) return undefined;
+  const facts = parseFacts(json.toString("utf8"));
+  if (facts === undefined) return undefined;
+  const { nameBytes, rows: count } = facts;
+  // Before anything as long as the file says is made.
+  const rowBytes = ManifestRows.bytesFor(count);
+  if (head.length + json.length + nameBytes + rowBytes + DIGEST_BYTES !== size) return undefined;
+  const shared = { names: new SharedArrayBuffer(nameBytes), rows: new SharedArrayBuffer(rowBytes), count };
+  if (!(yield* fill(descriptor, Buffer.from(shared.names), hash))) return undefined;
+  if (!(yield* fill(descriptor, Buffer.from(shared.rows), hash))) return undefined;
+  const digest = Buffer.alloc(DIGEST_BYTES);
+  if (!(yield* fill(descriptor, digest)) || !hash.digest().equals(digest)) return undefined;
+  const rows = new ManifestRows(shared);
+  const paths = yield* rows.soundPaths();
+  return paths === undefined ? undefined : { facts, rows, paths };
+}
+
+/** @returns false when the file ends before */
+function* fill(descriptor: number, target: Buffer, hash?: Hash): Generator<void, boolean> {
+  for (let at = 0; at < target.length;) {
+    const length = readSync(descriptor, target, at, Math.min(target.length - at, BYTES_PER_STEP), null);
+    if (length === 0) return false;
+    hash?.update(target.subarray(at, at + length));
+    at += length;
+    yield;
+  }
+  return true;
 }
 
 function parseFacts(json: string): (ManifestFacts & { readonly rows: number; readonly nameBytes: number }) | undefined {

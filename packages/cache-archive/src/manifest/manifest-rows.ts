@@ -70,14 +70,6 @@ export class ManifestRows {
     return { names: shared, rows, count };
   }
 
-  /** @param rows - of any alignment */
-  static copyOf(names: Buffer, rows: Buffer): ManifestRows {
-    const [sharedNames, sharedRows] = [new SharedArrayBuffer(names.length), new SharedArrayBuffer(rows.length)];
-    names.copy(Buffer.from(sharedNames));
-    rows.copy(Buffer.from(sharedRows));
-    return new ManifestRows({ names: sharedNames, rows: sharedRows, count: rows.length / (COLUMNS * 8) });
-  }
-
   constructor({ names, rows, count }: SharedRows) {
     this.count = count;
     this.#names = Buffer.from(names);
@@ -87,11 +79,6 @@ export class ManifestRows {
   path(index: number): string {
     const start = this.#get(index, COLUMN.start);
     return pathFromPart(this.#names, start, start + this.#get(index, COLUMN.length));
-  }
-
-  /** The file type and permission bits; 0 when the entry was not what it should have been. */
-  mode(index: number): number {
-    return this.#get(index, COLUMN.mode);
   }
 
   /** How an entry was found; undefined when it was not what it should have been. */
@@ -132,10 +119,11 @@ export class ManifestRows {
   }
 
   /** All paths; undefined when one is none that an archive could have: nothing that a file says may lead out of the root. */
-  soundPaths(): string[] | undefined {
+  *soundPaths(): Generator<void, string[] | undefined> {
     const paths: string[] = [];
     let end = 0;
     for (let index = 0; index < this.count; index += 1) {
+      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
       const [start, length] = [this.#get(index, COLUMN.start), this.#get(index, COLUMN.length)];
       if (start !== end || !Number.isSafeInteger(length) || length < 1) return undefined;
       end = start + length;

@@ -5,6 +5,8 @@ import {
   lutimes,
   mkdir,
   readFile,
+  readdir,
+  readlink,
   rename,
   rm,
   stat,
@@ -22,6 +24,8 @@ import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createArchive } from "../create.ts";
+import { JobControl, makeControl } from "../engine/control.ts";
+import { JobAborted } from "../engine/job-aborted.ts";
 import { extractArchive } from "../extract.ts";
 import { selectFiles } from "../select/select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
@@ -32,6 +36,7 @@ import { identityOf, readManifest, writeManifest } from "./manifest-file.ts";
 import { ManifestRows } from "./manifest-rows.ts";
 import type { FoundFacts, SharedRows } from "./manifest-rows.ts";
 import { compareTree } from "./tree-manifest.ts";
+import { treeHandler } from "./tree-runner.ts";
 
 const OLD = new Date("2001-02-03T04:05:06Z");
 
@@ -199,7 +204,7 @@ describe("compareTree takes manifests of any shape", () => {
   it("with entries in any order", async () => {
     await save("zip", 1000);
     await clockTick();
-    const saved = readManifest(manifestPath);
+    const saved = finished(readManifest(manifestPath));
     if (saved === undefined) throw new Error("there is no manifest");
     const paths = saved.paths.toReversed();
     const shared = share(paths);
@@ -327,7 +332,7 @@ describe("a manifest is ignored", () => {
 
   it("when its archive was written over in place, with its length and its old time", async () => {
     await utimes(archivePath, OLD, OLD);
-    const manifest = readManifest(manifestPath);
+    const manifest = finished(readManifest(manifestPath));
     if (manifest === undefined) throw new Error("there is no manifest");
     const paths = Array.from({ length: manifest.rows.count }, (_, index) => manifest.rows.path(index));
     const rows = share(paths);
@@ -370,6 +375,50 @@ describe("a manifest is ignored", () => {
     expect(await restore(1000).catch((error: unknown) => error)).toMatchObject({ code: "outside-root" });
   });
 });
+
+describe("a long manifest", () => {
+  beforeEach(async () => {
+    await save("zip", 1000);
+    await forge(share(Array.from({ length: 20_000 }, (_, index) => `modules/${index}`)));
+  });
+
+  it("is opened in steps of a megabyte and of 2000 paths", async () => {
+    const steps = readManifest(manifestPath);
+    let taken = 0;
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) taken += 1;
+    expect(step.value?.paths).toHaveLength(20_000);
+    expect(taken).toBeGreaterThanOrEqual(10 + Math.floor((await stat(manifestPath)).size / 1024 ** 2));
+  });
+
+  it.each([1, 4, 9])("is not read on when the job is aborted (step %i of opening it)", async (step) => {
+    const control = new AbortedAt(step);
+    const archive = identityOf(await stat(archivePath));
+    const task = { kind: "compare-tree" as const, root, archive, manifestPath, content: undefined };
+    const runner = treeHandler.open(task, control);
+    await expect(runner.run(0)).rejects.toBeInstanceOf(JobAborted);
+    expect(control.asked).toBe(step);
+    expect(runner.result).toBeUndefined();
+    expect(await openFiles()).not.toContain(manifestPath);
+  });
+});
+
+/** A job that is aborted when somebody asks for the nth time whether it is. */
+class AbortedAt extends JobControl {
+  asked = 0;
+  readonly #nth: number;
+
+  constructor(nth: number) {
+    super(makeControl(1));
+    this.#nth = nth;
+  }
+
+  override get isAborted(): boolean {
+    this.asked += 1;
+    if (this.asked === this.#nth) this.abort();
+    return super.isAborted;
+  }
+}
 
 describe("what keeps a manifest from being written", () => {
   it("is told, and the archive is complete all the same", async () => {
@@ -452,8 +501,16 @@ async function clockTick(): Promise<void> {
   }
 }
 
+async function openFiles(): Promise<string[]> {
+  const descriptors = await readdir("/proc/self/fd");
+  return await Promise.all(descriptors.map(async (fd) => await readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+}
+
 function share(paths: readonly string[]): SharedRows {
-  const steps = ManifestRows.share(paths.length, (index) => paths[index] ?? "");
+  return finished(ManifestRows.share(paths.length, (index) => paths[index] ?? ""));
+}
+
+function finished<T>(steps: Generator<void, T>): T {
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;
@@ -462,7 +519,7 @@ function share(paths: readonly string[]): SharedRows {
 
 /** A manifest that only its rows give away. */
 async function forge(rows: SharedRows): Promise<void> {
-  const manifest = readManifest(manifestPath);
+  const manifest = finished(readManifest(manifestPath));
   if (manifest === undefined) throw new Error("there is no manifest");
   writeManifest(manifestPath, manifest.facts, rows);
   expect((await readFile(manifestPath)).length).toBeGreaterThan(100);

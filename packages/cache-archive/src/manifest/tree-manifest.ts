@@ -5,25 +5,18 @@ import type { ArchiveFile } from "../archive-file.ts";
 import { makeControl } from "../engine/control.ts";
 import { WorkersUnavailable } from "../engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS, runInline, runTask } from "../engine/run-task.ts";
-import type { TaskRun } from "../engine/run-task.ts";
-import type { Task } from "../engine/task.ts";
 import { CacheArchiveError, toArchiveError } from "../errors.ts";
 import { pathFromBytes, toFileSystemPath } from "../path-bytes.ts";
 import { inTurns } from "../turn.ts";
 import type { ArchiveEntry, CompareTreeOptions, TreeState } from "../types.ts";
-import { agreedEntries, COMPARE_UNITS, compareHandler, makeAgreement } from "./compare-runner.ts";
-import type { CompareResult, CompareTask } from "./compare-runner.ts";
-import type { TreeDifference } from "./compare-tree.ts";
 import { identityOf } from "./manifest-file.ts";
 import { isCleanPath, ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
 import { treeHandler } from "./tree-runner.ts";
-import type { TreeTask } from "./tree-task.ts";
+import type { TreeComparison, TreeTask } from "./tree-task.ts";
 
 /** Rough cost of one thread, to choose where to work. */
 const MS_PER_ENTRY = 0.006;
-/** Looking at files on more threads than these gains little: they wait for one another in the system. */
-const COMPARE_THREADS = 4;
 /** Of a manifest; paths are rarely shorter. */
 const BYTES_PER_ENTRY = 100;
 
@@ -54,10 +47,9 @@ export async function compareTree(options: CompareTreeOptions): Promise<TreeStat
     const found = statSync(toFileSystemPath(archivePath), { throwIfNoEntry: false });
     if (found === undefined) return { state: "unknown" };
     const archive = identityOf(found);
-    const comparison = await compare(
-      { root: realPathOf(root), archive, manifestPath, content },
-      { maxInlineMs, signal },
-    );
+    const task = { kind: "compare-tree" as const, root: realPathOf(root), archive, manifestPath, content };
+    const entries = await entriesOf(manifestPath);
+    const comparison = (await runTree(task, { entries, maxInlineMs, signal })) as TreeComparison;
     if (comparison === undefined) return { state: "unknown" };
     const { difference } = comparison;
     return difference === undefined ? { state: "unchanged" } : { state: "changed", ...difference };
@@ -71,24 +63,12 @@ export async function compareTree(options: CompareTreeOptions): Promise<TreeStat
 export async function entriesInPlace(job: TreeJob): Promise<number | undefined> {
   const { file, manifestPath } = job;
   const root = realPathIfThere(job.root);
-  if (root === undefined) return undefined;
+  const entries = await entriesOf(manifestPath);
+  if (root === undefined || entries === 0) return undefined;
   const archive = identityOf(fstatSync(file.descriptor));
-  const comparison = await compare({ root, archive, manifestPath, content: undefined }, job);
+  const task = { kind: "compare-tree" as const, root, archive, manifestPath, content: undefined };
+  const comparison = (await runTree(task, { ...job, entries })) as TreeComparison;
   return comparison !== undefined && comparison.difference === undefined ? comparison.entries : undefined;
-}
-
-/** @returns undefined when nothing is known of this tree and this archive */
-async function compare(
-  what: Omit<CompareTask, "kind" | "agreement">,
-  { maxInlineMs, signal }: Pick<TreeJob, "maxInlineMs" | "signal">,
-): Promise<{ readonly difference: TreeDifference | undefined; readonly entries: number } | undefined> {
-  const listed = await entriesOf(what.manifestPath);
-  if (listed === 0) return undefined;
-  const task = { kind: "compare-tree" as const, ...what, agreement: makeAgreement() };
-  const run = { task, handler: compareHandler, units: COMPARE_UNITS, concurrency: COMPARE_THREADS };
-  const result = (await runAnywhere({ ...run, entries: listed, maxInlineMs, signal })) as CompareResult;
-  if (result === "unknown") return undefined;
-  return { difference: result, entries: agreedEntries(task.agreement) };
 }
 
 /** How everything that is going to be archived is now. */
@@ -145,20 +125,12 @@ async function runTree(
   task: TreeTask,
   { entries, maxInlineMs, signal }: Pick<TreeJob, "maxInlineMs" | "signal"> & Pick<RecordJob, "entries">,
 ): Promise<unknown> {
-  return await runAnywhere({ task, handler: treeHandler, units: 1, concurrency: 1, entries, maxInlineMs, signal });
-}
-
-/** On threads when it is long and there are any, else right here. */
-async function runAnywhere<T extends Task>({
-  units,
-  entries,
-  ...run
-}: Omit<TaskRun<T>, "control" | "estimatedMs"> & Pick<RecordJob, "entries"> & { units: number }): Promise<unknown> {
+  const run = { task, handler: treeHandler, concurrency: 1, estimatedMs: entries * MS_PER_ENTRY, maxInlineMs, signal };
   try {
-    return await runTask({ ...run, estimatedMs: entries * MS_PER_ENTRY, control: makeControl(units) });
+    return await runTask({ ...run, control: makeControl(1) });
   } catch (error) {
     if (!(error instanceof WorkersUnavailable)) throw error;
-    return await runInline({ ...run, control: makeControl(units) });
+    return await runInline({ ...run, control: makeControl(1) });
   }
 }
 

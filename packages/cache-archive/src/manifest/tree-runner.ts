@@ -9,7 +9,7 @@ import { treeSteps } from "./tree-task.ts";
 import type { TreeTask } from "./tree-task.ts";
 
 export const treeHandler: TaskHandler<TreeTask> = {
-  kinds: ["observe-tree", "record-tree"],
+  kinds: ["observe-tree", "record-tree", "compare-tree"],
   open: (task, control) => new TreeRunner(task, control),
 };
 
@@ -33,13 +33,17 @@ class TreeRunner implements UnitRunner {
 
   *#steps(): Generator<void, void> {
     const steps = treeSteps(this.#task);
-    for (let step = steps.next(); ; step = steps.next()) {
-      if (this.#control.isAborted) throw new JobAborted();
-      if (step.done === true) {
-        this.result = step.value;
-        break;
+    try {
+      for (let step = steps.next(); ; step = steps.next()) {
+        if (this.#control.isAborted) throw new JobAborted();
+        if (step.done === true) {
+          this.result = step.value;
+          break;
+        }
+        yield;
       }
-      yield;
+    } finally {
+      steps.return(undefined);
     }
     this.#control.finish();
   }

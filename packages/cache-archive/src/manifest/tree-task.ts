@@ -6,8 +6,11 @@ import { toFileSystemPath } from "../path-bytes.ts";
 import { targetOf } from "../restore/restore-plan.ts";
 import { readFrameIndex } from "../tar/frame-index.ts";
 import { readDirectory } from "../zip/directory.ts";
+import { compareList, compareRows, compareWalk } from "./compare-tree.ts";
+import type { TreeDifference } from "./compare-tree.ts";
 import { lookAt } from "./look.ts";
-import { identityOf, writeManifest } from "./manifest-file.ts";
+import { identityOf, isSameFile, readManifest, writeManifest } from "./manifest-file.ts";
+import type { FileIdentity, Manifest } from "./manifest-file.ts";
 import { ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
 
@@ -31,7 +34,21 @@ interface RecordTask {
   readonly takenAtMs: number;
 }
 
-export type TreeTask = ObserveTask | RecordTask;
+/** Compares a tree with a manifest. */
+interface CompareTask {
+  readonly kind: "compare-tree";
+  readonly root: string;
+  /** What the tree is compared with the manifest of. */
+  readonly archive: FileIdentity;
+  readonly manifestPath: string;
+  /** What the tree has to hold, and nothing else; undefined when it may hold more than the manifest says. */
+  readonly content: { readonly paths: readonly string[] } | { readonly list: SharedRows } | undefined;
+}
+
+export type TreeTask = ObserveTask | RecordTask | CompareTask;
+
+/** Undefined when nothing is known of this tree and this archive. */
+export type TreeComparison = { readonly difference: TreeDifference | undefined; readonly entries: number } | undefined;
 
 /** After so many entries the caller may do something else. */
 const ENTRIES_PER_STEP = 500;
@@ -43,6 +60,8 @@ export function treeSteps(task: TreeTask): Generator<void, unknown> {
       return observe(task);
     case "record-tree":
       return record(task);
+    case "compare-tree":
+      return compare(task);
     default:
       throw new TypeError("unknown task");
   }
@@ -111,4 +130,19 @@ function targetAt(listed: readonly ListedEntry[], index: number): string {
   const entry = listed[index];
   if (entry === undefined) throw new RangeError("no such entry");
   return targetOf(entry);
+}
+
+function* compare(task: CompareTask): Generator<void, TreeComparison> {
+  const { root, content } = task;
+  const manifest = yield* readManifest(toFileSystemPath(task.manifestPath));
+  if (manifest === undefined || !isAbout(manifest, task)) return undefined;
+  const { entries } = manifest.facts;
+  if (content === undefined) return { difference: yield* compareRows(root, manifest), entries };
+  if ("paths" in content) return { difference: yield* compareWalk(root, content.paths, manifest), entries };
+  return { difference: yield* compareList(root, new ManifestRows(content.list), manifest), entries };
+}
+
+function isAbout({ facts }: Manifest, { root, archive }: CompareTask): boolean {
+  const folder = lstatSync(toFileSystemPath(root), { throwIfNoEntry: false });
+  return isSameFile(archive, facts.archive) && folder?.dev === facts.root.device && folder.ino === facts.root.inode;
 }
