@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { readdirSync, statSync } from "node:fs";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 
@@ -8,6 +9,7 @@ import { describe, expect, it } from "vitest";
 
 import { createArchive } from "../create.ts";
 import { extractArchive } from "../extract.ts";
+import { STAGING_PREFIX } from "../restore/staging-name.ts";
 import { selectFiles } from "../select/select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
@@ -112,19 +114,50 @@ describe("the pool of worker threads", () => {
     const { entries } = await selectFiles({ root: scratch.at("project"), paths: ["."] });
     const archivePath = scratch.at("cache.zip");
     const stop = new Error("stop");
-    const controller = new AbortController();
-    const options = { root: scratch.at("project"), entries, archivePath, signal: controller.signal };
-    const packing = createArchive(options);
-    setTimeout(() => controller.abort(stop), 30);
-    await expect(packing).rejects.toBe(stop);
-    await createArchive({ ...options, signal: new AbortController().signal });
-    const other = new AbortController();
-    const restoring = extractArchive({ archivePath, root: scratch.at("restored"), signal: other.signal });
-    setTimeout(() => other.abort(stop), 20);
-    await expect(restoring).rejects.toBe(stop);
+    const options = { root: scratch.at("project"), entries, archivePath };
+    const packing = abortDuring(() => bytesBelow(scratch.path, "archive_", ""), stop);
+    await expect(createArchive({ ...options, signal: packing })).rejects.toBe(stop);
+    expect(await readdir(scratch.path)).toEqual(["project"]);
+    await createArchive(options);
+    const signal = abortDuring(() => bytesBelow(scratch.path, STAGING_PREFIX, "tree/long"), stop);
+    await expect(extractArchive({ archivePath, root: scratch.at("restored"), signal })).rejects.toBe(stop);
     expect((await selectFiles({ root: scratch.at("restored"), paths: ["*"] })).entries).toEqual([]);
   });
 });
+
+/**
+ * Aborts while threads write a file. They are watched without a turn of the event loop, so that their end cannot be noticed before, however late
+ * this thread gets its time.
+ *
+ * @param bytes - that are written by now; `undefined` while the place for them has not been made
+ */
+function abortDuring(bytes: () => number | undefined, reason: Error): AbortSignal {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
+  const listen = signal.addEventListener.bind(signal);
+  signal.addEventListener = (...parameters: Parameters<typeof listen>): void => {
+    listen(...parameters);
+    // Whoever listens hands the work to threads in the same breath.
+    queueMicrotask(() => {
+      if (bytes() === undefined) return;
+      // Threads that fail write nothing, and nobody else could end this.
+      for (let left = MOST_LOOKS; left > 0 && bytes() === 0; left -= 1) Atomics.wait(nobodyWakes, 0, 0, 1);
+      controller.abort(reason);
+    });
+  };
+  return signal;
+}
+
+const MOST_LOOKS = 20_000;
+
+/** Size of a file below the first folder entry whose name begins so; `undefined` when there is no such entry. */
+function bytesBelow(folder: string, prefix: string, name: string): number | undefined {
+  const found = readdirSync(folder).find((entry) => entry.startsWith(prefix));
+  return found === undefined
+    ? undefined
+    : (statSync(path.join(folder, found, name), { throwIfNoEntry: false })?.size ?? 0);
+}
 
 async function makeProject(): Promise<Scratch> {
   const scratch = await makeScratch();
