@@ -1,12 +1,21 @@
-/** Remembers values for a while; of too many, those that were set first are forgotten. */
+export interface ExpiringMapBytes<Value> {
+  /** What all values together may take. */
+  readonly maxBytes: number;
+  readonly bytesOf: (value: Value) => number;
+}
+
+/** Remembers values for a while; of too many, or too large ones, those that were set first are forgotten. */
 export class ExpiringMap<Value> {
   readonly #entries = new Map<string, { readonly value: Value; readonly expiresAtMs: number }>();
   readonly #maxEntries: number;
   readonly #now: () => number;
+  readonly #limit: ExpiringMapBytes<Value> | undefined;
+  #bytes = 0;
 
-  constructor(maxEntries: number, now: () => number) {
+  constructor(maxEntries: number, now: () => number, limit?: ExpiringMapBytes<Value>) {
     this.#maxEntries = maxEntries;
     this.#now = now;
+    this.#limit = limit;
   }
 
   get size(): number {
@@ -14,27 +23,33 @@ export class ExpiringMap<Value> {
   }
 
   set(key: string, value: Value, lifetimeMs: number): void {
-    this.#entries.delete(key);
+    this.delete(key);
     this.#entries.set(key, { value, expiresAtMs: this.#now() + lifetimeMs });
-    if (this.#entries.size <= this.#maxEntries) return;
-    const [oldest] = this.#entries.keys();
-    if (oldest !== undefined) this.#entries.delete(oldest);
+    this.#bytes += this.#limit?.bytesOf(value) ?? 0;
+    const maxBytes = this.#limit?.maxBytes ?? Infinity;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#maxEntries && this.#bytes <= maxBytes) break;
+      this.delete(oldest);
+    }
   }
 
   get(key: string): Value | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     if (entry.expiresAtMs > this.#now()) return entry.value;
-    this.#entries.delete(key);
+    this.delete(key);
     return undefined;
   }
 
   delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
     this.#entries.delete(key);
+    this.#bytes -= this.#limit?.bytesOf(entry.value) ?? 0;
   }
 
   /** Forgets every key for which the test is true. */
   deleteWhere(test: (key: string) => boolean): void {
-    for (const key of this.#entries.keys()) if (test(key)) this.#entries.delete(key);
+    for (const key of this.#entries.keys()) if (test(key)) this.delete(key);
   }
 }

@@ -55,6 +55,30 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
     return undefined;
   }
 
+  async function confirmed(stored: OpenedSource, signal: AbortSignal): Promise<OpenedSource> {
+    usedShared = true;
+    try {
+      await confirm(signal);
+      return stored;
+    } catch (error) {
+      stored.discard();
+      throw error;
+    }
+  }
+
+  /** What lies in the shared store is no burden to an upstream that has no slot left. */
+  async function withoutSlot(
+    refusal: unknown,
+    offset: number,
+    signal: AbortSignal,
+    ownWait: OwnWait,
+  ): Promise<OpenedSource> {
+    const stored = usedShared ? undefined : await ownWait(openShared(offset, signal));
+    if (stored === undefined) throw refusal;
+    if (offset > 0) usedOther = true;
+    return confirmed(stored, signal);
+  }
+
   return {
     get id() {
       return usedShared && !usedOther ? "the shared store" : image.upstream.id;
@@ -64,21 +88,20 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
     },
     async open(offset, signal, ownWait) {
       // Before a lease is taken: others would wait for a blob that only waits itself.
-      const giveBack = await ownWait(takeSlot(image, slotsOf(image), clock, signal));
+      let giveBack: () => void;
+      try {
+        giveBack = await ownWait(takeSlot(image, slotsOf(image), clock, signal));
+      } catch (error) {
+        signal.throwIfAborted();
+        return await withoutSlot(error, offset, signal, ownWait);
+      }
       try {
         const stored = await ownWait(fromShared(offset, signal));
         // A part that an earlier try has left is of unknown origin.
         if (stored === undefined || (offset > 0 && !usedShared)) usedOther = true;
         if (stored === undefined)
           return withSlot(await fromUpstream(wanted, offset, { ...options, ownWait, signal }), giveBack);
-        usedShared = true;
-        try {
-          await confirm(signal);
-          return withSlot(stored, giveBack);
-        } catch (error) {
-          stored.discard();
-          throw error;
-        }
+        return withSlot(await confirmed(stored, signal), giveBack);
       } catch (error) {
         giveBack();
         throw error;

@@ -2,8 +2,14 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
+import type { UpstreamImage } from "../routing/select.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
 import { serveMirror } from "../testing/serve.ts";
-import { pageOf, sorted } from "./lists.ts";
+import type { UpstreamClient } from "../upstream/client.ts";
+import type { UpstreamAnswer } from "../upstream/messages.ts";
+import type { Access } from "./access.ts";
+import { Lists, pageOf, sorted } from "./lists.ts";
+import type { Openings } from "./openings.ts";
 
 describe("tags", () => {
   it("are listed as they all are, or not at all: an upstream with too many of them makes an error that says so", async () => {
@@ -49,5 +55,76 @@ describe("tags", () => {
     expect(page("n=2&last=a-0")).toEqual({ entries: ["a-1", "a.1"], next: "n=2&last=a.1" });
     expect(page("last=b")).toEqual({ entries: [], next: undefined });
     expect(page("last=%C3%A9")).toEqual({ entries: [], next: undefined });
+  });
+});
+
+describe("lists of an upstream", () => {
+  const image = { upstream: { id: "hub" }, name: "library/app" } as UpstreamImage;
+  const { signal } = new AbortController();
+  const clock = createManualClock();
+  const page = Buffer.from(JSON.stringify({ manifests: [{ size: 1 }], padding: "x".repeat(4_000_000) }));
+  const digestOf = (index: number): `sha256:${string}` => `sha256:${String(index).padStart(64, "0")}`;
+
+  function listsFrom(send: (resource: string) => Promise<UpstreamAnswer>): Lists {
+    return new Lists({
+      access: {} as Access,
+      clientOf: () => ({ send: ({ resource }: { resource: string }) => send(resource) }) as unknown as UpstreamClient,
+      openings: { noteFailure: () => {} } as unknown as Openings,
+      clock,
+      totalMs: 30_000,
+    });
+  }
+
+  /** One that sends so many pages of nearly 4 MiB for each list. */
+  function pagesOf(count: number, asked: string[]): (resource: string) => Promise<UpstreamAnswer> {
+    return async (resource) => {
+      const [path = "", number = "1"] = resource.split("?page=");
+      if (number === "1") asked.push(path);
+      const next = `</v2/library/app/${path}?page=${Number(number) + 1}>; rel="next"`;
+      return {
+        status: 200,
+        headers: { link: Number(number) < count ? next : undefined },
+        body: (async function* () {
+          yield page;
+        })(),
+        readBody: async () => {},
+        discard: () => {},
+      };
+    };
+  }
+
+  it("are read up to 32 MiB, over however many pages", async () => {
+    expect(await listsFrom(pagesOf(8, [])).referrers(image, digestOf(1), "anonymous", signal)).toHaveLength(8);
+    const tooLong = listsFrom(pagesOf(9, [])).referrers(image, digestOf(1), "anonymous", signal);
+    await expect(tooLong).rejects.toThrow("(above 32 MiB, 8 entries so far)");
+  });
+
+  it("are kept up to 64 MiB together, the latest ones", async () => {
+    const asked: string[] = [];
+    const lists = listsFrom(pagesOf(7, asked));
+    for (const index of [1, 2, 3, 3, 2, 1]) await lists.referrers(image, digestOf(index), "anonymous", signal);
+    expect(asked).toEqual([1, 2, 3, 1].map((index) => `referrers/${digestOf(index)}`));
+  });
+
+  it("may have more entries than a call takes arguments", async () => {
+    const many = Buffer.from(JSON.stringify({ manifests: Array.from({ length: 500_000 }, () => 1) }));
+    const lists = listsFrom(async () => ({
+      status: 200,
+      headers: {},
+      body: (async function* () {
+        yield many;
+      })(),
+      readBody: async () => {},
+      discard: () => {},
+    }));
+    expect((await lists.referrers(image, digestOf(1), "anonymous", signal)).length).toBe(500_000);
+  });
+
+  it("that come too late are a timeout", async () => {
+    const listing = listsFrom(() => new Promise(() => {})).referrers(image, digestOf(1), "anonymous", signal);
+    const refused = expect(listing).rejects.toMatchObject({ code: "timeout", upstream: "hub" });
+    await clock.waitsFor(30_000);
+    await clock.advance(30_000);
+    await refused;
   });
 });

@@ -24,12 +24,15 @@ export interface ListsOptions {
 /** A list that changes upstream, such as the tags of a name; believed for a minute. */
 export class Lists {
   readonly #options: ListsOptions;
-  readonly #known: ExpiringMap<readonly unknown[]>;
+  readonly #known: ExpiringMap<List>;
   readonly #fetches = new SingleFlight<readonly unknown[]>();
 
   constructor(options: ListsOptions) {
     this.#options = options;
-    this.#known = new ExpiringMap(1000, () => options.clock.now());
+    this.#known = new ExpiringMap(1000, () => options.clock.now(), {
+      maxBytes: maxKnownBytes,
+      bytesOf: ({ bytes }) => bytes,
+    });
   }
 
   /**
@@ -81,16 +84,16 @@ export class Lists {
   ): Promise<readonly unknown[]> {
     const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
     const known = this.#known.get(key);
-    if (known !== undefined) return Promise.resolve(known);
+    if (known !== undefined) return Promise.resolve(known.entries);
     const { clock, openings, totalMs } = this.#options;
-    const late = (): Error => failure(image, "it did not answer in time");
+    const late = (): Error => failure(image, "timeout", "it did not answer in time");
     const { result } = this.#fetches.run(key, async () => {
       try {
         const list = await withDeadline(clock, totalMs, late, (inTime) =>
           this.#pages(image, resource, field, asker, inTime),
         );
         this.#known.set(key, list, knownMs);
-        return list;
+        return list.entries;
       } catch (error) {
         if (error instanceof UpstreamError) openings.noteFailure(image, error);
         throw error;
@@ -99,31 +102,31 @@ export class Lists {
     return orAbort(result, signal);
   }
 
-  async #pages(
-    image: UpstreamImage,
-    first: string,
-    field: string,
-    asker: Asker,
-    signal: AbortSignal,
-  ): Promise<readonly unknown[]> {
-    const list: unknown[] = [];
+  async #pages(image: UpstreamImage, first: string, field: string, asker: Asker, signal: AbortSignal): Promise<List> {
+    const entries: unknown[] = [];
+    let bytes = 0;
     let resource: string | undefined = first;
     for (let page = 0; resource !== undefined; page += 1) {
       // A part would be taken for all of it.
       if (page === maxPages)
-        throw new LongListError(image, `more than ${maxPages} pages, ${list.length} entries so far`);
+        throw new LongListError(image, `more than ${maxPages} pages, ${entries.length} entries so far`);
       const headers = { accept: first.startsWith("tags/") ? "application/json" : manifestAccept };
       const kind = first.startsWith("manifests/") ? "manifest" : "list";
       const client = this.#options.clientOf(image);
       const answer = await client.send({ method: "GET", resource, name: image.name, kind, asker, headers, signal });
       try {
-        list.push(...entriesOf(await readJson(image, answer.body), field));
+        const text = await readPage(image, answer.body);
+        bytes += text.byteLength;
+        if (bytes > maxListBytes)
+          throw new LongListError(image, `above ${mebibytes(maxListBytes)}, ${entries.length} entries so far`);
+        // They may be more than a call takes arguments.
+        for (const entry of entriesOf(parsed(image, text), field)) entries.push(entry);
       } finally {
         answer.discard();
       }
       resource = nextResource(answer.headers["link"], image.name);
     }
-    return list;
+    return { entries, bytes };
   }
 }
 
@@ -167,6 +170,15 @@ export function referrersIndex(manifests: readonly unknown[], artifactType: stri
 const knownMs = 60_000;
 const maxPages = 200;
 const maxPageBytes = 4 * 1024 * 1024;
+/** Of all pages of one list. */
+const maxListBytes = 32 * 1024 * 1024;
+const maxKnownBytes = 64 * 1024 * 1024;
+
+interface List {
+  readonly entries: readonly unknown[];
+  /** As they came. */
+  readonly bytes: number;
+}
 
 /** The list is there, but longer than it can be held. What is cached is not in place of it. */
 class LongListError extends UpstreamError {
@@ -192,20 +204,34 @@ function nextResource(link: string | undefined, name: string): string | undefine
   return /^(?:tags\/list|referrers\/[a-z0-9:]+)$/.test(resource) ? `${resource}${search}` : undefined;
 }
 
-async function readJson(image: UpstreamImage, body: AsyncIterable<Buffer>): Promise<unknown> {
+async function readPage(image: UpstreamImage, body: AsyncIterable<Buffer>): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
     for await (const chunk of body) {
       bytes += chunk.byteLength;
-      if (bytes > maxPageBytes) throw new LongListError(image, `a page above ${maxPageBytes / 1024 ** 2} MiB`);
+      if (bytes > maxPageBytes) throw new LongListError(image, `a page above ${mebibytes(maxPageBytes)}`);
       chunks.push(chunk);
     }
-    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+    return Buffer.concat(chunks);
   } catch (error) {
     if (error instanceof LongListError) throw error;
-    throw failure(image, "it sends a list that cannot be read", error);
+    throw failure(image, "failing", unreadable, error);
   }
+}
+
+function parsed(image: UpstreamImage, text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString()) as unknown;
+  } catch (error) {
+    throw failure(image, "failing", unreadable, error);
+  }
+}
+
+const unreadable = "it sends a list that cannot be read";
+
+function mebibytes(bytes: number): string {
+  return `${bytes / 1024 ** 2} MiB`;
 }
 
 function entriesOf(document: unknown, field: string): readonly unknown[] {
@@ -217,6 +243,6 @@ function fieldOf(value: unknown, field: string): unknown {
   return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
 }
 
-function failure(image: UpstreamImage, reason: string, cause?: unknown): UpstreamError {
-  return new UpstreamError({ code: "failing", upstream: image.upstream.id, reason }, { cause });
+function failure(image: UpstreamImage, code: "failing" | "timeout", reason: string, cause?: unknown): UpstreamError {
+  return new UpstreamError({ code, upstream: image.upstream.id, reason }, { cause });
 }

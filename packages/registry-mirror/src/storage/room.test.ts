@@ -53,6 +53,26 @@ describe("room for blobs", () => {
     expect(await room.reserve().extendTo(1)).toBe(false);
   });
 
+  it("removes little for what needs little, also where most of the room is reserved", async () => {
+    stored = Array.from({ length: 10 }, (_, index) => ({ name: `blob ${index}`, bytes: 4 }));
+    expect(await room.reserve().extendTo(92)).toBe(true);
+    expect(removed).toHaveLength(9);
+    stored = Array.from({ length: 8 }, (_, index) => ({ name: `small ${index}`, bytes: 1 }));
+    removed = [];
+    expect(await room.reserve().extendTo(2)).toBe(true);
+    expect(removed).toEqual(["small 0", "small 1", "small 2"]);
+  });
+
+  it("gives others what will not be written after all", async () => {
+    const stopped = room.reserve();
+    expect(await stopped.extendTo(90)).toBe(true);
+    stopped.writtenBytes = 20;
+    stopped.shrinkTo(20);
+    expect(await room.reserve().extendTo(80)).toBe(true);
+    stopped.shrinkTo(50);
+    expect(await room.reserve().extendTo(1)).toBe(false);
+  });
+
   it("drops what was given up before anything that is whole, and the oldest of it first", async () => {
     stored = [{ name: "old", bytes: 40 }];
     abandoned = [10, 20, 20];

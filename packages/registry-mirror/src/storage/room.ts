@@ -33,6 +33,8 @@ export interface Reservation {
    * @returns whether there is room; without, it stays as it was
    */
   extendTo(bytes: number): Promise<boolean>;
+  /** Makes it smaller: the rest will not be written. Not while it is being extended. */
+  shrinkTo(bytes: number): void;
   /** What was written counts no more, or in another way. */
   release(): void;
 }
@@ -63,6 +65,7 @@ export class Room {
     this.#held.add(held);
     return Object.assign(held, {
       extendTo: (wanted: number) => this.#extend(held, wanted - held.bytes),
+      shrinkTo: (wanted: number) => void (held.bytes = Math.min(held.bytes, wanted)),
       release: () => void this.#held.delete(held),
     });
   }
@@ -74,7 +77,11 @@ export class Room {
 
   get #usedBytes(): number {
     const expendable = this.#expendable?.bytes ?? 0;
-    return this.#options.storedBytes() + expendable + sum(this.#held, ({ bytes }) => bytes);
+    return this.#options.storedBytes() + expendable + this.#reservedBytes;
+  }
+
+  get #reservedBytes(): number {
+    return sum(this.#held, ({ bytes }) => bytes);
   }
 
   async #extend(held: Held, bytes: number): Promise<boolean> {
@@ -99,7 +106,9 @@ export class Room {
     while (this.#usedBytes > mostBytes && (await this.#dropOldest()));
     if (this.#usedBytes <= mostBytes) return true;
     for (const { remove } of evictable()) {
-      if (this.#usedBytes <= mostBytes * lowWater) break;
+      // What is reserved does not go, however much is removed for it.
+      const reserved = this.#reservedBytes;
+      if (this.#usedBytes <= reserved + (mostBytes - reserved) * lowWater) break;
       await remove();
     }
     return this.#usedBytes <= mostBytes;
@@ -129,6 +138,7 @@ export class Room {
   }
 }
 
+/** Part of what reservations leave that may stay, so that not each of them removes something. */
 const lowWater = 0.9;
 
 function sum<Item>(items: Iterable<Item>, valueOf: (item: Item) => number): number {

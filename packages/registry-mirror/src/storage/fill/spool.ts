@@ -115,6 +115,7 @@ export class Spool {
     if (!this.#isStoring) return;
     this.#isStoring = false;
     this.#options.onStopped(reason);
+    void this.#giveBackRest();
     if (this.#file !== undefined) this.#removing = this.#options.disk.removeFile(this.#file.path);
     this.#options.onChange();
   }
@@ -166,6 +167,13 @@ export class Spool {
     this.#file = undefined;
     this.#reservation?.release();
     await file?.close();
+  }
+
+  /** Others may have the room for what will not be written. */
+  async #giveBackRest(): Promise<void> {
+    await this.#opening;
+    await this.#writing;
+    this.#reservation?.shrinkTo(this.#writtenBytes);
   }
 
   async #open(totalBytes: number): Promise<void> {
