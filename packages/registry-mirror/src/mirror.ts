@@ -1,6 +1,6 @@
 import { isAbsolute } from "node:path";
 import { canPresign } from "@fleetfoot/cache-backend";
-import { systemClock } from "./clock.ts";
+import { systemClock, withDeadline } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import { MirrorOptionsError } from "./errors.ts";
 import { Inventory } from "./keeping/inventory.ts";
@@ -89,6 +89,7 @@ class Mirror implements RegistryMirror {
   readonly #storage: Storage;
   readonly #upstreams: Upstreams;
   readonly #fills: Fills;
+  readonly #manifests: ManifestStore;
   readonly #handler: Handler;
   readonly #pings: Pings;
   readonly #relaying: Relaying;
@@ -141,6 +142,7 @@ class Mirror implements RegistryMirror {
     this.#storage = storage;
     this.#upstreams = upstreams;
     this.#fills = fills;
+    this.#manifests = manifests;
     this.#pings = pings;
     this.#handler = new Handler({ ...common, pings, registries, endpoints, walk, logger, catalog });
     this.#relaying = new Relaying(registries, (upstream) => upstreams.clientOf(upstream));
@@ -238,15 +240,34 @@ class Mirror implements RegistryMirror {
 
   async #close(): Promise<void> {
     try {
-      await this.#fills.close(new Error("the mirror is closed"));
-      await this.#storage.records.flush();
+      await this.#settle();
       await this.#storage.shared.close();
       await this.#upstreams.close();
     } finally {
       await this.#storage.disk.close();
     }
   }
+
+  /** Waits until the disk has what it is to have. A disk that takes longer than that is left alone: all of it can be had again. */
+  async #settle(): Promise<void> {
+    const { clock, logger } = this.#options;
+    const late = new Error("the disk took too long");
+    const settle = async (): Promise<void> => {
+      await this.#fills.close(new Error("the mirror is closed"));
+      await this.#manifests.close();
+      await this.#storage.records.flush();
+    };
+    try {
+      await withDeadline(clock, settleMs, () => late, settle);
+    } catch (error) {
+      if (error !== late) throw error;
+      logger.warn("not everything was stored when the mirror was closed", { why: late.message });
+    }
+  }
 }
+
+/** Usual stops give a process 30 seconds in all. */
+const settleMs = 10_000;
 
 /** @see https://www.rfc-editor.org/rfc/rfc5842#section-7.2 */
 function loopResponse(name: string): MirrorResponse {

@@ -195,7 +195,7 @@ export class Images {
   ): Promise<TagRecord> {
     const { clock, records, source } = this.#options;
     const head = isFetch ? undefined : await source.head(image, tag, inquiry);
-    const found = head ?? (await this.#keep(image, await source.byTag(image, tag, inquiry), inquiry.asker));
+    const found = head ?? this.#keep(image, await source.byTag(image, tag, inquiry), inquiry.asker);
     const now = clock.now();
     const fetchedAtMs = known?.digest === found.digest ? known.fetchedAtMs : now;
     const record: TagRecord = {
@@ -215,21 +215,16 @@ export class Images {
     return this.#remembering(image, digest, inquiry.asker, () =>
       source.inTotal(image, undefined, async (signal) => {
         const fetched = await source.byDigest(image, digest, { ...inquiry, signal });
-        await this.#keep(image, fetched, inquiry.asker);
+        this.#keep(image, fetched, inquiry.asker);
         return fetched.bytes;
       }),
     );
   }
 
-  async #keep(
-    image: UpstreamImage,
-    { bytes, contentType, digest }: FetchedManifest,
-    asker: Asker,
-  ): Promise<DescribedManifest> {
+  #keep(image: UpstreamImage, { bytes, contentType, digest }: FetchedManifest, asker: Asker): DescribedManifest {
     const { manifests, records, shared } = this.#options;
     const manifest = readManifest(bytes, contentType);
-    await manifests.put(digest, bytes);
-    shared.upload(digest);
+    manifests.put(digest, bytes, () => shared.upload(digest));
     records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, openTo: openingBy(asker, image) });
     return { digest, mediaType: manifest.mediaType, bytes: bytes.byteLength };
   }
@@ -262,7 +257,7 @@ export class Images {
     const { manifests, shared } = this.#options;
     const bytes = await shared.read(digest, maxManifestBytes);
     if (bytes === undefined) return undefined;
-    await manifests.put(digest, bytes);
+    manifests.put(digest, bytes);
     return bytes;
   }
 

@@ -8,6 +8,8 @@ export class ManifestStore {
   readonly #disk: Disk;
   readonly #memory = new Map<Digest, Uint8Array>();
   #memoryBytes = 0;
+  readonly #storing = new Map<Digest, Promise<void>>();
+  #storingBytes = 0;
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -49,17 +51,41 @@ export class ManifestStore {
     return undefined;
   }
 
-  /** Keeps a manifest; on a full disk in memory only. */
-  async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+  /**
+   * Keeps a manifest: in memory at once, on the disk in the background; on a full or overburdened disk in memory only.
+   *
+   * @param onStored - called once it lies on the disk
+   */
+  put(digest: Digest, bytes: Uint8Array, onStored: () => void = () => {}): void {
     this.#remember(digest, bytes);
-    if (this.#disk.has(digest)) return;
-    // Memory has it, and the upstream has it; what cannot be stored is no reason not to answer.
-    await this.#disk.store(digest, bytes).catch(() => {});
+    if (this.#disk.has(digest)) return onStored();
+    if (this.#storing.has(digest) || this.#storingBytes + bytes.byteLength > maxStoringBytes) return;
+    this.#storing.set(digest, this.#store(digest, bytes, onStored));
   }
 
   async remove(digest: Digest): Promise<void> {
     this.#forget(digest);
+    // It would come back otherwise.
+    await this.#storing.get(digest);
     await this.#disk.remove(digest);
+  }
+
+  /** Waits for what goes on in the background. */
+  async close(): Promise<void> {
+    while (this.#storing.size > 0) await Promise.all(this.#storing.values());
+  }
+
+  async #store(digest: Digest, bytes: Uint8Array, onStored: () => void): Promise<void> {
+    this.#storingBytes += bytes.byteLength;
+    try {
+      await this.#disk.store(digest, bytes);
+    } catch {
+      // The disk has told of it. Memory has the manifest, and the upstream has it.
+    } finally {
+      this.#storing.delete(digest);
+      this.#storingBytes -= bytes.byteLength;
+    }
+    if (this.#disk.has(digest)) onStored();
   }
 
   #remember(digest: Digest, bytes: Uint8Array): void {
@@ -81,3 +107,5 @@ export class ManifestStore {
 }
 
 const maxMemoryBytes = 32 * 1024 * 1024;
+/** What may wait for the disk. */
+const maxStoringBytes = 32 * 1024 * 1024;
