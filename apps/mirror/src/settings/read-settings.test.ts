@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "smol-toml";
 import { readSettings } from "./read-settings.ts";
-import type { Settings, SettingsSources } from "./read-settings.ts";
+import type { Settings } from "./read-settings.ts";
+import type { SettingsSources } from "./settings-sources.ts";
 import { formatSize, parseDuration, parseSize } from "./units.ts";
 
 const nothing: SettingsSources = {

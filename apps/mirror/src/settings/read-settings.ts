@@ -7,33 +7,11 @@ import type { Advertised } from "./advertised.ts";
 import { readConnectSettings } from "./connect-settings.ts";
 import type { ConnectSettings } from "./connect-settings.ts";
 import { Section } from "./section.ts";
+import type { SettingsSources } from "./settings-sources.ts";
 import { readStore } from "./store-settings.ts";
 import type { StoreSettings } from "./store-settings.ts";
 import { parseSize } from "./units.ts";
 import { readUpstreams } from "./upstream-settings.ts";
-
-/** Where settings come from; the first goes before the others. */
-export interface SettingsSources {
-  readonly flags: {
-    readonly listen: readonly string[];
-    readonly operators?: string | undefined;
-    readonly data?: string | undefined;
-    readonly upstream?: string | undefined;
-    readonly maxSize?: string | undefined;
-    readonly tlsCert?: string | undefined;
-    readonly tlsKey?: string | undefined;
-    readonly advertise?: string | undefined;
-    readonly allowShared?: boolean;
-    readonly connect?: boolean;
-  };
-  readonly environment: Readonly<Record<string, string>>;
-  /** Whether the logins of the upstreams will be used. @default true */
-  readonly needsLogins?: boolean;
-  /** The settings file, parsed as TOML. */
-  readonly file: Readonly<Record<string, unknown>>;
-  readonly isRoot: boolean;
-  readonly homeDirectory: string;
-}
 
 /** An address for one upstream or virtual registry. */
 interface Listener extends ListenAddress {

@@ -1,7 +1,7 @@
 import { Secret } from "@fleetfoot/registry-mirror";
 import type { UpstreamOptions } from "@fleetfoot/registry-mirror";
-import type { SettingsSources } from "./read-settings.ts";
 import type { Section } from "./section.ts";
+import type { SettingsSources } from "./settings-sources.ts";
 
 const dockerHub = "https://registry-1.docker.io";
 
