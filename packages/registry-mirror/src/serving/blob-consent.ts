@@ -13,7 +13,7 @@ import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
 import type { Access } from "./access.ts";
 import { WalkFailure } from "./failures.ts";
-import type { StepFailure } from "./failures.ts";
+import { firstAnswer } from "./first-answer.ts";
 import { NegativeAnswers } from "./negative-answers.ts";
 import { openingBy } from "./openings.ts";
 import type { Openings } from "./openings.ts";
@@ -79,23 +79,18 @@ export class BlobConsent {
     running?: Fill,
   ): Promise<Result> {
     const { access, openings, records } = this.#options;
-    const steps: StepFailure[] = [];
     const rank = (image: UpstreamImage): number => {
       if (this.#isOwner(image, running) || (openings.has(image, digest) && !access.isPerClient(image))) return 0;
       // Whoever gave the manifest comes before the others.
       return records.knows(image, digest) ? 1 : 2;
     };
-    for (const image of candidates.toSorted((one, other) => rank(one) - rank(other))) {
-      try {
-        return await action(image);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof UpstreamError)) throw error;
-        steps.push({ upstream: image.upstream.id, error });
-      }
+    const sorted = candidates.toSorted((one, other) => rank(one) - rank(other));
+    try {
+      return await firstAnswer(sorted, signal, action);
+    } catch (error) {
+      const [only, ...more] = error instanceof WalkFailure ? error.steps : [];
+      throw only === undefined || more.length > 0 ? error : only.error;
     }
-    const [only] = steps;
-    throw steps.length === 1 && only !== undefined ? only.error : new WalkFailure(steps);
   }
 
   /**

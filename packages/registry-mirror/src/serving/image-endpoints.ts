@@ -1,5 +1,4 @@
 import type { Clock } from "../clock.ts";
-import { UpstreamError } from "../errors.ts";
 import { matchesEntityTag } from "../reference/conditions.ts";
 import type { Digest, Reference } from "../reference/grammar.ts";
 import { manifestTypes } from "../reference/manifest.ts";
@@ -12,7 +11,7 @@ import type { Access } from "./access.ts";
 import { blobHeaders, blobResponse } from "./blob-response.ts";
 import type { Blobs } from "./blobs.ts";
 import { WalkFailure } from "./failures.ts";
-import type { StepFailure } from "./failures.ts";
+import { firstAnswer } from "./first-answer.ts";
 import type { Images } from "./images.ts";
 import { pageOf, referrersIndex } from "./lists.ts";
 import type { Lists } from "./lists.ts";
@@ -189,17 +188,7 @@ export class ImageEndpoints {
   ): Promise<Result> {
     const [only] = candidates;
     if (virtual === undefined && only !== undefined) return action(only);
-    const steps: StepFailure[] = [];
-    for (const image of candidates) {
-      try {
-        return await action(image);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof UpstreamError)) throw error;
-        steps.push({ upstream: image.upstream.id, error });
-      }
-    }
-    throw new WalkFailure(steps);
+    return firstAnswer(candidates, signal, action);
   }
 
   #asker(request: MirrorRequest, image: UpstreamImage, resource: string, signal: AbortSignal): Promise<Asker> {
