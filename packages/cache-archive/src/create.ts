@@ -49,7 +49,7 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
       if (engine === "streaming") await packStreaming(work);
       else await packParallel(work);
       signal?.throwIfAborted();
-      const { descriptor, size } = await output.commit();
+      const { descriptor, size } = await output.commit(options.beforeReplace);
       const summary = { entries: entries.length, bytes: size };
       if (tree === undefined) return summary;
       const isTar = format === "tarzstd";

@@ -19,9 +19,10 @@ export interface OutputFile extends ArchiveOutput {
   /**
    * Puts the file in its place, at once.
    *
+   * @param beforeReplace - waited for when all of it is written
    * @returns the file, open for reading: by now another one may stand under its name
    */
-  commit(): Promise<CommittedFile>;
+  commit(beforeReplace: (() => Promise<void>) | undefined): Promise<CommittedFile>;
   /** Closes everything. Without {@link commit} what was written is removed, and what stood at the place before is untouched. */
   release(): Promise<void>;
 }
@@ -91,12 +92,13 @@ class BufferedOutputFile implements OutputFile {
     return this.#file.fd;
   }
 
-  async commit(): Promise<CommittedFile> {
+  async commit(beforeReplace: (() => Promise<void>) | undefined): Promise<CommittedFile> {
     await this.#flush();
     this.#committed = await open(this.#temporary, "r");
     const { size } = await this.#committed.stat();
     // Some file systems tell only now that something could not be written.
     await this.#close();
+    await beforeReplace?.();
     await rename(this.#temporary, this.#target);
     this.#isInPlace = true;
     return { descriptor: this.#committed.fd, size };

@@ -94,13 +94,20 @@ export interface CreateArchiveOptions {
    * complete; `compareTree` tells by it whether the tree has changed since. @default none is written
    */
   readonly manifestPath?: string;
+  /**
+   * Waited for when the archive is complete, right before it takes the place of `archivePath`: what is known of an older archive there has to
+   * be forgotten before the file is another one. Nothing is replaced when it throws.
+   *
+   * @default nothing is to be done
+   */
+  readonly beforeReplace?: () => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
 /** For a sink that cannot seek; the streaming engine does the work. */
 export interface WriteArchiveOptions extends Omit<
   CreateArchiveOptions,
-  "archivePath" | "concurrency" | "engine" | "manifestPath" | "maxInlineMs"
+  "archivePath" | "beforeReplace" | "concurrency" | "engine" | "manifestPath" | "maxInlineMs"
 > {
   /** Ends with the archive; is destroyed when it fails. */
   readonly sink: Writable;

@@ -21,6 +21,13 @@ export interface DownloadOptions extends RetryOptions {
   readonly concurrency?: number | undefined;
   /** Length of one part in bytes. @default 16777216 */
   readonly chunkBytes?: number | undefined;
+  /**
+   * Waited for when the object is there as a whole, right before it takes the place of `path`: what is known of an older file there has to be
+   * forgotten before the file is another one. What it throws ends the download, without a further try.
+   *
+   * @default nothing is to be done
+   */
+  readonly beforeReplace?: (() => Promise<void>) | undefined;
   /** Told how far the download is; goes back when it starts over. Must not throw. @default nobody listens */
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
@@ -71,7 +78,7 @@ export async function downloadToFile(
   };
   try {
     const result = await retryTransfer(what, (signal) => downloadVerified(transfer, signal), options);
-    if (result.outcome === "downloaded") await partial.commit(result.facts.modifiedAtMs, options.signal);
+    if (result.outcome === "downloaded") await partial.commit(result.facts.modifiedAtMs, options);
     return result;
   } finally {
     await partial.discard();

@@ -28,6 +28,12 @@ interface Collected {
   writing: Promise<void> | undefined;
 }
 
+interface CommitOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Waited for right before the file takes its place. */
+  readonly beforeReplace?: (() => Promise<void>) | undefined;
+}
+
 /** A file that is being downloaded: it lies beside its place under a name of its own, and remembers what it lacks. */
 export class PartialFile {
   readonly #path: string;
@@ -194,11 +200,12 @@ export class PartialFile {
   }
 
   /** Gives the file its time, and moves it to its place. */
-  async commit(modifiedAtMs: number, signal: AbortSignal | undefined): Promise<void> {
+  async commit(modifiedAtMs: number, { signal, beforeReplace }: CommitOptions): Promise<void> {
     const handle = this.#opened();
     await handle.utimes(new Date(), new Date(modifiedAtMs));
     await this.#close();
     signal?.throwIfAborted();
+    await beforeReplace?.();
     await rename(this.#temporary, this.#path);
   }
 

@@ -1,11 +1,18 @@
 import { CacheStoreError, downloadToFile } from "@fleetfoot/cache-backend";
-import type { CacheStore, DownloadOptions, DownloadResult, TransferProgress } from "@fleetfoot/cache-backend";
+import type {
+  CacheStore,
+  DownloadOptions,
+  DownloadResult,
+  ObjectFacts,
+  TransferProgress,
+} from "@fleetfoot/cache-backend";
 
 import { forgetArchive } from "./archive-files.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
+import type { LocalArchive } from "./local-archive.ts";
 import type { CacheLocation, RemoteLocation } from "./location.ts";
-import { writeMetadata } from "./metadata.ts";
+import { forgetMetadata, hasMetadata, writeMetadata } from "./metadata.ts";
 import { headObject } from "./remote-objects.ts";
 import { removeUnusable } from "./remove-unusable.ts";
 import { SharedWork } from "./shared-work.ts";
@@ -67,7 +74,8 @@ async function fetchNewer(
   const unlessVersion = stored?.objectName === name ? stored.version : undefined;
   const onProgress = (progress: TransferProgress): void =>
     options.onTransfer?.({ ...progress, direction: "download", key: location.name.readable });
-  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion, onProgress };
+  const beforeReplace = (): Promise<void> => forgetMetadata(localPath);
+  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion, beforeReplace, onProgress };
   const result = await downloadToFile(store, name, localPath, wanted).catch((error: unknown) =>
     withoutDamaged(options, store, name, error),
   );
@@ -77,8 +85,17 @@ async function fetchNewer(
     await forgetArchive(localPath);
     await writeMetadata(localPath, facts.metadata);
   }
-  if (outcome === "up-to-date") return { outcome, bytes: local?.size ?? facts.bytes };
+  if (outcome === "up-to-date") {
+    const isSame = facts.version === unlessVersion || isDownloadOf(facts, local);
+    if (isSame && !(await hasMetadata(localPath))) await writeMetadata(localPath, facts.metadata);
+    return { outcome, bytes: local?.size ?? facts.bytes };
+  }
   return { outcome, bytes: facts.bytes, object: { objectName: name, version: facts.version } };
+}
+
+/** Nothing but a download has the time of the object. One whose process died right after it has no metadata yet. */
+function isDownloadOf({ bytes, modifiedAtMs }: ObjectFacts, local: LocalArchive | undefined): boolean {
+  return local?.size === bytes && Math.round(local.mtimeMs) === modifiedAtMs;
 }
 
 /** An archive that is not what was stored is of no use to anybody, so the next job that saves it must not find it there. */

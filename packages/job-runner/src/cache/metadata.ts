@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
 
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
@@ -31,10 +32,23 @@ export async function writeMetadata(archivePath: string, metadata: CacheMetadata
   await replacePlainFile(metadataPath(archivePath), formatMetadata(metadata), 0o640);
 }
 
+/**
+ * Removes `metadata.json`. To be done before another archive takes the place of the one that it is about: without it an archive speaks for itself,
+ * with that of another one it would be refused, or pass for what it is not.
+ */
+export async function forgetMetadata(archivePath: string): Promise<void> {
+  await rm(metadataPath(archivePath), { force: true });
+}
+
 /** Reads `metadata.json` beside an archive; empty when there is none, or none that can be understood. */
 export async function readMetadata(archivePath: string): Promise<CacheMetadata> {
   const text = await readPlainFile(metadataPath(archivePath));
   return text === undefined ? {} : parseMetadata(text);
+}
+
+/** Whether anything is known of an archive, be it that nothing is to be said of it. */
+export async function hasMetadata(archivePath: string): Promise<boolean> {
+  return (await readPlainFile(metadataPath(archivePath))) !== undefined;
 }
 
 /** One line with sorted names, escaped as Go does it, since both runners may share a directory. */

@@ -5,7 +5,7 @@ import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
 import { parseBoolean } from "../variables/settings.ts";
-import { archiveIdentity, forgetArchive, treeManifestPath } from "./archive-files.ts";
+import { archiveIdentity, removeCompanions, treeManifestPath } from "./archive-files.ts";
 import { realArchiver, warnOfManifest, warnOfStaging } from "./archiver.ts";
 import { removeLiteralPaths } from "./clean-up-failed.ts";
 import { hasFiles, policyOf } from "./entries.ts";
@@ -162,7 +162,7 @@ async function extract(
 async function removeUnlessReplaced(archivePath: string, identity: string | undefined): Promise<void> {
   if (identity === undefined || (await archiveIdentity(archivePath)) !== identity) return;
   await rm(archivePath, { force: true });
-  await forgetArchive(archivePath);
+  await removeCompanions(archivePath);
 }
 
 /** Tells when what is missing is missing because another entry with the same key saved last. */

@@ -14,7 +14,7 @@ import { findLocalArchive, makeArchiveDirectory } from "./local-archive.ts";
 import type { LocalArchive } from "./local-archive.ts";
 import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
-import { describeArchive, readMetadata, writeMetadata } from "./metadata.ts";
+import { describeArchive, forgetMetadata, readMetadata, writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { askIfStored, headArchive } from "./remote-objects.ts";
 import { uploadArchive } from "./upload-archive.ts";
@@ -182,7 +182,8 @@ async function archive(
   await removeLeftovers(options, archivePath);
   const chosen = concurrency === undefined ? {} : { concurrency };
   const manifestPath = treeManifestPath(archivePath, root);
-  const order = { root, entries, archivePath, manifestPath, format, level, signal, ...chosen };
+  const beforeReplace = (): Promise<void> => forgetMetadata(archivePath);
+  const order = { root, entries, archivePath, manifestPath, format, level, beforeReplace, signal, ...chosen };
   const summary = await archiver.createArchive(order);
   warnOfManifest(log, summary);
   await forgetArchive(archivePath, manifestPath);

@@ -134,15 +134,30 @@ export interface CacheProcess extends Promise<{ readonly stdout: string; readonl
   readonly announced: Promise<void>;
 }
 
+export interface CacheProcessOptions {
+  /** Whether it says when it is about to begin. */
+  readonly announce?: boolean;
+  /** Statements that come before the stage. */
+  readonly prelude?: string;
+  /** Of the store that all runners share. @default there is none */
+  readonly storeDirectory?: string;
+}
+
 /** Saves or restores an entry in a process of its own, whose shell first does what `shellPrefix` says. */
 export function inProcess(
   stage: "saveCaches" | "restoreCaches",
   bench: CacheBench,
   entry: JobCache,
   shellPrefix = "",
-  { announce = false } = {},
+  { announce = false, prelude = "", storeDirectory }: CacheProcessOptions = {},
 ): CacheProcess {
   const module = JSON.stringify(new URL("../cache/index.ts", import.meta.url).href);
+  const stores = JSON.stringify(new URL("../../../cache-backend-local/src/index.ts", import.meta.url).href);
+  const remote = { path: "", shared: true, runnerShortToken: "short", maxUploadedArchiveBytes: 0 };
+  const store =
+    storeDirectory === undefined
+      ? "undefined"
+      : `{ ...${JSON.stringify(remote)}, store: createLocalStore({ directory: ${JSON.stringify(storeDirectory)} }) }`;
   const { entries, job, platform, projectDirectory, cacheDirectory } = bench.options([entry]);
   const facts = {
     entries,
@@ -156,11 +171,13 @@ export function inProcess(
   };
   const script = `
     import { ${stage} } from ${module};
+    import { createLocalStore } from ${stores};
     const line = (kind) => (text) => console.log(kind + ": " + text);
     const log = Object.fromEntries(["plain", "info", "notice", "warning", "error"].map((kind) => [kind, line(kind)]));
     const lookup = () => undefined;
+    ${prelude}
     if (${announce}) console.log("about to begin");
-    await ${stage}({ ...${JSON.stringify(facts)}, log, lookup, lookupContent: lookup, signal: new AbortController().signal });
+    await ${stage}({ ...${JSON.stringify(facts)}, log, store: ${store}, lookup, lookupContent: lookup, signal: new AbortController().signal });
   `;
   const command = `${shellPrefix}exec "$@"`;
   const node = [process.execPath, "--conditions=@fleetfoot/source", "--input-type=module", "-e", script];
