@@ -1,16 +1,15 @@
-import { randomUUID } from "node:crypto";
-import { link, open, readFile, rename, rm, stat, unlink } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
-import { setTimeout as wait } from "node:timers/promises";
-import { LockHeldError, UnusableLockError } from "./errors.ts";
-import { isLockedByKernel, lockByKernel } from "./kernel-lock.ts";
-import { isOfSameNamespace, isRunning, ownMark, readMark, writeMark } from "./mark.ts";
+import { callsAtOnce } from "./file-calls.ts";
+import type { FileCalls } from "./file-calls.ts";
+import { sleepFor } from "./holder.ts";
+import { OwnFile, removeLeftovers } from "./own-file.ts";
+import { hasCode } from "./system-error.ts";
+import { take } from "./take.ts";
 
 /** Ownership of a directory, or of anything else that only one process may use at a time. */
 export interface DirectoryLock {
   /** Whether it still lies there: neither removed, for example with the directory, nor replaced by another process. */
   isHeld(): Promise<boolean>;
-  /** Gives it back. To be called once. */
+  /** Gives it back, once, however often it is called. */
   release(): Promise<void>;
 }
 
@@ -23,162 +22,63 @@ export interface AcquireLockOptions {
   readonly silentMs?: number;
   /** Waits: between own signs of life, and for those of a holder. @default timers of Node; the first kind keeps no process alive */
   readonly sleep?: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
-  /** Makes the calls of the file system that a holder repeats, for those who limit theirs. @default at once */
-  readonly limit?: <Result>(call: () => Promise<Result>) => Promise<Result>;
+  /** Makes every call of the file system, for those who limit theirs; what comes of one too late is undone. @default at once, however long it takes */
+  readonly calls?: FileCalls;
   /** Ends the wait for a sign of life. @default never */
   readonly signal?: AbortSignal;
 }
 
 /**
  * Takes a lock that is a file, in a directory that exists. The file names the process that holds it, appears as a whole or not at all, and is
- * taken over from a process that is dead.
+ * taken over from a process that is dead, by one process alone. What killed processes have left beside it goes.
  *
  * @param path - of the file, on a file system with hard links
- * @throws {LockHeldError} a living process has it
+ * @throws {LockHeldError} a living process has it, or is just taking it over
  * @throws {UnusableLockError} there is a folder in its place
  */
 export async function acquireLock(path: string, options: AcquireLockOptions = {}): Promise<DirectoryLock> {
-  const own = `${path}.${randomUUID()}`;
-  const handle = await open(own, "wx+", 0o600);
-  let isTaken = false;
-  try {
-    const isKernelLocked = await lockByKernel(handle.fd);
-    await handle.writeFile(writeMark({ ...(await ownMark()), isKernelLocked }));
-    await take(path, own, options);
-    isTaken = true;
-  } finally {
-    await rm(own, { force: true });
-    if (!isTaken) await handle.close();
+  // Whoever has begun nothing else lives by the wait for a holder.
+  const { calls = callsAtOnce, signal, silentMs = 10_000, sleep = sleepReferenced } = options;
+  for (;;) {
+    const own = await OwnFile.create(path, calls);
+    try {
+      await take(own, { lockPath: path, calls, signal, silentMs, sleep });
+    } catch (error) {
+      await own.close();
+      // Somebody who has the lock now has tidied up around it. Without the directory there can be no own file either, which ends this.
+      if (hasCode(error, "ENOENT")) continue;
+      throw error;
+    }
+    // What cannot be removed now is by the next one.
+    await own.removeFirstName().catch(() => {});
+    await removeLeftovers(path, calls).catch(() => {});
+    return hold(path, own, options.sleep ?? sleepUnreferenced);
   }
-  return hold(path, handle, options);
 }
 
 const beatMs = 2000;
-const lookMs = 250;
 
 /** Gives signs of life, for processes to which the number of this one means nothing. */
-function hold(path: string, handle: FileHandle, options: AcquireLockOptions): DirectoryLock {
-  const { limit = (call) => call(), sleep = sleepUnreferenced } = options;
+function hold(path: string, own: OwnFile, sleep: NonNullable<AcquireLockOptions["sleep"]>): DirectoryLock {
   const stop = new AbortController();
-  const isHeld = async (): Promise<boolean> => {
-    const [own, there] = await Promise.all([handle.stat({ bigint: true }), statIfThere(path)]);
-    return there?.ino === own.ino && there.dev === own.dev;
-  };
+  let released: Promise<void> | undefined;
   const beat = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       await sleep(beatMs, stop.signal);
-      const now = new Date();
       // What cannot be written now may be the next time.
-      await limit(() => handle.utimes(now, now)).catch(() => {});
+      await own.touch().catch(() => {});
     }
   };
   // Rejects when it is stopped.
-  const beating = beat().catch(() => {});
+  beat().catch(() => {});
   return {
-    isHeld: () => limit(isHeld),
-    async release() {
+    isHeld: () => own.hasName(path),
+    release() {
       stop.abort();
-      await beating;
-      try {
-        if (await isHeld()) await rm(path, { force: true });
-      } finally {
-        await handle.close();
-      }
+      released ??= own.close(path);
+      return released;
     },
   };
-}
-
-async function take(path: string, own: string, options: AcquireLockOptions): Promise<void> {
-  for (;;) {
-    if (await linked(own, path)) return;
-    const text = await readIfThere(path);
-    if (text === undefined) continue;
-    await refuseIfHeld(path, text, options);
-    if (await takenOver(own, path, text, options)) return;
-  }
-}
-
-/** Lets one process at a time replace the file: who looked earlier and acts later would replace that of the quicker one. */
-async function takenOver(own: string, path: string, deadText: string, options: AcquireLockOptions): Promise<boolean> {
-  const permission = `${path}.takeover`;
-  if (!(await linked(own, permission))) {
-    const other = await readIfThere(permission);
-    if (other !== undefined) await refuseIfHeld(permission, other, options);
-    await rm(permission, { force: true });
-    return false;
-  }
-  try {
-    if ((await readIfThere(path)) !== deadText) return false;
-    await rename(own, path);
-    return true;
-  } finally {
-    await unlink(permission);
-  }
-}
-
-/** Anything but the mark of a living process, such as the empty file that a full disk leaves, is nobody's. */
-async function refuseIfHeld(path: string, text: string, options: AcquireLockOptions): Promise<void> {
-  const mark = readMark(text);
-  if (mark === undefined) return;
-  const own = await ownMark();
-  if (isOfSameNamespace(mark, own)) {
-    if (await isRunning(mark)) throw new LockHeldError(path, mark.processId, false);
-    return;
-  }
-  const isLocked = mark.isKernelLocked ? await isLockedByKernel(path) : undefined;
-  // The kernel of another machine may keep its locks to itself.
-  if (isLocked === false && mark.bootId === own.bootId) return;
-  if (isLocked === true || (await givesSignOfLife(path, options))) throw new LockHeldError(path, mark.processId, true);
-}
-
-/** Compares the file's time with itself only: clocks of machines differ. */
-async function givesSignOfLife(path: string, options: AcquireLockOptions): Promise<boolean> {
-  // Whoever has begun nothing else lives by this wait.
-  const { signal, silentMs = 10_000, sleep = sleepReferenced } = options;
-  const before = await statIfThere(path);
-  for (let waitedMs = 0; waitedMs < silentMs; waitedMs += lookMs) {
-    await sleep(lookMs, signal);
-    const now = await statIfThere(path);
-    // Given back, or taken over: whoever has it now is looked at anew.
-    if (now === undefined || now.ino !== before?.ino) return false;
-    if (now.mtimeNs !== before.mtimeNs) return true;
-  }
-  return false;
-}
-
-async function linked(from: string, to: string): Promise<boolean> {
-  try {
-    await link(from, to);
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EEXIST")) return false;
-    throw error;
-  }
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    if (hasCode(error, "EISDIR")) throw new UnusableLockError(path, { cause: error });
-    throw error;
-  }
-}
-
-async function statIfThere(
-  path: string,
-): Promise<{ readonly ino: bigint; readonly dev: bigint; readonly mtimeNs: bigint } | undefined> {
-  try {
-    return await stat(path, { bigint: true });
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }
 
 function sleepUnreferenced(milliseconds: number, signal?: AbortSignal): Promise<void> {
@@ -187,13 +87,4 @@ function sleepUnreferenced(milliseconds: number, signal?: AbortSignal): Promise<
 
 function sleepReferenced(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return sleepFor(milliseconds, signal, true);
-}
-
-async function sleepFor(milliseconds: number, signal: AbortSignal | undefined, ref: boolean): Promise<void> {
-  try {
-    await wait(milliseconds, undefined, { ref, ...(signal === undefined ? {} : { signal }) });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
 }

@@ -1,9 +1,11 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { systemClock } from "../clock.ts";
+import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
 import { DiskCalls } from "./disk-calls.ts";
 import type { DiskCallOptions } from "./disk-calls.ts";
 import { WorkingDirectory } from "./working-directory.ts";
@@ -32,6 +34,86 @@ it("calls a directory removed only when it was", async () => {
   await working.close();
   await rm(directory, { recursive: true });
 });
+
+describe("a directory that was removed, on a disk that hangs while it is made anew", () => {
+  const filesOpenIn = async (directory: string): Promise<readonly string[]> => {
+    const links = (await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ""));
+    return (await Promise.all(links)).filter((link) => link.startsWith(directory));
+  };
+
+  const cases = ["before", "after"].flatMap((moment) =>
+    ["stores again when the disk answers", "is closed meanwhile"].map((outcome) => ({ moment, outcome })),
+  );
+  it.each(cases)("is waited for no longer than the disk may take, $moment any call, and $outcome", async (its) => {
+    let isHung = true;
+    for (let number = 1; isHung; number += 1) {
+      const directory = await mkdtemp(join(tmpdir(), "mirror-"));
+      const clock = createManualClock();
+      const calls = new HangingCalls(clock);
+      const options = { directory, clock: systemClock, logger: noopLogger };
+      const working = await WorkingDirectory.open({ ...options, calls });
+      await rm(directory, { recursive: true });
+      const hung = calls.hangAt(number, its.moment === "before");
+      const created = working.createTemporary();
+      created.catch(() => {});
+      isHung = await Promise.race([hung.then(() => true), created.then(() => false)]);
+      const closed = isHung && its.outcome === "is closed meanwhile" ? working.close() : undefined;
+      // As long as the disk may take for anything.
+      if (isHung) await clock.advance(10_000);
+      if (isHung) await expect(created, `call ${number}`).rejects.toThrow(/the disk does not answer|is given back/);
+      else await (await created).close();
+      await closed;
+      calls.answer();
+      while (calls.isSilent) await new Promise((resolve) => setImmediate(resolve));
+      if (closed === undefined) await (await working.createTemporary()).close();
+      await working.close();
+      await expect.poll(() => filesOpenIn(directory), { message: `call ${number}` }).toEqual([]);
+      await expect
+        .poll(async () => (await readdir(directory).catch(() => [])).filter((name) => name !== "tmp"))
+        .toEqual([]);
+      const next = await WorkingDirectory.open({ ...options, calls: new DiskCalls() });
+      await next.close();
+      await rm(directory, { recursive: true });
+      expect(isHung || number > 10).toBe(true);
+    }
+  });
+});
+
+/** Of a disk that hangs in one call. */
+class HangingCalls extends DiskCalls {
+  readonly #answer = Promise.withResolvers<void>();
+  readonly #reached = Promise.withResolvers<void>();
+  #left = Number.POSITIVE_INFINITY;
+  #hangsBefore = true;
+
+  /** @returns a promise that resolves when it is at that call */
+  hangAt(number: number, before: boolean): Promise<void> {
+    this.#left = number;
+    this.#hangsBefore = before;
+    return this.#reached.promise;
+  }
+
+  answer(): void {
+    this.#left = Number.POSITIVE_INFINITY;
+    this.#answer.resolve();
+  }
+
+  override run<Result>(call: () => Promise<Result>, options: DiskCallOptions<Result> = {}): Promise<Result> {
+    this.#left -= 1;
+    if (this.#left !== 0) return super.run(call, options);
+    const hang = async (): Promise<void> => {
+      this.#reached.resolve();
+      await this.#answer.promise;
+    };
+    const hanging = async (): Promise<Result> => {
+      if (this.#hangsBefore) await hang();
+      const result = await call();
+      if (!this.#hangsBefore) await hang();
+      return result;
+    };
+    return super.run(hanging, options);
+  }
+}
 
 /** Of a file system that became read-only, as after an error of its disk: what is there is found all the same. */
 class ReadOnlyCalls extends DiskCalls {

@@ -31,7 +31,10 @@ export class WorkingDirectory {
   #lock: DirectoryLock;
   #problem: string | undefined;
   #restoring: Promise<void> | undefined;
-  #isClosed = false;
+  /** Under way: another lock, in place of the one that was lost with the directory. */
+  #locking: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+  readonly #leaving = new AbortController();
   /** Forgets what was lost with the directory, and tells how much that was. */
   #onMadeAnew: () => Promise<number> = async () => 0;
 
@@ -48,12 +51,13 @@ export class WorkingDirectory {
    */
   static async open(options: WorkingDirectoryOptions): Promise<WorkingDirectory> {
     const { calls, directory } = options;
-    await makeDirectory(directory, 0o700);
+    await calls.run(() => makeDirectory(directory, 0o700));
     // What is unfinished may be what another process is filling.
     const lock = await lockDirectory(directory, calls);
     try {
-      await rm(join(directory, "tmp"), { recursive: true, force: true });
-      await mkdir(join(directory, "tmp"), { mode: 0o700 });
+      // May be much, and its blocks are freed one by one.
+      await calls.run(() => rm(join(directory, "tmp"), { recursive: true, force: true }), { isSync: true });
+      await calls.run(() => mkdir(join(directory, "tmp"), { mode: 0o700 }));
       return new WorkingDirectory(options, lock);
     } catch (error) {
       await lock.release();
@@ -63,8 +67,19 @@ export class WorkingDirectory {
 
   /** Lets another process have the directory; nothing new is written to it from now on. */
   close(): Promise<void> {
-    this.#isClosed = true;
-    return this.#options.calls.afterwards(() => this.#lock.release());
+    this.#closed ??= this.#giveBack();
+    return this.#closed;
+  }
+
+  async #giveBack(): Promise<void> {
+    this.#leaving.abort(new Error("the directory is given back"));
+    // What comes of it is the lock that there is to release; a failure was told to who waits for the directory.
+    await this.#locking?.catch(() => {});
+    await this.#lock.release();
+  }
+
+  get #isClosed(): boolean {
+    return this.#leaving.signal.aborted;
   }
 
   /** Names what must be done when the directory was made anew. */
@@ -87,7 +102,7 @@ export class WorkingDirectory {
 
   createTemporary(): Promise<OpenedFile> {
     return this.#storing(async () => {
-      if (this.#isClosed) throw new Error("the directory is given back");
+      this.#leaving.signal.throwIfAborted();
       const path = join(this.#options.directory, "tmp", randomUUID());
       if (!(await this.#lock.isHeld())) await this.#restore();
       return this.#inDirectory(() => this.openFile(path, "wx+"));
@@ -190,17 +205,27 @@ export class WorkingDirectory {
     const { calls, directory, logger } = this.#options;
     await calls.run(() => makeDirectory(directory, 0o700));
     if (!(await this.#lock.isHeld())) {
-      // Another process may have made it, and have it now.
-      const lock = await lockDirectory(directory, calls);
-      await this.#lock.release();
-      this.#lock = lock;
+      this.#leaving.signal.throwIfAborted();
+      this.#locking = this.#lockAnew().finally(() => {
+        this.#locking = undefined;
+      });
+      await this.#locking;
     }
+    this.#leaving.signal.throwIfAborted();
     await calls.run(() => mkdir(join(directory, "tmp"), { recursive: true, mode: 0o700 }));
     const lostBlobs = await this.#onMadeAnew();
     logger.warn("the mirror's directory, or a part of it, was removed while it ran; it was made anew", {
       directory,
       lostBlobs,
     });
+  }
+
+  /** Another process may have made the directory, and have it now. */
+  async #lockAnew(): Promise<void> {
+    const { calls, directory } = this.#options;
+    const lost = this.#lock;
+    this.#lock = await lockDirectory(directory, calls, this.#leaving.signal);
+    await lost.release();
   }
 
   /** Remembers whether something could be stored, and tells of a change. */
@@ -220,9 +245,9 @@ export class WorkingDirectory {
   }
 }
 
-async function lockDirectory(directory: string, calls: DiskCalls): Promise<DirectoryLock> {
+async function lockDirectory(directory: string, calls: DiskCalls, signal?: AbortSignal): Promise<DirectoryLock> {
   try {
-    return await acquireLock(join(directory, "lock"), { limit: (call) => calls.run(call) });
+    return await acquireLock(join(directory, "lock"), { calls, ...(signal === undefined ? {} : { signal }) });
   } catch (error) {
     if (error instanceof LockHeldError) throw new DirectoryInUseError(directory, error.processId, error.isElsewhere);
     if (error instanceof UnusableLockError) throw new MirrorOptionsError([`directory: ${error.message} ${error.cure}`]);
