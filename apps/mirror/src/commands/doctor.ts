@@ -6,11 +6,13 @@ import { checkServerIdentity, TLSSocket } from "node:tls";
 import Docker from "dockerode";
 import type { CommandAction, Invocation } from "../command.ts";
 import { mirrorUrl } from "../clients/mirror-url.ts";
-import type { CliContext } from "../context.ts";
 import { UsageError } from "../errors.ts";
+import { checkStore, storeName } from "../serve/check-store.ts";
+import { openStore } from "../serve/open-store.ts";
 import type { Overview } from "../serve/status-page.ts";
 import type { ListenAddress } from "../settings/addresses.ts";
 import { loadSettings } from "../settings/load-settings.ts";
+import type { Settings } from "../settings/read-settings.ts";
 import { proxyFinding } from "./proxy-finding.ts";
 import { askOperators } from "./operators-client.ts";
 
@@ -20,27 +22,44 @@ interface Finding {
   readonly text: string;
 }
 
-const marks: Readonly<Record<Finding["kind"], string>> = { good: "ok  ", bad: "FAIL", note: "--  " };
-
 const patienceMs = 5000;
 
-/** Checks the mirror and the engine of this machine. Nothing is changed. */
-export const doctor: CommandAction = async (invocation, context) => {
-  const settings = await loadSettings(invocation, context, { needsLogins: false });
-  const { url } = await mirrorUrl(settings, invocation.flag("tls") ? { hasTls: true } : {});
-  // Each stands alone: none waits for another, nor fails because of it.
-  const probes = await Promise.all([
-    checkMirror(url, context),
-    checkUpstreams(invocation, context, settings.operators),
-    checkEngine(invocation, url),
-  ]);
-  const findings = probes.flat();
-  for (const { kind, text } of findings) context.stdout.write(`${marks[kind]} ${text}\n`);
-  return findings.some(({ kind }) => kind === "bad") ? 1 : 0;
-};
+const marks: Readonly<Record<Finding["kind"], string>> = { good: "ok  ", bad: "FAIL", note: "--  " };
 
-async function checkMirror(url: string, context: CliContext): Promise<readonly Finding[]> {
-  const signal = AbortSignal.any([context.stop.forced, AbortSignal.timeout(patienceMs)]);
+/** How this machine is looked at. */
+export interface DoctorOptions {
+  /** Where the engine is looked for when nobody says where it is. @default /var/run/docker.sock */
+  readonly engineSocket?: string;
+  /** Made for each question, and aborted when its answer has taken too long. @default after 5 s */
+  readonly patience?: (asked: "mirror" | "operators" | "store") => AbortSignal;
+}
+
+/** Makes the command that checks the mirror and the engine of this machine. Nothing is changed. */
+export function createDoctor({
+  engineSocket = "/var/run/docker.sock",
+  patience = () => AbortSignal.timeout(patienceMs),
+}: DoctorOptions = {}): CommandAction {
+  return async (invocation, context) => {
+    const settings = await loadSettings(invocation, context, { needsLogins: false });
+    const { url } = await mirrorUrl(settings, invocation.flag("tls") ? { hasTls: true } : {});
+    const { forced } = context.stop;
+    // Each stands alone: none waits for another, nor fails because of it.
+    const probes = await Promise.all([
+      checkMirror(url, AbortSignal.any([forced, patience("mirror")])),
+      checkUpstreams(invocation, settings.operators, { signal: forced, patience: patience("operators") }),
+      checkEngine(invocation, url, engineSocket),
+      checkSharedStore(settings, AbortSignal.any([forced, patience("store")])),
+    ]);
+    const findings = probes.flat();
+    for (const { kind, text } of findings) context.stdout.write(`${marks[kind]} ${text}\n`);
+    return findings.some(({ kind }) => kind === "bad") ? 1 : 0;
+  };
+}
+
+/** The command as it is run. */
+export const doctor: CommandAction = createDoctor();
+
+async function checkMirror(url: string, signal: AbortSignal): Promise<readonly Finding[]> {
   try {
     const { headers, socket, statusCode } = await ping(new URL("/v2/", url), signal);
     const isRegistry = headers["docker-distribution-api-version"] !== undefined;
@@ -79,14 +98,11 @@ function ping(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
 
 async function checkUpstreams(
   invocation: Invocation,
-  context: CliContext,
   operators: ListenAddress,
+  limits: { readonly signal: AbortSignal; readonly patience: AbortSignal },
 ): Promise<readonly Finding[]> {
   try {
-    const { body } = await askOperators(operators, "/status.json", {
-      patienceMs,
-      signal: context.stop.forced,
-    });
+    const { body } = await askOperators(operators, "/status.json", limits);
     const { requests, status, upstreamBytes } = body as Overview;
     const came =
       requests === 0
@@ -111,8 +127,19 @@ async function checkUpstreams(
   }
 }
 
-async function checkEngine(invocation: Invocation, url: string): Promise<Finding> {
-  const socketPath = invocation.text("socket") ?? "/var/run/docker.sock";
+async function checkSharedStore({ store: settings }: Settings, signal: AbortSignal): Promise<readonly Finding[]> {
+  if (settings === undefined) return [];
+  try {
+    const problem = await checkStore(await openStore(settings), settings, signal);
+    return [problem === undefined ? good(`${storeName(settings)} answers`) : bad(problem.text)];
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return [bad(error.message)];
+  }
+}
+
+async function checkEngine(invocation: Invocation, url: string, usualSocket: string): Promise<Finding> {
+  const socketPath = invocation.text("socket") ?? usualSocket;
   try {
     const info = (await new Docker({ socketPath, timeout: patienceMs }).info()) as {
       readonly HttpsProxy?: string;

@@ -14,10 +14,9 @@ import type { ListenAddress } from "../settings/addresses.ts";
 export async function askOperators(
   address: ListenAddress,
   path: string,
-  { method = "GET", patienceMs, signal }: AskOptions,
+  { method = "GET", patience, signal }: AskOptions,
 ): Promise<{ readonly body: unknown; readonly link: string | undefined }> {
   const where = formatAddress({ ...address, host: address.host ?? "127.0.0.1" });
-  const patience = patienceMs === undefined ? undefined : AbortSignal.timeout(patienceMs);
   const within = patience === undefined ? signal : AbortSignal.any([signal, patience]);
   let response: IncomingMessage;
   let body: string;
@@ -48,8 +47,8 @@ function send(url: URL, method: string, signal: AbortSignal): Promise<IncomingMe
 
 interface AskOptions {
   readonly method?: "DELETE" | "GET";
-  /** How long an answer may take. @default as long as it takes */
-  readonly patienceMs?: number;
+  /** Aborted when the answer has taken too long. @default as long as it takes */
+  readonly patience?: AbortSignal;
   readonly signal: AbortSignal;
 }
 

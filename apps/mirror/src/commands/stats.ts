@@ -8,7 +8,7 @@ import { askOperators, filterQuery } from "./operators-client.ts";
 /** Shows how a running mirror is doing, or what it has. */
 export const stats: CommandAction = async (invocation, context) => {
   const operators = await loadOperators(invocation, context);
-  const options = { signal: context.stop.forced, patienceMs: 30_000 };
+  const options = { signal: context.stop.forced, patience: AbortSignal.timeout(30_000) };
   const isJson = invocation.flag("json");
   if (!invocation.flag("entries")) {
     const { body } = await askOperators(operators, "/status.json", options);

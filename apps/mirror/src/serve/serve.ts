@@ -15,6 +15,7 @@ import type { Settings } from "../settings/read-settings.ts";
 import { openConnect } from "./connect.ts";
 import type { OpenedConnect } from "./connect.ts";
 import { certificateWarnings } from "./certificate-warnings.ts";
+import { checkStore } from "./check-store.ts";
 import { closeGracefully, listen } from "./listen.ts";
 import type { Listening } from "./listen.ts";
 import { createLog } from "./log.ts";
@@ -24,6 +25,8 @@ import { refuseOwnUpstreams } from "./own-address.ts";
 import { PrometheusPage } from "./prometheus.ts";
 
 const stopWithinMs = 30_000;
+/** A mirror is there for its clients also while the store is away, and not much later. */
+const storePatienceMs = 5000;
 
 /** Serves until it is told to stop, and then until everybody has what is on its way to him. */
 export const serve: CommandAction = async (invocation, context) => {
@@ -78,6 +81,12 @@ export const serve: CommandAction = async (invocation, context) => {
 
 async function openMirror(settings: Settings, context: CliContext): Promise<RegistryMirror> {
   const store = settings.store === undefined ? undefined : await openStore(settings.store);
+  if (settings.store !== undefined && store !== undefined) {
+    const problem = await checkStore(store, settings.store, AbortSignal.timeout(storePatienceMs));
+    if (problem?.isLasting === true) throw new UsageError(problem.text);
+    if (problem !== undefined)
+      context.stderr.write(`warning: ${problem.text}; blobs are kept on the disk only until it works\n`);
+  }
   const proxies = readProxyEnvironment(context.environment);
   const hasProxy = proxies.http !== undefined || proxies.https !== undefined || proxies.all !== undefined;
   try {
