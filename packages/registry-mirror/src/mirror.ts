@@ -31,6 +31,7 @@ import { ManifestSource } from "./serving/manifest-source.ts";
 import { errorResponse } from "./serving/messages.ts";
 import type { MirrorRequest, MirrorResponse } from "./serving/messages.ts";
 import { Openings } from "./serving/openings.ts";
+import { Withdrawals } from "./serving/permission/withdrawals.ts";
 import { Pings } from "./serving/pings.ts";
 import { Relaying } from "./serving/relaying.ts";
 import type { RelayRequest } from "./serving/relaying.ts";
@@ -116,10 +117,17 @@ class Mirror implements RegistryMirror {
     const clientOf = (image: UpstreamImage): UpstreamClient => upstreams.clientOf(image.upstream);
     const slotsOf = (image: UpstreamImage): Slots => upstreams.slotsOf(image.upstream);
     const openings = new Openings(records, shared);
-    const access = new Access({ clientOf, openings, clock, limits });
+    const withdrawals = new Withdrawals({
+      records,
+      shared: options.store === undefined ? undefined : shared,
+      clock,
+      logger,
+      onRefused: (image) => access.forgetPublic(image),
+    });
+    const access = new Access({ clientOf, openings, withdrawals, clock, limits });
     const manifests = new ManifestStore(disk);
     const { staleIfErrorMs = 7 * 24 * 60 * 60_000, keepDeletedTags = false, catalog = true } = options;
-    const common = { records, disk, shared, openings, access, clientOf, clock, metrics, limits };
+    const common = { records, disk, shared, openings, withdrawals, access, clientOf, clock, metrics, limits };
     const { idleMs, fillStallMs: stallMs, abandonedFillMs } = limits;
     // A head that does not come counts against the upstream, so its own limit is over first.
     const headMs = limits.blobMs + limits.tokenMs;
@@ -132,7 +140,7 @@ class Mirror implements RegistryMirror {
     const onUpstreamBytes = (image: UpstreamImage, bytes: number): void =>
       metrics.add("upstream_bytes_total", { upstream: image.upstream.id }, bytes);
     const blobs = new Blobs({ ...common, consent: new BlobConsent(common), fills, slotsOf, now, onUpstreamBytes });
-    const lists = new Lists({ access, clientOf, openings, clock, totalMs: limits.manifestTotalMs });
+    const lists = new Lists({ access, clientOf, openings, withdrawals, clock, totalMs: limits.manifestTotalMs });
     const walk = new Walk({ images, records, metrics, limits, clock });
     const pings = new Pings((upstream) => upstreams.clientOf(upstream), clock, limits);
     const endpoints = new ImageEndpoints({ ...common, images, blobs, lists, walk });

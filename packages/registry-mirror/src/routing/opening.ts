@@ -24,13 +24,18 @@ export function widerOpening(one: Opening | undefined, other: Opening | undefine
   return isOpenTo(one, other ?? "clients") ? one : other;
 }
 
+/** Whether it may turn out that access to a name was withdrawn: where a login is used that is not each client's own. */
+export function canBeWithdrawn({ upstream }: UpstreamImage): boolean {
+  const { access, credentials } = upstream.options;
+  // Of one client's login its refusal says nothing about others. Where nobody has a login, deleted repositories are refused, too.
+  return access !== "pass-through" && credentials !== undefined;
+}
+
 /** Whether an upstream's refusal means that access to a name was withdrawn, and not that something is wrong with the upstream. */
 export function isWithdrawal(image: UpstreamImage, code: UpstreamErrorCode): boolean {
-  const needed = neededOpening(image);
   // Whose own login is not taken has nobody any more who vouches for those behind him.
-  if (code === "credentials-rejected") return needed === "mirror";
-  // Where nobody has a login, deleted repositories are refused, too.
-  return code === "denied" && !(needed === "anybody" && image.upstream.options.credentials === undefined);
+  if (code === "credentials-rejected") return neededOpening(image) === "mirror";
+  return code === "denied" && (canBeWithdrawn(image) || neededOpening(image) === "clients");
 }
 
 const order: readonly Opening[] = ["clients", "mirror", "anybody"];

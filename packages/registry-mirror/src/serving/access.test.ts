@@ -36,7 +36,13 @@ it("goes on asking an upstream for its consent when the client leaves that asked
     dispatcher,
     mirrorName: "this",
   });
-  const access = new Access({ clientOf: () => client, openings: { noteFailure() {} }, clock, limits: defaultLimits });
+  const access = new Access({
+    clientOf: () => client,
+    openings: { keyOf: ({ name }) => name },
+    withdrawals: { noteFailure() {} },
+    clock,
+    limits: defaultLimits,
+  });
   const confirm = (signal: AbortSignal): Promise<void> =>
     access.confirm({ upstream, name: "org/app" }, "tags/list", { authorization: "Bearer alice" }, signal);
   const leaver = new AbortController();

@@ -12,10 +12,13 @@ import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
 import { negativeLifetime } from "./negative-answers.ts";
 import type { Openings } from "./openings.ts";
+import { imageKey } from "./permission/image-key.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface AccessOptions {
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
-  readonly openings: Pick<Openings, "noteFailure">;
+  readonly openings: Pick<Openings, "keyOf">;
+  readonly withdrawals: Pick<Withdrawals, "noteFailure">;
   readonly clock: Clock;
   readonly limits: Pick<Required<TimeLimits>, "manifestMs" | "manifestTotalMs">;
 }
@@ -28,6 +31,8 @@ export class Access {
   readonly #unclear: ExpiringMap<true>;
   readonly #confirmed: ExpiringMap<true>;
   readonly #questions = new SingleFlight<boolean>();
+  /** What is being asked whether it is public. */
+  readonly #asking = new Map<string, { isRefused: boolean }>();
   readonly #confirmations = new SingleFlight<void>();
 
   constructor(options: AccessOptions) {
@@ -72,7 +77,7 @@ export class Access {
    * @throws {UpstreamError} it may not, or it cannot be found out
    */
   async confirm(image: UpstreamImage, resource: string, asker: Asker, signal: AbortSignal): Promise<void> {
-    const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
+    const key = `${imageKey(image)} ${resource} ${askerKey(asker)}`;
     if (this.#confirmed.get(key) === true) return;
     const { result } = this.#confirmations.run(key, async () => {
       await this.#headInTime(image, resource, asker);
@@ -81,31 +86,45 @@ export class Access {
     await orAbort(result, signal);
   }
 
+  /** Does not take a name for public any more before it was asked for anew. */
+  forgetPublic(image: UpstreamImage): void {
+    const key = this.#options.openings.keyOf(image);
+    this.#public.delete(key);
+    const question = this.#asking.get(key);
+    if (question !== undefined) question.isRefused = true;
+  }
+
   /**
    * @returns false when the upstream does not say
    * @throws {UpstreamError} code `denied`
    */
   async #isPublic(image: UpstreamImage, resource: string, signal: AbortSignal): Promise<boolean> {
-    const key = `${image.upstream.id} ${image.name}`;
+    const key = this.#options.openings.keyOf(image);
     const known = this.#public.get(key);
     if (known === true) return true;
     if (known === false) throw notPublic(image);
     if (this.#unclear.get(`${key} ${resource}`) === true) return false;
     const { result } = this.#questions.run(key, async () => {
+      const question = { isRefused: false };
+      this.#asking.set(key, question);
       try {
         await this.#headInTime(image, resource, "anonymous");
+        // It may have been withdrawn since the upstream said so.
+        if (question.isRefused || key !== this.#options.openings.keyOf(image)) return false;
         this.#public.set(key, true, publicMs);
         return true;
       } catch (error) {
         if (!(error instanceof UpstreamError)) throw error;
         if (error.code === "denied") {
-          this.#public.set(key, false, privateMs);
-          this.#options.openings.noteFailure(image, error);
+          this.#options.withdrawals.noteFailure(image, error);
+          this.#public.set(this.#options.openings.keyOf(image), false, privateMs);
           throw notPublic(image);
         }
         const lifetimeMs = negativeLifetime(error, resource.includes(":"));
         if (lifetimeMs > 0) this.#unclear.set(`${key} ${resource}`, true, lifetimeMs);
         return false;
+      } finally {
+        this.#asking.delete(key);
       }
     });
     return orAbort(result, signal);

@@ -6,6 +6,7 @@ import type { Digest } from "../reference/grammar.ts";
 import { parseLength } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
+import type { Opened } from "../storage/era.ts";
 import type { Fill } from "../storage/fill/fill.ts";
 import type { Records } from "../storage/records.ts";
 import { askerKey } from "../upstream/asker.ts";
@@ -15,13 +16,14 @@ import type { Access } from "./access.ts";
 import { WalkFailure } from "./failures.ts";
 import { firstAnswer } from "./first-answer.ts";
 import { NegativeAnswers } from "./negative-answers.ts";
-import { openingBy } from "./openings.ts";
 import type { Openings } from "./openings.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface BlobConsentOptions {
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
   readonly records: Records;
   readonly openings: Openings;
+  readonly withdrawals: Withdrawals;
   readonly access: Access;
   readonly clock: Clock;
   readonly limits: Pick<Required<TimeLimits>, "blobMs" | "tokenMs">;
@@ -43,7 +45,7 @@ export class BlobConsent {
 
   constructor(options: BlobConsentOptions) {
     this.#options = options;
-    this.#negative = new NegativeAnswers(options.openings, () => options.clock.now());
+    this.#negative = new NegativeAnswers(options.withdrawals, () => options.clock.now());
   }
 
   /** The first candidate that may be asked and lets us have it. */
@@ -59,7 +61,7 @@ export class BlobConsent {
 
   /** Under what a fill is begun: who may have the name may have the blob, unless access is withdrawn meanwhile. */
   originOf(image: UpstreamImage): string {
-    return `${image.upstream.id} ${image.name} ${this.#options.openings.withdrawals(image)}`;
+    return this.#options.openings.keyOf(image);
   }
 
   /** Whether a fill goes on under a name, unless each client needs a consent of his own. */
@@ -106,23 +108,21 @@ export class BlobConsent {
     const mostMs = limits.blobMs + limits.tokenMs;
     const late = (): Error =>
       new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
-    const { result } = this.#confirmations.run(
-      `${image.upstream.id} ${image.name} ${digest} ${askerKey(asker)}`,
-      async () => {
-        // Waited for by others, too, so it does not end with this client.
-        const ask = (within: AbortSignal): Promise<number> => this.askLength(image, digest, asker, within);
-        this.note(image, digest, asker, await withDeadline(clock, mostMs, late, ask));
-      },
-    );
+    const { result } = this.#confirmations.run(`${this.originOf(image)} ${digest} ${askerKey(asker)}`, async () => {
+      const opened = openings.ifGivenTo(asker, image);
+      // Waited for by others, too, so it does not end with this client.
+      const ask = (within: AbortSignal): Promise<number> => this.askLength(image, digest, asker, within);
+      this.note(image, digest, opened, await withDeadline(clock, mostMs, late, ask));
+    });
     await orAbort(result, signal);
   }
 
   /** Takes note that the upstream has said that a blob is under a name. */
-  note(image: UpstreamImage, digest: Digest, asker: Asker, totalBytes: number | undefined): void {
+  note(image: UpstreamImage, digest: Digest, opened: Opened, totalBytes: number | undefined): void {
     const { records } = this.#options;
     const bytes = totalBytes ?? records.bytesOf(image, digest) ?? 0;
     const manifest = records.digest(image, digest)?.manifest;
-    records.setDigest(image, digest, { bytes, manifest, openTo: openingBy(asker, image) });
+    records.setDigest(image, digest, { bytes, manifest, ...opened });
   }
 
   /**

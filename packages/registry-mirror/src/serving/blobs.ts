@@ -141,6 +141,7 @@ export class Blobs {
     const expectedBytes = records.bytesOf(image, digest);
     const confirm = (within: AbortSignal): Promise<void> => consent.confirm(image, digest, asker, within);
     const source = createBlobSource({ image, digest, asker, expectedBytes, confirm }, this.#options);
+    const opened = openings.ifGivenTo(asker, image);
     const { fill, joined } = fills.join({
       digest,
       origin: consent.originOf(image),
@@ -169,7 +170,7 @@ export class Blobs {
       if (!joined) consent.noteFailure(image, digest, asker, error);
       throw error;
     }
-    if (!joined && !isKnown) consent.note(image, digest, asker, fill.totalBytes);
+    if (!joined && !isKnown) consent.note(image, digest, opened, fill.totalBytes);
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 

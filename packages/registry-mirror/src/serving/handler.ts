@@ -5,6 +5,7 @@ import { parseTarget } from "../reference/path.ts";
 import { canonicalHost } from "../routing/registry-host.ts";
 import type { Registries, Upstream } from "../routing/registries.ts";
 import { selectRegistry } from "../routing/select.ts";
+import type { UpstreamImage } from "../routing/select.ts";
 import type { Body } from "../storage/body.ts";
 import type { Records } from "../storage/records.ts";
 import type { Access } from "./access.ts";
@@ -14,6 +15,7 @@ import type { ImageEndpoints, ImageRoute, Target } from "./image-endpoints.ts";
 import { errorResponse, jsonResponse, neverAborted } from "./messages.ts";
 import type { MirrorRequest, MirrorResponse } from "./messages.ts";
 import type { Openings } from "./openings.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 import { loginResponse } from "./pings.ts";
 import type { Pings } from "./pings.ts";
 import type { Walk } from "./walk.ts";
@@ -25,6 +27,7 @@ export interface HandlerOptions {
   readonly walk: Walk;
   readonly access: Access;
   readonly openings: Openings;
+  readonly withdrawals: Withdrawals;
   readonly pings: Pings;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -99,7 +102,9 @@ export class Handler {
     };
     try {
       if (target.candidates.length === 0) throw new WalkFailure([]);
-      const response = await this.#options.endpoints.answer(request, route, query, target);
+      const response = await this.#withdrawalsKept(target.candidates, () =>
+        this.#options.endpoints.answer(request, route, query, target),
+      );
       const result = response.headers["x-cache"] ?? (response.status < 400 ? "miss" : "error");
       this.#options.metrics.add("requests_total", { ...labels, result });
       if (target.namespace === undefined) return response;
@@ -109,6 +114,22 @@ export class Handler {
       if (response === undefined) throw error;
       this.#options.metrics.add("requests_total", { ...labels, result: "error" });
       return this.#loginFor(request, error) ?? response;
+    }
+  }
+
+  /** Answers by what is known of withdrawals, and not before those that it has brought are written down. */
+  async #withdrawalsKept(
+    candidates: readonly UpstreamImage[],
+    answer: () => Promise<MirrorResponse>,
+  ): Promise<MirrorResponse> {
+    const { withdrawals } = this.#options;
+    const learnt = withdrawals.learn(candidates);
+    if (learnt !== undefined) await learnt;
+    try {
+      return await answer();
+    } finally {
+      const written = withdrawals.written(candidates);
+      if (written !== undefined) await written;
     }
   }
 

@@ -7,6 +7,7 @@ import { isFresh, mayBeStale, tagLifetime } from "../routing/freshness.ts";
 import { isWithdrawal } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
+import type { Opened } from "../storage/era.ts";
 import type { ManifestStore } from "../storage/manifest-store.ts";
 import type { DigestRecord, TagRecord } from "../storage/record-texts.ts";
 import type { Records } from "../storage/records.ts";
@@ -17,8 +18,8 @@ import type { Access } from "./access.ts";
 import type { DescribedManifest, FetchedManifest, ManifestQuestion, ManifestSource } from "./manifest-source.ts";
 import type { CacheResult } from "./messages.ts";
 import { NegativeAnswers } from "./negative-answers.ts";
-import { openingBy } from "./openings.ts";
 import type { Openings } from "./openings.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface ImagesOptions {
   readonly records: Records;
@@ -27,6 +28,7 @@ export interface ImagesOptions {
   readonly hasBlob: (digest: Digest) => boolean;
   readonly shared: SharedStore;
   readonly openings: Openings;
+  readonly withdrawals: Withdrawals;
   readonly access: Access;
   readonly source: ManifestSource;
   /** Whether an upstream is known not to answer. */
@@ -71,7 +73,7 @@ export class Images {
 
   constructor(options: ImagesOptions) {
     this.#options = options;
-    this.#negative = new NegativeAnswers(options.openings, () => options.clock.now());
+    this.#negative = new NegativeAnswers(options.withdrawals, () => options.clock.now());
   }
 
   /**
@@ -121,7 +123,7 @@ export class Images {
     this.#throwNegative(image, digest, inquiry.asker);
     const arrived = this.#arrived(image, digest);
     if (arrived !== undefined) return { bytes: arrived, result: "hit" };
-    const key = `${image.upstream.id} ${image.name} ${digest} ${askerKey(inquiry.asker)}`;
+    const key = `${this.#options.openings.keyOf(image)} ${digest} ${askerKey(inquiry.asker)}`;
     const { result, joined } = this.#fetches.run(key, () => this.#fetchDigest(image, digest, inquiry));
     return { bytes: await orAbort(result, inquiry.signal), result: joined ? "join" : "miss" };
   }
@@ -132,7 +134,7 @@ export class Images {
     const cached = await this.#cached(image, digest, inquiry);
     if (cached !== undefined) return { ...headOf(digest, cached, record), result: "hit" };
     this.#throwNegative(image, digest, inquiry.asker);
-    const key = `${image.upstream.id} ${image.name} ${digest} ${askerKey(inquiry.asker)}`;
+    const key = `${this.#options.openings.keyOf(image)} ${digest} ${askerKey(inquiry.asker)}`;
     const { result } = this.#heads.run(key, () =>
       this.#remembering(image, digest, inquiry.asker, () =>
         this.#options.source.inTotal(image, undefined, (signal) =>
@@ -175,7 +177,7 @@ export class Images {
     this.#throwNegative(image, tag, asker);
     // A GET needs more than a HEAD leaves behind when nothing is known yet.
     const isFetch = wantsBody && known === undefined;
-    const key = `${image.upstream.id} ${image.name} ${tag} ${askerKey(asker)} ${isFetch ? "fetch" : "check"}`;
+    const key = `${this.#options.openings.keyOf(image)} ${tag} ${askerKey(asker)} ${isFetch ? "fetch" : "check"}`;
     const { result } = this.#checks.run(key, () =>
       this.#remembering(image, tag, asker, () =>
         this.#options.source.inTotal(image, undefined, (signal) =>
@@ -193,9 +195,10 @@ export class Images {
     known: TagRecord | undefined,
     isFetch: boolean,
   ): Promise<TagRecord> {
-    const { clock, records, source } = this.#options;
+    const { clock, openings, records, source } = this.#options;
+    const opened = openings.ifGivenTo(inquiry.asker, image);
     const head = isFetch ? undefined : await source.head(image, tag, inquiry);
-    const found = head ?? this.#keep(image, await source.byTag(image, tag, inquiry), inquiry.asker);
+    const found = head ?? this.#keep(image, await source.byTag(image, tag, inquiry), opened);
     const now = clock.now();
     const fetchedAtMs = known?.digest === found.digest ? known.fetchedAtMs : now;
     const record: TagRecord = {
@@ -204,28 +207,29 @@ export class Images {
       bytes: found.bytes,
       checkedAtMs: now,
       fetchedAtMs,
-      openTo: openingBy(inquiry.asker, image),
+      ...opened,
     };
     records.setTag(image, tag, record);
     return record;
   }
 
   #fetchDigest(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<Uint8Array> {
-    const { source } = this.#options;
+    const { openings, source } = this.#options;
+    const opened = openings.ifGivenTo(inquiry.asker, image);
     return this.#remembering(image, digest, inquiry.asker, () =>
       source.inTotal(image, undefined, async (signal) => {
         const fetched = await source.byDigest(image, digest, { ...inquiry, signal });
-        this.#keep(image, fetched, inquiry.asker);
+        this.#keep(image, fetched, opened);
         return fetched.bytes;
       }),
     );
   }
 
-  #keep(image: UpstreamImage, { bytes, contentType, digest }: FetchedManifest, asker: Asker): DescribedManifest {
+  #keep(image: UpstreamImage, { bytes, contentType, digest }: FetchedManifest, opened: Opened): DescribedManifest {
     const { manifests, records, shared } = this.#options;
     const manifest = readManifest(bytes, contentType);
     manifests.put(digest, bytes, () => shared.upload(digest));
-    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, openTo: openingBy(asker, image) });
+    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, ...opened });
     return { digest, mediaType: manifest.mediaType, bytes: bytes.byteLength };
   }
 
@@ -242,7 +246,9 @@ export class Images {
     }
     if (records.digest(image, digest)?.manifest === undefined) {
       const manifest = readManifest(bytes, undefined);
-      records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, openTo: records.openingOf(image, digest) });
+      // Nothing new was said by the upstream.
+      const opened = { openTo: records.openingOf(image, digest), era: records.eraOf(image) };
+      records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, ...opened });
     }
     return bytes;
   }
@@ -262,12 +268,14 @@ export class Images {
   }
 
   async #stale(image: UpstreamImage, tag: string, known: TagRecord, error: UpstreamError): Promise<ResolvedTag> {
-    const { clock, keepDeletedTags, metrics, records, staleIfErrorMs } = this.#options;
+    const { clock, keepDeletedTags, metrics, openings, records, staleIfErrorMs } = this.#options;
     if (error.code === "absent" && !keepDeletedTags) {
       records.deleteTag(image, tag);
       throw error;
     }
-    if (isWithdrawal(image, error.code) || !mayBeStale(known, staleIfErrorMs, clock.now())) throw error;
+    // Another client's question may have been refused meanwhile.
+    if (isWithdrawal(image, error.code) || openings.tag(image, tag) === undefined) throw error;
+    if (!mayBeStale(known, staleIfErrorMs, clock.now())) throw error;
     if (!(await this.isComplete(image, known.digest))) throw this.#incomplete(image, error);
     metrics.add("stale_answers_total", { upstream: image.upstream.id });
     return { record: known, result: "stale", warning: `${image.upstream.id} could not be asked: ${error.reason}` };

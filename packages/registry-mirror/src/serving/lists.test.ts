@@ -10,6 +10,7 @@ import type { UpstreamAnswer } from "../upstream/messages.ts";
 import type { Access } from "./access.ts";
 import { Lists, pageOf, sorted } from "./lists.ts";
 import type { Openings } from "./openings.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 
 describe("tags", () => {
   it("are listed as they all are, or not at all: an upstream with too many of them makes an error that says so", async () => {
@@ -69,7 +70,8 @@ describe("lists of an upstream", () => {
     return new Lists({
       access: {} as Access,
       clientOf: () => ({ send: ({ resource }: { resource: string }) => send(resource) }) as unknown as UpstreamClient,
-      openings: { noteFailure: () => {} } as unknown as Openings,
+      openings: { keyOf: ({ name }: UpstreamImage) => name } as unknown as Openings,
+      withdrawals: { noteFailure: () => {} } as unknown as Withdrawals,
       clock,
       totalMs: 30_000,
     });

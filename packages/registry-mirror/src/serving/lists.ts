@@ -12,11 +12,13 @@ import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
 import type { Access } from "./access.ts";
 import type { Openings } from "./openings.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface ListsOptions {
   readonly access: Access;
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
   readonly openings: Openings;
+  readonly withdrawals: Withdrawals;
   readonly clock: Clock;
   readonly totalMs: number;
 }
@@ -82,10 +84,10 @@ export class Lists {
     asker: Asker,
     signal: AbortSignal,
   ): Promise<readonly unknown[]> {
-    const key = `${image.upstream.id} ${image.name} ${resource} ${askerKey(asker)}`;
+    const { clock, openings, totalMs, withdrawals } = this.#options;
+    const key = `${openings.keyOf(image)} ${resource} ${askerKey(asker)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return Promise.resolve(known.entries);
-    const { clock, openings, totalMs } = this.#options;
     const late = (): Error => failure(image, "timeout", "it did not answer in time");
     const { result } = this.#fetches.run(key, async () => {
       try {
@@ -95,7 +97,7 @@ export class Lists {
         this.#known.set(key, list, knownMs);
         return list.entries;
       } catch (error) {
-        if (error instanceof UpstreamError) openings.noteFailure(image, error);
+        if (error instanceof UpstreamError) withdrawals.noteFailure(image, error);
         throw error;
       }
     });

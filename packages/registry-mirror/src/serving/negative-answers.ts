@@ -4,15 +4,16 @@ import { isDigest } from "../reference/grammar.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
-import type { Openings } from "./openings.ts";
+import { imageKey } from "./permission/image-key.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 
 /** Failures that answer for the upstream for a while, by who asked. */
 export class NegativeAnswers {
-  readonly #openings: Pick<Openings, "noteFailure">;
+  readonly #withdrawals: Pick<Withdrawals, "noteFailure">;
   readonly #failures: ExpiringMap<UpstreamError>;
 
-  constructor(openings: Pick<Openings, "noteFailure">, now: () => number) {
-    this.#openings = openings;
+  constructor(withdrawals: Pick<Withdrawals, "noteFailure">, now: () => number) {
+    this.#withdrawals = withdrawals;
     this.#failures = new ExpiringMap(10_000, now);
   }
 
@@ -24,14 +25,14 @@ export class NegativeAnswers {
   /** Takes note of what kept an upstream from giving something. */
   note(image: UpstreamImage, reference: string, asker: Asker, error: unknown): void {
     if (!(error instanceof UpstreamError)) return;
-    this.#openings.noteFailure(image, error);
+    this.#withdrawals.noteFailure(image, error);
     const lifetimeMs = negativeLifetime(error, isDigest(reference));
     if (lifetimeMs > 0) this.#failures.set(keyOf(image, reference, asker), error, lifetimeMs);
   }
 
   /** Forgets those of a repository, so that it is asked again at once. */
-  forget({ name, upstream }: UpstreamImage): void {
-    this.#failures.deleteWhere((key) => key.startsWith(`${upstream.id} ${name} `));
+  forget(image: UpstreamImage): void {
+    this.#failures.deleteWhere((key) => key.startsWith(`${imageKey(image)} `));
   }
 }
 
@@ -54,6 +55,6 @@ export function negativeLifetime({ code, retryAfterMs }: UpstreamError, isForDig
   }
 }
 
-function keyOf({ name, upstream }: UpstreamImage, reference: string, asker: Asker): string {
-  return `${upstream.id} ${name} ${reference} ${askerKey(asker)}`;
+function keyOf(image: UpstreamImage, reference: string, asker: Asker): string {
+  return `${imageKey(image)} ${reference} ${askerKey(asker)}`;
 }

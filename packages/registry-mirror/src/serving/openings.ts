@@ -1,12 +1,13 @@
-import type { UpstreamError } from "../errors.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { isOpenTo, isWithdrawal, neededOpening } from "../routing/opening.ts";
-import type { Opening } from "../routing/opening.ts";
+import { isOpenTo, neededOpening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
+import { openingIn } from "../storage/era.ts";
+import type { Opened } from "../storage/era.ts";
 import type { TagRecord } from "../storage/record-texts.ts";
 import type { Records, RepositoryView } from "../storage/records.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
 import type { Asker } from "../upstream/asker.ts";
+import { imageKey } from "./permission/image-key.ts";
 
 /**
  * What is known of names, as far as it counts for whoever reaches the mirror: what was got with a login is unknown where that
@@ -15,7 +16,6 @@ import type { Asker } from "../upstream/asker.ts";
 export class Openings {
   readonly #records: Records;
   readonly #shared: Pick<SharedStore, "adoptDigest">;
-  readonly #withdrawals = new Map<string, number>();
 
   constructor(records: Records, shared: Pick<SharedStore, "adoptDigest">) {
     this.#records = records;
@@ -36,7 +36,7 @@ export class Openings {
 
   tag(image: UpstreamImage, tag: string): TagRecord | undefined {
     const record = this.#records.tag(image, tag);
-    return isOpenTo(record?.openTo, neededOpening(image)) ? record : undefined;
+    return isOpenTo(openingIn(this.#records.eraOf(image), record), neededOpening(image)) ? record : undefined;
   }
 
   tags(image: UpstreamImage): readonly string[] {
@@ -44,30 +44,26 @@ export class Openings {
   }
 
   /** Whether anything of a repository is known. */
-  hasAny(image: UpstreamImage, { digests, tags }: RepositoryView): boolean {
+  hasAny(image: UpstreamImage, { digests, era, tags }: RepositoryView): boolean {
     const needed = neededOpening(image);
-    return [...tags.values(), ...digests.values()].some(({ openTo }) => isOpenTo(openTo, needed));
+    for (const records of [tags, digests])
+      for (const record of records.values()) if (isOpenTo(openingIn(era, record), needed)) return true;
+    return false;
   }
 
-  /** Takes note of an upstream's failure: what it opened once is not open any more when it has withdrawn access to the name. */
-  noteFailure(image: UpstreamImage, { code }: UpstreamError): void {
-    // Of one client's login its refusal says nothing about others.
-    if (neededOpening(image) === "clients" || !isWithdrawal(image, code)) return;
-    if (this.#records.withdraw(image)) this.#withdrawals.set(keyOf(image), this.withdrawals(image) + 1);
+  /**
+   * To whom something will be open that an upstream gives to somebody who asks now. When access to the name is withdrawn before the answer
+   * comes, that says nothing any more.
+   */
+  ifGivenTo(asker: Asker, image: UpstreamImage): Opened {
+    const era = this.#records.eraOf(image);
+    if (typeof asker === "object") return { openTo: "clients", era };
+    // The mirror's own login is used for public names, too.
+    return { openTo: asker === "configured" && neededOpening(image) === "mirror" ? "mirror" : "anybody", era };
   }
 
-  /** How often access to a name was withdrawn; what was begun before says nothing about what came after. */
-  withdrawals(image: UpstreamImage): number {
-    return this.#withdrawals.get(keyOf(image)) ?? 0;
+  /** Tells names apart, and what is begun under one before and after access to it is withdrawn. */
+  keyOf(image: UpstreamImage): string {
+    return `${imageKey(image)} ${this.#records.eraOf(image) ?? ""}`;
   }
-}
-
-function keyOf({ name, upstream }: UpstreamImage): string {
-  return `${upstream.id} ${name}`;
-}
-
-/** To whom something is open that an upstream has given to somebody. The mirror's own login is used for public names, too. */
-export function openingBy(asker: Asker, image: UpstreamImage): Opening {
-  if (typeof asker === "object") return "clients";
-  return asker === "configured" && neededOpening(image) === "mirror" ? "mirror" : "anybody";
 }

@@ -206,6 +206,16 @@ export class Disk {
     return this.#working.writeWhole(name, text);
   }
 
+  /** The same, found also after a loss of power. */
+  writeDurably(name: string, text: string): Promise<void> {
+    return this.#working.writeDurably(name, text);
+  }
+
+  /** Removes a folder of small files, at once for whoever looks; that needs no room. */
+  removeFolder(name: string): Promise<void> {
+    return this.#working.removeFolder(name);
+  }
+
   /** Finds out whether something can be stored, and makes the directory anew when somebody has removed it. */
   probe(): Promise<void> {
     return this.#working.probe();

@@ -1,5 +1,10 @@
 import type { Digest } from "../reference/grammar.ts";
-import type { UpstreamImage } from "../routing/select.ts";
+
+/** A name, and the upstream that is meant. */
+export interface ImagePlace {
+  readonly upstream: { readonly id: string };
+  readonly name: string;
+}
 
 /**
  * Where things lie, below the mirror's directory and in the shared store alike. Only checked names, tags and digests come
@@ -11,13 +16,26 @@ export function blobName(digest: Digest): string {
   return `blobs/${algorithm}/${hex.slice(0, 2)}/${hex}`;
 }
 
-export function tagName({ upstream, name }: UpstreamImage, tag: string): string {
-  return `meta/${upstream.id}/${name}/_tags/${tag}`;
+export function tagName(place: ImagePlace, tag: string): string {
+  return `${repositoryName(place)}/_tags/${tag}`;
 }
 
-export function digestName({ upstream, name }: UpstreamImage, digest: Digest): string {
-  return `meta/${upstream.id}/${name}/_digests/${digest.replace(":", "-")}`;
+export function digestName(place: ImagePlace, digest: Digest): string {
+  return `${repositoryName(place)}/_digests/${digest.replace(":", "-")}`;
 }
+
+/** Where it is kept that access to a name was withdrawn. */
+export function withdrawalName(place: ImagePlace): string {
+  return `${repositoryName(place)}/${withdrawalFile}`;
+}
+
+/** Where everything lies that is known of a name. */
+export function repositoryName({ upstream, name }: ImagePlace): string {
+  return `meta/${upstream.id}/${name}`;
+}
+
+export const withdrawalFile = "_withdrawn";
+export const recordFolders: readonly ["_tags", "_digests"] = ["_tags", "_digests"];
 
 export function leaseName(digest: Digest): string {
   return `leases/${digest.replace(":", "-")}`;

@@ -6,6 +6,8 @@ import type { MirrorOptions } from "../options.ts";
 import type { Registries, Upstream } from "../routing/registries.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { Disk } from "./disk.ts";
+import type { Era } from "./era.ts";
+import type { ImagePlace } from "./layout.ts";
 import { Records } from "./records.ts";
 import { createSharedStore, noSharedStore } from "./shared-store.ts";
 import type { SharedStore } from "./shared-store.ts";
@@ -44,7 +46,8 @@ export async function openStorage(
     pinned: () => new Set(pins.flatMap(({ image, tag }) => [...(late.records?.reachableFrom(image, [tag]) ?? [])])),
   });
   const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
-  const records = await Records.open({ directory, disk, logger, now, upstreams, onChange }).catch(
+  const onWithdrawal = (place: ImagePlace, era: Era): Promise<void> => late.shared.saveWithdrawal(place, era);
+  const records = await Records.open({ directory, disk, logger, now, upstreams, onChange, onWithdrawal }).catch(
     async (error: unknown) => {
       await disk.close();
       throw error;

@@ -3,9 +3,12 @@ import { OncePerMinute } from "../logger.ts";
 import type { Logger } from "../logger.ts";
 import type { Disk } from "./disk.ts";
 
+/** What records need of a disk. */
+export type RecordDisk = Pick<Disk, "removeFile" | "removeFolder" | "writeDurably" | "writeWhole">;
+
 export interface RecordWriterOptions {
   readonly directory: string;
-  readonly disk: Pick<Disk, "removeFile" | "writeWhole">;
+  readonly disk: RecordDisk;
   readonly logger: Logger;
   readonly now: () => number;
 }
@@ -17,6 +20,8 @@ export class RecordWriter {
   readonly #failed = new Map<string, string | undefined>();
   readonly #seldom: OncePerMinute;
   #writing: Promise<void> | undefined;
+  /** What is being written just now. */
+  #current: { readonly name: string; readonly done: Promise<void> } | undefined;
 
   constructor(options: RecordWriterOptions) {
     this.#options = options;
@@ -35,21 +40,39 @@ export class RecordWriter {
     while (this.#writing !== undefined) await this.#writing;
   }
 
+  /** Does not write what is still to be written into a folder, and waits for what is being written there. */
+  async forget(folder: string): Promise<void> {
+    const isInside = (name: string): boolean => name.startsWith(`${folder}/`);
+    for (const records of [this.#unwritten, this.#failed])
+      for (const name of records.keys()) if (isInside(name)) records.delete(name);
+    const current = this.#current;
+    if (current === undefined || !isInside(current.name)) return;
+    await current.done.catch(() => {});
+    this.#failed.delete(current.name);
+  }
+
   async #writeAll(): Promise<void> {
-    const { directory, disk, logger } = this.#options;
+    const { logger } = this.#options;
     for (const [name, text] of this.#unwritten) {
       this.#unwritten.delete(name);
       try {
-        if (text === undefined) await disk.removeFile(join(directory, name));
-        else await disk.writeWhole(name, text);
+        const done = this.#write(name, text);
+        this.#current = { name, done };
+        await done;
       } catch (error) {
         if (!this.#unwritten.has(name)) this.#failed.set(name, text);
         const why = error instanceof Error ? error.message : String(error);
         this.#seldom.run("write", () => logger.warn("what is known of images cannot be written down", { why }));
       }
     }
+    this.#current = undefined;
     this.#writing = undefined;
     // What came in while the last one was written.
     if (this.#unwritten.size > 0) this.#writing = this.#writeAll();
+  }
+
+  #write(name: string, text: string | undefined): Promise<void> {
+    const { directory, disk } = this.#options;
+    return text === undefined ? disk.removeFile(join(directory, name)) : disk.writeWhole(name, text);
   }
 }

@@ -6,23 +6,29 @@ import type { Digest } from "../reference/grammar.ts";
 import { isOpenTo, widerOpening } from "../routing/opening.ts";
 import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
-import type { Disk } from "./disk.ts";
-import { digestName, tagName } from "./layout.ts";
+import { nextEra, openingIn, readEra } from "./era.ts";
+import type { Era, Opened } from "./era.ts";
+import { digestName, tagName, withdrawalFile } from "./layout.ts";
+import type { ImagePlace } from "./layout.ts";
 import { readDigest, readTag } from "./record-texts.ts";
 import type { DigestRecord, TagRecord } from "./record-texts.ts";
 import { RecordWriter } from "./record-writer.ts";
+import type { RecordDisk } from "./record-writer.ts";
 import { systemCodeOf } from "./system-error.ts";
+import { WithdrawalWriter } from "./withdrawal-writer.ts";
 
 export interface RecordsOptions {
   readonly directory: string;
   /** Where they are written. */
-  readonly disk: Pick<Disk, "removeFile" | "writeWhole">;
+  readonly disk: RecordDisk;
   readonly logger: Logger;
   readonly now: () => number;
   /** What was written down of another registry under the same id is forgotten. */
   readonly upstreams: readonly { readonly id: string; readonly url: URL }[];
   /** Told of every change, with the path of its record and its text; `undefined` removes it. */
   readonly onChange: (name: string, text: string | undefined) => void;
+  /** Told of every withdrawal that was not learnt from others. Resolves when it is remembered, or cannot be. */
+  readonly onWithdrawal: (place: ImagePlace, era: Era) => Promise<void>;
 }
 
 /** One repository of one upstream. */
@@ -31,14 +37,14 @@ interface Repository {
   readonly digests: Map<Digest, DigestRecord>;
   /** Everything that the manifests list. */
   readonly children: Map<Digest, Child>;
-  /** Whether anything of it was open to more than single clients since access to it was withdrawn last. */
+  era: Era | undefined;
+  /** Whether anything of it was open to more than single clients in this era. */
   wasOpen: boolean;
 }
 
-interface Child {
+/** Open as the manifest that lists it, of several the widest. */
+interface Child extends Opened {
   readonly bytes: number;
-  /** As that of the manifest that lists it, of several the widest. */
-  readonly openTo: Opening | undefined;
 }
 
 /**
@@ -51,10 +57,14 @@ export class Records {
   readonly #repositories = new Map<string, Repository>();
   readonly #parents = new Map<Digest, Set<Digest>>();
   readonly #writer: RecordWriter;
+  readonly #withdrawalWriter: WithdrawalWriter;
+  /** Withdrawals that are still to be remembered. */
+  readonly #pending = new Map<string, Promise<unknown>>();
 
   private constructor(options: RecordsOptions) {
     this.#options = options;
     this.#writer = new RecordWriter(options);
+    this.#withdrawalWriter = new WithdrawalWriter({ ...options, records: this.#writer });
   }
 
   static async open(options: RecordsOptions): Promise<Records> {
@@ -70,8 +80,10 @@ export class Records {
   }
 
   setTag(image: UpstreamImage, tag: string, record: TagRecord): void {
-    addTag(this.#repository(image.upstream.id, image.name), tag, record);
-    this.#save(tagName(image, tag), JSON.stringify(record));
+    const repository = this.#repository(image);
+    const current = inEra(repository.era, record);
+    addTag(repository, tag, current);
+    this.#save(tagName(image, tag), JSON.stringify(current));
   }
 
   deleteTag(image: UpstreamImage, tag: string): void {
@@ -83,8 +95,10 @@ export class Records {
   }
 
   setDigest(image: UpstreamImage, digest: Digest, record: DigestRecord): void {
-    this.#addDigest(this.#repository(image.upstream.id, image.name), digest, record);
-    this.#save(digestName(image, digest), JSON.stringify(record));
+    const repository = this.#repository(image);
+    const current = inEra(repository.era, record);
+    this.#addDigest(repository, digest, current);
+    this.#save(digestName(image, digest), JSON.stringify(current));
   }
 
   /** Whether a digest was seen under a name: by itself, or listed in a manifest of that name. */
@@ -93,10 +107,16 @@ export class Records {
     return repository !== undefined && (repository.digests.has(digest) || repository.children.has(digest));
   }
 
-  /** To whom a digest was open under a name: by itself, or in a manifest of that name. */
+  /** To whom a digest is open under a name: by itself, or in a manifest of that name. */
   openingOf(image: UpstreamImage, digest: Digest): Opening | undefined {
     const repository = this.#find(image);
-    return widerOpening(repository?.digests.get(digest)?.openTo, repository?.children.get(digest)?.openTo);
+    const opening = openingIn(repository?.era, repository?.digests.get(digest));
+    return widerOpening(opening, openingIn(repository?.era, repository?.children.get(digest)));
+  }
+
+  /** What is learnt of a name counts as long as it stays the same. */
+  eraOf(place: ImagePlace): Era | undefined {
+    return this.#find(place)?.era;
   }
 
   /**
@@ -104,17 +124,30 @@ export class Records {
    *
    * @returns whether anything of it was open to more
    */
-  withdraw(image: UpstreamImage): boolean {
-    const repository = this.#find(image);
-    // An upstream that goes on denying it says nothing new, and there may be thousands of records.
+  withdraw(place: ImagePlace): boolean {
+    const repository = this.#find(place);
+    // An upstream that goes on denying it says nothing new.
     if (repository?.wasOpen !== true) return false;
-    repository.wasOpen = false;
-    for (const [tag, { openTo, ...record }] of repository.tags)
-      if (isOpenTo(openTo, "mirror")) this.setTag(image, tag, record);
-    for (const [digest, { openTo, ...record }] of repository.digests)
-      if (isOpenTo(openTo, "mirror")) this.setDigest(image, digest, record);
-    this.#relist(repository);
+    this.#begin(place, nextEra(repository.era, this.#options.now()), true);
     return true;
+  }
+
+  /** Takes note of what other mirrors know of withdrawals; tells them when it is less than what this one knows. */
+  adoptEra(place: ImagePlace, era: Era | undefined): void {
+    const own = this.eraOf(place);
+    if (era !== undefined && (own === undefined || own < era)) this.#begin(place, era, false);
+    else if (own !== undefined && own !== era) void this.#options.onWithdrawal(place, own);
+  }
+
+  /** Others have withdrawn the same name at the same time: what they learnt after that may be from before this one's withdrawal. */
+  overtake(place: ImagePlace, era: Era): void {
+    const own = this.eraOf(place);
+    this.#begin(place, nextEra(own !== undefined && own > era ? own : era, this.#options.now()), true);
+  }
+
+  /** Resolves when withdrawals of a name are remembered for good, or cannot be; undefined when there is nothing to wait for. */
+  remembered(place: ImagePlace): Promise<unknown> | undefined {
+    return this.#pending.size === 0 ? undefined : this.#pending.get(keyOf(place));
   }
 
   /** Length of a digest, as the name's manifests tell it. */
@@ -152,10 +185,10 @@ export class Records {
 
   /** Every repository of which anything is known. */
   *repositories(): Generator<RepositoryView> {
-    for (const [key, { tags, digests }] of this.#repositories) {
+    for (const [key, { tags, digests, era }] of this.#repositories) {
       const slash = key.indexOf("/");
       if (tags.size + digests.size > 0)
-        yield { upstream: key.slice(0, slash), name: key.slice(slash + 1), tags, digests };
+        yield { upstream: key.slice(0, slash), name: key.slice(slash + 1), tags, digests, era };
     }
   }
 
@@ -184,7 +217,7 @@ export class Records {
 
   /** Takes over a record that another mirror has written. */
   adopt(image: UpstreamImage, what: { readonly tag: string } | { readonly digest: Digest }, text: string): void {
-    const repository = this.#repository(image.upstream.id, image.name);
+    const repository = this.#repository(image);
     if ("tag" in what) {
       const record = readTag(text);
       const known = repository.tags.get(what.tag);
@@ -197,8 +230,28 @@ export class Records {
   }
 
   /** Waits until everything is on the disk that it takes, also of what it did not take before. */
-  flush(): Promise<void> {
-    return this.#writer.flush();
+  async flush(): Promise<void> {
+    await this.#withdrawalWriter.flush();
+    await this.#writer.flush();
+  }
+
+  #begin(place: ImagePlace, era: Era, isOwn: boolean): void {
+    const repository = this.#repository(place);
+    repository.era = era;
+    repository.wasOpen = false;
+    this.#remember(place, era, isOwn);
+  }
+
+  #remember(place: ImagePlace, era: Era, isOwn: boolean): void {
+    const { onWithdrawal } = this.#options;
+    const key = keyOf(place);
+    const pending = Promise.all([
+      this.#withdrawalWriter.write(place, era),
+      isOwn ? onWithdrawal(place, era) : undefined,
+    ]).finally(() => {
+      if (this.#pending.get(key) === pending) this.#pending.delete(key);
+    });
+    this.#pending.set(key, pending);
   }
 
   #isRecorded(digest: Digest): boolean {
@@ -206,15 +259,15 @@ export class Records {
     return false;
   }
 
-  #find({ upstream, name }: UpstreamImage): Repository | undefined {
-    return this.#repositories.get(`${upstream.id}/${name}`);
+  #find(place: ImagePlace): Repository | undefined {
+    return this.#repositories.get(keyOf(place));
   }
 
-  #repository(upstreamId: string, name: string): Repository {
-    const key = `${upstreamId}/${name}`;
+  #repository(place: ImagePlace): Repository {
+    const key = keyOf(place);
     let repository = this.#repositories.get(key);
     if (repository === undefined) {
-      repository = { tags: new Map(), digests: new Map(), children: new Map(), wasOpen: false };
+      repository = { tags: new Map(), digests: new Map(), children: new Map(), era: undefined, wasOpen: false };
       this.#repositories.set(key, repository);
     }
     return repository;
@@ -227,7 +280,7 @@ export class Records {
 
   #addDigest(repository: Repository, digest: Digest, record: DigestRecord): void {
     repository.digests.set(digest, record);
-    if (isOpenTo(record.openTo, "mirror")) repository.wasOpen = true;
+    if (isOpenTo(openingIn(repository.era, record), "mirror")) repository.wasOpen = true;
     list(repository, record);
     for (const child of record.manifest?.children ?? []) {
       const parents = this.#parents.get(child.digest) ?? new Set();
@@ -241,7 +294,10 @@ export class Records {
   }
 
   async #load(upstreamId: string, name: string, directory: string): Promise<void> {
-    for (const entry of await entriesOf(directory)) {
+    const entries = await entriesOf(directory);
+    if (isRepositoryName(name) && entries.some((entry) => entry.name === withdrawalFile))
+      await this.#loadEra({ upstream: { id: upstreamId }, name }, join(directory, withdrawalFile));
+    for (const entry of entries) {
       const path = join(directory, entry.name);
       if (entry.name === "_tags" || entry.name === "_digests") {
         if (isRepositoryName(name)) await this.#loadRecords(upstreamId, name, path, entry.name);
@@ -251,8 +307,15 @@ export class Records {
     }
   }
 
+  async #loadEra(place: ImagePlace, path: string): Promise<void> {
+    const era = readEra(await readFile(path, "utf8"));
+    if (era !== undefined) this.#repository(place).era = era;
+    // A file system that lost blocks in a crash.
+    else this.#begin(place, nextEra(undefined, this.#options.now()), true);
+  }
+
   async #loadRecords(upstreamId: string, name: string, directory: string, kind: "_digests" | "_tags"): Promise<void> {
-    const repository = this.#repository(upstreamId, name);
+    const repository = this.#repository({ upstream: { id: upstreamId }, name });
     for (const entry of await entriesOf(directory)) {
       const text = await readFile(join(directory, entry.name), "utf8");
       if (kind === "_tags") {
@@ -270,18 +333,30 @@ export class Records {
 export interface RepositoryView {
   readonly upstream: string;
   readonly name: string;
+  readonly era: Era | undefined;
   readonly tags: ReadonlyMap<string, TagRecord>;
   readonly digests: ReadonlyMap<Digest, DigestRecord>;
 }
 
-function addTag(repository: Repository, tag: string, record: TagRecord): void {
-  repository.tags.set(tag, record);
-  if (isOpenTo(record.openTo, "mirror")) repository.wasOpen = true;
+/** What was opened before the last withdrawal says nothing any more, also when it is passed on. */
+function inEra<Record extends Opened>(era: Era | undefined, record: Record): Record {
+  return openingIn(era, record) === record.openTo ? record : { ...record, openTo: undefined, era: undefined };
 }
 
-function list({ children }: Repository, { manifest, openTo }: DigestRecord): void {
-  for (const { bytes, digest } of manifest?.children ?? [])
-    children.set(digest, { bytes, openTo: widerOpening(openTo, children.get(digest)?.openTo) });
+function addTag(repository: Repository, tag: string, record: TagRecord): void {
+  repository.tags.set(tag, record);
+  if (isOpenTo(openingIn(repository.era, record), "mirror")) repository.wasOpen = true;
+}
+
+function list({ children, era }: Repository, record: DigestRecord): void {
+  for (const { bytes, digest } of record.manifest?.children ?? []) {
+    const openTo = widerOpening(openingIn(era, record), openingIn(era, children.get(digest)));
+    children.set(digest, { bytes, openTo, era });
+  }
+}
+
+function keyOf({ upstream, name }: ImagePlace): string {
+  return `${upstream.id}/${name}`;
 }
 
 /** The same id may mean another registry since the last start. */

@@ -1,12 +1,16 @@
 import { canPutConditionally } from "@fleetfoot/cache-backend";
-import type { CacheStore } from "@fleetfoot/cache-backend";
+import type { CacheStore, PutBody } from "@fleetfoot/cache-backend";
 import { isDigest } from "../reference/grammar.ts";
 import { Slots } from "../slots.ts";
-import { maxRecordBytes } from "./layout.ts";
+import { readEra } from "./era.ts";
+import type { Era } from "./era.ts";
+import { maxRecordBytes, withdrawalName } from "./layout.ts";
+import type { ImagePlace } from "./layout.ts";
 import { placeOfRecord } from "./purge-store.ts";
 import type { RecordPlace } from "./purge-store.ts";
 import { readTag } from "./record-texts.ts";
 import { bodyOfBytes, readWhole } from "./whole-object.ts";
+import type { WholeObject } from "./whole-object.ts";
 
 export interface SharedRecordsOptions {
   readonly store: CacheStore;
@@ -47,6 +51,25 @@ export class SharedRecords {
     });
   }
 
+  /**
+   * Writes down that access to a name was withdrawn.
+   *
+   * @returns the era of a later withdrawal that is written there already; then nothing is written
+   */
+  async withdraw(place: ImagePlace, era: Era): Promise<Era | undefined> {
+    const { signal, store } = this.#options;
+    const name = withdrawalName(place);
+    const body = bodyOfBytes(new TextEncoder().encode(era));
+    for (let triesLeft = maxTries; triesLeft > 0; triesLeft -= 1) {
+      const current = await readWhole(store, name, maxRecordBytes, signal);
+      const known = readEra(current?.content?.toString() ?? "");
+      if (known === era) return undefined;
+      if (known !== undefined && known > era) return known;
+      if (await this.#putOver(name, body, current)) return undefined;
+    }
+    throw new Error("others write that access was withdrawn again and again");
+  }
+
   /** Does not write what is still to be written and fits. */
   forget(fits: (record: RecordPlace) => boolean): void {
     for (const name of this.#latest.keys()) {
@@ -70,11 +93,20 @@ export class SharedRecords {
       const current = await readWhole(store, name, maxRecordBytes, signal);
       const known = current?.content === undefined ? undefined : readTag(current.content.toString());
       if (known !== undefined && known.checkedAtMs > checkedAtMs) return;
-      if (!canPutConditionally(store)) return void (await store.put(name, body, { signal }));
-      const condition = current === undefined ? ({ absent: true } as const) : { version: current.facts.version };
-      if ((await store.putIf(name, body, condition, { signal })) !== undefined) return;
+      if (await this.#putOver(name, body, current)) return;
     }
     throw new Error("others write the record of a tag again and again");
+  }
+
+  /** @returns whether nobody has written meanwhile */
+  async #putOver(name: string, body: PutBody, current: WholeObject | undefined): Promise<boolean> {
+    const { signal, store } = this.#options;
+    if (!canPutConditionally(store)) {
+      await store.put(name, body, { signal });
+      return true;
+    }
+    const condition = current === undefined ? ({ absent: true } as const) : { version: current.facts.version };
+    return (await store.putIf(name, body, condition, { signal })) !== undefined;
   }
 }
 

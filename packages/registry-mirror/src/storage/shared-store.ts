@@ -16,12 +16,16 @@ import type { Metrics } from "../metrics.ts";
 import type { RedirectOptions } from "../options.ts";
 import type { Digest } from "../reference/grammar.ts";
 import { hashFor, isDigestOf } from "../reference/hash.ts";
+import { canBeWithdrawn } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { SingleFlight } from "../single-flight.ts";
 import type { Disk } from "./disk.ts";
 import { takeEach } from "./fill/source.ts";
 import type { OpenedSource } from "./fill/source.ts";
-import { blobName, digestName, maxRecordBytes, tagName } from "./layout.ts";
+import { readEra } from "./era.ts";
+import type { Era } from "./era.ts";
+import { blobName, digestName, maxRecordBytes, tagName, withdrawalName } from "./layout.ts";
+import type { ImagePlace } from "./layout.ts";
 import { Leases } from "./leases.ts";
 import { limitWaits } from "./limited-store.ts";
 import { purgeStore } from "./purge-store.ts";
@@ -55,9 +59,13 @@ export interface SharedStore {
   discardDamaged(digest: Digest): void;
   /** Writes a record, in the background; `undefined` changes nothing there. */
   save(name: string, text: string | undefined): void;
-  /** Takes over what another mirror knows of a tag. */
+  /** Lets other mirrors know that access to a name was withdrawn. Resolves when it is there, or cannot be. */
+  saveWithdrawal(place: ImagePlace, era: Era): Promise<void>;
+  /** Takes over what another mirror knows of withdrawals of a name. */
+  adoptWithdrawal(place: ImagePlace): Promise<void>;
+  /** Takes over what another mirror knows of a tag, and of withdrawals of its name. */
   adoptTag(image: UpstreamImage, tag: string): Promise<void>;
-  /** Takes over what another mirror knows of a digest under a name; whether it knows it. */
+  /** Takes over what another mirror knows of a digest under a name, and of withdrawals of that; whether it knows the digest. */
   adoptDigest(image: UpstreamImage, digest: Digest): Promise<boolean>;
   /**
    * Removes every record that fits, and the blobs that nothing else there leads to.
@@ -82,6 +90,8 @@ export const noSharedStore: SharedStore = {
   upload: () => {},
   discardDamaged: () => {},
   save: () => {},
+  saveWithdrawal: async () => {},
+  adoptWithdrawal: async () => {},
   adoptTag: async () => {},
   adoptDigest: async () => false,
   purge: async () => [],
@@ -118,7 +128,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
   const uploading = new Set<Digest>();
   const removals = new Map<Digest, Promise<void>>();
   const stop = new AbortController();
-  const written = new SharedRecords({ store, run, signal: stop.signal });
+  const written = new SharedRecords({ store, run: (action) => void run(action), signal: stop.signal });
   const isThere = async (digest: Digest): Promise<boolean> => {
     absent.delete(digest);
     return (await bytesOf(digest)) !== undefined;
@@ -145,9 +155,11 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     }
   }
 
-  function run(action: () => Promise<void>): void {
+  /** @returns a promise that resolves when it has ended, well or not */
+  function run(action: () => Promise<void>): Promise<void> {
     const task = attempt(action).then(() => void background.delete(task));
     background.add(task);
+    return task;
   }
 
   async function settle(): Promise<void> {
@@ -173,6 +185,18 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     return attempt(() => withDeadline(clock, readMs, late, read, signal), signal);
   }
 
+  /** Reads a record, and whether it still counts: who has written it may have been refused since. */
+  async function readRecord(image: UpstreamImage, name: string): Promise<string | undefined> {
+    const withdrawal = canBeWithdrawn(image) ? adoptWithdrawal(image) : undefined;
+    const [bytes] = await Promise.all([readAll(name, maxRecordBytes), withdrawal]);
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+  }
+
+  async function adoptWithdrawal(place: ImagePlace): Promise<void> {
+    const known = await readAll(withdrawalName(place), maxRecordBytes);
+    records().adoptEra(place, known === undefined ? undefined : readEra(new TextDecoder().decode(known)));
+  }
+
   async function put(name: string, body: PutBody): Promise<void> {
     // That somebody else was faster is as good.
     const { signal } = stop;
@@ -187,7 +211,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     if (!canDelete(store)) return;
     const removal = store.delete(blobName(digest), { signal: stop.signal }).then(() => damaged.delete(digest));
     removals.set(digest, removal);
-    run(async () => {
+    void run(async () => {
       try {
         await removal;
       } finally {
@@ -263,11 +287,11 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       return (await attempt(() => withDeadline(clock, leaseMs, late, take, signal), signal)) ?? false;
     },
     release(digest) {
-      if (leases !== undefined && !uploading.has(digest)) run(() => leases.release(digest, stop.signal));
+      if (leases !== undefined && !uploading.has(digest)) void run(() => leases.release(digest, stop.signal));
     },
     upload(digest) {
       uploading.add(digest);
-      run(async () => {
+      void run(async () => {
         try {
           await uploadBlob(digest);
         } finally {
@@ -280,14 +304,21 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     save(name, text) {
       if (text !== undefined) written.save(name, text);
     },
+    saveWithdrawal: (place, era) =>
+      run(async () => {
+        const later = await written.withdraw(place, era);
+        // Whoever wrote that may have been let in again before this mirror was refused.
+        if (later !== undefined && records().eraOf(place) === era) records().overtake(place, later);
+      }),
+    adoptWithdrawal,
     async adoptTag(image, tag) {
-      const bytes = await readAll(tagName(image, tag), maxRecordBytes);
-      if (bytes !== undefined) records().adopt(image, { tag }, new TextDecoder().decode(bytes));
+      const text = await readRecord(image, tagName(image, tag));
+      if (text !== undefined) records().adopt(image, { tag }, text);
     },
     async adoptDigest(image, digest) {
-      const bytes = await readAll(digestName(image, digest), maxRecordBytes);
-      if (bytes === undefined) return false;
-      records().adopt(image, { digest }, new TextDecoder().decode(bytes));
+      const text = await readRecord(image, digestName(image, digest));
+      if (text === undefined) return false;
+      records().adopt(image, { digest }, text);
       return records().knows(image, digest);
     },
     async purge(fits) {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { BigIntStats, StatsFs } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeDirectory } from "@fleetfoot/state-directory";
 import { acquireLock, LockHeldError, UnusableLockError } from "@fleetfoot/directory-lock";
@@ -152,6 +152,28 @@ export class WorkingDirectory {
     }
   }
 
+  /** The same, found also after a loss of power. */
+  async writeDurably(name: string, text: string): Promise<void> {
+    await this.writeWhole(name, text);
+    await this.#syncFolder(dirname(join(this.#options.directory, name)));
+  }
+
+  /** Removes a folder of files, at once for whoever looks; that needs no room. */
+  async removeFolder(name: string): Promise<void> {
+    const { calls, directory } = this.#options;
+    if (this.#isClosed) throw new Error("the directory is given back");
+    const path = join(directory, name);
+    const aside = join(directory, "tmp", randomUUID());
+    const isThere = async (): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
+    if (!(await calls.run(isThere))) return;
+    await this.#inDirectory(() => calls.run(() => rename(path, aside)));
+    await this.#syncFolder(dirname(path));
+    // One by one: no single call may take long. What is left over goes at the next start.
+    const files = await calls.run(() => readdir(aside)).catch(() => []);
+    for (const file of files) await this.removeFile(join(aside, file));
+    await calls.afterwards(() => rmdir(aside));
+  }
+
   /** Removes a file, if it is there. Never rejects; of a silent disk it is not waited for. */
   removeFile(path: string): Promise<void> {
     return this.#options.calls.afterwards(() => rm(path, { force: true }));
@@ -180,6 +202,18 @@ export class WorkingDirectory {
       await file.close();
     } catch {
       // It was told of, and is tried again.
+    }
+  }
+
+  async #syncFolder(path: string): Promise<void> {
+    const folder = await this.openFile(path, "r");
+    try {
+      await folder.sync();
+    } catch (error) {
+      // Not every file system can.
+      if (!unableToSync.has(systemCodeOf(error) ?? "")) throw error;
+    } finally {
+      await folder.close();
     }
   }
 
@@ -244,6 +278,8 @@ export class WorkingDirectory {
     }
   }
 }
+
+const unableToSync: ReadonlySet<string> = new Set(["EINVAL", "EISDIR", "ENOSYS", "ENOTSUP"]);
 
 async function lockDirectory(directory: string, calls: DiskCalls, signal?: AbortSignal): Promise<DirectoryLock> {
   try {

@@ -1,0 +1,104 @@
+import { withDeadline } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
+import type { UpstreamError } from "../../errors.ts";
+import { ExpiringMap } from "../../expiring-map.ts";
+import type { Logger } from "../../logger.ts";
+import { canBeWithdrawn, isWithdrawal } from "../../routing/opening.ts";
+import type { UpstreamImage } from "../../routing/select.ts";
+import { SingleFlight } from "../../single-flight.ts";
+import type { Records } from "../../storage/records.ts";
+import type { SharedStore } from "../../storage/shared-store.ts";
+import { imageKey } from "./image-key.ts";
+
+export interface WithdrawalsOptions {
+  readonly records: Pick<Records, "remembered" | "withdraw">;
+  /** Where other mirrors tell of theirs; undefined for a mirror that stands alone. */
+  readonly shared: Pick<SharedStore, "adoptWithdrawal"> | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told of every refusal that says that access to a name was withdrawn, also when nothing of it was open. */
+  readonly onRefused: (image: UpstreamImage) => void;
+}
+
+/**
+ * What an upstream opened once is not open any more when it has withdrawn access to the name. That is so in this process at once, and no
+ * client learns of it before it is written down, so that the next process knows it, too.
+ */
+export class Withdrawals {
+  readonly #options: WithdrawalsOptions;
+  readonly #looks = new SingleFlight<void>();
+  readonly #looked: ExpiringMap<true>;
+  /** What clients have waited for in vain, and do not wait for again. */
+  readonly #late = new WeakSet<Promise<unknown>>();
+
+  constructor(options: WithdrawalsOptions) {
+    this.#options = options;
+    this.#looked = new ExpiringMap(10_000, () => options.clock.now());
+  }
+
+  /** Takes note of an upstream's failure, which may mean that access was withdrawn. */
+  noteFailure(image: UpstreamImage, { code }: UpstreamError): void {
+    if (!canBeWithdrawn(image) || !isWithdrawal(image, code)) return;
+    const { onRefused, records } = this.#options;
+    records.withdraw(image);
+    onRefused(image);
+  }
+
+  /** Asks other mirrors once a minute what they know of withdrawals of names; undefined when there is nothing to wait for. */
+  learn(images: readonly UpstreamImage[]): Promise<unknown> | undefined {
+    const { shared } = this.#options;
+    if (shared === undefined) return undefined;
+    const looks = images.flatMap((image) => this.#look(image, shared) ?? []);
+    return looks.length === 0 ? undefined : Promise.all(looks);
+  }
+
+  #look(image: UpstreamImage, shared: Pick<SharedStore, "adoptWithdrawal">): Promise<void> | undefined {
+    if (!canBeWithdrawn(image)) return undefined;
+    const key = imageKey(image);
+    if (this.#looked.get(key) === true) return undefined;
+    const { result } = this.#looks.run(key, async () => {
+      // What comes later is taken over all the same.
+      await this.#inTime(shared.adoptWithdrawal(image));
+      this.#looked.set(key, true, lookEveryMs);
+    });
+    return result;
+  }
+
+  /** Waits until what was withdrawn of names is written down, or cannot be; undefined when there is nothing to wait for. */
+  written(images: readonly UpstreamImage[]): Promise<unknown> | undefined {
+    const { logger, records } = this.#options;
+    const waits = images.flatMap((image) => {
+      const written = records.remembered(image);
+      if (written === undefined || this.#late.has(written)) return [];
+      const wait = async (): Promise<void> => {
+        if ((await this.#inTime(written)) || this.#late.has(written)) return;
+        this.#late.add(written);
+        const fields = { upstream: image.upstream.id, name: image.name };
+        logger.warn("that access was withdrawn is not written down yet; it takes too long", fields);
+      };
+      return [wait()];
+    });
+    return waits.length === 0 ? undefined : Promise.all(waits);
+  }
+
+  /** A disk or a store that hangs must not hang clients. */
+  async #inTime(action: Promise<unknown>): Promise<boolean> {
+    const late = new Error("it takes too long");
+    try {
+      await withDeadline(
+        this.#options.clock,
+        mostWaitMs,
+        () => late,
+        () => action,
+      );
+      return true;
+    } catch (error) {
+      if (error === late) return false;
+      throw error;
+    }
+  }
+}
+
+/** Within which time a withdrawal is known that another mirror has noticed. */
+const lookEveryMs = 60_000;
+const mostWaitMs = 2000;
