@@ -590,7 +590,8 @@ describe("an abort in the middle of a restore", () => {
         (await readdir(scratch.path)).filter((name) => name.startsWith(".fleetfoot-restore-"));
       const timer = setInterval(() => {
         const folder = readdirSync(scratch.path).find((name) => name.startsWith(".fleetfoot-restore-"));
-        if (folder === undefined || readdirSync(scratch.at(folder, "tree")).length === 0) return;
+        if (folder === undefined || !existsSync(scratch.at(folder, "tree"))) return;
+        if (readdirSync(scratch.at(folder, "tree")).length === 0) return;
         clearInterval(timer);
         controller.abort(reason);
       }, 1);

@@ -53,7 +53,7 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Re
       const work = { file, root, concurrency, maxInlineMs, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
       const tree = manifestPath === undefined ? undefined : { file, root, manifestPath, maxInlineMs, signal };
       // What was begun would take the place of what is found now, later.
-      if (tree !== undefined) await finishRestores(root);
+      if (tree !== undefined) await finishRestores(root, signal === undefined ? {} : { signal });
       const inPlace = tree === undefined ? undefined : await entriesInPlace(tree);
       if (inPlace !== undefined) return { entries: inPlace, bytes: file.size, wasInPlace: true };
       const { entries, stagingError } = await extractAs(format, engine, work);

@@ -17,13 +17,23 @@ export class Turn {
   }
 }
 
-/** Takes the steps of a long computation in turns. @throws the signal's reason when it aborts */
-export async function inTurns<T>(steps: Generator<void, T>, signal: AbortSignal | undefined): Promise<T> {
+/** What tells a computation to stop: a signal, or the control of a job. */
+interface Stop {
+  throwIfAborted(): void;
+}
+
+/** Takes the steps of a long computation in turns. @throws what `stop` throws; the computation has closed what it had open then */
+export async function inTurns<T>(steps: Generator<void, T>, stop: Stop | undefined): Promise<T> {
   const turn = new Turn();
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-    signal?.throwIfAborted();
-    if (turn.isOver) await turn.next();
+  try {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      stop?.throwIfAborted();
+      if (turn.isOver) await turn.next();
+    }
+  } finally {
+    // Its type wants a result, which nobody sees.
+    steps.return(undefined as T);
   }
 }

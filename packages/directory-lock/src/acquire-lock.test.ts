@@ -1,11 +1,11 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { acquireLock } from "./acquire-lock.ts";
+import { acquireLock, isLockHeld } from "./acquire-lock.ts";
 import { DirectoryLockError, LockHeldError, UnusableLockError } from "./errors.ts";
 
 const deadProcess = 999_999_999;
@@ -94,6 +94,34 @@ describe("acquireLock", () => {
     expect(await readdir(directory)).toEqual(["lock"]);
     await expect(acquireLock(path)).rejects.toThrow(LockHeldError);
     await lock.release();
+  });
+
+  it.each(["link", "pipe"])("is taken over from a %s, which is neither followed nor waited for", async (what) => {
+    const outside = join(directory, "outside");
+    await writeFile(outside, "secret");
+    if (what === "link") await symlink(outside, path);
+    else execFileSync("mkfifo", [path]);
+    expect(await isLockHeld(path)).toBe(false);
+    const lock = await acquireLock(path);
+    expect(await readFile(outside, "utf8")).toBe("secret");
+    expect((await lstat(path)).isFile()).toBe(true);
+    await lock.release();
+  });
+
+  it("can be asked for without being taken", async () => {
+    expect(await isLockHeld(path)).toBe(false);
+    const lock = await acquireLock(path);
+    expect(await isLockHeld(path)).toBe(true);
+    await lock.release();
+    const child = await startHolder(inOwnNamespace);
+    const { mtimeMs } = await lstat(directory);
+    expect(await isLockHeld(path)).toBe(true);
+    await kill(child);
+    expect(await isLockHeld(path)).toBe(false);
+    expect((await lstat(directory)).mtimeMs).toBe(mtimeMs);
+    await writeFile(path, `1 1 11111111-1111-1111-1111-111111111111 pid:[4026531836] kernel\n`);
+    expect(await isLockHeld(path, { silentMs: 1 })).toBe(false);
+    await expect(isLockHeld(path, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
   });
 
   it("is refused while another living process has it, and taken over when that has died", async () => {

@@ -1,6 +1,6 @@
 import { callsAtOnce } from "./file-calls.ts";
 import type { FileCalls } from "./file-calls.ts";
-import { sleepFor } from "./holder.ts";
+import { findFile, holderOf, sleepFor } from "./holder.ts";
 import { OwnFile, removeLeftovers } from "./own-file.ts";
 import { hasCode } from "./system-error.ts";
 import { take } from "./take.ts";
@@ -30,7 +30,8 @@ export interface AcquireLockOptions {
 
 /**
  * Takes a lock that is a file, in a directory that exists. The file names the process that holds it, appears as a whole or not at all, and is
- * taken over from a process that is dead, by one process alone. What killed processes have left beside it goes.
+ * taken over from a process that is dead, by one process alone. What killed processes have left beside it goes. A link or a pipe in its place is
+ * nobody's, and is neither followed nor waited for.
  *
  * @param path - of the file, on a file system with hard links
  * @throws {LockHeldError} a living process has it, or is just taking it over
@@ -54,6 +55,20 @@ export async function acquireLock(path: string, options: AcquireLockOptions = {}
     await removeLeftovers(path, calls).catch(() => {});
     return hold(path, own, options.sleep ?? sleepUnreferenced);
   }
+}
+
+/**
+ * Whether a living process has the lock. Nothing is written, so nobody is disturbed; but who wants to rely on the answer has to take the lock.
+ *
+ * @throws {UnusableLockError} there is a folder in its place
+ */
+export async function isLockHeld(
+  path: string,
+  { calls = callsAtOnce, signal, silentMs = 10_000, sleep = sleepReferenced }: AcquireLockOptions = {},
+): Promise<boolean> {
+  const found = await findFile(path, calls);
+  if (found === undefined) return false;
+  return (await holderOf(path, found, { lockPath: path, calls, signal, silentMs, sleep })) !== undefined;
 }
 
 const beatMs = 2000;

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { open } from "node:fs/promises";
+import { openPlainly } from "./open-plainly.ts";
 
 /**
  * Locks an open file until it is closed, at the latest by the end of this process. Node has no call for that, but such a lock belongs to the
@@ -14,7 +14,7 @@ export async function lockByKernel(fileNumber: number): Promise<boolean> {
 
 /** Whether somebody, in whatever container, holds a file locked; undefined where that cannot be known. */
 export async function isLockedByKernel(path: string): Promise<boolean | undefined> {
-  const file = await open(path, "r").catch(() => undefined);
+  const file = await openPlainly(path).catch(() => undefined);
   if (file === undefined) return undefined;
   try {
     // Shared, so that those who look do not take one another for the holder.

@@ -17,13 +17,7 @@ const layers: readonly (readonly string[])[] = [
     "@fleetfoot/cache-backend-azure",
     "@fleetfoot/coordinator-client",
   ],
-  [
-    "@fleetfoot/autoscaler",
-    "@fleetfoot/cache-backend",
-    "@fleetfoot/cache-archive",
-    "@fleetfoot/directory-lock",
-    "@fleetfoot/job-trace",
-  ],
+  ["@fleetfoot/autoscaler", "@fleetfoot/cache-backend", "@fleetfoot/cache-archive", "@fleetfoot/job-trace"],
   [
     "@fleetfoot/proxy-env",
     "@fleetfoot/cache-key",
@@ -31,6 +25,7 @@ const layers: readonly (readonly string[])[] = [
     "@fleetfoot/runner-config",
     "@fleetfoot/deflate",
     "@fleetfoot/state-directory",
+    "@fleetfoot/directory-lock",
   ],
 ];
 

@@ -1,3 +1,5 @@
+import { JobAborted } from "./job-aborted.ts";
+
 /*
  * How the participants of one job divide its units among themselves. All of it lies in shared memory, since a participant
  * works synchronously and would not see a message before its end.
@@ -99,6 +101,11 @@ export class JobControl {
 
   get isAborted(): boolean {
     return Atomics.load(this.#words, STATE) === STOPPED;
+  }
+
+  /** @throws {JobAborted} whoever claimed a unit has to leave it */
+  throwIfAborted(): void {
+    if (this.isAborted) throw new JobAborted();
   }
 
   /**

@@ -25,6 +25,7 @@ import { selectFiles } from "../select/select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import { openStaging } from "./staging.ts";
+import type { Staging } from "./staging.ts";
 
 const FILES = 40;
 
@@ -57,7 +58,7 @@ describe("a restore that was interrupted", () => {
 
   it("leaves nothing of a restore that had not begun with its moves", async () => {
     await makeTree(root, "1");
-    const staging = await ofDeadProcess((await openStaging(root)).folder);
+    const staging = await ofDeadProcess(await openStaging(root));
     await writeFile(path.join(staging, "tree/f1"), "half");
     expect(await finishRestores(root)).toBe(0);
     expect(await versionsOf(root)).toEqual(["1"]);
@@ -71,7 +72,7 @@ describe("a restore that was interrupted", () => {
     await chmod(path.join(root, "d0"), 0o777);
     process.seteuid?.(65_534);
     try {
-      const staging = await ofDeadProcess((await openStaging(root)).folder);
+      const staging = await ofDeadProcess(await openStaging(root));
       await mkdir(path.join(staging, "tree/d0"));
       await writeFile(path.join(staging, "tree/d0/new"), "new");
       await writeJournal(staging, [{ target: "d0", mode: 0o755, mtimeMs: 5000 }]);
@@ -84,7 +85,7 @@ describe("a restore that was interrupted", () => {
 
   it("does nothing that a journal asks for which others could have written", async () => {
     await makeTree(root, "1");
-    const staging = await ofDeadProcess((await openStaging(root)).folder);
+    const staging = await ofDeadProcess(await openStaging(root));
     await writeFile(path.join(staging, "tree/evil"), "x");
     await writeJournal(staging);
     await chmod(staging, 0o777);
@@ -97,7 +98,7 @@ describe("a restore that was interrupted", () => {
     await mkdir(scratch.at("outside"));
     await utimes(scratch.at("outside"), 1, 1);
     await symlink("../outside", path.join(root, "way"));
-    const staging = await ofDeadProcess((await openStaging(root)).folder);
+    const staging = await ofDeadProcess(await openStaging(root));
     const name = path.basename(staging);
     await mkdir(scratch.at("outside", name));
     const targets = ["../outside", "way", "/etc", "a/../../outside", 5];
@@ -122,9 +123,9 @@ describe("a folder that a script of a job has planted as an unfinished restore",
     await mkdir(scratch.at("secret"));
     await writeFile(scratch.at("secret/key"), "secret");
     await mkdir(scratch.at("kept"));
-    const { folder } = await openStaging(root);
+    const made = await openStaging(root);
     // Beside the root scripts may not write.
-    staging = path.join(root, path.basename(await ofDeadProcess(folder)));
+    staging = path.join(root, path.basename(await ofDeadProcess(made)));
     await rm(path.join(scratch.path, path.basename(staging)), { recursive: true });
     await mkdir(staging, { mode: 0o700 });
     await writeJournal(staging);
@@ -249,6 +250,8 @@ describe.runIf(mountable)("a mount below the root", () => {
     await mkdir(scratch.at("new/d0/e0/sub/empty"), { recursive: true });
     await symlink("../f0", scratch.at("new/d0/e0/sub/link"));
     await utimes(scratch.at("new/d0/e0/sub/empty"), 1000, 1000);
+    // What is put into the mount for the restore, and taken away again, changes its time.
+    await utimes(scratch.at("new/d0/e0"), 2000, 2000);
     await writeFile(path.join(root, "d0/e0/f0"), "old");
     const archivePath = await archiveOf("new");
     await extractArchive({ archivePath, root });
@@ -290,10 +293,9 @@ async function writeLines(file: string, lines: readonly unknown[]): Promise<void
 }
 
 /** The folder, as one that a process made which is gone. */
-async function ofDeadProcess(folder: string): Promise<string> {
-  const dead = folder.replace(/-(\d+)-(\d+)-/, "-4194305-1-");
-  await rename(folder, dead);
-  return dead;
+async function ofDeadProcess({ folder, lock }: Staging): Promise<string> {
+  await lock.release();
+  return folder;
 }
 
 /** Restores version 2 over the root in a process of its own, which the kernel kills at its n-th move. */

@@ -31,6 +31,12 @@ export function* placeTree(root: string, staging: string, folders: Iterable<Fold
     if (!isGivenUp(staging)) removeJournal(staging);
     throw error;
   }
+  try {
+    // The times of the folders that these lie in are set after this.
+    yield* removeForeign(root, staging);
+  } catch {
+    // All is in its place. Whoever clears the staging folder away tries it again, and tells.
+  }
 }
 
 /**

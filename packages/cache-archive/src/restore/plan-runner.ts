@@ -1,8 +1,6 @@
 import type { ArchiveFile } from "../archive-file.ts";
-import type { JobControl } from "../engine/control.ts";
-import { JobAborted } from "../engine/job-aborted.ts";
+import { StepsRunner } from "../engine/steps-runner.ts";
 import type { Task, TaskHandler } from "../engine/task.ts";
-import type { UnitRunner } from "../engine/unit-runner.ts";
 import type { RestoreLimits } from "./restore-plan.ts";
 
 /** Asks for the plan of a restore. */
@@ -26,32 +24,6 @@ export function planHandler<T>(
   steps: PlanSteps<T>,
   isShort: (file: ArchiveFile) => boolean = () => true,
 ): PlanHandler<T> {
-  const open: PlanHandler<T>["open"] = ({ file, limits }, control) => new PlanRunner(steps(file, limits), control);
+  const open: PlanHandler<T>["open"] = ({ file, limits }, control) => new StepsRunner(steps(file, limits), control);
   return { kinds: [kind], steps, isShort, open };
-}
-
-/** Plans a restore in one unit: tens of thousands of entries are too much for the main thread. */
-class PlanRunner implements UnitRunner {
-  readonly #steps: Generator<void, unknown>;
-  readonly #control: JobControl;
-  result: unknown;
-
-  constructor(steps: Generator<void, unknown>, control: JobControl) {
-    this.#steps = steps;
-    this.#control = control;
-  }
-
-  run(): undefined {
-    for (let step = this.#steps.next(); ; step = this.#steps.next()) {
-      if (this.#control.isAborted) throw new JobAborted();
-      if (step.done !== true) continue;
-      this.result = step.value;
-      break;
-    }
-    this.#control.finish();
-  }
-
-  settle(): void {
-    // Nothing is held back.
-  }
 }

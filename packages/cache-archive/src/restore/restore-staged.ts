@@ -5,7 +5,7 @@ import type { ExtractWork } from "./extract-work.ts";
 import type { SharedRestoreJob } from "./restore-runner.ts";
 import { runOnIdleThread } from "./run-staging-task.ts";
 import { isGivenUp } from "./staging-files.ts";
-import { openStaging, supersedeOtherHosts } from "./staging.ts";
+import { openStaging } from "./staging.ts";
 import type { Staging } from "./staging.ts";
 
 /** Where a restore happens, and where to. */
@@ -22,12 +22,15 @@ export async function restoreStaged(
   { root, restoreSpecialBits, signal }: ExtractWork,
   restore: (place: RestorePlace) => Promise<void>,
 ): Promise<CacheArchiveError | undefined> {
-  const staging = await openStaging(root);
+  const staging = await openStaging(root, signal);
   const policy = { mask: restoreSpecialBits ? 0o7777 : 0o777, umask: staging.umask };
   try {
     await restore({ root: staging.root, staging: staging.folder, policy });
   } catch (error) {
-    if (!isGivenUp(staging.folder)) {
+    if (isGivenUp(staging.folder)) {
+      // Whoever comes next may complete it, while this process lives.
+      await staging.lock.release();
+    } else {
       // What cannot be removed, or is left when this process ends, the next restore clears away.
       const removed = clear(staging).catch(() => undefined);
       if (signal?.aborted !== true) await removed;
@@ -39,15 +42,18 @@ export async function restoreStaged(
 
 /** Everything is in its place: nothing that fails here makes the restore a failure. */
 async function tidyUp(staging: Staging): Promise<CacheArchiveError | undefined> {
-  const ends = await Promise.allSettled([supersedeOtherHosts(staging.root), clear(staging)]);
-  const failure = ends.find((end) => end.status === "rejected");
-  if (failure === undefined) return undefined;
-  return toArchiveError(
-    failure.reason,
-    `everything is restored, but ${printablePath(staging.folder)} cannot be removed`,
-  );
+  try {
+    await clear(staging);
+    return undefined;
+  } catch (error) {
+    return toArchiveError(error, `everything is restored, but ${printablePath(staging.folder)} cannot be removed`);
+  }
 }
 
-async function clear({ root, folder }: Staging): Promise<void> {
-  await runOnIdleThread({ kind: "clear-staging", root, staging: folder });
+async function clear({ root, folder, lock }: Staging): Promise<void> {
+  try {
+    await runOnIdleThread({ kind: "clear-staging", root, staging: folder });
+  } finally {
+    await lock.release();
+  }
 }

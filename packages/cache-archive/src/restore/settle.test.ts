@@ -13,6 +13,7 @@ import type { Scratch } from "../test-support/scratch.ts";
 import { finishRestores } from "./finish-restores.ts";
 import { finishPlacing } from "./place.ts";
 import { openStaging } from "./staging.ts";
+import type { Staging } from "./staging.ts";
 
 let scratch: Scratch;
 let root: string;
@@ -45,26 +46,27 @@ describe("settling a killed restore of many files", () => {
   });
 
   it("takes a step for each file that it moves", async () => {
-    const { staging } = await manyFiles();
-    await writeJournal(staging, root);
-    const steps = [...finishPlacing(root, staging)];
+    const { folder, lock } = (await manyFiles()).staging;
+    await writeJournal(folder, root);
+    const steps = [...finishPlacing(root, folder)];
+    await lock.release();
     expect(steps.length).toBeGreaterThan(2 * FILES);
   });
 
   it("is done once when several ask for it at the same time", async () => {
     const { staging } = await manyFiles();
     await killed(staging, root);
-    expect(await Promise.all([finishRestores(root), finishRestores(root)])).toEqual([1, 1]);
+    expect(await Promise.all([finishRestores(root), finishRestores(root)])).toEqual([1, 0]);
     expect(await finishRestores(root)).toBe(0);
     expect(await readdir(scratch.path)).toEqual(["project"]);
   });
 
-  async function manyFiles(): Promise<{ staging: string; places: string[] }> {
-    const staging = (await openStaging(root)).folder;
+  async function manyFiles(): Promise<{ staging: Staging; places: string[] }> {
+    const staging = await openStaging(root);
     const places: string[] = [];
     for (const [folder, content] of [
       [root, "1"],
-      [path.join(staging, "tree"), "2"],
+      [path.join(staging.folder, "tree"), "2"],
     ] as const) {
       await mkdir(path.join(folder, "many"));
       for (let nth = 0; nth < FILES; nth += 1) await writeFile(path.join(folder, `many/f${nth}`), content);
@@ -94,8 +96,8 @@ describe("settling a killed restore of many files", () => {
 
 describe("an unfinished restore", () => {
   it("is not completed into a folder that has taken the place of its root, which is not to be trusted then", async () => {
-    const staging = (await openStaging(root)).folder;
-    await writeFile(path.join(staging, "tree/file"), "2");
+    const staging = await openStaging(root);
+    await writeFile(path.join(staging.folder, "tree/file"), "2");
     await killed(staging, root);
     await rename(root, scratch.at("before"));
     await mkdir(root);
@@ -111,8 +113,8 @@ describe("an unfinished restore", () => {
   it("is completed, or not, by the root that it names, whatever its name says", async () => {
     const inner = path.join(root, "inner");
     await mkdir(inner);
-    const staging = (await openStaging(inner)).folder;
-    await writeFile(path.join(staging, "tree/file"), "2");
+    const staging = await openStaging(inner);
+    await writeFile(path.join(staging.folder, "tree/file"), "2");
     // Wholly real, but written for the outer root.
     await killed(staging, root);
     expect(await finishRestores(inner)).toBe(0);
@@ -122,8 +124,8 @@ describe("an unfinished restore", () => {
 
   it("that has a journal without end, or of another form, had not begun", async () => {
     for (const journal of ["", "[]", "[]\n", "null\n", `{"root":${JSON.stringify(root)}`, "x".repeat(200_000)]) {
-      const staging = (await openStaging(root)).folder;
-      await writeFile(path.join(staging, "tree/file"), "2");
+      const staging = await openStaging(root);
+      await writeFile(path.join(staging.folder, "tree/file"), "2");
       await killed(staging, root, journal);
       expect(await finishRestores(root)).toBe(0);
       expect(await readdir(root)).toEqual([]);
@@ -157,12 +159,10 @@ describe("an archive", () => {
 });
 
 /** Makes a staging folder look as if its process had been killed in the middle of its moves. */
-async function killed(staging: string, owner: string, journal?: string): Promise<string> {
-  if (journal === undefined) await writeJournal(staging, owner);
-  else await writeFile(path.join(staging, "complete.jsonl"), journal);
-  const dead = staging.replace(/-(\d+)-(\d+)-/, "-4194305-1-");
-  await rename(staging, dead);
-  return dead;
+async function killed({ folder, lock }: Staging, owner: string, journal?: string): Promise<void> {
+  if (journal === undefined) await writeJournal(folder, owner);
+  else await writeFile(path.join(folder, "complete.jsonl"), journal);
+  await lock.release();
 }
 
 async function writeJournal(staging: string, owner: string): Promise<void> {

@@ -14,6 +14,9 @@ export const TREE = "tree";
 /** Holds what was replaced, until all moves are done. */
 export const KEPT = "replaced";
 
+/** Tells who holds the folder. */
+export const LOCK = "lock";
+
 const GIVEN_UP = "given-up";
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 

@@ -1,7 +1,5 @@
-import type { JobControl } from "../engine/control.ts";
+import { StepsRunner } from "../engine/steps-runner.ts";
 import type { Task, TaskHandler } from "../engine/task.ts";
-import type { UnitRunner } from "../engine/unit-runner.ts";
-import { inTurns } from "../turn.ts";
 import { clearStaging } from "./clear-staging.ts";
 import { finishPlacing } from "./place.ts";
 
@@ -19,25 +17,5 @@ export function stepsOf({ kind, root, staging }: StagingTask): Generator<void, b
 
 export const stagingHandler: TaskHandler<StagingTask> = {
   kinds: ["clear-staging", "finish-placing"] satisfies StagingTask["kind"][],
-  open: (task, control) => new StagingRunner(task, control),
+  open: (task, control) => new StepsRunner(stepsOf(task), control),
 };
-
-class StagingRunner implements UnitRunner {
-  readonly #task: StagingTask;
-  readonly #control: JobControl;
-  result: unknown;
-
-  constructor(task: StagingTask, control: JobControl) {
-    this.#task = task;
-    this.#control = control;
-  }
-
-  async run(): Promise<void> {
-    this.result = await inTurns(stepsOf(this.#task), undefined);
-    this.#control.finish();
-  }
-
-  settle(): void {
-    // Nothing is held back.
-  }
-}
