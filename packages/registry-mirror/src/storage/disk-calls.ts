@@ -1,7 +1,5 @@
 import { systemClock } from "../clock.ts";
 import type { Clock } from "../clock.ts";
-import { orAbort } from "../single-flight.ts";
-import { Slots } from "../slots.ts";
 
 /** The disk has not answered for so long that nobody waits for it any more. */
 class SilentDiskError extends Error {
@@ -19,24 +17,37 @@ export interface DiskCallOptions<Result> {
   readonly onLate?: (result: Result) => void;
 }
 
-interface Running {
+/** A call that waits for its turn, or is being made. */
+interface Call {
+  readonly isSync: boolean;
+  /** Whether it is to be made, however late. */
+  readonly isOwed: boolean;
+  readonly make: () => void;
+  readonly reject: (reason: unknown) => void;
   ticksLeft: number;
-  readonly giveUp: () => void;
+  isLate: boolean;
 }
 
 /**
  * Makes the calls of the operating system for one disk. A call cannot be ended: one that a disk does not answer keeps one of the few threads
  * that Node has for all files and for the look-up of names, until the disk answers. So only some are made at once, one that takes too long is
  * given up, and then no other is made before the disk has answered again.
+ *
+ * Each piece of a blob is such a call, so what is left of one must be garbage at once. The list that a signal has of its listeners and the
+ * tables of a `Set` let what is over point to what comes after it: once one of them has become old, all later ones seem to be of use until all
+ * memory is searched, and Node makes the room for new things larger and larger. So these wait in arrays, and listen to nothing.
  */
 export class DiskCalls {
   readonly #clock: Clock;
-  readonly #slots = new Slots(maxAtOnce);
-  readonly #syncSlots = new Slots(1);
-  readonly #running = new Set<Running>();
-  #isWatched = false;
+  #waiting: Call[] = [];
+  /** Those that wait until they may wait for their turn. */
+  #waitingSyncs: Call[] = [];
+  /** The one that waits for its turn, or is being made. */
+  #sync: Call | undefined;
+  readonly #running: Call[] = [];
+  #freeSlots = maxAtOnce;
   #lateCalls = 0;
-  #silence = new AbortController();
+  #isWatched = false;
 
   /** @param clock - of the machine: what a disk does takes time also where another one stands still */
   constructor(clock: Clock = systemClock) {
@@ -53,23 +64,9 @@ export class DiskCalls {
    *
    * @throws {SilentDiskError} it, or one before it, took too long
    */
-  async run<Result>(call: () => Promise<Result>, options: DiskCallOptions<Result> = {}): Promise<Result> {
-    const { isSync = false } = options;
+  async run<Result>(action: () => Promise<Result>, options: DiskCallOptions<Result> = {}): Promise<Result> {
     if (this.isSilent) throw new SilentDiskError();
-    const { signal } = this.#silence;
-    const syncDone = isSync ? await this.#syncSlots.take(signal) : undefined;
-    let giveBack: () => void;
-    try {
-      giveBack = await this.#slots.take(signal);
-    } catch (error) {
-      syncDone?.();
-      throw error;
-    }
-    const done = (): void => {
-      giveBack();
-      syncDone?.();
-    };
-    return this.#make(call, options, done);
+    return this.#enqueue(action, options, false);
   }
 
   /**
@@ -77,66 +74,86 @@ export class DiskCalls {
    *
    * @returns a promise that resolves when it was made, well or not, or the disk is silent
    */
-  async afterwards(call: () => Promise<unknown>): Promise<void> {
-    const make = async (): Promise<void> => {
-      const done = await this.#slots.take();
-      await this.#make(call, {}, done);
-    };
-    const made = make();
+  async afterwards(action: () => Promise<unknown>): Promise<void> {
     // What cannot be removed is found at the next start at the latest.
-    await orAbort(made, this.#silence.signal).catch(() => {});
+    const made = this.#enqueue(action, {}, true).catch(() => {});
+    if (!this.isSilent) await made;
   }
 
-  #make<Result>(
-    call: () => Promise<Result>,
+  #enqueue<Result>(
+    action: () => Promise<Result>,
     { isSync = false, onLate }: DiskCallOptions<Result>,
-    done: () => void,
+    isOwed: boolean,
   ): Promise<Result> {
-    const answer = Promise.withResolvers<Result>();
-    let isLate = false;
-    const giveUp = (): void => {
-      isLate = true;
-      this.#running.delete(running);
-      this.#lateCalls += 1;
-      const silence = new SilentDiskError();
-      answer.reject(silence);
-      this.#silence.abort(silence);
+    const { promise, reject, resolve } = Promise.withResolvers<Result>();
+    const make = (): void => {
+      action().then(
+        (result) => {
+          this.#noteAnswer(call);
+          if (call.isLate) onLate?.(result);
+          else resolve(result);
+        },
+        (error: unknown) => {
+          this.#noteAnswer(call);
+          reject(error);
+        },
+      );
     };
-    const running: Running = { ticksLeft: isSync ? syncTicks : ticks, giveUp };
-    this.#running.add(running);
-    if (!this.#isWatched) void this.#watch();
-    const settle = (): void => {
-      this.#running.delete(running);
-      done();
-      if (!isLate) return;
-      this.#lateCalls -= 1;
-      if (this.#lateCalls === 0) this.#silence = new AbortController();
-    };
-    call().then(
-      (result) => {
-        settle();
-        if (isLate) onLate?.(result);
-        else answer.resolve(result);
-      },
-      (error: unknown) => {
-        settle();
-        answer.reject(error);
-      },
-    );
-    return answer.promise;
+    const call: Call = { isSync, isOwed, make, reject, ticksLeft: isSync ? syncTicks : ticks, isLate: false };
+    (isSync ? this.#waitingSyncs : this.#waiting).push(call);
+    this.#makeNext();
+    return promise;
+  }
+
+  #makeNext(): void {
+    if (this.#sync === undefined && this.#waitingSyncs.length > 0) {
+      this.#sync = this.#waitingSyncs.shift();
+      if (this.#sync !== undefined) this.#waiting.push(this.#sync);
+    }
+    while (this.#freeSlots > 0) {
+      const call = this.#waiting.shift();
+      if (call === undefined) return;
+      this.#freeSlots -= 1;
+      this.#running.push(call);
+      if (!this.#isWatched) void this.#watch();
+      call.make();
+    }
+  }
+
+  #noteAnswer(call: Call): void {
+    this.#freeSlots += 1;
+    if (this.#sync === call) this.#sync = undefined;
+    if (call.isLate) this.#lateCalls -= 1;
+    else this.#running.splice(this.#running.indexOf(call), 1);
+    this.#makeNext();
   }
 
   /** Counts time that has passed for this process: one that was stopped for a while takes no disk for silent. */
   async #watch(): Promise<void> {
     this.#isWatched = true;
-    while (this.#running.size > 0) {
+    while (this.#running.length > 0) {
       await this.#clock.sleep(tickMs);
-      for (const running of this.#running) {
-        running.ticksLeft -= 1;
-        if (running.ticksLeft <= 0) running.giveUp();
-      }
+      for (const call of this.#running) call.ticksLeft -= 1;
+      for (const call of this.#running.filter(({ ticksLeft }) => ticksLeft <= 0)) this.#giveUp(call);
     }
     this.#isWatched = false;
+  }
+
+  #giveUp(late: Call): void {
+    late.isLate = true;
+    this.#lateCalls += 1;
+    this.#running.splice(this.#running.indexOf(late), 1);
+    const silence = new SilentDiskError();
+    late.reject(silence);
+    const waiting = [...this.#waiting, ...this.#waitingSyncs];
+    // Who owes a call does not wait for it any more; it is made all the same.
+    for (const call of [...this.#running, ...waiting].filter(({ isOwed }) => isOwed)) call.reject(silence);
+    for (const call of waiting.filter(({ isOwed }) => !isOwed)) {
+      if (this.#sync === call) this.#sync = undefined;
+      call.reject(silence);
+    }
+    this.#waiting = waiting.filter(({ isOwed }) => isOwed);
+    this.#waitingSyncs = [];
   }
 }
 
