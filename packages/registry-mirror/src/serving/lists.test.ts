@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
+import type { UpstreamError } from "../errors.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { serveMirror } from "../testing/serve.ts";
@@ -66,12 +67,17 @@ describe("lists of an upstream", () => {
   const page = Buffer.from(JSON.stringify({ manifests: [{ size: 1 }], padding: "x".repeat(4_000_000) }));
   const digestOf = (index: number): `sha256:${string}` => `sha256:${String(index).padStart(64, "0")}`;
 
-  function listsFrom(send: (resource: string) => Promise<UpstreamAnswer>): Lists {
+  function listsFrom(
+    send: (resource: string) => Promise<UpstreamAnswer>,
+    noteFailure: (error: UpstreamError) => void = () => {},
+  ): Lists {
     return new Lists({
       access: {} as Access,
       clientOf: () => ({ send: ({ resource }: { resource: string }) => send(resource) }) as unknown as UpstreamClient,
       openings: { keyOf: ({ name }: UpstreamImage) => name } as unknown as Openings,
-      withdrawals: { noteFailure: () => {} } as unknown as Withdrawals,
+      withdrawals: {
+        noteFailure: (_image: UpstreamImage, error: UpstreamError) => noteFailure(error),
+      } as unknown as Withdrawals,
       clock,
       totalMs: 30_000,
     });
@@ -106,6 +112,72 @@ describe("lists of an upstream", () => {
     const lists = listsFrom(pagesOf(7, asked));
     for (const index of [1, 2, 3, 3, 2, 1]) await lists.referrers(image, digestOf(index), "anonymous", signal);
     expect(asked).toEqual([1, 2, 3, 1].map((index) => `referrers/${digestOf(index)}`));
+  });
+
+  const answer = (body: AsyncIterable<Buffer>, link?: string): UpstreamAnswer => ({
+    status: 200,
+    headers: { link },
+    body,
+    readBody: async () => {},
+    discard: () => {},
+  });
+
+  it("are held by few readers at once as far as they are long, however many want another one each", async () => {
+    const pageCount = 3;
+    const heldBytes = new Map<string, number>();
+    let mostBytes = 0;
+    const lists = listsFrom(async (resource) => {
+      const [path = "", number = "1"] = resource.split("?page=");
+      const next = `</v2/library/app/${path}?page=${Number(number) + 1}>; rel="next"`;
+      const slices = async function* (): AsyncGenerator<Buffer> {
+        for (let position = 0; position < page.byteLength; position += 64 * 1024) {
+          const slice = page.subarray(position, position + 64 * 1024);
+          heldBytes.set(path, (heldBytes.get(path) ?? 0) + slice.byteLength);
+          mostBytes = Math.max(
+            mostBytes,
+            [...heldBytes.values()].reduce((sum, bytes) => sum + bytes, 0),
+          );
+          yield slice;
+        }
+      };
+      return answer(slices(), Number(number) < pageCount ? next : undefined);
+    });
+    const wanted = Array.from({ length: 30 }, async (_, index) => {
+      const digest = digestOf(index);
+      expect(await lists.referrers(image, digest, "anonymous", signal)).toHaveLength(pageCount);
+      heldBytes.delete(`referrers/${digest}`);
+    });
+    await Promise.all(wanted);
+    // Two of them, what the one before has not yet let go of, and a little of each other one.
+    expect(mostBytes).toBeLessThanOrEqual(3 * pageCount * page.byteLength + 30 * 2 * 64 * 1024);
+  });
+
+  it("that are long and never had their turn are no failure of the upstream, and short ones need none", async () => {
+    const noted: string[] = [];
+    const silent = Promise.withResolvers<never>();
+    const endless = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(100_000, " ");
+      await silent.promise;
+    };
+    const short = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.from('{"manifests":[1]}');
+    };
+    const shortDigest = digestOf(99);
+    const lists = listsFrom(
+      async (resource) => answer(resource.endsWith(shortDigest) ? short() : endless()),
+      (error) => noted.push(error.reason),
+    );
+    const long = [1, 2, 3].map((index) => lists.referrers(image, digestOf(index), "anonymous", signal));
+    const settled = Promise.allSettled(long);
+    expect(await lists.referrers(image, shortDigest, "anonymous", signal)).toEqual([1]);
+    await clock.advance(30_000);
+    const reasons = (await settled).map((result) => (result as { reason?: { reason?: string } }).reason?.reason);
+    expect(reasons).toEqual([
+      "it did not answer in time",
+      "it did not answer in time",
+      expect.stringContaining("this mirror is reading others"),
+    ]);
+    expect(noted).toEqual(["it did not answer in time", "it did not answer in time"]);
   });
 
   it("may have more entries than a call takes arguments", async () => {

@@ -7,10 +7,12 @@ import { isTag } from "../reference/grammar.ts";
 import { manifestAccept, manifestTypes } from "../reference/manifest.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
+import { Slots } from "../slots.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
 import type { Access } from "./access.ts";
+import { ListTurn } from "./list-turn.ts";
 import type { Openings } from "./openings.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
@@ -28,6 +30,7 @@ export class Lists {
   readonly #options: ListsOptions;
   readonly #known: ExpiringMap<List>;
   readonly #fetches = new SingleFlight<readonly unknown[]>();
+  readonly #long = new Slots(longAtOnce);
 
   constructor(options: ListsOptions) {
     this.#options = options;
@@ -50,7 +53,7 @@ export class Lists {
       const { access, openings } = this.#options;
       // Without the upstream nobody knows whether this client may have them.
       const known = access.isPerClient(image) ? [] : openings.tags(image);
-      const isAnswer = !(error instanceof UpstreamError) || error.isDefinite || error instanceof LongListError;
+      const isAnswer = !(error instanceof UpstreamError) || error.isDefinite || error instanceof HeldListError;
       if (isAnswer || known.length === 0) throw error;
       return sorted(known);
     }
@@ -88,23 +91,25 @@ export class Lists {
     const key = `${openings.keyOf(image)} ${resource} ${askerKey(asker)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return Promise.resolve(known.entries);
-    const late = (): Error => failure(image, "timeout", "it did not answer in time");
     const { result } = this.#fetches.run(key, async () => {
+      const turn = new ListTurn(this.#long);
+      const late = (): Error =>
+        turn.isWaitedFor ? new BusyError(image) : failure(image, "timeout", "it did not answer in time");
       try {
         const list = await withDeadline(clock, totalMs, late, (inTime) =>
-          this.#pages(image, resource, field, asker, inTime),
+          this.#pages({ image, resource, field, asker, turn, signal: inTime }).finally(() => turn.end()),
         );
         this.#known.set(key, list, knownMs);
         return list.entries;
       } catch (error) {
-        if (error instanceof UpstreamError) withdrawals.noteFailure(image, error);
+        if (error instanceof UpstreamError && !(error instanceof BusyError)) withdrawals.noteFailure(image, error);
         throw error;
       }
     });
     return orAbort(result, signal);
   }
 
-  async #pages(image: UpstreamImage, first: string, field: string, asker: Asker, signal: AbortSignal): Promise<List> {
+  async #pages({ asker, field, image, resource: first, signal, turn }: Reading): Promise<List> {
     const entries: unknown[] = [];
     let bytes = 0;
     let resource: string | undefined = first;
@@ -117,7 +122,7 @@ export class Lists {
       const client = this.#options.clientOf(image);
       const answer = await client.send({ method: "GET", resource, name: image.name, kind, asker, headers, signal });
       try {
-        const text = await readPage(image, answer.body);
+        const text = await readPage(image, answer.body, (read) => turn.goOnTo(bytes + read, signal));
         bytes += text.byteLength;
         if (bytes > maxListBytes)
           throw new LongListError(image, `above ${mebibytes(maxListBytes)}, ${entries.length} entries so far`);
@@ -175,6 +180,17 @@ const maxPageBytes = 4 * 1024 * 1024;
 /** Of all pages of one list. */
 const maxListBytes = 32 * 1024 * 1024;
 const maxKnownBytes = 64 * 1024 * 1024;
+/** Of lists that are not short: each may take all of its limit, and its entries more. */
+const longAtOnce = 2;
+
+interface Reading {
+  readonly image: UpstreamImage;
+  readonly resource: string;
+  readonly field: string;
+  readonly asker: Asker;
+  readonly turn: ListTurn;
+  readonly signal: AbortSignal;
+}
 
 interface List {
   readonly entries: readonly unknown[];
@@ -182,8 +198,19 @@ interface List {
   readonly bytes: number;
 }
 
-/** The list is there, but longer than it can be held. What is cached is not in place of it. */
-class LongListError extends UpstreamError {
+/** The list is there, but this mirror cannot hold it. What is cached is not in place of it. */
+class HeldListError extends UpstreamError {}
+
+/** So many others are reading long lists that it was never this one's turn. */
+class BusyError extends HeldListError {
+  constructor(image: UpstreamImage) {
+    const reason = "its list is long, and this mirror is reading others; try again, or ask the registry itself";
+    super({ code: "timeout", upstream: image.upstream.id, reason });
+  }
+}
+
+/** It is longer than it can ever be held. */
+class LongListError extends HeldListError {
   constructor(image: UpstreamImage, how: string) {
     const reason = `its list is longer than this mirror reads (${how}); ask the registry itself, or pull by tag`;
     super({ code: "failing", upstream: image.upstream.id, reason });
@@ -206,7 +233,11 @@ function nextResource(link: string | undefined, name: string): string | undefine
   return /^(?:tags\/list|referrers\/[a-z0-9:]+)$/.test(resource) ? `${resource}${search}` : undefined;
 }
 
-async function readPage(image: UpstreamImage, body: AsyncIterable<Buffer>): Promise<Buffer> {
+async function readPage(
+  image: UpstreamImage,
+  body: AsyncIterable<Buffer>,
+  goOnTo: (bytes: number) => Promise<void>,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
@@ -214,10 +245,11 @@ async function readPage(image: UpstreamImage, body: AsyncIterable<Buffer>): Prom
       bytes += chunk.byteLength;
       if (bytes > maxPageBytes) throw new LongListError(image, `a page above ${mebibytes(maxPageBytes)}`);
       chunks.push(chunk);
+      await goOnTo(bytes);
     }
     return Buffer.concat(chunks);
   } catch (error) {
-    if (error instanceof LongListError) throw error;
+    if (error instanceof HeldListError) throw error;
     throw failure(image, "failing", unreadable, error);
   }
 }
