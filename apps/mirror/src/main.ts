@@ -6,6 +6,10 @@ import { runCli } from "./cli.ts";
 const graceful = new AbortController();
 const forced = new AbortController();
 let isServing = false;
+let stoppedBy: "SIGINT" | "SIGTERM" = "SIGTERM";
+/** More than all that `serve` waits for at its end: bodies, uploads, and a disk. */
+const stopAtMostMs = 80_000;
+const afterwardsMs = 2000;
 const reloadCallbacks = new Set<() => void>();
 
 for (const name of ["SIGINT", "SIGTERM"] as const) {
@@ -14,8 +18,20 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
     if (!isServing || forced.signal.aborted) endBy(name);
     // The second one is for people who do not want to wait.
     if (graceful.signal.aborted) forced.abort(new Error(name));
+    else endAfter(stopAtMostMs, name);
+    stoppedBy = name;
     graceful.abort(new Error(name));
   });
+}
+
+/** A call of the system that a disk does not answer cannot be ended, and keeps the process: nothing else is left then. */
+function endAfter(milliseconds: number, name: "SIGINT" | "SIGTERM"): void {
+  const end = (): void => {
+    process.stderr.write("ended although a call of the system goes on: does the disk answer?\n");
+    endBy(name);
+  };
+  // Comes only if something keeps the process.
+  setTimeout(end, milliseconds).unref();
 }
 
 function endBy(name: "SIGINT" | "SIGTERM"): void {
@@ -60,3 +76,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
     },
   },
 });
+// All is given back; what others print may still be on its way to a slow reader.
+if (isServing) endAfter(afterwardsMs, stoppedBy);
