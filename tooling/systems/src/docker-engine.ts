@@ -24,6 +24,8 @@ export interface DockerEngineOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Addresses of hosts, as the engine sees them, in place of what this machine's `/etc/hosts` says. @default that file */
   readonly hosts?: Readonly<Record<string, string>>;
+  /** Authorities of registries and mirrors that have no TLS and that it cannot tell by their address. @default none */
+  readonly insecureRegistries?: readonly string[];
   /** Whether it also listens on port 2376 of its network, with TLS. @default false */
   readonly tls?: boolean;
 }
@@ -135,6 +137,7 @@ export async function startDockerEngine(options: DockerEngineOptions = {}): Prom
         "insecure-registry": engineNetwork.cidr,
       };
       const daemon = [dockerd.path, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
+      daemon.push(...(options.insecureRegistries ?? []).map((authority) => `--insecure-registry=${authority}`));
       if (options.tls === true) daemon.push(...tlsFlags(folder, address));
       const hosts = join(folder, "hosts");
       if (options.hosts !== undefined) await writeFile(hosts, hostsFile(options.hosts));

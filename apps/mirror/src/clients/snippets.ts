@@ -33,6 +33,7 @@ export function snippetFor(client: Client, facts: MirrorFacts): Snippet {
         text: `${JSON.stringify({ "registry-mirrors": [url] }, null, 2)}\n`,
         remarks: [
           "Docker Hub images only. The engine reads it again at SIGHUP; containers keep running.",
+          ...builderRemarks(facts),
           ...hubRemarks(facts),
           ...authorityRemarks(facts, `/etc/docker/certs.d/${host}/ca.crt`),
         ],
@@ -131,6 +132,19 @@ function hubRemarks({ registries, url }: MirrorFacts): readonly string[] {
   ];
 }
 
+/** Loopback addresses are plain for all. @see https://github.com/moby/moby/blob/v20.10.24/daemon/daemon.go */
+function builderRemarks({ url }: MirrorFacts): readonly string[] {
+  const { host, hostname, protocol } = new URL(url);
+  if (protocol !== "http:" || isOwnMachine(hostname)) return [];
+  return [
+    `docker build with the BuildKit of engines such as 20.10 takes https for granted, and goes past a mirror without TLS, unless there is "insecure-registries": ["http://${host}"], too.`,
+  ];
+}
+
+function isOwnMachine(hostname: string): boolean {
+  return hostname === "localhost" || hostname.startsWith("127.") || hostname === "[::1]";
+}
+
 function authorityRemarks({ url }: MirrorFacts, place: string): readonly string[] {
   if (new URL(url).protocol === "http:") return [];
   return [`An authority that the client does not know, of the mirror's certificate, belongs into ${place}.`];
@@ -146,7 +160,7 @@ function podmanEntry({ host: registry, path }: MirroredRegistry, host: string, i
 
 function machineWarnings(url: string): readonly string[] {
   const { hostname } = new URL(url);
-  if (hostname !== "localhost" && !hostname.startsWith("127.") && hostname !== "[::1]") return [];
+  if (!isOwnMachine(hostname)) return [];
   return [
     `Warning: on a new machine or in a container ${hostname} is that itself. Give an address of the mirror with --advertise.`,
   ];
