@@ -37,3 +37,18 @@ export async function inTurns<T>(steps: Generator<void, T>, stop: Stop | undefin
     steps.return(undefined as T);
   }
 }
+
+/**
+ * Does something for each of so many items, in steps of some of them. Each step is a loop of an ordinary function: the engine compiles one that is
+ * a generator's own late and badly, and tens of thousands of items then take twice as long.
+ */
+export function* inSteps(count: number, perStep: number, visit: (index: number) => void): Generator<void, void> {
+  for (let first = 0; first < count; first += perStep) {
+    visitRange(first, Math.min(first + perStep, count), visit);
+    yield;
+  }
+}
+
+function visitRange(first: number, end: number, visit: (index: number) => void): void {
+  for (let index = first; index < end; index += 1) visit(index);
+}

@@ -1,4 +1,7 @@
+import { constants } from "node:fs";
+
 import { pathFromPart, pathToBytes } from "../path-bytes.ts";
+import { inSteps } from "../turn.ts";
 
 /** What {@link ManifestRows} needs in another thread. */
 export interface SharedRows {
@@ -55,14 +58,13 @@ export class ManifestRows {
     const numbers = new Float64Array(rows);
     const names: Buffer[] = [];
     let at = 0;
-    for (let index = 0; index < count; index += 1) {
-      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+    yield* inSteps(count, ENTRIES_PER_STEP, (index) => {
       const name = pathToBytes(pathAt(index));
       numbers[index * COLUMNS + COLUMN.start] = at;
       numbers[index * COLUMNS + COLUMN.length] = name.length;
       names.push(name);
       at += name.length;
-    }
+    });
     const shared = new SharedArrayBuffer(at);
     const bytes = Buffer.from(shared);
     at = 0;
@@ -97,6 +99,11 @@ export class ManifestRows {
     };
   }
 
+  /** Whether an entry was found to be a folder. */
+  isFolder(index: number): boolean {
+    return (this.#get(index, COLUMN.mode) & constants.S_IFMT) === constants.S_IFDIR;
+  }
+
   setFound(index: number, { mode, inode, bytes, mtimeMs, ctimeMs, uid, gid, crc }: FoundFacts): void {
     const row = index * COLUMNS;
     this.#rows[row + COLUMN.mode] = mode;
@@ -122,17 +129,17 @@ export class ManifestRows {
   *soundPaths(): Generator<void, string[] | undefined> {
     const paths: string[] = [];
     let end = 0;
-    for (let index = 0; index < this.count; index += 1) {
-      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-      const [start, length] = [this.#get(index, COLUMN.start), this.#get(index, COLUMN.length)];
-      if (start !== end || !Number.isSafeInteger(length) || length < 1) return undefined;
+    yield* inSteps(this.count, ENTRIES_PER_STEP, (index) => {
+      const start = this.#get(index, COLUMN.start);
+      const length = this.#get(index, COLUMN.length);
+      // None follows one that is not sound.
+      if (paths.length < index || start !== end || !Number.isSafeInteger(length) || length < 1) return;
       end = start + length;
-      if (end > this.#names.length) return undefined;
+      if (end > this.#names.length) return;
       const path = this.path(index);
-      if (!isCleanPath(path)) return undefined;
-      paths.push(path);
-    }
-    return end === this.#names.length ? paths : undefined;
+      if (isCleanPath(path)) paths.push(path);
+    });
+    return paths.length === this.count && end === this.#names.length ? paths : undefined;
   }
 
   #get(index: number, column: number): number {

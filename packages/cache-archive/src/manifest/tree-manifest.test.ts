@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import {
   cp,
   lstat,
@@ -217,6 +217,36 @@ describe("compareTree takes manifests of any shape", () => {
     expect(await compare({})).toEqual({ state: "unchanged" });
     await keepingTimes(at("a"), async () => await writeFile(at("a/added"), ""));
     expect(await compare({})).toEqual({ state: "changed", what: "added", path: "modules/a/added" });
+  });
+
+  it("with folders that hold what no archive holds", async () => {
+    await keepingTimes(at("empty"), async () => void execFileSync("mkfifo", [at("empty/before")]));
+    await save("zip", 1000);
+    expect(await compare({})).toEqual({ state: "unchanged" });
+    await keepingTimes(at("empty"), async () => await symlink("nowhere", at("empty/a-link")));
+    expect(await compare({})).toEqual({ state: "changed", what: "added", path: "modules/empty/a-link" });
+  });
+
+  it("and misses what became something that no archive holds", async () => {
+    await save("zip", 1000);
+    await keepingTimes(at("."), async () => {
+      await rm(at("b.js"));
+      execFileSync("mkfifo", [at("b.js")]);
+    });
+    expect(await compare({})).toEqual({ state: "changed", what: "removed", path: "modules/b.js" });
+  });
+
+  it("and paths that begin in different folders, one of which is not archived", async () => {
+    await createArchive({ ...places(), entries: await select(["modules/a/deep", "modules/b.js"]) });
+    const paths = ["modules/a/deep", "modules/b.js"];
+    expect(await compareTree({ ...places(), paths })).toEqual({ state: "unchanged" });
+    expect(await compareTree({ ...places(), paths: [...paths, "modules/gone"] })).toEqual({ state: "unchanged" });
+    expect(await compareTree({ ...places(), paths: [...paths, "modules/empty"] })).toEqual({
+      state: "changed",
+      what: "added",
+      path: "modules/empty",
+    });
+    expect(await compareTree({ ...places(), paths: ["modules/b.js"] })).toMatchObject({ what: "removed" });
   });
 
   it("and reads nothing behind a link that took the place of a folder", async () => {

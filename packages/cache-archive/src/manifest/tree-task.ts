@@ -5,6 +5,7 @@ import type { ArchivedEntry } from "../archived-entry.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { targetOf } from "../restore/restore-plan.ts";
 import { readFrameIndex } from "../tar/frame-index.ts";
+import { inSteps } from "../turn.ts";
 import { readDirectory } from "../zip/directory.ts";
 import { compareList, compareRows, compareWalk } from "./compare-tree.ts";
 import type { TreeDifference } from "./compare-tree.ts";
@@ -69,11 +70,10 @@ export function treeSteps(task: TreeTask): Generator<void, unknown> {
 
 function* observe({ root, rows: shared }: ObserveTask): Generator<void, undefined> {
   const rows = new ManifestRows(shared);
-  for (let index = 0; index < rows.count; index += 1) {
-    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+  yield* inSteps(rows.count, ENTRIES_PER_STEP, (index) => {
     const found = lookAt(toFileSystemPath(`${root}/${rows.path(index)}`));
     if (found !== undefined) rows.setFound(index, found);
-  }
+  });
   return undefined;
 }
 
@@ -101,29 +101,27 @@ type ListedEntry = ArchivedEntry & { readonly crc: number };
 function* restoredRows(root: string, listed: readonly ListedEntry[]): Generator<void, SharedRows> {
   const shared = yield* ManifestRows.share(listed.length, (index) => targetAt(listed, index));
   const rows = new ManifestRows(shared);
-  for (const [index, entry] of listed.entries()) {
-    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+  yield* inSteps(listed.length, ENTRIES_PER_STEP, (index) => {
     const found = lookAt(toFileSystemPath(`${root}/${targetAt(listed, index)}`));
     // What somebody has changed since it was restored is not known to be as in the archive.
-    if (found !== undefined && found.mtimeMs === entry.mtimeMs) rows.setFound(index, found);
-  }
+    if (found !== undefined && found.mtimeMs === listed[index]?.mtimeMs) rows.setFound(index, found);
+  });
   return shared;
 }
 
 function* setCrcs(rows: ManifestRows, listed: readonly ListedEntry[]): Generator<void, void> {
   const files = new Map<string, ListedEntry>();
-  for (const [index, entry] of listed.entries()) {
-    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    if (entry.kind === "file") files.set(targetOf(entry), entry);
-  }
-  for (let index = 0; index < rows.count; index += 1) {
-    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+  yield* inSteps(listed.length, ENTRIES_PER_STEP, (index) => {
+    const entry = listed[index];
+    if (entry?.kind === "file") files.set(targetOf(entry), entry);
+  });
+  yield* inSteps(rows.count, ENTRIES_PER_STEP, (index) => {
     const file = files.get(rows.path(index));
     const found = rows.found(index);
-    if (file === undefined || found === undefined) continue;
+    if (file === undefined || found === undefined) return;
     if (found.bytes === file.bytes) rows.setCrc(index, file.crc);
     else rows.forget(index);
-  }
+  });
 }
 
 function targetAt(listed: readonly ListedEntry[], index: number): string {

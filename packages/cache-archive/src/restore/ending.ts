@@ -24,21 +24,28 @@ const OWNER_MAY_CHANGE = 0o300;
 
 /**
  * Adds what every restore ends with: links after all files, so that no file is written through a link of the same archive, and
- * meanwhile the folders that no file is in; the move into place; and the metadata of folders.
+ * meanwhile the folders that nothing is in; the move into place; and the metadata of folders.
  *
- * @param length - of the order, which ends with the links and then the folders
+ * @param order - entries in the order in which units name them, which ends with the links and then the folders; the empty ones are added
+ *   once more
+ * @param parents - folders that are not empty
  */
 export function addEnding<T extends ArchivedEntry>(
   units: RestoreUnits,
-  length: number,
+  order: number[],
   links: number,
   folders: FolderOrder<T>,
+  parents: ReadonlySet<string>,
 ): void {
+  const length = order.length;
   const start = length - folders.sorted.length;
   const closed = start + folders.open;
+  for (const [nth, { target }] of folders.sorted.entries()) {
+    if (!parents.has(target)) order.push(order[start + nth] ?? 0);
+  }
   units.startPhase();
   units.addRuns(LINKS, start - links, start, ENTRIES_PER_UNIT);
-  units.addRuns(FOLDERS, start, length, ENTRIES_PER_UNIT);
+  units.addRuns(FOLDERS, length, order.length, ENTRIES_PER_UNIT);
   units.startPhase();
   units.add(PLACE, start, folders.sorted.length);
   units.startPhase();

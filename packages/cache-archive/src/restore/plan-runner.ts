@@ -22,7 +22,7 @@ export interface PlanHandler<T> extends TaskHandler<PlanTask> {
 export function planHandler<T>(
   kind: string,
   steps: PlanSteps<T>,
-  isShort: (file: ArchiveFile) => boolean = () => true,
+  isShort: (file: ArchiveFile) => boolean,
 ): PlanHandler<T> {
   const open: PlanHandler<T>["open"] = ({ file, limits }, control) => new StepsRunner(steps(file, limits), control);
   return { kinds: [kind], steps, isShort, open };

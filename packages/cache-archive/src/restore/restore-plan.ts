@@ -20,6 +20,8 @@ export interface RestorePlan<T extends ArchivedEntry> {
   readonly directories: readonly PlannedEntry<T>[];
   readonly files: readonly PlannedEntry<T>[];
   readonly symlinks: readonly PlannedEntry<T>[];
+  /** Folders that something lies in, which is restored with them. */
+  readonly parents: ReadonlySet<string>;
 }
 
 /** Grows by one entry at a time, so that a long archive can be planned in turns. */
@@ -77,7 +79,12 @@ export class RestorePlanner<T extends ArchivedEntry> {
     // Nearly always none, since most archives have an entry for every folder.
     const unknown = new Set([...this.#parents].filter((parent) => !folders.has(parent)));
     if (unknown.size > 0) this.#checkParents(unknown);
-    return { directories: this.#directories, files: this.#files, symlinks: this.#symlinks };
+    return {
+      directories: this.#directories,
+      files: this.#files,
+      symlinks: this.#symlinks,
+      parents: this.#parents,
+    };
   }
 
   #checkParents(parents: ReadonlySet<string>): void {

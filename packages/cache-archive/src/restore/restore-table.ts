@@ -1,5 +1,6 @@
 import type { ArchivedEntry, EntryMetadata } from "../archived-entry.ts";
 import { pathFromPart, pathToBytes } from "../path-bytes.ts";
+import { inSteps } from "../turn.ts";
 import type { PlannedEntry } from "./restore-plan.ts";
 
 /** What {@link RestoreTable} needs in another thread. */
@@ -63,10 +64,10 @@ export class RestoreTable {
     };
     const table = new RestoreTable(shared);
     let at = 0;
-    for (const [index, { entry, target }] of planned.entries()) {
-      if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-      at = table.#set(index, entry, target, factsOf(entry), at);
-    }
+    yield* inSteps(planned.length, ENTRIES_PER_STEP, (index) => {
+      const row = planned[index];
+      if (row !== undefined) at = table.#set(index, row.entry, row.target, factsOf(row.entry), at);
+    });
     return shared;
   }
 

@@ -4,6 +4,7 @@ import { printablePath } from "../path-bytes.ts";
 import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
 import type { Frame, FrameIndex, IndexedEntry } from "./frame-index.ts";
 import { BLOCK_BYTES } from "./header.ts";
+import { inSteps } from "../turn.ts";
 import { paddingBytes } from "./read.ts";
 
 /** Two empty blocks. */
@@ -20,20 +21,21 @@ export function* checkLayout(file: ArchiveFile, { frames, entries }: FrameIndex)
   for (const [nth, frame] of frames.entries()) if (frame.packedBytes > longestPacked(frame)) throw tooLong(file, nth);
   let frame = 0;
   let offset = 0;
-  for (const [nth, entry] of entries.entries()) {
-    if (nth % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
+  yield* inSteps(entries.length, ENTRIES_PER_STEP, (nth) => {
+    const entry = entries[nth];
+    if (entry === undefined) return;
     if (entry.frame !== frame || entry.offset !== offset || (entry.kind !== "file" && entry.bytes > 0)) {
       throw misplaced(entry);
     }
     if (hasFramesAlone(entry, frames)) {
       frame = endOfFrames(entry, frames);
-      continue;
+      return;
     }
     offset += wholeBytes(entry);
-    if (offset !== frames[frame]?.bytes) continue;
+    if (offset !== frames[frame]?.bytes) return;
     frame += 1;
     offset = 0;
-  }
+  });
   if (frame === frames.length - 1 && frames[frame]?.bytes === offset + END_BYTES) return;
   const message = `${printablePath(file.path)} is damaged: its frames hold something else than the index describes`;
   throw new CacheArchiveError({ code: "malformed", message });

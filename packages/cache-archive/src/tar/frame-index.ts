@@ -9,6 +9,7 @@ import type { EntryTable } from "../engine/entry-table.ts";
 import type { UnitList } from "../engine/units.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { pathFromPart, printablePath } from "../path-bytes.ts";
+import { inSteps } from "../turn.ts";
 
 /*
  * What our own archives have behind their last frame: where frames and entries are, so that several threads can restore at
@@ -29,7 +30,7 @@ const FIXED_BYTES = 2 + 1 + 2 + 8 + 8 + 6 * 4;
 /** It is read as a whole. An archive whose index is longer, with more than half a million entries, is read without it. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 /** Unpacking a longer one is too much for the main thread at once. */
-const MAX_INLINE_INDEX_BYTES = 4 * 1024 * 1024;
+const MAX_INLINE_INDEX_BYTES = 12 * 1024 * 1024;
 /** A magic number, two bytes of header and the header of an empty block. */
 const MIN_FRAME_BYTES = 9;
 
@@ -132,15 +133,15 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
   }
   if (offset !== end) throw malformed(file, "its frames do not end where its index begins");
   const entries: IndexedEntry[] = [];
+  const view = new DataView(index.buffer, index.byteOffset, index.length);
   let at = 8 + frameCount * 8;
-  for (let nth = 0; nth < entryCount; nth += 1) {
-    if (nth % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    const nameBytes = at + 2 <= index.length ? index.readUInt16LE(at) : 0;
+  yield* inSteps(entryCount, ENTRIES_PER_STEP, () => {
+    const nameBytes = at + 2 <= index.length ? view.getUint16(at, true) : 0;
     const next = at + FIXED_BYTES + nameBytes;
     if (next > index.length) throw malformed(file, "its index is too short");
-    entries.push(decodeEntry(file, index, at, nameBytes));
+    entries.push(decodeEntry(file, index, view, at, nameBytes));
     at = next;
-  }
+  });
   if (at !== index.length) throw malformed(file, "its index is too long");
   return { frames, entries };
 }
@@ -176,26 +177,27 @@ function putEntry(
 
 const SLASH = 0x2f;
 
-function decodeEntry(file: ArchiveFile, index: Buffer, start: number, nameBytes: number): IndexedEntry {
+/** @param view - of the index: reading numbers by it takes a third of the time */
+function decodeEntry(file: ArchiveFile, index: Buffer, view: DataView, start: number, nameBytes: number): IndexedEntry {
   const at = start + 2 + nameBytes;
   const name = pathFromPart(index, start + 2, at);
-  const kind = KINDS[index.readUInt8(at)];
-  const mtime = index.readDoubleLE(at + 3);
-  const bytes = index.readDoubleLE(at + 11);
+  const kind = KINDS[view.getUint8(at)];
+  const mtime = view.getFloat64(at + 3, true);
+  const bytes = view.getFloat64(at + 11, true);
   if (kind === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
     throw malformed(file, `its index describes "${printablePath(name)}" with impossible values`);
   }
   return {
     name,
     kind,
-    mode: index.readUInt16LE(at + 1) & 0o7777,
+    mode: view.getUint16(at + 1, true) & 0o7777,
     mtimeMs: mtime * 1000,
     bytes,
-    owner: { uid: index.readUInt32LE(at + 19), gid: index.readUInt32LE(at + 23) },
-    crc: index.readUInt32LE(at + 27),
-    frame: index.readUInt32LE(at + 31),
-    offset: index.readUInt32LE(at + 35),
-    headerBytes: index.readUInt32LE(at + 39),
+    owner: { uid: view.getUint32(at + 19, true), gid: view.getUint32(at + 23, true) },
+    crc: view.getUint32(at + 27, true),
+    frame: view.getUint32(at + 31, true),
+    offset: view.getUint32(at + 35, true),
+    headerBytes: view.getUint32(at + 39, true),
   };
 }
 

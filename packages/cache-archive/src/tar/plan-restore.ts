@@ -8,6 +8,7 @@ import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { RestoreTable } from "../restore/restore-table.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
 import { RestoreUnits, SHORT } from "../restore/units.ts";
+import { inSteps } from "../turn.ts";
 import { checkLayout, framesOf, hasFramesAlone } from "./check-layout.ts";
 import { LONG_FILE_FRAME_BYTES, readFrameIndex } from "./frame-index.ts";
 import type { Frame, IndexedEntry } from "./frame-index.ts";
@@ -39,17 +40,17 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   yield* checkLayout(file, index);
   if (index.frames.some(({ bytes }) => bytes > MAX_FRAME_BYTES)) return undefined;
   const planner = new RestorePlanner<IndexedEntry>(limits, file.size);
-  for (const [nth, entry] of index.entries.entries()) {
-    if (nth % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    planner.add(entry);
-  }
-  yield;
-  const { files, symlinks, directories } = planner.finish();
+  yield* inSteps(index.entries.length, ENTRIES_PER_STEP, (nth) => {
+    const entry = index.entries[nth];
+    if (entry !== undefined) planner.add(entry);
+  });
+  const { files, symlinks, directories, parents } = planner.finish();
   const folders = sortFolders(directories);
   const planned = [...files, ...symlinks, ...folders.sorted];
   const units = new RestoreUnits();
   addFiles(files, index.frames, units);
-  addEnding(units, planned.length, symlinks.length, folders);
+  const order = [...planned.keys()];
+  addEnding(units, order, symlinks.length, folders, parents);
   yield;
   const table = yield* RestoreTable.share(planned, ({ crc, headerBytes, offset, frame }) => ({
     crc,
@@ -61,7 +62,7 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   }));
   const shared = {
     table,
-    order: shareNumbers([...planned.keys()]),
+    order: shareNumbers(order),
     units: units.share(),
     counters: new SharedArrayBuffer(units.length * 8),
     frames: shareFrames(index.frames),

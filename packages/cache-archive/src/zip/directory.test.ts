@@ -6,7 +6,7 @@ import { forgeZip } from "../test-support/forged-zip.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import { inTurns } from "../turn.ts";
-import { readDirectory } from "./directory.ts";
+import { isShortDirectory, readDirectory } from "./directory.ts";
 import type { ZipEntry } from "./directory.ts";
 import { endRecords } from "./records.ts";
 
@@ -32,6 +32,19 @@ describe("the directory of a zip archive", () => {
   it("is read", async () => {
     await writeFile(path, valid);
     expect((await read()).map(({ name }) => name)).toEqual(["first", "second"]);
+  });
+
+  it.each<[bytes: number, isShort: boolean]>([
+    [12 * 1024 * 1024, true],
+    [12 * 1024 * 1024 + 1, false],
+  ])("of %i bytes is read on the main thread: %s", async (bytes, isShort) => {
+    const record = Buffer.from(valid.subarray(end));
+    record.writeUInt32LE(bytes, 12);
+    record.writeUInt32LE(0, 16);
+    await writeFile(path, Buffer.concat([Buffer.alloc(bytes), record]));
+    await using handle = await open(path);
+    const { size } = await handle.stat();
+    expect(isShortDirectory({ path, descriptor: handle.fd, size })).toBe(isShort);
   });
 
   it.each<[what: string, archive: () => Buffer, message: string]>([

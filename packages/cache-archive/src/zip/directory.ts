@@ -1,5 +1,5 @@
 import type { ArchivedEntry } from "../archived-entry.ts";
-import { readArchive } from "../archive-file.ts";
+import { readArchive, readArchiveInto } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { pathFromBytes, printablePath } from "../path-bytes.ts";
@@ -43,8 +43,16 @@ export interface ZipEntry extends ArchivedEntry {
 
 /** After so many entries the caller may do something else. */
 const ENTRIES_PER_STEP = 500;
+const BYTES_PER_STEP = 1024 ** 2;
 /** A directory of this length would describe tens of millions of entries; it is read as a whole. */
 const MAX_DIRECTORY_BYTES = 1024 ** 3;
+/** Of a hundred thousand entries. What is done with all of them at once would keep the main thread too long for more. */
+const MAX_INLINE_DIRECTORY_BYTES = 12 * 1024 ** 2;
+
+/** Whether the main thread can read the directory of an archive without keeping others waiting. @throws as {@link readDirectory} */
+export function isShortDirectory(file: ArchiveFile): boolean {
+  return findEnd(file).directoryBytes <= MAX_INLINE_DIRECTORY_BYTES;
+}
 
 /**
  * Reads and checks the central directory, in steps of less than a few milliseconds.
@@ -61,14 +69,23 @@ export function* readDirectory(file: ArchiveFile): Generator<void, ZipEntry[]> {
       message: `${file.path}: its directory has ${end.directoryBytes} bytes, more than ${MAX_DIRECTORY_BYTES}`,
     });
   }
-  const directory = readArchive(file, end.directoryOffset, end.directoryBytes);
+  const directory = Buffer.allocUnsafe(end.directoryBytes);
+  for (let at = 0; at < directory.length; at += BYTES_PER_STEP) {
+    readArchiveInto(file, end.directoryOffset + at, directory.subarray(at, at + BYTES_PER_STEP));
+    yield;
+  }
   const entries: ZipEntry[] = [];
   let at = 0;
+  const readSome = (): void => {
+    for (let nth = 0; nth < ENTRIES_PER_STEP && at < directory.length; nth += 1) {
+      const { entry, next } = readEntry(directory, at, file.path);
+      entries.push(entry);
+      at = next;
+    }
+  };
   while (at < directory.length) {
-    if (entries.length % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    const { entry, next } = readEntry(directory, at, file.path);
-    entries.push(entry);
-    at = next;
+    readSome();
+    yield;
   }
   if (entries.length !== end.entries) {
     throw malformed(file.path, `it announces ${end.entries} entries but lists ${entries.length}`);

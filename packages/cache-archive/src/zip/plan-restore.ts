@@ -9,6 +9,7 @@ import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { RestoreTable } from "../restore/restore-table.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
 import { RestoreUnits, SHORT, STREAM } from "../restore/units.ts";
+import { inSteps } from "../turn.ts";
 import { METHOD_STORED } from "./constants.ts";
 import { WHOLE_ENTRY_BYTES } from "./content.ts";
 import { readDirectory } from "./directory.ts";
@@ -41,12 +42,12 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const entries = yield* readDirectory(file);
   const planner = new RestorePlanner<ZipEntry>(limits, file.size);
   let workBytes = 0;
-  for (const [index, entry] of entries.entries()) {
-    if (index % ENTRIES_PER_STEP === ENTRIES_PER_STEP - 1) yield;
-    if (planner.add(entry) !== undefined) workBytes += Math.max(entry.bytes, entry.compressedBytes);
-  }
-  yield;
-  const { files, symlinks, directories } = planner.finish();
+  yield* inSteps(entries.length, ENTRIES_PER_STEP, (index) => {
+    const entry = entries[index];
+    if (entry === undefined || planner.add(entry) === undefined) return;
+    workBytes += Math.max(entry.bytes, entry.compressedBytes);
+  });
+  const { files, symlinks, directories, parents } = planner.finish();
   yield;
   const sorted = files.toSorted((a, b) => a.entry.offset - b.entry.offset);
   const folders = sortFolders(directories);
@@ -56,7 +57,7 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const order = [...wholes, ...shorts];
   addShort(sorted, order, wholes.length, units);
   for (let index = sorted.length; index < planned.length; index += 1) order.push(index);
-  addEnding(units, order.length, symlinks.length, folders);
+  addEnding(units, order, symlinks.length, folders, parents);
   yield;
   const table = yield* RestoreTable.share(planned, ({ crc, compressedBytes, offset, method, flags }) => ({
     crc,

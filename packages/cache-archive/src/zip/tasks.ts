@@ -2,6 +2,7 @@ import type { TaskHandler } from "../engine/task.ts";
 import { planHandler } from "../restore/plan-runner.ts";
 import type { PlanHandler } from "../restore/plan-runner.ts";
 import { RestoreRunner } from "../restore/restore-runner.ts";
+import { isShortDirectory } from "./directory.ts";
 import { ZipPacker } from "./packer.ts";
 import type { PackZipTask } from "./packer.ts";
 import { planZipRestore } from "./plan-restore.ts";
@@ -14,7 +15,7 @@ export const zipPackHandler: TaskHandler<PackZipTask> = {
   open: (task, control) => new ZipPacker(task, control),
 };
 
-export const zipPlanHandler: PlanHandler<RestoreSchedule> = planHandler("plan-zip", planZipRestore);
+export const zipPlanHandler: PlanHandler<RestoreSchedule> = planHandler("plan-zip", planZipRestore, isShortDirectory);
 
 export const zipUnpackHandler: TaskHandler<UnpackZipTask> = {
   kinds: ["unpack-zip"],
