@@ -442,6 +442,26 @@ describeWithSystem("minio", (minio) => {
       await expectRepaired();
     });
 
+    it("leaves alone what another mirror has put in place of it meanwhile", async () => {
+      await damage(layer(), layer().bytes.subarray(0, 15_000_000));
+      await damage(image().config, flipped(image().config.bytes));
+      const deleted = new Map<string, boolean>();
+      const store: Bucket = {
+        ...bucket,
+        async delete(name, options) {
+          const right = [layer(), image().config].find(({ digest }) => name === blobName(digest));
+          if (right !== undefined) await damage(right, right.bytes);
+          deleted.set(name, await bucket.delete(name, options));
+          return deleted.get(name) === true;
+        },
+      };
+      const mirror = await add({ store });
+      await pull(mirror);
+      await end();
+      for (const { digest } of [layer(), image().config]) expect(deleted.get(blobName(digest))).toBe(false);
+      await expectRepaired();
+    });
+
     it("passes over what it cannot remove", async () => {
       const { config } = image();
       await damage(config, flipped(config.bytes));

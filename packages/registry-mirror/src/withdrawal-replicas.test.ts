@@ -121,6 +121,19 @@ describeWithSystem("minio", (minio) => {
     expect(tap.take().filter((line) => line.startsWith("GET") && line.includes("/blobs/"))).toEqual([]);
   });
 
+  it("withdraws a name, too, when the replica that is refused has nothing of it", async () => {
+    const store = await createBucket();
+    const one = await add(store);
+    expect(await statuses(one)).toEqual([200]);
+    await one.mirror.close();
+    isOpen = false;
+    const two = await add(store);
+    await isRefused(two);
+    await tap.goDown();
+    await givesNothing(two);
+    await givesNothing(await add(store));
+  });
+
   it("agrees about a name that several replicas find withdrawn at the same time", async () => {
     const store = await createBucket();
     const replicas = [await add(store), await add(store), await add(store)];

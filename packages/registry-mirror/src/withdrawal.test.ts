@@ -110,7 +110,7 @@ describeWithSystem("docker-registry", (registry) => {
   }
 
   it("gives nothing of a withdrawn name when it was killed as soon as a client knew of it, and the upstream is away", async () => {
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 3; round += 1) {
       isOpenTo.robot = true;
       const own = join(directory, `round${round}`);
       await killAfter(own, async (url) => {

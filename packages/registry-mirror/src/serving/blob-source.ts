@@ -29,11 +29,18 @@ export interface WantedBlob {
   readonly confirm: (signal: AbortSignal) => Promise<void>;
 }
 
+/** A source that may be the shared store. */
+export interface CachedBlobSource extends BlobSource {
+  /** Removes what the shared store has given when it was wrong. */
+  discardDamaged(): void;
+}
+
 /** Gives a blob from the shared store, where it lies or another mirror is bringing it, or else from its upstream. */
-export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions): BlobSource {
+export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions): CachedBlobSource {
   const { confirm, digest, expectedBytes, image } = wanted;
   const { clock, shared, slotsOf } = options;
   let usedShared = false;
+  let sharedVersion: string | undefined;
   let usedOther = false;
 
   async function fromShared(offset: number, signal: AbortSignal): Promise<OpenedSource | undefined> {
@@ -49,9 +56,10 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
     const bytes = offset === 0 ? await shared.read(digest, maxCheckedBytes, signal) : undefined;
     if (bytes !== undefined) return openedBytes(bytes);
     const stored = await shared.open(digest, offset, signal);
+    sharedVersion = stored?.version;
     if (stored === undefined || expectedBytes === undefined || stored.totalBytes === expectedBytes) return stored;
     stored.discard();
-    shared.discardDamaged(digest);
+    shared.discardDamaged(digest, stored.version);
     return undefined;
   }
 
@@ -85,6 +93,9 @@ export function createBlobSource(wanted: WantedBlob, options: BlobSourceOptions)
     },
     get origin() {
       return usedShared && !usedOther ? "shared-store" : "upstream";
+    },
+    discardDamaged() {
+      if (sharedVersion !== undefined) shared.discardDamaged(digest, sharedVersion);
     },
     async open(offset, signal, ownWait) {
       // Before a lease is taken: others would wait for a blob that only waits itself.

@@ -149,7 +149,7 @@ export class Blobs {
       expectedBytes,
       onSettled: (failure, receivedBytes) => {
         const isWrong = failure instanceof UpstreamError && failure.code === "wrong-bytes";
-        if (isWrong && source.origin === "shared-store") shared.discardDamaged(digest);
+        if (isWrong && source.origin === "shared-store") source.discardDamaged();
         this.#broken.note(image, digest, failure, receivedBytes);
       },
     });

@@ -132,6 +132,17 @@ export class Records {
     return true;
   }
 
+  /** Whether everything that was learnt of a name was learnt before access to it was withdrawn. */
+  isWithdrawn(place: ImagePlace): boolean {
+    const repository = this.#find(place);
+    return repository?.era !== undefined && !repository.wasOpen;
+  }
+
+  /** The same as {@link withdraw}, of a name that others know. */
+  withdrawUnseen(place: ImagePlace): void {
+    if (!this.isWithdrawn(place)) this.#begin(place, nextEra(this.eraOf(place), this.#options.now()), true);
+  }
+
   /** Takes note of what other mirrors know of withdrawals; tells them when it is less than what this one knows. */
   adoptEra(place: ImagePlace, era: Era | undefined): void {
     const own = this.eraOf(place);

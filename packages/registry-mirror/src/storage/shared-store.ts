@@ -24,7 +24,15 @@ import { takeEach } from "./fill/source.ts";
 import type { OpenedSource } from "./fill/source.ts";
 import { readEra } from "./era.ts";
 import type { Era } from "./era.ts";
-import { blobName, digestName, maxRecordBytes, tagName, withdrawalName } from "./layout.ts";
+import {
+  blobName,
+  digestName,
+  maxRecordBytes,
+  recordFolders,
+  repositoryName,
+  tagName,
+  withdrawalName,
+} from "./layout.ts";
 import type { ImagePlace } from "./layout.ts";
 import { Leases } from "./leases.ts";
 import { limitWaits } from "./limited-store.ts";
@@ -33,6 +41,13 @@ import type { RecordPlace } from "./purge-store.ts";
 import type { Records } from "./records.ts";
 import { SharedRecords } from "./shared-records.ts";
 import { readWhole } from "./whole-object.ts";
+import type { WholeObject } from "./whole-object.ts";
+
+/** A blob of the store that is being read. */
+interface SharedBlob extends OpenedSource {
+  readonly totalBytes: number;
+  readonly version: string;
+}
 
 /** What several mirrors have in common. A failure of it is nobody's problem but its own: the upstream has everything. */
 export interface SharedStore {
@@ -42,7 +57,7 @@ export interface SharedStore {
   /** A small blob as a whole, found to be right; undefined when there is none, it is longer, or the store fails. */
   read(digest: Digest, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /** Opens a blob from an offset on; undefined when there is none or the store fails. */
-  open(digest: Digest, offset: number, signal: AbortSignal): Promise<OpenedSource | undefined>;
+  open(digest: Digest, offset: number, signal: AbortSignal): Promise<SharedBlob | undefined>;
   /** A URL at which a client gets the blob by itself; undefined when it is to be relayed. */
   redirectFor(digest: Digest): Promise<string | undefined>;
   /**
@@ -55,12 +70,18 @@ export interface SharedStore {
   release(digest: Digest): void;
   /** Puts a blob that lies on the disk there, in the background. */
   upload(digest: Digest): void;
-  /** Forgets a blob whose bytes do not fit its digest, and removes it, in the background, where that can be done. */
-  discardDamaged(digest: Digest): void;
+  /**
+   * Forgets a blob whose bytes do not fit its digest, and removes it, in the background, where that can be done.
+   *
+   * @param version - of the object that was read; what another mirror has put in place of it stays
+   */
+  discardDamaged(digest: Digest, version: string): void;
   /** Writes a record, in the background; `undefined` changes nothing there. */
   save(name: string, text: string | undefined): void;
   /** Lets other mirrors know that access to a name was withdrawn. Resolves when it is there, or cannot be. */
   saveWithdrawal(place: ImagePlace, era: Era): Promise<void>;
+  /** Whether other mirrors know anything of a name; false where the store cannot list what is in it. */
+  knowsName(place: ImagePlace): Promise<boolean>;
   /** Takes over what another mirror knows of withdrawals of a name. */
   adoptWithdrawal(place: ImagePlace): Promise<void>;
   /** Takes over what another mirror knows of a tag, and of withdrawals of its name. */
@@ -91,6 +112,7 @@ export const noSharedStore: SharedStore = {
   discardDamaged: () => {},
   save: () => {},
   saveWithdrawal: async () => {},
+  knowsName: async () => false,
   adoptWithdrawal: async () => {},
   adoptTag: async () => {},
   adoptDigest: async () => false,
@@ -178,23 +200,22 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     }).result;
   }
 
-  async function readAll(name: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  async function readAll(name: string, maxBytes: number, signal?: AbortSignal): Promise<WholeObject | undefined> {
     const late = (): Error => new Error("it sends too slowly");
-    const read = async (within: AbortSignal): Promise<Uint8Array | undefined> =>
-      (await readWhole(store, name, maxBytes, within))?.content;
+    const read = (within: AbortSignal): Promise<WholeObject | undefined> => readWhole(store, name, maxBytes, within);
     return attempt(() => withDeadline(clock, readMs, late, read, signal), signal);
   }
 
   /** Reads a record, and whether it still counts: who has written it may have been refused since. */
   async function readRecord(image: UpstreamImage, name: string): Promise<string | undefined> {
     const withdrawal = canBeWithdrawn(image) ? adoptWithdrawal(image) : undefined;
-    const [bytes] = await Promise.all([readAll(name, maxRecordBytes), withdrawal]);
-    return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+    const [record] = await Promise.all([readAll(name, maxRecordBytes), withdrawal]);
+    return record?.content?.toString();
   }
 
   async function adoptWithdrawal(place: ImagePlace): Promise<void> {
     const known = await readAll(withdrawalName(place), maxRecordBytes);
-    records().adoptEra(place, known === undefined ? undefined : readEra(new TextDecoder().decode(known)));
+    records().adoptEra(place, readEra(known?.content?.toString() ?? ""));
   }
 
   async function put(name: string, body: PutBody): Promise<void> {
@@ -204,12 +225,13 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     else await store.put(name, body, { signal });
   }
 
-  function discardDamaged(digest: Digest): void {
+  function discardDamaged(digest: Digest, version: string): void {
     present.delete(digest);
     damaged.set(digest, true, presentMs);
     logger.warn("the shared store holds a blob whose bytes do not fit its digest", { store: store.kind, digest });
     if (!canDelete(store)) return;
-    const removal = store.delete(blobName(digest), { signal: stop.signal }).then(() => damaged.delete(digest));
+    const removing = store.delete(blobName(digest), { ifVersion: version, signal: stop.signal });
+    const removal = removing.then(() => damaged.delete(digest));
     removals.set(digest, removal);
     void run(async () => {
       try {
@@ -244,10 +266,11 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     async read(digest, maxBytes, signal) {
       const known = await bytesOf(digest);
       if (known === undefined || known > maxBytes) return undefined;
-      const bytes = await readAll(blobName(digest), maxBytes, signal);
-      if (bytes === undefined || isDigestOf(digest, hashFor(digest).update(bytes))) return bytes;
+      const { content, facts } = (await readAll(blobName(digest), maxBytes, signal)) ?? {};
+      if (content === undefined || facts === undefined || isDigestOf(digest, hashFor(digest).update(content)))
+        return content;
       metrics.add("verification_failures_total", { origin: "shared-store" });
-      discardDamaged(digest);
+      discardDamaged(digest, facts.version);
       return undefined;
     },
     async open(digest, offset, signal) {
@@ -266,6 +289,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
       return {
         offset: start,
         totalBytes: object.facts.bytes,
+        version: object.facts.version,
         read: (take) => takeEach(chunks, take),
         discard: () => void object.body.cancel().catch(() => {}),
       };
@@ -310,6 +334,15 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
         // Whoever wrote that may have been let in again before this mirror was refused.
         if (later !== undefined && records().eraOf(place) === era) records().overtake(place, later);
       }),
+    async knowsName(place) {
+      if (!canList(store)) return false;
+      const look = async (folder: string): Promise<boolean> => {
+        for await (const _first of store.list(`${repositoryName(place)}/${folder}/`, { signal: stop.signal }))
+          return true;
+        return false;
+      };
+      return (await attempt(async () => (await Promise.all(recordFolders.map(look))).includes(true))) ?? false;
+    },
     adoptWithdrawal,
     async adoptTag(image, tag) {
       const text = await readRecord(image, tagName(image, tag));

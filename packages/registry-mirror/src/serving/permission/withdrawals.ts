@@ -11,9 +11,9 @@ import type { SharedStore } from "../../storage/shared-store.ts";
 import { imageKey } from "./image-key.ts";
 
 export interface WithdrawalsOptions {
-  readonly records: Pick<Records, "remembered" | "withdraw">;
+  readonly records: Pick<Records, "isWithdrawn" | "remembered" | "withdraw" | "withdrawUnseen">;
   /** Where other mirrors tell of theirs; undefined for a mirror that stands alone. */
-  readonly shared: Pick<SharedStore, "adoptWithdrawal"> | undefined;
+  readonly shared: Pick<SharedStore, "adoptWithdrawal" | "knowsName"> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told of every refusal that says that access to a name was withdrawn, also when nothing of it was open. */
@@ -28,6 +28,8 @@ export class Withdrawals {
   readonly #options: WithdrawalsOptions;
   readonly #looks = new SingleFlight<void>();
   readonly #looked: ExpiringMap<true>;
+  /** By name: whether it was withdrawn of others is being found out. */
+  readonly #unseen = new Map<string, Promise<void>>();
   /** What clients have waited for in vain, and do not wait for again. */
   readonly #late = new WeakSet<Promise<unknown>>();
 
@@ -39,9 +41,21 @@ export class Withdrawals {
   /** Takes note of an upstream's failure, which may mean that access was withdrawn. */
   noteFailure(image: UpstreamImage, { code }: UpstreamError): void {
     if (!canBeWithdrawn(image) || !isWithdrawal(image, code)) return;
-    const { onRefused, records } = this.#options;
-    records.withdraw(image);
+    const { onRefused, records, shared } = this.#options;
+    const isDone = records.withdraw(image) || records.isWithdrawn(image);
+    if (!isDone && shared !== undefined) this.#withdrawUnseen(image, shared);
     onRefused(image);
+  }
+
+  /** Others may have what this mirror has nothing of. */
+  #withdrawUnseen(image: UpstreamImage, shared: Pick<SharedStore, "knowsName">): void {
+    const key = imageKey(image);
+    if (this.#unseen.has(key)) return;
+    const find = async (): Promise<void> => {
+      if (await shared.knowsName(image)) this.#options.records.withdrawUnseen(image);
+      this.#unseen.delete(key);
+    };
+    this.#unseen.set(key, find());
   }
 
   /** Asks other mirrors once a minute what they know of withdrawals of names; undefined when there is nothing to wait for. */
@@ -68,11 +82,13 @@ export class Withdrawals {
   written(images: readonly UpstreamImage[]): Promise<unknown> | undefined {
     const { logger, records } = this.#options;
     const waits = images.flatMap((image) => {
-      const written = records.remembered(image);
-      if (written === undefined || this.#late.has(written)) return [];
+      const unseen = this.#unseen.size === 0 ? undefined : this.#unseen.get(imageKey(image));
+      const written = unseen?.then(() => records.remembered(image)) ?? records.remembered(image);
+      const awaited = unseen ?? written;
+      if (written === undefined || awaited === undefined || this.#late.has(awaited)) return [];
       const wait = async (): Promise<void> => {
-        if ((await this.#inTime(written)) || this.#late.has(written)) return;
-        this.#late.add(written);
+        if ((await this.#inTime(written)) || this.#late.has(awaited)) return;
+        this.#late.add(awaited);
         const fields = { upstream: image.upstream.id, name: image.name };
         logger.warn("that access was withdrawn is not written down yet; it takes too long", fields);
       };
