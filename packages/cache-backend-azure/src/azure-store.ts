@@ -90,11 +90,11 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
     condition: PutCondition | undefined,
     putOptions: PutOptions,
   ): Promise<ObjectFacts | undefined> {
-    const { metadata = {}, onProgress } = putOptions;
+    const { metadata = {}, onProgress, attemptTimeoutMs, partBytes = options.partBytes } = putOptions;
     checkMetadata(metadata, call.object, call);
     const conditions = condition === undefined ? {} : toConditions(condition);
     try {
-      if (body.bytes > blockLength(options, body.bytes)) {
+      if (body.bytes > blockLength({ partBytes }, body.bytes)) {
         return await putInBlocks(account, call, body, conditions, putOptions, options);
       }
       const { maxAttempts, retryDelayMs, sleep } = options;
@@ -116,7 +116,15 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
             const modifiedAtMs = lastModified?.getTime() ?? 0;
             return { bytes: body.bytes, modifiedAtMs, version, metadata: { ...metadata } };
           }),
-        { partBytes: Math.max(1, body.bytes), maxAttempts, retryDelayMs, sleep, signal: call.signal, onProgress },
+        {
+          partBytes: Math.max(1, body.bytes),
+          attemptTimeoutMs,
+          maxAttempts,
+          retryDelayMs,
+          sleep,
+          signal: call.signal,
+          onProgress,
+        },
       );
       return facts;
     } catch (error) {

@@ -9,7 +9,10 @@ import type { AzureStoreOptions } from "./options.ts";
 import { contentToSend } from "./undici-client.ts";
 
 /** Length of the blocks of a blob. @see https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
-export function blockLength({ partBytes = 16 * mebibyte }: AzureStoreOptions, bytes: number): number {
+export function blockLength(
+  { partBytes = 16 * mebibyte }: Pick<AzureStoreOptions, "partBytes">,
+  bytes: number,
+): number {
   return Math.max(partBytes, Math.ceil(bytes / mostBlocks / mebibyte) * mebibyte);
 }
 
@@ -48,10 +51,12 @@ async function putBlocksOnce(
   call: StoreCall,
   body: PutBody,
   conditions: BlobRequestConditions,
-  { metadata = {}, onProgress }: PutOptions,
+  putOptions: PutOptions,
   options: AzureStoreOptions,
 ): Promise<ObjectFacts> {
-  const { maxAttempts, retryDelayMs, sleep, uploadConcurrency } = options;
+  const { maxAttempts, retryDelayMs, sleep } = options;
+  const { metadata = {}, onProgress, attemptTimeoutMs } = putOptions;
+  const { partBytes = options.partBytes, concurrency = options.uploadConcurrency } = putOptions;
   const once = containerOnce.getBlockBlobClient(call.object);
   const nameOf = blockNames();
   const names = await uploadParts(
@@ -64,8 +69,9 @@ async function putBlocksOnce(
         return name;
       }),
     {
-      partBytes: blockLength(options, body.bytes),
-      concurrency: uploadConcurrency,
+      partBytes: blockLength({ partBytes }, body.bytes),
+      concurrency,
+      attemptTimeoutMs,
       maxAttempts,
       retryDelayMs,
       sleep,

@@ -25,14 +25,15 @@ export interface Upload {
 
 /** Sends a body: in one request, or, when it is longer than a piece, in a session that goes on after a failure. */
 export async function upload(order: Upload): Promise<StoredResource> {
-  const { body, options } = order;
-  const pieceBytes = Math.ceil((options.partBytes ?? 16 * mebibyte) / pieceUnit) * pieceUnit;
+  const { body, options, putOptions } = order;
+  const { partBytes = options.partBytes ?? 16 * mebibyte } = putOptions;
+  const pieceBytes = Math.max(1, Math.ceil(partBytes / pieceUnit)) * pieceUnit;
   return body.bytes <= pieceBytes ? uploadWhole(order) : uploadInPieces(order, pieceBytes);
 }
 
 /** @see https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects (multipart) */
 async function uploadWhole(order: Upload): Promise<StoredResource> {
-  const { service, call, body, putOptions, options } = order;
+  const { service, call, body, putOptions } = order;
   const boundary = `fleetfoot-${randomUUID()}`;
   const type = "application/octet-stream";
   const head = Buffer.from(
@@ -62,14 +63,14 @@ async function uploadWhole(order: Upload): Promise<StoredResource> {
       );
       return resourceOf(answer);
     },
-    { ...retryOf(options), partBytes: Math.max(1, body.bytes), signal: call.signal, onProgress: putOptions.onProgress },
+    { ...retryOf(order), partBytes: Math.max(1, body.bytes), signal: call.signal, onProgress: putOptions.onProgress },
   );
   return stored ?? unreachable();
 }
 
 /** @see https://cloud.google.com/storage/docs/performing-resumable-uploads */
 async function uploadInPieces(order: Upload, pieceBytes: number): Promise<StoredResource> {
-  const { service, call, body, putOptions, options } = order;
+  const { service, call, body, putOptions } = order;
   const { headers, body: nothing } = await service.send(call, {
     method: "POST",
     url: uploadUrl(order, "resumable"),
@@ -113,7 +114,7 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
         return undefined;
       },
       {
-        ...retryOf(options),
+        ...retryOf(order),
         partBytes: pieceBytes,
         // A session takes its pieces in their order.
         concurrency: 1,
@@ -194,8 +195,9 @@ async function* skip(chunks: ReturnType<BodyPart["chunks"]>, bytes: number): Ret
   }
 }
 
-function retryOf({ maxAttempts, retryDelayMs, sleep }: GcsStoreOptions) {
-  return { maxAttempts, retryDelayMs, sleep };
+function retryOf({ options, putOptions }: Upload) {
+  const { maxAttempts, retryDelayMs, sleep } = options;
+  return { maxAttempts, retryDelayMs, sleep, attemptTimeoutMs: putOptions.attemptTimeoutMs };
 }
 
 function broken({ operation, object }: StoreCall, reason: string, retryable = true): CacheStoreError {

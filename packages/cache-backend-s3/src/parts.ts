@@ -21,7 +21,7 @@ export interface S3Bucket {
 }
 
 /** Length of the parts of an object. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
-export function partLength({ partBytes = 16 * mebibyte }: S3StoreOptions, bytes: number): number {
+export function partLength({ partBytes = 16 * mebibyte }: Pick<S3StoreOptions, "partBytes">, bytes: number): number {
   const least = Math.ceil(bytes / mostParts / mebibyte) * mebibyte;
   return Math.max(5 * mebibyte, partBytes, least);
 }
@@ -36,10 +36,12 @@ export async function putInParts(
   call: StoreCall,
   body: PutBody,
   conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string },
-  { metadata = {}, onProgress }: PutOptions,
+  putOptions: PutOptions,
 ): Promise<ObjectFacts> {
   const { client, bucket, options } = target;
-  const { maxAttempts, retryDelayMs, sleep, uploadConcurrency } = options;
+  const { maxAttempts, retryDelayMs, sleep } = options;
+  const { metadata = {}, onProgress, attemptTimeoutMs } = putOptions;
+  const { partBytes = options.partBytes, concurrency = options.uploadConcurrency } = putOptions;
   const upload = await beginUpload(target, call, metadata);
   const place = { Bucket: bucket, Key: call.object, UploadId: upload };
   try {
@@ -58,8 +60,9 @@ export async function putInParts(
           return { PartNumber: part.index + 1, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) };
         }),
       {
-        partBytes: partLength(options, body.bytes),
-        concurrency: uploadConcurrency,
+        partBytes: partLength({ partBytes }, body.bytes),
+        concurrency,
+        attemptTimeoutMs,
         maxAttempts,
         retryDelayMs,
         sleep,

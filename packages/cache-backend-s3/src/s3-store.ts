@@ -133,12 +133,12 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     condition: PutCondition | undefined,
     putOptions: PutOptions,
   ): Promise<ObjectFacts | undefined> {
-    const { metadata = {} } = putOptions;
+    const { metadata = {}, attemptTimeoutMs, partBytes = options.partBytes } = putOptions;
     checkMetadata(metadata, call.object, call);
     const target = await bucketFor(call, "upload");
     const conditions = condition === undefined ? {} : conditionParameters(condition);
     try {
-      if (body.bytes > partLength(options, body.bytes)) {
+      if (body.bytes > partLength({ partBytes }, body.bytes)) {
         return await putInParts(target, call, body, conditions, putOptions);
       }
       const [facts] = await uploadParts(
@@ -158,6 +158,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
           }),
         {
           ...retryOptions(options),
+          attemptTimeoutMs,
           partBytes: Math.max(1, body.bytes),
           signal: call.signal,
           onProgress: putOptions.onProgress,

@@ -65,6 +65,12 @@ export interface PutOptions extends OperationOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Told how far the transfer is; goes back when a part is sent again. Must not throw. @default nobody listens */
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Length of one part in bytes, where the store sends parts; longer where the service wants them so. @default what the store was made with */
+  readonly partBytes?: number | undefined;
+  /** Parts sent at once, where the store can do that. @default what the store was made with */
+  readonly concurrency?: number | undefined;
+  /** Longest duration of one try of one part, in milliseconds. @default 600000 */
+  readonly attemptTimeoutMs?: number | undefined;
 }
 
 /** How far a transfer is. */

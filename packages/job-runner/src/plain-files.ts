@@ -9,12 +9,12 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const MAX_RECORD_BYTES = 1024 * 1024;
 
 /**
- * Reads a text where jobs can write. A link is not followed, since it may lead to what only the runner may read, and the writer of a pipe is not
- * waited for.
+ * Opens a file to read it, where jobs can write. A link is not followed, since it may lead to what only the runner may read, and the writer of a
+ * pipe is not waited for.
  *
- * @returns `undefined` when there is no file, or anything else, or one that is longer than `maxBytes`
+ * @returns `undefined` when there is no file, or anything else
  */
-export async function readPlainFile(path: string, maxBytes: number = MAX_RECORD_BYTES): Promise<string | undefined> {
+export async function openPlainFile(path: string | Buffer): Promise<FileHandle | undefined> {
   let file: FileHandle;
   try {
     file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -23,10 +23,28 @@ export async function readPlainFile(path: string, maxBytes: number = MAX_RECORD_
     throw error;
   }
   try {
-    const found = await file.stat();
-    if (!found.isFile() || found.size > maxBytes) return undefined;
+    if ((await file.stat()).isFile()) return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return undefined;
+}
+
+/**
+ * Reads a text where jobs can write.
+ *
+ * @returns `undefined` when there is no file, or anything else, or one that is longer than `maxBytes`
+ */
+export async function readPlainFile(path: string, maxBytes: number = MAX_RECORD_BYTES): Promise<string | undefined> {
+  const file = await openPlainFile(path);
+  if (file === undefined) return undefined;
+  try {
+    const { size } = await file.stat();
+    if (size > maxBytes) return undefined;
     // A writer may be at it: no more than what was there is read.
-    const content = Buffer.alloc(found.size);
+    const content = Buffer.alloc(size);
     let filled = 0;
     for (let bytes = -1; filled < content.length && bytes !== 0; filled += bytes) {
       bytes = (await file.read(content, filled, content.length - filled, filled)).bytesRead;

@@ -1,9 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Hash } from "node:crypto";
-import { closeSync, fstatSync, lstatSync, openSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Stats } from "node:fs";
 
 import { errnoOf } from "../errors.ts";
+import { openPlainFile } from "../plain-file.ts";
+import type { PlainFile } from "../plain-file.ts";
 import { ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
 
@@ -76,12 +78,12 @@ export function writeManifest(path: string | Buffer, facts: ManifestFacts, share
  * @returns undefined when there is none, or one that is damaged or makes no sense
  */
 export function* readManifest(path: string | Buffer): Generator<void, Manifest | undefined> {
-  const descriptor = openFile(path);
-  if (descriptor === undefined) return undefined;
+  const file = openManifest(path);
+  if (file === undefined) return undefined;
   try {
-    return yield* readOpen(descriptor);
+    return yield* readOpen(file);
   } finally {
-    closeSync(descriptor);
+    closeSync(file.descriptor);
   }
 }
 
@@ -98,19 +100,17 @@ export function isSameFile(one: FileIdentity, other: FileIdentity): boolean {
   );
 }
 
-/** @returns undefined when there is no file */
-function openFile(path: string | Buffer): number | undefined {
+/** @returns undefined when there is no file, or none that may be read */
+function openManifest(path: string | Buffer): PlainFile | undefined {
   try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true ? openSync(path, "r") : undefined;
+    return openPlainFile(path);
   } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "EACCES" || errno === "ENOTDIR") return undefined;
+    if (errnoOf(error) === "EACCES") return undefined;
     throw error;
   }
 }
 
-function* readOpen(descriptor: number): Generator<void, Manifest | undefined> {
-  const { size } = fstatSync(descriptor);
+function* readOpen({ descriptor, facts: { size } }: PlainFile): Generator<void, Manifest | undefined> {
   if (size > MAX_BYTES) return undefined;
   const hash = createHash("sha256");
   const head = Buffer.alloc(MARK.length + 4);

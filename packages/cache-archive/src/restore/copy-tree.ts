@@ -14,7 +14,9 @@ import {
 } from "node:fs";
 import type { Stats } from "node:fs";
 
-import { toFileSystemPath } from "../path-bytes.ts";
+import { CacheArchiveError } from "../errors.ts";
+import { printablePath, toFileSystemPath } from "../path-bytes.ts";
+import { openPlainFile } from "../plain-file.ts";
 import { readFolder } from "./read-folder.ts";
 
 /** Copies a file, a link, or a folder with everything below it, with owners, modes and times, in short steps. */
@@ -35,11 +37,13 @@ export function* copyTree(from: string, to: string): Generator<void, void> {
 
 /** Between file systems the system would have to copy, too, and would not stop on the way. */
 function* copyFile(source: string | Buffer, target: string | Buffer): Generator<void, void> {
-  const input = openSync(source, O_RDONLY | O_NOFOLLOW);
+  const file = openPlainFile(source);
+  if (file === undefined) throw notCopied(source);
+  const { descriptor: input, facts } = file;
   try {
     const output = openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
-      const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, lstatSync(source).size + 1));
+      const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, facts.size + 1));
       for (let bytes = readSync(input, piece); bytes > 0; bytes = readSync(input, piece)) {
         for (let done = 0; done < bytes;) done += writeSync(output, piece, done, bytes - done);
         yield;
@@ -52,8 +56,14 @@ function* copyFile(source: string | Buffer, target: string | Buffer): Generator<
   }
 }
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 const PIECE_BYTES = 1024 * 1024;
+
+/** No archive brings such an entry, so somebody else has made it. */
+function notCopied(source: string | Buffer): CacheArchiveError {
+  const message = `"${printablePath(String(source))}" cannot be copied: it is neither a file, a folder nor a link`;
+  return new CacheArchiveError({ code: "io", message });
+}
 
 function keepMetadata(target: string | Buffer, { uid, gid, mode, atimeMs, mtimeMs }: Stats): void {
   try {

@@ -1,8 +1,8 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import type { Stats } from "node:fs";
 
-import { errnoOf } from "../errors.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
+import { openPlainFile } from "../plain-file.ts";
 
 /*
  * Files in a staging folder. It may lie where scripts of a job can write, so what is in it is believed only where nobody else can have
@@ -18,7 +18,7 @@ export const KEPT = "replaced";
 export const LOCK = "lock";
 
 const GIVEN_UP = "given-up";
-const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_WRONLY } = constants;
 
 /** Whether nobody else may write into this staging folder, so that what lies in it is ours. */
 export function isOurs(staging: string): boolean {
@@ -74,24 +74,15 @@ export function* writeWhole(path: string, lines: Iterable<unknown>): Generator<v
 /**
  * Opens a file of a staging folder to read it.
  *
- * @returns undefined when there is none, or something else: a link may lead anywhere, and a pipe be read for ever
+ * @returns undefined when there is none, or one that is not ours, or something else
  */
 export function openToRead(path: string): number | undefined {
-  let descriptor: number;
-  try {
-    descriptor = openSync(toFileSystemPath(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    if (NO_FILE.has(errnoOf(error) ?? "")) return undefined;
-    throw error;
-  }
-  const found = fstatSync(descriptor);
-  if (found.isFile() && found.uid === process.geteuid?.()) return descriptor;
-  closeSync(descriptor);
+  const file = openPlainFile(toFileSystemPath(path));
+  if (file === undefined || file.facts.uid === process.geteuid?.()) return file?.descriptor;
+  closeSync(file.descriptor);
   return undefined;
 }
 
-/** How the system names a link, a socket, and a device without driver in the place of a file. */
-const NO_FILE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ENODEV"]);
 const CHUNK_BYTES = 64 * 1024;
 
 function openToWrite(path: string): number {

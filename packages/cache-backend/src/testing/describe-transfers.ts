@@ -28,6 +28,35 @@ export function describeTransfers(store: () => CacheStore): void {
     expect(Buffer.compare((await readBytes(object)) ?? new Uint8Array(), large)).toBe(0);
   });
 
+  it.each([
+    { partBytes: 8 * mebibyte, concurrency: 1 },
+    { partBytes: 20 * mebibyte, concurrency: 2 },
+  ])("sends parts of the length that is asked for, and no more of them at once: %o", async (asked) => {
+    const lengths = new Set<number>();
+    let open = 0;
+    let most = 0;
+    async function* counted(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void, void> {
+      most = Math.max(most, (open += 1));
+      try {
+        yield* pieces;
+      } finally {
+        open -= 1;
+      }
+    }
+    const body: PutBody = {
+      ...anywhere(large),
+      openRange: (start, end) => {
+        lengths.add(end - start);
+        return ReadableStream.from(counted(slices(large.subarray(start, end))));
+      },
+    };
+    await store().put("large", body, asked);
+    // Who sends no parts opens none.
+    expect([...lengths]).toEqual(lengths.size === 0 ? [] : [asked.partBytes]);
+    expect(most).toBeLessThanOrEqual(asked.concurrency);
+    expect((await store().head("large"))?.bytes).toBe(large.byteLength);
+  });
+
   it("downloads an object of many parts, several parts at once, into a file", async () => {
     await store().put("large", inPieces(large));
     const folder = await mkdtemp(join(tmpdir(), "transfers-"));

@@ -1,4 +1,4 @@
-import { constants, createReadStream } from "node:fs";
+import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
@@ -6,6 +6,8 @@ import { crc32, createDeflateRaw } from "node:zlib";
 
 import { pathToBytes, printablePath, toFileSystemPath } from "@fleetfoot/cache-archive";
 import type { ArchiveEntry } from "@fleetfoot/cache-archive";
+
+import { openPlainFile } from "../plain-files.ts";
 
 export interface GzipMembersOptions {
   /** Must not exist yet. */
@@ -47,11 +49,8 @@ async function writeMember(
   entry: ArchiveEntry,
   { root, warn, signal }: GzipMembersOptions,
 ): Promise<number> {
-  let source: FileHandle;
-  try {
-    source = await open(toFileSystemPath(`${root}/${entry.path}`), constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  const source = await openPlainFile(toFileSystemPath(`${root}/${entry.path}`));
+  if (source === undefined) {
     warn(`"${printablePath(entry.path)}" vanished before it could be packed; it is left out.`);
     return 0;
   }

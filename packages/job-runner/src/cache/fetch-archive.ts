@@ -18,7 +18,7 @@ import { removeUnusable } from "./remove-unusable.ts";
 import { SharedWork } from "./shared-work.ts";
 import { recallStored } from "./stored-archive.ts";
 import type { StoredArchive } from "./stored-archive.ts";
-import { downloadSettings } from "./transfer-settings.ts";
+import { partSettings, trySettings } from "./transfer-settings.ts";
 import type { CacheStageOptions, RemoteCache } from "./types.ts";
 
 export interface FetchResult {
@@ -41,19 +41,29 @@ export async function fetchArchive(
   remote: RemoteLocation,
   location: CacheLocation,
 ): Promise<FetchResult & { readonly joined: boolean }> {
+  const { log, signal, onTransfer } = options;
+  const key = location.name.readable;
   // Before another job's download is joined: what is wrong with these is this job's own affair.
-  const settings = downloadSettings(options);
-  const { result, joined } = await downloadsOf(store).run(location.localPath, options.signal, (signal) =>
-    fetchNewer({ ...options, signal }, store, remote, location, { ...settings, signal }),
-  );
+  const settings = { ...trySettings(options), ...partSettings(options) };
+  const { result, joined } = await downloadsOf(store).run(location.localPath, {
+    signal,
+    start: (stop, onProgress) => {
+      const own = { ...options, signal: stop };
+      return fetchNewer(own, store, remote, location, { ...settings, signal: stop, onProgress });
+    },
+    onJoin: () => log.plain(`Waiting for the download of cache ${key} by another job`),
+    onProgress: (progress) => onTransfer?.({ ...progress, direction: "download", key }),
+  });
   return { ...result, joined };
 }
 
-/** The downloads of this process; other processes have directories of their own or replace the archive as a whole. */
-const downloads = new WeakMap<CacheStore, SharedWork<FetchResult>>();
+type Downloads = SharedWork<FetchResult, TransferProgress>;
 
-function downloadsOf(store: CacheStore): SharedWork<FetchResult> {
-  const known = downloads.get(store) ?? new SharedWork<FetchResult>();
+/** The downloads of this process; other processes have directories of their own or replace the archive as a whole. */
+const downloads = new WeakMap<CacheStore, Downloads>();
+
+function downloadsOf(store: CacheStore): Downloads {
+  const known = downloads.get(store) ?? new SharedWork<FetchResult, TransferProgress>();
   downloads.set(store, known);
   return known;
 }
@@ -72,10 +82,8 @@ async function fetchNewer(
   await removeLeftovers(options, localPath);
   const stored = local && (await recallStored(localPath, local));
   const unlessVersion = stored?.objectName === name ? stored.version : undefined;
-  const onProgress = (progress: TransferProgress): void =>
-    options.onTransfer?.({ ...progress, direction: "download", key: location.name.readable });
   const beforeReplace = (): Promise<void> => forgetMetadata(localPath);
-  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion, beforeReplace, onProgress };
+  const wanted = { ...settings, newerThanMs: local?.mtimeMs, unlessVersion, beforeReplace };
   const result = await downloadToFile(store, name, localPath, wanted).catch((error: unknown) =>
     withoutDamaged(options, store, name, error),
   );

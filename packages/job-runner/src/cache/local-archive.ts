@@ -1,4 +1,4 @@
-import { mkdir, rename, stat } from "node:fs/promises";
+import { lstat, mkdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { FOLLOWING_NAMES, forgetArchive } from "./archive-files.ts";
@@ -48,7 +48,8 @@ async function moveFile(from: string, to: string): Promise<void> {
 
 async function archiveAt(path: string): Promise<LocalArchive | undefined> {
   try {
-    const facts = await stat(path);
+    // A job may have put a link there, or a pipe.
+    const facts = await lstat(path);
     return facts.isFile() ? facts : undefined;
   } catch (error) {
     if (isAbsent(error)) return undefined;

@@ -4,7 +4,7 @@ import type { CacheStore, ObjectFacts } from "@fleetfoot/cache-backend";
 import type { RemoteLocation } from "./location.ts";
 import { recallStored } from "./stored-archive.ts";
 import type { ArchiveFacts } from "./stored-archive.ts";
-import { uploadSettings } from "./transfer-settings.ts";
+import { trySettings } from "./transfer-settings.ts";
 import type { CacheStageOptions, RemoteCache } from "./types.ts";
 
 /**
@@ -55,5 +55,5 @@ export async function headObject(
   object: string,
 ): Promise<ObjectFacts | undefined> {
   const what = { store: store.kind, operation: "head", object };
-  return retryTransfer(what, (signal) => store.head(object, { signal }), uploadSettings(options));
+  return retryTransfer(what, (signal) => store.head(object, { signal }), trySettings(options));
 }

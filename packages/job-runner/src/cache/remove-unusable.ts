@@ -2,7 +2,7 @@ import { canDelete, retryTransfer } from "@fleetfoot/cache-backend";
 import type { CacheStore } from "@fleetfoot/cache-backend";
 
 import type { StoredArchive } from "./stored-archive.ts";
-import { uploadSettings } from "./transfer-settings.ts";
+import { trySettings } from "./transfer-settings.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 /**
@@ -17,7 +17,7 @@ export async function removeUnusable(
   if (!canDelete(store)) return;
   const what = { store: store.kind, operation: "delete", object };
   try {
-    await retryTransfer(what, (signal) => store.delete(object, { signal, ifVersion }), uploadSettings(options));
+    await retryTransfer(what, (signal) => store.delete(object, { signal, ifVersion }), trySettings(options));
   } catch (error) {
     options.signal.throwIfAborted();
     const reason = error instanceof Error ? error.message : String(error);

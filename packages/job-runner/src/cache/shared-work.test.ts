@@ -9,17 +9,17 @@ describe("shared work", () => {
     const work = new SharedWork<number>();
     let started = 0;
     const start = async (): Promise<number> => ++started;
-    const both = await Promise.all([work.run("a", never, start), work.run("a", never, start)]);
+    const both = await Promise.all([work.run("a", { signal: never, start }), work.run("a", { signal: never, start })]);
     expect(both).toEqual([
       { result: 1, joined: false },
       { result: 1, joined: true },
     ]);
-    expect(await work.run("a", never, start)).toEqual({ result: 2, joined: false });
+    expect(await work.run("a", { signal: never, start })).toEqual({ result: 2, joined: false });
   });
 
   it("of other names is other work", async () => {
     const work = new SharedWork<string>();
-    const run = (name: string) => work.run(name, never, async () => name);
+    const run = (name: string) => work.run(name, { signal: never, start: async () => name });
     expect((await Promise.all([run("a"), run("b")])).map(({ result }) => result)).toEqual(["a", "b"]);
   });
 
@@ -31,7 +31,7 @@ describe("shared work", () => {
       return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     };
     const [first, second] = [new AbortController(), new AbortController()];
-    const runs = [work.run("a", first.signal, start), work.run("a", second.signal, start)];
+    const runs = [work.run("a", { signal: first.signal, start }), work.run("a", { signal: second.signal, start })];
     const ends = runs.map((run) => run.catch((error: unknown) => error));
     first.abort(new Error("first"));
     expect(await ends[0]).toEqual(new Error("first"));
@@ -50,10 +50,10 @@ describe("shared work", () => {
       signal.addEventListener("abort", () => stopped.resolve());
       return promise;
     };
-    const stuck = work.run("a", leaving.signal, start).catch((error: unknown) => error);
+    const stuck = work.run("a", { signal: leaving.signal, start }).catch((error: unknown) => error);
     leaving.abort(new Error("leaves"));
     await stopped.promise;
-    expect(await work.run("a", never, async () => "new")).toEqual({ result: "new", joined: false });
+    expect(await work.run("a", { signal: never, start: async () => "new" })).toEqual({ result: "new", joined: false });
     resolve("old");
     expect(await stuck).toEqual(new Error("leaves"));
   });
@@ -71,7 +71,7 @@ describe("shared work", () => {
           });
         });
       });
-    const run = work.run("a", leaving.signal, start).catch((error: unknown) => steps.push(String(error)));
+    const run = work.run("a", { signal: leaving.signal, start }).catch((error: unknown) => steps.push(String(error)));
     leaving.abort(new Error("leaves"));
     await run;
     expect(steps).toEqual(["cleared away", "Error: leaves"]);
@@ -80,7 +80,37 @@ describe("shared work", () => {
   it("fails for everybody who waits", async () => {
     const work = new SharedWork<never>();
     const start = async (): Promise<never> => Promise.reject(new Error("broken"));
-    const ends = await Promise.allSettled([work.run("a", never, start), work.run("a", never, start)]);
+    const ends = await Promise.allSettled([
+      work.run("a", { signal: never, start }),
+      work.run("a", { signal: never, start }),
+    ]);
     expect(ends.map((end) => end.status)).toEqual(["rejected", "rejected"]);
+  });
+
+  it("tells everybody how far it is, and who joins that, and at once", async () => {
+    const work = new SharedWork<string, number>();
+    const { promise, resolve } = Promise.withResolvers<string>();
+    let report: (progress: number) => void = () => {};
+    const told: string[] = [];
+    const worker = (name: string, signal = never) => ({
+      signal,
+      start: (_stop: AbortSignal, reports: (progress: number) => void): Promise<string> => {
+        report = reports;
+        return promise;
+      },
+      onJoin: () => void told.push(`${name} joins`),
+      onProgress: (progress: number) => void told.push(`${name} ${progress}`),
+    });
+    const leaving = new AbortController();
+    const runs = [work.run("a", worker("first")), work.run("a", worker("second", leaving.signal))];
+    const left = runs[1]?.catch((error: unknown) => error);
+    report(1);
+    runs.push(work.run("a", worker("third")));
+    leaving.abort(new Error("leaves"));
+    expect(await left).toEqual(new Error("leaves"));
+    report(2);
+    resolve("done");
+    await Promise.allSettled(runs);
+    expect(told).toEqual(["second joins", "first 1", "second 1", "third joins", "third 1", "first 2", "third 2"]);
   });
 });

@@ -1,12 +1,26 @@
-interface Flight<T> {
+interface Flight<T, Progress> {
   readonly result: Promise<T>;
   readonly stop: AbortController;
-  waiting: number;
+  /** Everybody who waits for it. */
+  readonly waiting: Set<SharedWorker<T, Progress>>;
+  /** How far it is, once it has told. */
+  progress: Progress | undefined;
+}
+
+/** One of those who want the same work. */
+export interface SharedWorker<T, Progress> {
+  readonly signal: AbortSignal;
+  /** Does the work, if nobody else has started it. What it reports comes to everybody who waits. */
+  readonly start: (signal: AbortSignal, report: (progress: Progress) => void) => Promise<T>;
+  /** Told how far the work is, whoever does it. Must not throw. @default nobody listens */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Called when somebody else has started the work, before it is waited for. Must not throw. @default nobody is told */
+  readonly onJoin?: (() => void) | undefined;
 }
 
 /** Work that several callers want at the same time and that is done once. */
-export class SharedWork<T> {
-  readonly #flights = new Map<string, Flight<T>>();
+export class SharedWork<T, Progress = never> {
+  readonly #flights = new Map<string, Flight<T, Progress>>();
 
   /**
    * Joins the work of that name, or starts it. It is stopped when nobody waits for it any longer; the last one to leave waits for its end, so
@@ -17,29 +31,40 @@ export class SharedWork<T> {
    */
   async run(
     name: string,
-    signal: AbortSignal,
-    start: (signal: AbortSignal) => Promise<T>,
+    worker: SharedWorker<T, Progress>,
   ): Promise<{ readonly result: T; readonly joined: boolean }> {
+    const { signal, onJoin, onProgress } = worker;
     signal.throwIfAborted();
     const known = this.#flights.get(name);
-    const flight = known ?? this.#start(name, start);
-    flight.waiting += 1;
+    const flight = known ?? this.#start(name, worker);
+    if (known !== undefined) {
+      onJoin?.();
+      if (known.progress !== undefined) onProgress?.(known.progress);
+      known.waiting.add(worker);
+    }
     try {
       return { result: await unlessAborted(flight.result, signal), joined: known !== undefined };
     } finally {
-      flight.waiting -= 1;
-      if (flight.waiting === 0) await this.#end(name, flight, signal.reason);
+      flight.waiting.delete(worker);
+      if (flight.waiting.size === 0) await this.#end(name, flight, signal.reason);
     }
   }
 
-  #start(name: string, start: (signal: AbortSignal) => Promise<T>): Flight<T> {
+  #start(name: string, worker: SharedWorker<T, Progress>): Flight<T, Progress> {
     const stop = new AbortController();
-    const flight: Flight<T> = { result: start(stop.signal), stop, waiting: 0 };
+    const waiting = new Set([worker]);
+    const report = (progress: Progress): void => {
+      flight.progress = progress;
+      for (const { onProgress } of waiting) onProgress?.(progress);
+    };
+    const { promise, resolve } = Promise.withResolvers<T>();
+    const flight: Flight<T, Progress> = { result: promise, stop, waiting, progress: undefined };
     this.#flights.set(name, flight);
+    resolve(worker.start(stop.signal, report));
     return flight;
   }
 
-  async #end(name: string, flight: Flight<T>, reason: unknown): Promise<void> {
+  async #end(name: string, flight: Flight<T, Progress>, reason: unknown): Promise<void> {
     if (this.#flights.get(name) === flight) this.#flights.delete(name);
     flight.stop.abort(reason);
     // What comes of it is told by who waited for it.

@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 
 import { storedPath } from "./archive-files.ts";
 import { readPlainFile, replacePlainFile } from "../plain-files.ts";
@@ -31,7 +31,7 @@ interface StoredRecord {
  */
 export async function rememberStored(archivePath: string, archive: ArchiveFacts, stored: StoredArchive): Promise<void> {
   const { size, mtimeMs } = archive;
-  const found = await stat(archivePath);
+  const found = await lstat(archivePath);
   if (found.size !== size || found.mtimeMs !== mtimeMs) return;
   const record: StoredRecord = { archiveBytes: size, archiveModifiedAtMs: mtimeMs, stored };
   await replacePlainFile(storedPath(archivePath), JSON.stringify(record));

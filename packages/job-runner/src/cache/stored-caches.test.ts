@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFile, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { dirname, join } from "node:path";
 
+import type { CacheStore, PutOptions } from "@fleetfoot/cache-backend";
 import { createLocalStore } from "@fleetfoot/cache-backend-local";
 import { createHttpStore, startObjectServer } from "@fleetfoot/cache-backend/testing";
 import type { ObjectServer, RecordedRequest, ServedObject } from "@fleetfoot/cache-backend/testing";
@@ -11,6 +12,8 @@ import type { JobCache } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { CacheBench } from "../test-support/cache-bench.ts";
+import { realArchiver } from "./archiver.ts";
+import type { CacheArchiver, CacheTransfer, RemoteCache } from "./types.ts";
 
 let bench: CacheBench;
 
@@ -297,15 +300,60 @@ describe("caches in a store", () => {
     expect(bench.warnings()).toEqual([expect.stringContaining("CACHE_CONCURRENCY")]);
   });
 
+  it("are uploaded in parts, and as slowly, as the job wants it", async () => {
+    const asked: (PutOptions | undefined)[] = [];
+    const { store } = bench.store as RemoteCache;
+    const put: CacheStore["put"] = (name, body, options) => {
+      asked.push(options);
+      return store.put(name, body, options);
+    };
+    bench.store = { ...(bench.store as RemoteCache), store: { ...store, put } };
+    await bench.write({ "vendor/a": "one" });
+    bench.variables = { CACHE_CONCURRENCY: "3", CACHE_CHUNK_SIZE: "20000", CACHE_REQUEST_TIMEOUT: "3" };
+    await bench.save(gems);
+    bench.variables = { ...bench.variables, FF_USE_PARALLEL_CACHE_TRANSFER: "true" };
+    await bench.save({ ...gems, key: "others" });
+    const both = { partBytes: 20_000, attemptTimeoutMs: 180_000 };
+    expect(asked).toMatchObject([
+      { ...both, concurrency: 1 },
+      { ...both, concurrency: 3 },
+    ]);
+    bench.variables = { CACHE_CHUNK_SIZE: "-1" };
+    await bench.save({ ...gems, key: "more" });
+    expect(asked).toHaveLength(2);
+    expect(bench.warnings()).toEqual([expect.stringContaining("CACHE_CHUNK_SIZE")]);
+  });
+
+  it("are not sent from where a link leads that a job has put in the place of the archive", async () => {
+    await writeFile(join(bench.top, "secret"), "secret");
+    const createArchive: CacheArchiver["createArchive"] = async (options) => {
+      const summary = await realArchiver.createArchive(options);
+      await rm(options.archivePath);
+      await symlink(join(bench.top, "secret"), options.archivePath);
+      return summary;
+    };
+    bench.extra = { archiver: { ...realArchiver, createArchive } };
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    expect(requested("PUT")).toEqual([]);
+    expect(bench.warnings()).toEqual([expect.stringContaining("is no file")]);
+  });
+
   it("are downloaded once for jobs of one host that want them at the same time, and each job gets them", async () => {
     await saveElsewhere(gems, { "vendor/a": "one" });
     const other = await CacheBench.open(join(bench.top, "other"));
     other.store = bench.store;
-    other.extra = { cacheDirectory: bench.cacheDirectory };
+    const seen: CacheTransfer[] = [];
+    other.extra = { cacheDirectory: bench.cacheDirectory, onTransfer: (transfer) => seen.push(transfer) };
     await Promise.all([bench.restore(gems), other.restore(gems)]);
     expect(requested("GET")).toEqual(["gems"]);
     expect([await bench.read("vendor/a"), await other.read("vendor/a")]).toEqual(["one", "one"]);
-    expect(other.lines.some(({ text }) => text.includes("together with another job"))).toBe(true);
+    expect(other.lines.map(({ text }) => text)).toEqual([
+      "Waiting for the download of cache gems by another job",
+      expect.stringContaining("together with another job"),
+    ]);
+    const { size: bytes } = await stat(bench.archive("gems"));
+    expect(seen.at(-1)).toEqual({ direction: "download", key: "gems", bytes, totalBytes: bytes });
   });
 
   it("are neither made nor uploaded under a policy that saves what is absent, when the store has one", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { downloadSettings, uploadLimitBytes, uploadSettings } from "./transfer-settings.ts";
+import { partSettings, trySettings, uploadLimitBytes } from "./transfer-settings.ts";
 import type { CacheStageOptions } from "./types.ts";
 
 function given(variables: Readonly<Record<string, string>>, maxUploadedArchiveBytes?: number): CacheStageOptions {
@@ -19,28 +19,28 @@ describe("the time that one try may take", () => {
     ["1.5", 10],
     ["99999999999", 10],
   ])("is read from CACHE_REQUEST_TIMEOUT=%s as %i minutes", (text, minutes) => {
-    expect(uploadSettings(given({ CACHE_REQUEST_TIMEOUT: text })).attemptTimeoutMs).toBe(minutes * 60_000);
+    expect(trySettings(given({ CACHE_REQUEST_TIMEOUT: text })).attemptTimeoutMs).toBe(minutes * 60_000);
   });
 });
 
-describe("the parts of a download", () => {
-  it("are none unless the flag is set", () => {
-    expect(downloadSettings(given({ CACHE_CONCURRENCY: "4" })).concurrency).toBe(1);
+describe("the parts of a transfer", () => {
+  it("go one after the other unless the flag is set", () => {
+    expect(partSettings(given({ CACHE_CONCURRENCY: "4" })).concurrency).toBe(1);
   });
 
   it("have the reference's number and length by default", () => {
-    const settings = downloadSettings(given({ FF_USE_PARALLEL_CACHE_TRANSFER: "true", CACHE_CHUNK_SIZE: "0" }));
+    const settings = partSettings(given({ FF_USE_PARALLEL_CACHE_TRANSFER: "true", CACHE_CHUNK_SIZE: "0" }));
     expect([settings.concurrency, settings.chunkBytes]).toEqual([16, undefined]);
   });
 
   it("are what the job asks for", () => {
     const variables = { FF_USE_PARALLEL_CACHE_TRANSFER: "1", CACHE_CONCURRENCY: "0", CACHE_CHUNK_SIZE: "1000" };
-    const settings = downloadSettings(given(variables));
-    expect([settings.concurrency, settings.chunkBytes]).toEqual([0, 1000]);
+    const settings = partSettings(given(variables));
+    expect([settings.concurrency, settings.chunkBytes]).toEqual([1, 1000]);
   });
 
   it.each(["CACHE_CONCURRENCY", "CACHE_CHUNK_SIZE"])("cannot have a negative %s", (name) => {
-    expect(() => downloadSettings(given({ [name]: "-1" }))).toThrow(name);
+    expect(() => partSettings(given({ [name]: "-1" }))).toThrow(name);
   });
 });
 

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 
 import { CONTENT_DIGEST, bodyOfFile, canPutConditionally, retryTransfer } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, TransferProgress } from "@fleetfoot/cache-backend";
 
+import { openPlainFile } from "../plain-files.ts";
 import type { RemoteLocation } from "./location.ts";
 import type { CacheMetadata } from "./metadata.ts";
 import { rememberStored } from "./stored-archive.ts";
-import { uploadSettings } from "./transfer-settings.ts";
+import { partSettings, trySettings } from "./transfer-settings.ts";
 import type { CacheStageOptions, RemoteCache } from "./types.ts";
 
 /**
@@ -24,7 +24,10 @@ export async function uploadArchive(
   { objectName: object }: RemoteLocation,
   archive: ArchiveToUpload,
 ): Promise<boolean> {
-  const file = await open(archive.path, "r");
+  const { concurrency, chunkBytes: partBytes } = partSettings(options);
+  const { attemptTimeoutMs } = trySettings(options);
+  const file = await openPlainFile(archive.path);
+  if (file === undefined) throw new Error(`${archive.path} is no file any more`);
   try {
     const { size, mtimeMs } = await file.stat();
     const onProgress = (progress: TransferProgress): void =>
@@ -32,12 +35,12 @@ export async function uploadArchive(
     const body = bodyOfFile(file, size);
     const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
     const put = async (signal: AbortSignal): Promise<ObjectFacts | undefined> => {
-      const putOptions = { metadata, signal, onProgress };
+      const putOptions = { metadata, signal, onProgress, attemptTimeoutMs, concurrency, partBytes };
       if (!archive.onlyIfAbsent || !canPutConditionally(store)) return store.put(object, body, putOptions);
       return store.putIf(object, body, { absent: true }, putOptions);
     };
     const what = { store: store.kind, operation: "put", object };
-    const facts = await retryTransfer(what, put, uploadSettings(options));
+    const facts = await retryTransfer(what, put, trySettings(options));
     if (facts === undefined) return false;
     await rememberStored(archive.path, { size, mtimeMs }, { objectName: object, version: facts.version });
     return true;

@@ -4,13 +4,16 @@ import type { PreparedJob } from "../job-context.ts";
 import { removeTree } from "../remove-tree.ts";
 import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import { openGit } from "./git.ts";
-import { exists, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
+import { exists, removeConfigAndHooks, removePlantedRepository, removeStaleLocks } from "./working-copy.ts";
 
 /** Leaves the working copy as the next job wants it. @see job-execution 1.8, the paragraph about stage 10 */
 export async function cleanSources(job: PreparedJob): Promise<void> {
   const { project } = job.environment.workspace.directories;
   const { strategy, flags } = job.plan;
   if (strategy === "none") return;
+  // Without a repository of its own git would clean that of a folder above.
+  if (await removePlantedRepository(project, job.log))
+    return flags.FF_ENABLE_JOB_CLEANUP ? removeTree(project) : undefined;
   const modules = await exists(join(project, ".git", "modules"));
   await removeStaleLocks(project, modules);
   if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);

@@ -18,7 +18,13 @@ import type { RepositoryAccess } from "./repository-url.ts";
 import { readSourceSettings, repositoryAccessOf } from "./source-settings.ts";
 import type { SourceSettings } from "./source-settings.ts";
 import { updateSubmodules, words } from "./submodules.ts";
-import { exists, inspectWorkingCopy, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
+import {
+  exists,
+  inspectWorkingCopy,
+  removeConfigAndHooks,
+  removePlantedRepository,
+  removeStaleLocks,
+} from "./working-copy.ts";
 import type { WorkingCopy } from "./working-copy.ts";
 
 /**
@@ -71,6 +77,7 @@ function keptTrees(job: PreparedJob): KeptTrees {
 
 async function clearOldTraces(job: PreparedJob, project: string): Promise<void> {
   if (job.plan.strategy === "clone") return;
+  await removePlantedRepository(project, job.log);
   const modules = await exists(join(project, ".git", "modules"));
   await removeStaleLocks(project, modules);
   if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);
