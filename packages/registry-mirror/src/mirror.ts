@@ -202,7 +202,7 @@ class Mirror implements RegistryMirror {
     const { disk, records, shared } = this.#storage;
     return {
       storedBytes: disk.storedBytes,
-      storedBlobs: disk.blobs().length,
+      storedBlobs: disk.storedBlobs,
       maxBytes: this.#options.maxBytes,
       diskProblem: disk.problem,
       repositories: [...records.repositories()].length,

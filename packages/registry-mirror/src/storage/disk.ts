@@ -1,13 +1,15 @@
 import type { BigIntStats } from "node:fs";
-import { readdir, stat, utimes } from "node:fs/promises";
+import { stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
-import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
+import { BlobIndex, inOrderOfEviction } from "./blob-index.ts";
+import type { BlobEntry, StoredBlob } from "./blob-index.ts";
 import { DiskCalls } from "./disk-calls.ts";
+import { findBlobs } from "./find-blobs.ts";
 import { blobName } from "./layout.ts";
 import type { OpenedFile } from "./opened-file.ts";
 import { Room } from "./room.ts";
@@ -31,14 +33,6 @@ export interface DiskOptions {
   readonly logger?: Logger;
 }
 
-/** What is known of a stored blob without opening it. */
-export interface StoredBlob {
-  readonly digest: Digest;
-  readonly bytes: number;
-  /** Epoch milliseconds, to an hour after a restart. */
-  readonly lastUsedAtMs: number;
-}
-
 /** A stored blob, open for reading; removing it does not change what is read. */
 export interface OpenedBlob {
   readonly bytes: number;
@@ -47,14 +41,6 @@ export interface OpenedBlob {
   readonly isVerified: boolean;
   /** Remembers that the bytes are right. */
   markVerified(): void;
-}
-
-interface Entry {
-  readonly bytes: number;
-  lastUsedAtMs: number;
-  recordedUseAtMs: number;
-  /** Size and times of the file when its bytes were last checked. */
-  verifiedStamp: string | undefined;
 }
 
 /**
@@ -66,8 +52,7 @@ export class Disk {
   readonly #calls: DiskCalls;
   readonly #working: WorkingDirectory;
   readonly #room: Room;
-  readonly #entries = new Map<Digest, Entry>();
-  #storedBytes = 0;
+  readonly #index = new BlobIndex();
 
   private constructor(options: DiskOptions, calls: DiskCalls, working: WorkingDirectory) {
     this.#options = options;
@@ -76,7 +61,7 @@ export class Disk {
     working.whenMadeAnew(() => this.#forgetLost());
     this.#room = new Room({
       mostBytes: this.mostBytes,
-      storedBytes: () => this.#storedBytes,
+      storedBytes: () => this.#index.bytes,
       evictable: () => this.#evictable(),
       freeBytes: async () => (await working.freeBytes()) - options.reserveBytes,
     });
@@ -92,7 +77,15 @@ export class Disk {
     const working = await WorkingDirectory.open({ calls, clock, directory, logger });
     try {
       const disk = new Disk(options, calls, working);
-      await disk.#load();
+      for await (const found of findBlobs(directory, calls))
+        for (const { bytes, digest, modifiedAtMs } of found)
+          disk.#index.set(digest, {
+            bytes,
+            lastUsedAtMs: modifiedAtMs,
+            recordedUseAtMs: modifiedAtMs,
+            verifiedStamp: undefined,
+          });
+      disk.#report();
       return disk;
     } catch (error) {
       await working.close();
@@ -105,43 +98,35 @@ export class Disk {
     return this.#working.close();
   }
 
-  async #load(): Promise<void> {
-    const { directory } = this.#options;
-    for (const algorithm of ["sha256", "sha512"]) {
-      for (const shard of await namesIn(join(directory, "blobs", algorithm))) {
-        for (const hex of await namesIn(join(directory, "blobs", algorithm, shard))) {
-          const digest = `${algorithm}:${hex}`;
-          if (isDigest(digest)) await this.#find(digest);
-        }
-      }
-    }
-    this.#report();
-  }
-
   /** Why nothing could be stored the last time; undefined when it could. */
   get problem(): string | undefined {
     return this.#working.problem;
   }
 
   get storedBytes(): number {
-    return this.#storedBytes;
+    return this.#index.bytes;
+  }
+
+  get storedBlobs(): number {
+    return this.#index.count;
   }
 
   has(digest: Digest): boolean {
-    return this.#entries.has(digest);
+    return this.#index.get(digest) !== undefined;
   }
 
-  blobs(): readonly StoredBlob[] {
-    return [...this.#entries].map(([digest, { bytes, lastUsedAtMs }]) => ({ digest, bytes, lastUsedAtMs }));
+  /** One after the other, as it is then. */
+  blobs(): Iterable<StoredBlob> {
+    return this.#index.blobs();
   }
 
   lastUsedAtMs(digest: Digest): number | undefined {
-    return this.#entries.get(digest)?.lastUsedAtMs;
+    return this.#index.get(digest)?.lastUsedAtMs;
   }
 
   /** Counts as a use, usually. What is not as long as it was is removed and counts as absent. */
   async openBlob(digest: Digest, { isUse = true }: { readonly isUse?: boolean } = {}): Promise<OpenedBlob | undefined> {
-    const entry = this.#entries.get(digest);
+    const entry = this.#index.get(digest);
     if (entry === undefined) return undefined;
     const path = this.#pathOf(digest);
     let handle: OpenedFile;
@@ -268,26 +253,22 @@ export class Disk {
   /** Removes everything that was not used since. */
   async removeUnusedSince(epochMs: number): Promise<void> {
     const pinned = this.#options.pinned();
-    for (const [digest, entry] of this.#entries) {
-      if (entry.lastUsedAtMs >= epochMs || pinned.has(digest)) continue;
-      this.#options.metrics.add("evicted_bytes_total", {}, entry.bytes);
+    for (const { bytes, digest, lastUsedAtMs } of this.blobs()) {
+      if (lastUsedAtMs >= epochMs || pinned.has(digest)) continue;
+      this.#options.metrics.add("evicted_bytes_total", {}, bytes);
       await this.remove(digest);
     }
   }
 
-  /** Large blobs go first; small ones only when that is not enough, since they free nothing. */
   #evictable(): readonly Evictable[] {
     const pinned = this.#options.pinned();
-    const loose = [...this.#entries].filter(([digest]) => !pinned.has(digest));
-    const byAge = loose.sort(([, one], [, other]) => one.lastUsedAtMs - other.lastUsedAtMs);
-    const large = byAge.filter(([, entry]) => entry.bytes >= smallBytes);
-    const small = byAge.filter(([, entry]) => entry.bytes < smallBytes);
-    return [...large, ...small].map(([digest, { bytes }]) => ({ bytes, remove: () => this.#evict(digest, pinned) }));
+    const inOrder = inOrderOfEviction(this.blobs(), pinned);
+    return inOrder.map(({ bytes, digest }) => ({ bytes, remove: () => this.#evict(digest, pinned) }));
   }
 
   /** Who gets a manifest must be able to get its layers, so it goes with them. */
   async #evict(digest: Digest, pinned: ReadonlySet<Digest>): Promise<void> {
-    const entry = this.#entries.get(digest);
+    const entry = this.#index.get(digest);
     if (entry === undefined) return;
     for (const parent of this.#options.parentsOf(digest)) if (!pinned.has(parent)) await this.remove(parent);
     this.#options.metrics.add("evicted_bytes_total", {}, entry.bytes);
@@ -297,7 +278,7 @@ export class Disk {
   /** Of a directory that was made anew. */
   async #forgetLost(): Promise<number> {
     let lost = 0;
-    for (const digest of this.#entries.keys()) {
+    for (const { digest } of this.blobs()) {
       if (await this.#calls.run(() => isFile(this.#pathOf(digest)))) continue;
       this.#forget(digest);
       lost += 1;
@@ -307,30 +288,17 @@ export class Disk {
 
   #add(digest: Digest, { ino, mtimeNs, size }: BigIntStats, reservation: Reservation): void {
     const now = this.#options.clock.now();
-    this.#forget(digest);
-    this.#entries.set(digest, {
+    this.#index.set(digest, {
       bytes: Number(size),
       lastUsedAtMs: now,
       recordedUseAtMs: now,
       verifiedStamp: `${size} ${mtimeNs} ${ino}`,
     });
     reservation.release();
-    this.#storedBytes += Number(size);
     this.#report();
   }
 
-  async #find(digest: Digest): Promise<void> {
-    const { size, mtimeMs } = await stat(this.#pathOf(digest));
-    this.#entries.set(digest, {
-      bytes: size,
-      lastUsedAtMs: mtimeMs,
-      recordedUseAtMs: mtimeMs,
-      verifiedStamp: undefined,
-    });
-    this.#storedBytes += size;
-  }
-
-  #use(entry: Entry, path: string): void {
+  #use(entry: BlobEntry, path: string): void {
     const now = this.#options.clock.now();
     entry.lastUsedAtMs = now;
     if (now - entry.recordedUseAtMs < recordUseEveryMs) return;
@@ -343,16 +311,13 @@ export class Disk {
   }
 
   #forget(digest: Digest): void {
-    const entry = this.#entries.get(digest);
-    if (entry === undefined) return;
-    this.#entries.delete(digest);
-    this.#storedBytes -= entry.bytes;
+    this.#index.forget(digest);
     this.#report();
   }
 
   #report(): void {
     const { maxBytes, metrics } = this.#options;
-    metrics.set("stored_bytes", {}, this.#storedBytes);
+    metrics.set("stored_bytes", {}, this.#index.bytes);
     metrics.set("stored_bytes_limit", {}, maxBytes ?? 0);
   }
 
@@ -361,7 +326,6 @@ export class Disk {
   }
 }
 
-const smallBytes = 64 * 1024;
 const recordUseEveryMs = 60 * 60_000;
 
 async function isFile(path: string): Promise<boolean> {
@@ -370,16 +334,6 @@ async function isFile(path: string): Promise<boolean> {
   } catch (error) {
     const code = systemCodeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") return false;
-    throw error;
-  }
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return [];
     throw error;
   }
 }

@@ -1,7 +1,6 @@
 import type { CacheStore, DeletesObjects, ListsObjects } from "@fleetfoot/cache-backend";
 import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { Slots } from "../slots.ts";
 import { blobName, maxRecordBytes } from "./layout.ts";
 import { readDigest, readTag } from "./record-texts.ts";
 import { readWhole } from "./whole-object.ts";
@@ -30,17 +29,22 @@ export async function purgeStore(
   signal: AbortSignal,
 ): Promise<PurgedObjects> {
   const doomed: Found[] = [];
-  const kept: Found[] = [];
-  for await (const { name } of store.list("meta/", { signal })) {
-    const place = placeOfRecord(name);
-    if (place !== undefined) (fits(place) ? doomed : kept).push({ name, place });
+  const blobs = new Set<Digest>();
+  await forEach(recordsIn(store, signal), signal, async (found) => {
+    if (!fits(found.place)) return;
+    doomed.push(found);
+    for (const digest of await ledTo(store, found, signal)) blobs.add(digest);
+  });
+  if (blobs.size > 0) {
+    // The store may hold millions, so they are listed again rather than remembered.
+    await forEach(recordsIn(store, signal), signal, async (found) => {
+      // Tags lead to what their manifests' own records tell.
+      if (fits(found.place) || !isDigest(found.place.reference)) return;
+      for (const digest of await ledTo(store, found, signal)) blobs.delete(digest);
+    });
   }
-  const blobs = new Set((await ledTo(store, doomed, signal)).flat());
-  // Tags lead to what their manifests' own records tell.
-  const others = kept.filter(({ place }) => blobs.size > 0 && isDigest(place.reference));
-  for (const digest of (await ledTo(store, others, signal)).flat()) blobs.delete(digest);
-  await eachOf(doomed, ({ name }) => store.delete(name, { signal }));
-  await eachOf([...blobs], (digest) => store.delete(blobName(digest), { signal }));
+  await forEach(doomed, signal, ({ name }) => store.delete(name, { signal }));
+  await forEach(blobs, signal, (digest) => store.delete(blobName(digest), { signal }));
   return { records: doomed.map(({ place }) => place), blobs: [...blobs] };
 }
 
@@ -56,33 +60,53 @@ interface Found {
   readonly place: RecordPlace;
 }
 
-/** Digests that records are about, or that their manifests list. */
-function ledTo(store: CacheStore, records: readonly Found[], signal: AbortSignal): Promise<readonly Digest[][]> {
-  return eachOf(records, async ({ name, place: { reference } }) => {
-    const text = (await readWhole(store, name, maxRecordBytes, signal))?.content?.toString();
-    if (text === undefined) return [];
-    const tag = isDigest(reference) ? undefined : readTag(text);
-    if (!isDigest(reference)) return tag === undefined ? [] : [tag.digest];
-    return [reference, ...(readDigest(text)?.manifest?.children ?? []).map(({ digest }) => digest)];
-  });
+async function* recordsIn(store: ListsObjects, signal: AbortSignal): AsyncGenerator<Found, void, void> {
+  for await (const { name } of store.list("meta/", { signal })) {
+    const place = placeOfRecord(name);
+    if (place !== undefined) yield { name, place };
+  }
 }
 
-/** Some at the same time, since each waits for the store. */
-async function eachOf<Item, Result>(
-  items: readonly Item[],
-  action: (item: Item) => Promise<Result>,
-): Promise<readonly Result[]> {
-  const slots = new Slots(atOnce);
-  return Promise.all(
-    items.map(async (item) => {
-      const giveBack = await slots.take();
-      try {
-        return await action(item);
-      } finally {
-        giveBack();
-      }
-    }),
-  );
+/** Digests that a record is about, or that its manifest lists. */
+async function ledTo(
+  store: CacheStore,
+  { name, place: { reference } }: Found,
+  signal: AbortSignal,
+): Promise<readonly Digest[]> {
+  const text = (await readWhole(store, name, maxRecordBytes, signal))?.content?.toString();
+  if (text === undefined) return [];
+  const tag = isDigest(reference) ? undefined : readTag(text);
+  if (!isDigest(reference)) return tag === undefined ? [] : [tag.digest];
+  return [reference, ...(readDigest(text)?.manifest?.children ?? []).map(({ digest }) => digest)];
+}
+
+/** Some at the same time, since each waits for the store; no more are taken from where they come from, and none after a failure. */
+async function forEach<Item>(
+  items: AsyncIterable<Item> | Iterable<Item>,
+  signal: AbortSignal,
+  action: (item: Item) => Promise<unknown>,
+): Promise<void> {
+  const running = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  const start = async (item: Item): Promise<void> => {
+    try {
+      await action(item);
+    } catch (error) {
+      failures.push(error);
+    }
+  };
+  try {
+    for await (const item of items) {
+      signal.throwIfAborted();
+      if (failures.length > 0) break;
+      const task = start(item).then(() => void running.delete(task));
+      running.add(task);
+      if (running.size >= atOnce) await Promise.race(running);
+    }
+  } finally {
+    await Promise.all(running);
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 const atOnce = 16;

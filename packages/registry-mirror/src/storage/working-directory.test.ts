@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { systemClock } from "../clock.ts";
 import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
+import { HangingCalls } from "../testing/hanging-calls.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { DiskCalls } from "./disk-calls.ts";
 import type { DiskCallOptions } from "./disk-calls.ts";
@@ -78,42 +79,6 @@ describe("a directory that was removed, on a disk that hangs while it is made an
     }
   });
 });
-
-/** Of a disk that hangs in one call. */
-class HangingCalls extends DiskCalls {
-  readonly #answer = Promise.withResolvers<void>();
-  readonly #reached = Promise.withResolvers<void>();
-  #left = Number.POSITIVE_INFINITY;
-  #hangsBefore = true;
-
-  /** @returns a promise that resolves when it is at that call */
-  hangAt(number: number, before: boolean): Promise<void> {
-    this.#left = number;
-    this.#hangsBefore = before;
-    return this.#reached.promise;
-  }
-
-  answer(): void {
-    this.#left = Number.POSITIVE_INFINITY;
-    this.#answer.resolve();
-  }
-
-  override run<Result>(call: () => Promise<Result>, options: DiskCallOptions<Result> = {}): Promise<Result> {
-    this.#left -= 1;
-    if (this.#left !== 0) return super.run(call, options);
-    const hang = async (): Promise<void> => {
-      this.#reached.resolve();
-      await this.#answer.promise;
-    };
-    const hanging = async (): Promise<Result> => {
-      if (this.#hangsBefore) await hang();
-      const result = await call();
-      if (!this.#hangsBefore) await hang();
-      return result;
-    };
-    return super.run(hanging, options);
-  }
-}
 
 /** Of a file system that became read-only, as after an error of its disk: what is there is found all the same. */
 class ReadOnlyCalls extends DiskCalls {
