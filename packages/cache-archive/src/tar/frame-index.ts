@@ -135,11 +135,13 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
   const entries: IndexedEntry[] = [];
   const view = new DataView(index.buffer, index.byteOffset, index.length);
   let at = 8 + frameCount * 8;
+  let last: IndexedEntry | undefined;
   yield* inSteps(entryCount, ENTRIES_PER_STEP, () => {
     const nameBytes = at + 2 <= index.length ? view.getUint16(at, true) : 0;
     const next = at + FIXED_BYTES + nameBytes;
     if (next > index.length) throw malformed(file, "its index is too short");
-    entries.push(decodeEntry(file, index, view, at, nameBytes));
+    last = decodeEntry(file, { index, view }, at, nameBytes, last?.owner);
+    entries.push(last);
     at = next;
   });
   if (at !== index.length) throw malformed(file, "its index is too long");
@@ -177,13 +179,24 @@ function putEntry(
 
 const SLASH = 0x2f;
 
-/** @param view - of the index: reading numbers by it takes a third of the time */
-function decodeEntry(file: ArchiveFile, index: Buffer, view: DataView, start: number, nameBytes: number): IndexedEntry {
+/**
+ * @param view - of the index: reading numbers by it takes a third of the time
+ * @param before - owner of the entry before, which nearly always owns this one, too; tens of thousands of equal ones would have to be collected
+ */
+function decodeEntry(
+  file: ArchiveFile,
+  { index, view }: { readonly index: Buffer; readonly view: DataView },
+  start: number,
+  nameBytes: number,
+  before: IndexedEntry["owner"],
+): IndexedEntry {
   const at = start + 2 + nameBytes;
   const name = pathFromPart(index, start + 2, at);
   const kind = KINDS[view.getUint8(at)];
   const mtime = view.getFloat64(at + 3, true);
   const bytes = view.getFloat64(at + 11, true);
+  const uid = view.getUint32(at + 19, true);
+  const gid = view.getUint32(at + 23, true);
   if (kind === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
     throw malformed(file, `its index describes "${printablePath(name)}" with impossible values`);
   }
@@ -193,7 +206,7 @@ function decodeEntry(file: ArchiveFile, index: Buffer, view: DataView, start: nu
     mode: view.getUint16(at + 1, true) & 0o7777,
     mtimeMs: mtime * 1000,
     bytes,
-    owner: { uid: view.getUint32(at + 19, true), gid: view.getUint32(at + 23, true) },
+    owner: before?.uid === uid && before.gid === gid ? before : { uid, gid },
     crc: view.getUint32(at + 27, true),
     frame: view.getUint32(at + 31, true),
     offset: view.getUint32(at + 35, true),

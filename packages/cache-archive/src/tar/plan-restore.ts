@@ -45,11 +45,13 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     if (entry !== undefined) planner.add(entry);
   });
   const { files, symlinks, directories, parents } = planner.finish();
+  yield;
   const folders = sortFolders(directories);
-  const planned = [...files, ...symlinks, ...folders.sorted];
+  const planned = files.concat(symlinks, folders.sorted);
   const units = new RestoreUnits();
-  addFiles(files, index.frames, units);
-  const order = [...planned.keys()];
+  yield* addFiles(files, index.frames, units);
+  const order: number[] = [];
+  yield* inSteps(planned.length, ENTRIES_PER_STEP, (nth) => void order.push(nth));
   addEnding(units, order, symlinks.length, folders, parents);
   yield;
   const table = yield* RestoreTable.share(planned, ({ crc, headerBytes, offset, frame }) => ({
@@ -71,13 +73,19 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   return { shared, control, entries: index.entries.length, bytes: planner.bytes };
 }
 
-function addFiles(files: readonly PlannedEntry<IndexedEntry>[], frames: readonly Frame[], units: RestoreUnits): void {
+function* addFiles(
+  files: readonly PlannedEntry<IndexedEntry>[],
+  frames: readonly Frame[],
+  units: RestoreUnits,
+): Generator<void> {
   let first = 0;
   const close = (end: number): void => {
     if (end > first) units.add(SHORT, first, end - first);
     first = end;
   };
-  for (const [index, { entry }] of files.entries()) {
+  yield* inSteps(files.length, ENTRIES_PER_STEP, (index) => {
+    const entry = files[index]?.entry;
+    if (entry === undefined) return;
     if (hasFramesAlone(entry, frames)) {
       close(index);
       const blocks = framesOf(entry);
@@ -88,7 +96,7 @@ function addFiles(files: readonly PlannedEntry<IndexedEntry>[], frames: readonly
     } else if (files[first]?.entry.frame !== entry.frame) {
       close(index);
     }
-  }
+  });
   close(files.length);
 }
 

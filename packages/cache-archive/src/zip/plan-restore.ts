@@ -51,7 +51,7 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   yield;
   const sorted = files.toSorted((a, b) => a.entry.offset - b.entry.offset);
   const folders = sortFolders(directories);
-  const planned = [...sorted, ...symlinks, ...folders.sorted];
+  const planned = sorted.concat(symlinks, folders.sorted);
   const units = new RestoreUnits();
   const { wholes, shorts } = addLong(sorted, units);
   const order = [...wholes, ...shorts];
