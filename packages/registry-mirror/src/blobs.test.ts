@@ -207,6 +207,34 @@ describeWithSystem("docker-registry", (registry) => {
     expect(again.body.equals(other.layers[0]?.bytes ?? Buffer.alloc(0))).toBe(true);
   });
 
+  it("does not wait for a silent answer to another name's client when its own name has the blob", async () => {
+    await pushImage(registry().endpoint, "library/other", "v1", { layers: [layer] });
+    const asked = Promise.withResolvers<void>();
+    tap.fault = (request) => {
+      if (!isBlob(request)) return undefined;
+      asked.resolve();
+      return { kind: "hang" };
+    };
+    const leaver = new AbortController();
+    const first = mirror.mirror.answer({ method: "GET", target: layerPath(), headers: {}, signal: leaver.signal });
+    const left = expect(first).rejects.toThrow("enough");
+    await asked.promise;
+    const target = layerPath().replace("/app/", "/other/");
+    const others = Array.from({ length: 3 }, () => mirror.mirror.answer({ method: "GET", target, headers: {} }));
+    await clock.waitsFor(5000);
+    await clock.advance(5000);
+    for (const { body, status } of await Promise.all(others)) {
+      if (body === undefined || body instanceof Uint8Array) throw new Error("there is no body");
+      const parts: Buffer[] = [];
+      for await (const chunk of body) parts.push(Buffer.from(chunk));
+      expect([status, Buffer.concat(parts).equals(layer.bytes)]).toEqual([200, true]);
+    }
+    const gets = tap.take().filter((line) => line.startsWith("GET"));
+    expect(gets).toEqual([`GET ${layerPath()}`, `GET ${target}`]);
+    leaver.abort(new Error("enough"));
+    await left;
+  });
+
   it("RM B3: goes on where the upstream broke off, in one response to the client", async () => {
     let cuts = 0;
     tap.fault = (request) => (isBlob(request) && cuts++ < 2 ? { kind: "cut", afterBytes: 5_000_000 } : undefined);

@@ -1,3 +1,4 @@
+import { withDeadline } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import type { ByteSpan } from "../reference/range.ts";
 import type { UpstreamImage } from "../routing/select.ts";
@@ -111,10 +112,12 @@ export class Blobs {
       const found = await this.#joined(image, running, signal);
       if (found !== undefined) return found;
     }
-    return consent.firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole));
+    const isImpatient = running !== undefined;
+    return consent.firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole, isImpatient));
   }
 
-  async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
+  /** @param isImpatient - whether others were waited for already */
+  async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean, isImpatient: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
     const { access, consent, disk, fills, openings, records, shared } = this.#options;
     const refusal = this.#broken.refusal(image, digest, inquiry);
@@ -147,6 +150,7 @@ export class Blobs {
       origin: consent.originOf(image),
       source,
       expectedBytes,
+      isImpatient,
       onSettled: (failure, receivedBytes) => {
         const isWrong = failure instanceof UpstreamError && failure.code === "wrong-bytes";
         if (isWrong && source.origin === "shared-store") source.discardDamaged();
@@ -161,12 +165,12 @@ export class Blobs {
     try {
       if (isForeign) await consent.confirm(image, digest, asker, signal);
       isConsented = true;
-      await orAbort(fill.started, signal);
+      await this.#begun(fill, image, signal);
     } catch (error) {
       seat.release();
       signal.throwIfAborted();
       // What became of another's request is no answer to this one.
-      if (isForeign && isConsented) return this.#fetch(image, inquiry, isWhole);
+      if (isForeign && isConsented) return this.#fetch(image, inquiry, isWhole, true);
       if (!joined) consent.noteFailure(image, digest, asker, error);
       throw error;
     }
@@ -174,11 +178,19 @@ export class Blobs {
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 
+  /** Waits until a fill has begun; not for long when it was asked for under another name: this one's upstream may answer. */
+  #begun(fill: Fill, image: UpstreamImage, signal: AbortSignal): Promise<void> {
+    const { clock, consent } = this.#options;
+    if (fill.origin === consent.originOf(image)) return orAbort(fill.started, signal);
+    const late = (): Error => new Error("what another client has asked for does not come");
+    return withDeadline(clock, foreignMs, late, () => fill.started, signal);
+  }
+
   async #joined(image: UpstreamImage, fill: Fill, signal: AbortSignal): Promise<FoundBlob | undefined> {
     if (!fill.canBeJoined) return undefined;
     const seat = fill.attach();
     try {
-      await orAbort(fill.started, signal);
+      await this.#begun(fill, image, signal);
     } catch {
       seat.release();
       signal.throwIfAborted();
@@ -214,6 +226,9 @@ export class Blobs {
     return { image, bytes, result: "hit", location: undefined, read, release: close };
   }
 }
+
+/** For the first byte of what was begun under another name: as long as for a turn of its own. */
+const foreignMs = 5000;
 
 function fromFill(image: UpstreamImage, fill: Fill, seat: FillSeat, result: CacheResult): FoundBlob {
   const read = async (span?: ByteSpan): Promise<Body> => seat.read(span);

@@ -90,6 +90,7 @@ export class Fill {
   #continuedBytes = 0;
   #failure: unknown;
   #isAnnounced = false;
+  #hasBegun = false;
   #hasEnded = false;
   #grace: AbortController | undefined;
 
@@ -132,6 +133,11 @@ export class Fill {
 
   get readers(): number {
     return this.#readers.size;
+  }
+
+  /** Whether the source has answered. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** Whether somebody who comes now can still get the first byte. */
@@ -297,6 +303,7 @@ export class Fill {
   async #begin({ totalBytes }: OpenedSource): Promise<void> {
     this.#checked.announce(totalBytes);
     this.#spool.open(this.totalBytes ?? 0);
+    this.#hasBegun = true;
     this.#start.resolve();
   }
 

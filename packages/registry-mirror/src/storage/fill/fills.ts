@@ -30,6 +30,8 @@ export interface FillRequest {
   readonly expectedBytes: number | undefined;
   /** Told when it is complete, or why it broke off, before readers are. */
   readonly onSettled: (failure: unknown, receivedBytes: number) => void;
+  /** Whether a fill of another origin is joined only when its source has answered. @default false */
+  readonly isImpatient?: boolean;
 }
 
 /** One fill per blob at a time, whoever asks. */
@@ -65,7 +67,8 @@ export class Fills {
   /** Joins a fill, or begins one. */
   join(request: FillRequest): { readonly fill: Fill; readonly joined: boolean } {
     const running = this.find(request.digest);
-    if (running !== undefined) return { fill: running, joined: true };
+    const isUseful = running?.origin === request.origin || running?.hasBegun === true || request.isImpatient !== true;
+    if (running !== undefined && isUseful) return { fill: running, joined: true };
     return { fill: this.#begin(request), joined: false };
   }
 
