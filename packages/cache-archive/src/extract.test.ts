@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, statSync } from "node:fs";
 import {
   chmod,
   chown,
   lstat,
   lutimes,
   mkdir,
+  open,
   readdir,
   readFile,
   readlink,
@@ -606,6 +607,41 @@ describe("an abort in the middle of a restore", () => {
       await expect.poll(staged).toEqual([]);
     },
   );
+});
+
+describe("an abort in the middle of one long entry", () => {
+  it.each([
+    ["zip", "streaming"],
+    ["zip", "parallel"],
+    ["tarzstd", "streaming"],
+  ] as const)("of a %s stops the %s engine there", async (format, engine) => {
+    const bytes = 256 * 1024 * 1024;
+    const content = await open(scratch.at("long"), "w");
+    await content.truncate(bytes);
+    await content.close();
+    const { entries } = await selectFiles({ root: scratch.path, paths: ["long"] });
+    await createArchive({ root: scratch.path, entries, archivePath, format, concurrency: 1 });
+    const controller = new AbortController();
+    const reason = new Error("canceled");
+    let staged: number | undefined;
+    const timer = setInterval(() => {
+      const folder = readdirSync(scratch.path).find((name) => name.startsWith(".fleetfoot-restore-"));
+      const place = scratch.at(folder ?? "", "tree/long");
+      if (folder === undefined || !existsSync(place) || statSync(place).size === 0) return;
+      clearInterval(timer);
+      staged = openSync(place, "r");
+      controller.abort(reason);
+    }, 1);
+    try {
+      const restored = extractArchive({ archivePath, root, engine, signal: controller.signal, maxInlineMs: 60_000 });
+      await expect(restored).rejects.toBe(reason);
+      // Of the file, which may have been removed by now.
+      expect(fstatSync(staged ?? -1).size).toBeLessThan(bytes);
+    } finally {
+      clearInterval(timer);
+      if (staged !== undefined) closeSync(staged);
+    }
+  });
 });
 
 describe("after the move into the root has begun", () => {

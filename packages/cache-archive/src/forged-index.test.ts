@@ -246,6 +246,14 @@ describe("a forged frame index of a tar archive", () => {
     expect(await restore(10_000)).toMatchObject({ code: "malformed" });
   });
 
+  it("that describes no entry is read", async () => {
+    const empty = scratch.at("empty.zip");
+    await mkdir(root);
+    await createArchive({ root, entries: [], archivePath: empty, format: "tarzstd", concurrency: 2 });
+    const summary = await extractArchive({ archivePath: empty, root: scratch.at("nothing") });
+    expect(summary.entries).toBe(0);
+  });
+
   it("that says another CRC restores what the archive holds", async () => {
     const archive = await save("tarzstd");
     const index = frameIndexOf(archive);

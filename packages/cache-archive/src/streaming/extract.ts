@@ -37,7 +37,7 @@ export async function extractZipStreaming(work: ExtractWork): Promise<Extraction
     planner.add(entry);
   }
   const plan = planner.finish();
-  const reader = await EntryReader.open(file, entries);
+  const reader = await EntryReader.open(file, entries, signal);
   const stagingError = await restoreStaged(work, async (place) => {
     const folders = new RestoreFolders(`${place.staging}/tree`, place.root);
     for (const { entry, target } of plan.directories) {
@@ -73,7 +73,13 @@ class EntryReader {
   /** By the place of their local header. */
   readonly #found: ReadonlyMap<number, File>;
 
-  static async open(file: ArchiveFile, entries: readonly ZipEntry[]): Promise<EntryReader> {
+  readonly #signal: AbortSignal | undefined;
+
+  static async open(
+    file: ArchiveFile,
+    entries: readonly ZipEntry[],
+    signal: AbortSignal | undefined,
+  ): Promise<EntryReader> {
     const source = {
       size: () => Promise.resolve(file.size),
       stream: (offset: number, length?: number) =>
@@ -87,12 +93,13 @@ class EntryReader {
       const { files } = await Open.custom(source);
       for (const entry of files) found.set(entry.offsetToLocalFileHeader, entry);
     }
-    return new EntryReader(file, found);
+    return new EntryReader(file, found, signal);
   }
 
-  private constructor(file: ArchiveFile, found: ReadonlyMap<number, File>) {
+  private constructor(file: ArchiveFile, found: ReadonlyMap<number, File>, signal: AbortSignal | undefined) {
     this.#file = file;
     this.#found = found;
+    this.#signal = signal;
   }
 
   async whole(entry: ZipEntry): Promise<Buffer> {
@@ -109,6 +116,7 @@ class EntryReader {
     try {
       // unzipper looks for the end of empty entries in what follows them.
       for await (const piece of entry.compressedBytes === 0 ? [] : this.#open(entry, dataStart)) {
+        this.#signal?.throwIfAborted();
         bytes += piece.length;
         if (bytes > entry.bytes) checkContent(entry, bytes, crc);
         crc = crc32(piece, crc);
