@@ -8,14 +8,14 @@ import type { Disk } from "../storage/disk.ts";
 import type { Fill, FillSeat } from "../storage/fill/fill.ts";
 import type { Fills } from "../storage/fill/fills.ts";
 import type { Records } from "../storage/records.ts";
-import type { Access } from "./access.ts";
-import type { BlobConsent, BlobQuestion } from "./blob-consent.ts";
+import type { Access } from "./permission/access.ts";
+import type { BlobConsent, BlobQuestion } from "./permission/blob-consent.ts";
 import { createBlobSource } from "./blob-source.ts";
 import type { BlobSourceOptions } from "./blob-source.ts";
 import { BrokenFills } from "./broken-fills.ts";
 import type { ReturningClient } from "./broken-fills.ts";
 import type { CacheResult } from "./messages.ts";
-import type { Openings } from "./openings.ts";
+import type { Openings } from "./permission/openings.ts";
 import { checkedBody, plainBody } from "./stored-body.ts";
 import { StoredChecks } from "./stored-checks.ts";
 

@@ -1,10 +1,10 @@
 import type { Registries, Upstream } from "../routing/registries.ts";
 import type { Records } from "../storage/records.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "./permission/access.ts";
 import { pageOf, sorted } from "./lists.ts";
 import { jsonResponse } from "./messages.ts";
 import type { MirrorResponse } from "./messages.ts";
-import type { Openings } from "./openings.ts";
+import type { Openings } from "./permission/openings.ts";
 
 export interface CatalogOptions {
   readonly registries: Registries;

@@ -7,7 +7,7 @@ import type { VirtualRegistry } from "../routing/registries.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "./permission/access.ts";
 import { blobHeaders, blobResponse } from "./blob-response.ts";
 import type { Blobs } from "./blobs.ts";
 import { WalkFailure } from "./failures.ts";

@@ -14,11 +14,11 @@ import type { Records } from "../storage/records.ts";
 import type { SharedStore } from "../storage/shared-store.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "./permission/access.ts";
 import type { DescribedManifest, FetchedManifest, ManifestQuestion, ManifestSource } from "./manifest-source.ts";
 import type { CacheResult } from "./messages.ts";
 import { NegativeAnswers } from "./negative-answers.ts";
-import type { Openings } from "./openings.ts";
+import type { Openings } from "./permission/openings.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface ImagesOptions {

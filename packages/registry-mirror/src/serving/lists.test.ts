@@ -8,9 +8,9 @@ import { createManualClock } from "../testing/manual-clock.ts";
 import { serveMirror } from "../testing/serve.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
 import type { UpstreamAnswer } from "../upstream/messages.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "./permission/access.ts";
 import { Lists, pageOf, sorted } from "./lists.ts";
-import type { Openings } from "./openings.ts";
+import type { Openings } from "./permission/openings.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
 describe("tags", () => {

@@ -11,9 +11,9 @@ import { Slots } from "../slots.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
-import type { Access } from "./access.ts";
+import type { Access } from "./permission/access.ts";
 import { ListTurn } from "./list-turn.ts";
-import type { Openings } from "./openings.ts";
+import type { Openings } from "./permission/openings.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface ListsOptions {

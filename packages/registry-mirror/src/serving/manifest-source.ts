@@ -10,6 +10,7 @@ import { isManifest, isPage, manifestAccept, maxManifestBytes, mediaTypeOf } fro
 import type { UpstreamImage } from "../routing/select.ts";
 import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
+import { lateAnswerOf } from "../upstream/failure.ts";
 import type { UpstreamAnswer } from "../upstream/messages.ts";
 
 export interface ManifestSourceOptions {
@@ -91,8 +92,7 @@ export class ManifestSource {
     action: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
     const { clock, limits } = this.#options;
-    const late = (): Error =>
-      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    const late = (): Error => lateAnswerOf(image.upstream);
     return withDeadline(clock, limits.manifestTotalMs, late, action, signal);
   }
 

@@ -7,6 +7,7 @@ import type { Upstream } from "../routing/registries.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
 import { parseChallenges } from "../upstream/challenge.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
+import { lateAnswerOf } from "../upstream/failure.ts";
 import { discard } from "../upstream/connections.ts";
 import { trustedChallenge } from "../upstream/realm-trust.ts";
 import { failureResponse } from "./failures.ts";
@@ -76,8 +77,7 @@ export class Pings {
   async #greeting(upstream: Upstream, signal: AbortSignal): Promise<Greeting> {
     const known = this.#greetings.get(upstream.id);
     if (known !== undefined) return known;
-    const late = (): Error =>
-      new UpstreamError({ code: "timeout", upstream: upstream.id, reason: "it did not answer in time" });
+    const late = (): Error => lateAnswerOf(upstream);
     const { result } = this.#questions.run(upstream.id, async () => {
       // Others may wait for it, too, so it does not end with this client.
       const ask = (within: AbortSignal): Promise<Greeting> => this.#ask(upstream, undefined, within);

@@ -10,6 +10,7 @@ import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
 import type { Records } from "../storage/records.ts";
 import type { Asker } from "../upstream/asker.ts";
+import { lateAnswerOf } from "../upstream/failure.ts";
 import { isRefusal, WalkFailure } from "./failures.ts";
 import type { StepFailure } from "./failures.ts";
 import type { Images, ResolvedTag } from "./images.ts";
@@ -111,8 +112,7 @@ export class Walk {
     const { askerFor, signal, tag, wantsBody } = inquiry;
     const { clock, images } = this.#options;
     const endsAtMs = clock.now() + withinMs;
-    const late = (): Error =>
-      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    const late = (): Error => lateAnswerOf(image.upstream);
     const asker = await withDeadline(clock, withinMs, late, (within) => askerFor(image, within), signal);
     const leftMs = Math.max(0, endsAtMs - clock.now());
     return images.resolveTag(image, tag, {

@@ -13,3 +13,8 @@ export function failureOf(
   const failure = { code, upstream: id, reason, ...facts };
   return new UpstreamError(failure, cause === undefined ? undefined : { cause });
 }
+
+/** Makes the error of an upstream that was silent for too long. */
+export function lateAnswerOf(upstream: Upstream): UpstreamError {
+  return failureOf(upstream, "timeout", "it did not answer in time");
+}

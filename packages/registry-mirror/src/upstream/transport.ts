@@ -9,7 +9,7 @@ import type { TimeLimits } from "../options.ts";
 import type { Upstream } from "../routing/registries.ts";
 import { discard, ForbiddenAddressError } from "./connections.ts";
 import type { Connections, RawAnswer } from "./connections.ts";
-import { failureOf } from "./failure.ts";
+import { failureOf, lateAnswerOf } from "./failure.ts";
 import type { UpstreamRequest } from "./messages.ts";
 
 export interface TransportOptions {
@@ -92,7 +92,7 @@ export class Transport {
    */
   inTime<Result>(request: SentOnce, action: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const { clock, limits } = this.#options;
-    const late = (): Error => failureOf(this.#options.upstream, "timeout", "it did not answer in time");
+    const late = (): Error => lateAnswerOf(this.#options.upstream);
     const usual = request.kind === "blob" ? limits.blobMs : limits.manifestMs;
     const most = Math.min(usual, request.withinMs ?? usual);
     return this.explained(request.signal, () => withDeadline(clock, most, late, action, request.signal));

@@ -1,23 +1,24 @@
-import { withDeadline } from "../clock.ts";
-import type { Clock } from "../clock.ts";
-import { UpstreamError } from "../errors.ts";
-import type { TimeLimits } from "../options.ts";
-import type { Digest } from "../reference/grammar.ts";
-import { parseLength } from "../reference/range.ts";
-import type { UpstreamImage } from "../routing/select.ts";
-import { orAbort, SingleFlight } from "../single-flight.ts";
-import type { Opened } from "../storage/era.ts";
-import type { Fill } from "../storage/fill/fill.ts";
-import type { Records } from "../storage/records.ts";
-import { askerKey } from "../upstream/asker.ts";
-import type { Asker } from "../upstream/asker.ts";
-import type { UpstreamClient } from "../upstream/client.ts";
+import { withDeadline } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
+import { UpstreamError } from "../../errors.ts";
+import type { TimeLimits } from "../../options.ts";
+import type { Digest } from "../../reference/grammar.ts";
+import { parseLength } from "../../reference/range.ts";
+import type { UpstreamImage } from "../../routing/select.ts";
+import { orAbort, SingleFlight } from "../../single-flight.ts";
+import type { Opened } from "../../storage/era.ts";
+import type { Fill } from "../../storage/fill/fill.ts";
+import type { Records } from "../../storage/records.ts";
+import { askerKey } from "../../upstream/asker.ts";
+import type { Asker } from "../../upstream/asker.ts";
+import type { UpstreamClient } from "../../upstream/client.ts";
+import { lateAnswerOf } from "../../upstream/failure.ts";
 import type { Access } from "./access.ts";
-import { WalkFailure } from "./failures.ts";
-import { firstAnswer } from "./first-answer.ts";
-import { NegativeAnswers } from "./negative-answers.ts";
+import { WalkFailure } from "../failures.ts";
+import { firstAnswer } from "../first-answer.ts";
+import { NegativeAnswers } from "../negative-answers.ts";
 import type { Openings } from "./openings.ts";
-import type { Withdrawals } from "./permission/withdrawals.ts";
+import type { Withdrawals } from "./withdrawals.ts";
 
 export interface BlobConsentOptions {
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
@@ -106,8 +107,7 @@ export class BlobConsent {
     if (openings.has(image, digest)) return;
     // A head that does not come counts against the upstream, so its own limit is over first.
     const mostMs = limits.blobMs + limits.tokenMs;
-    const late = (): Error =>
-      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    const late = (): Error => lateAnswerOf(image.upstream);
     const { result } = this.#confirmations.run(`${this.originOf(image)} ${digest} ${askerKey(asker)}`, async () => {
       const opened = openings.ifGivenTo(asker, image);
       // Waited for by others, too, so it does not end with this client.

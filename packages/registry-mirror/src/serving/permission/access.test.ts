@@ -1,12 +1,12 @@
 import { MockAgent } from "undici";
 import { expect, it } from "vitest";
-import { noopLogger } from "../logger.ts";
-import { Metrics } from "../metrics.ts";
-import { defaultLimits } from "../options.ts";
-import { readRegistries } from "../routing/registries.ts";
-import { createManualClock } from "../testing/manual-clock.ts";
-import { UpstreamClient } from "../upstream/client.ts";
-import { parseRanges } from "../upstream/address.ts";
+import { noopLogger } from "../../logger.ts";
+import { Metrics } from "../../metrics.ts";
+import { defaultLimits } from "../../options.ts";
+import { readRegistries } from "../../routing/registries.ts";
+import { createManualClock } from "../../testing/manual-clock.ts";
+import { UpstreamClient } from "../../upstream/client.ts";
+import { parseRanges } from "../../upstream/address.ts";
 import { Access } from "./access.ts";
 
 it("goes on asking an upstream for its consent when the client leaves that asked first", async () => {

@@ -1,19 +1,20 @@
-import { withDeadline } from "../clock.ts";
-import type { Clock } from "../clock.ts";
-import { UpstreamError } from "../errors.ts";
-import { ExpiringMap } from "../expiring-map.ts";
-import type { TimeLimits } from "../options.ts";
-import { manifestAccept } from "../reference/manifest.ts";
-import { neededOpening } from "../routing/opening.ts";
-import type { UpstreamImage } from "../routing/select.ts";
-import { orAbort, SingleFlight } from "../single-flight.ts";
-import { askerKey } from "../upstream/asker.ts";
-import type { Asker } from "../upstream/asker.ts";
-import type { UpstreamClient } from "../upstream/client.ts";
-import { negativeLifetime } from "./negative-answers.ts";
+import { withDeadline } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
+import { UpstreamError } from "../../errors.ts";
+import { ExpiringMap } from "../../expiring-map.ts";
+import type { TimeLimits } from "../../options.ts";
+import { manifestAccept } from "../../reference/manifest.ts";
+import { neededOpening } from "../../routing/opening.ts";
+import type { UpstreamImage } from "../../routing/select.ts";
+import { orAbort, SingleFlight } from "../../single-flight.ts";
+import { askerKey } from "../../upstream/asker.ts";
+import type { Asker } from "../../upstream/asker.ts";
+import type { UpstreamClient } from "../../upstream/client.ts";
+import { lateAnswerOf } from "../../upstream/failure.ts";
+import { negativeLifetime } from "../negative-answers.ts";
 import type { Openings } from "./openings.ts";
-import { imageKey } from "./permission/image-key.ts";
-import type { Withdrawals } from "./permission/withdrawals.ts";
+import { imageKey } from "./image-key.ts";
+import type { Withdrawals } from "./withdrawals.ts";
 
 export interface AccessOptions {
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
@@ -132,8 +133,7 @@ export class Access {
 
   /** Others may wait for it, too, so it does not end with the client that began it. */
   #headInTime(image: UpstreamImage, resource: string, asker: Asker): Promise<void> {
-    const late = (): Error =>
-      new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason: "it did not answer in time" });
+    const late = (): Error => lateAnswerOf(image.upstream);
     const { clock, limits } = this.#options;
     return withDeadline(clock, limits.manifestTotalMs, late, (signal) => this.#head(image, resource, asker, signal));
   }
