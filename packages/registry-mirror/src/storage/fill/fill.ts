@@ -14,6 +14,7 @@ import { Pace } from "./pace.ts";
 import { Patience } from "./patience.ts";
 import { Readers } from "./readers.ts";
 import type { Reader } from "./readers.ts";
+import { Reading } from "./reading.ts";
 import { RecentBytes } from "./recent-bytes.ts";
 import type { BlobSource, OpenedSource } from "./source.ts";
 import { Spool } from "./spool.ts";
@@ -84,6 +85,7 @@ export class Fill {
   readonly #recent: RecentBytes;
   readonly #spool: Spool;
   readonly #readers = new Readers();
+  readonly #reading: Reading;
   readonly #patience: Patience;
   readonly #pace: Pace;
   /** How much an earlier fill had left. */
@@ -103,6 +105,13 @@ export class Fill {
     this.#recent = new RecentBytes(pool);
     const onChange = (): void => this.#onSpooled();
     this.#spool = new Spool({ disk, recent: this.#recent, onChange, onStopped: onPassThrough });
+    this.#reading = new Reading({
+      readers: this.#readers,
+      checked: this.#checked,
+      recent: this.#recent,
+      spool: this.#spool,
+      failure: () => this.#failure,
+    });
     this.#patience = new Patience({ ...options, now: () => clock.now() });
     this.#pace = new Pace({
       ...options,
@@ -159,7 +168,7 @@ export class Fill {
     return {
       read: (span) => {
         reader.position = span?.start ?? 0;
-        return bodyOf(() => this.#next(reader, span?.end), release);
+        return bodyOf(() => this.#reading.next(reader, span?.end), release);
       },
       release,
     };
@@ -171,62 +180,9 @@ export class Fill {
     this.#readers.wake();
   }
 
-  async #next(reader: Reader, wantedEnd: number | undefined): Promise<Uint8Array | undefined> {
-    if (reader.held !== undefined) this.#recent.release(reader.held);
-    reader.held = undefined;
-    for (;;) {
-      const end = Math.min(wantedEnd ?? Number.POSITIVE_INFINITY, this.isVerified ? this.receivedBytes : Infinity);
-      if (reader.hasLeft || reader.position >= end) return undefined;
-      if (this.#failure !== undefined) throw this.#failure;
-      if (reader.isDropped) throw new Error("the client was too slow for a blob that cannot be stored");
-      // The last byte is held back: who gets it believes that all of them are right.
-      const lastByte = Math.min(end, this.totalBytes ?? this.receivedBytes) - 1;
-      const readable = this.isVerified ? end : Math.min(this.receivedBytes, lastByte);
-      if (reader.position < readable) {
-        const chunk = reader.lastByte ?? this.#handOut(reader, readable) ?? (await this.#readFor(reader, readable));
-        reader.position += chunk.byteLength;
-        if (!this.#spool.isStoring) this.#readers.wake();
-        return chunk;
-      }
-      if (wantedEnd !== undefined && this.#mayLose(reader, wantedEnd)) await this.#keepLastByte(reader);
-      else await this.#readers.change();
-    }
-  }
-
-  /** Whether a reader stands at the last byte of its part, which is here, and which nothing will keep for it. */
-  #mayLose({ lastByte, position }: Reader, wantedEnd: number): boolean {
-    const isAtLast = position === wantedEnd - 1 && position < this.receivedBytes;
-    return isAtLast && lastByte === undefined && !this.#spool.isStoring;
-  }
-
-  /** Others need not wait for this reader then. */
-  async #keepLastByte(reader: Reader): Promise<void> {
-    const end = reader.position + 1;
-    const byte = Buffer.from(this.#handOut(reader, end) ?? (await this.#readFor(reader, end)));
-    if (reader.held !== undefined) this.#recent.release(reader.held);
-    reader.held = undefined;
-    reader.lastByte = byte;
-    this.#readers.wake();
-  }
-
-  #handOut(reader: Reader, end: number): Uint8Array | undefined {
-    const [block] = this.#recent.hold(reader.position, 1);
-    if (block === undefined) return undefined;
-    reader.held = block;
-    return block.memory.subarray(reader.position - block.start, Math.min(block.bytes, end - block.start));
-  }
-
-  #readFor(reader: Reader, end: number): Promise<Uint8Array> {
-    reader.buffer ??= Buffer.allocUnsafeSlow(readBytes);
-    return this.#spool.read(reader.buffer, reader.position, end - reader.position);
-  }
-
   #leave(reader: Reader): void {
-    this.#readers.remove(reader);
-    if (reader.held !== undefined) this.#recent.abandon(reader.held);
-    reader.held = undefined;
+    this.#reading.leave(reader);
     this.#options.metrics.add("fill_readers", {}, -1);
-    this.#readers.wake();
     if (this.#hasEnded) return void this.#closeWhenUnused();
     if (this.#readers.size === 0) void this.#giveUpUnlessWanted();
   }
@@ -358,5 +314,4 @@ export class Fill {
   }
 }
 
-const readBytes = 256 * 1024;
 const worthFinishingBytes = 64 * 1024 * 1024;
