@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { constants } from "node:fs";
 
 import { pathFromPart, pathToBytes } from "../path-bytes.ts";
@@ -129,6 +130,8 @@ export class ManifestRows {
   *soundPaths(): Generator<void, string[] | undefined> {
     const paths: string[] = [];
     let end = 0;
+    // Nearly all trees have no other names, and parts of one string need neither a copy nor a look at each character.
+    const plain = isAscii(this.#names) ? this.#names.toString("latin1") : undefined;
     yield* inSteps(this.count, ENTRIES_PER_STEP, (index) => {
       const start = this.#get(index, COLUMN.start);
       const length = this.#get(index, COLUMN.length);
@@ -136,7 +139,7 @@ export class ManifestRows {
       if (paths.length < index || start !== end || !Number.isSafeInteger(length) || length < 1) return;
       end = start + length;
       if (end > this.#names.length) return;
-      const path = this.path(index);
+      const path = plain === undefined ? this.path(index) : plain.slice(start, end);
       if (isCleanPath(path)) paths.push(path);
     });
     return paths.length === this.count && end === this.#names.length ? paths : undefined;
