@@ -182,7 +182,7 @@ export interface ExtractArchiveOptions {
   readonly restoreSpecialBits?: boolean;
   /**
    * Work that takes one thread no longer than this, by a rough estimate, is done on the calling thread in turns of a few milliseconds, since
-   * starting threads would take longer. So is the plan of a long restore while threads start. 0 keeps all of it off the calling thread.
+   * starting threads would take longer. 0 keeps all of it off the calling thread.
    *
    * @default 60
    */
