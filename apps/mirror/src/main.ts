@@ -7,7 +7,7 @@ import { runCli } from "./cli.ts";
 const graceful = new AbortController();
 const forced = new AbortController();
 let isServing = false;
-let stoppedBy: "SIGINT" | "SIGTERM" = "SIGTERM";
+let stoppedBy: "SIGINT" | "SIGTERM" | undefined;
 /** More than all that `serve` waits for at its end: bodies, uploads, and a disk. */
 const stopAtMostMs = 80_000;
 const afterwardsMs = 2000;
@@ -26,10 +26,11 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 }
 
 /** A call of the system that a disk does not answer cannot be ended, and keeps the process: nothing else is left then. */
-function endAfter(milliseconds: number, name: "SIGINT" | "SIGTERM"): void {
+function endAfter(milliseconds: number, name: "SIGINT" | "SIGTERM" | undefined): void {
   const end = (): void => {
     process.stderr.write("ended although a call of the system goes on: does the disk answer?\n");
-    endBy(name);
+    if (name === undefined) endWith(Number(process.exitCode));
+    else endBy(name);
   };
   // Comes only if something keeps the process.
   setTimeout(end, milliseconds).unref();
@@ -37,10 +38,19 @@ function endAfter(milliseconds: number, name: "SIGINT" | "SIGTERM"): void {
 
 function endBy(name: "SIGINT" | "SIGTERM"): void {
   process.removeAllListeners(name);
-  // Not `process.exit`, which waits for calls that block, such as the reading of a pipe. The first process of a container cannot
-  // send itself a signal, and has nothing else.
   process.kill(process.pid, name);
-  process.exit(128 + constants.signals[name]);
+  // The first process of a container cannot send itself a signal.
+  endWith(128 + constants.signals[name]);
+}
+
+/** Not by `process.exit` alone, which waits for calls that block: of a disk that does not answer, or of a pipe that nobody writes to. */
+function endWith(code: number): void {
+  if (process.platform !== "win32") {
+    // The system ends all threads of a process before it runs another program in it.
+    const environment = { ...process.env, NODE_OPTIONS: "" };
+    process.execve?.(process.execPath, [process.execPath, "--eval", `process.exit(${code})`], environment);
+  }
+  process.exit(code);
 }
 
 // Whoever reads the output has gone, as `head` does when it has enough; clients are served all the same.

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** `fleetfoot-mirror` in a process of its own. */
@@ -42,19 +43,23 @@ export async function runMirror(
   return { code: code ?? signal, stdout, stderr };
 }
 
-/** Starts `serve` and waits until it serves. */
+/**
+ * Starts `serve` and waits until it serves.
+ *
+ * @param options - `isFirst`: whether it is the first process of what it sees, as in a container. @default false
+ */
 export async function startMirror(
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  { isFirst = false }: { readonly isFirst?: boolean } = {},
 ): Promise<ChildMirror> {
-  const child = spawn(
-    process.execPath,
-    ["--conditions=@fleetfoot/source", main, "serve", "--operators", "127.0.0.1:0", ...words],
-    {
-      env: { PATH: process.env["PATH"] ?? "", ...environment },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
+  const around = isFirst ? ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] : [];
+  const serve = ["--conditions=@fleetfoot/source", main, "serve", "--operators", "127.0.0.1:0", ...words];
+  const [program = process.execPath, ...rest] = [...around, process.execPath, ...serve];
+  const child = spawn(program, rest, {
+    env: { PATH: process.env["PATH"] ?? "", ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let output = "";
   const ended = once(child, "close").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
   await new Promise<void>((resolve, reject) => {
@@ -66,18 +71,20 @@ export async function startMirror(
     }
     void ended.then(() => reject(new Error(`it ended without serving:\n${output}`)));
   });
+  const started = child.pid ?? 0;
+  const processId = isFirst ? Number(readFileSync(`/proc/${started}/task/${started}/children`, "utf8")) : started;
   const url = (/serving on (\S+)/.exec(output)?.[1] ?? "").replace("0.0.0.0", "127.0.0.1");
   return {
     url,
     port: Number(new URL(url).port),
-    processId: child.pid ?? 0,
+    processId,
     operatorsUrl: /for operators: (\S+)\//.exec(output)?.[1] ?? "",
     output: () => output,
     stopReading() {
       child.stdout.destroy();
       child.stderr.destroy();
     },
-    kill: (signal) => void child.kill(signal),
+    kill: (signal) => void (isFirst ? process.kill(processId, signal) : child.kill(signal)),
     ended,
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
