@@ -178,3 +178,56 @@ describe("with a store that does not take a withdrawal", () => {
     await givesNothing(await add(store, clock));
   });
 });
+
+describe("with a store that cannot be read for a while", () => {
+  /** Mirrors that use it, each of which may be told that reads of withdrawals fail. */
+  function failing(): { readonly store: CacheStore; readonly memory: CacheStore; left: number } {
+    const memory = createMemoryStore();
+    const get: typeof memory.get = (name, ...rest) => {
+      if (!name.endsWith("/_withdrawn") || failures.left === 0) return memory.get(name, ...rest);
+      failures.left -= 1;
+      return Promise.reject(new Error("503 SlowDown"));
+    };
+    const failures = { store: { ...memory, get }, memory, left: 0 };
+    return failures;
+  }
+
+  it("takes over nothing of a name of which it cannot tell whether it was withdrawn", async () => {
+    const failures = failing();
+    const one = await add(failures.memory);
+    expect(await statuses(one)).toEqual([200]);
+    isOpen = false;
+    await isRefused(one);
+    await one.mirror.close();
+    await tap.goDown();
+    const two = await add(failures.store);
+    failures.left = Infinity;
+    await givesNothing(two);
+    failures.left = 0;
+    await givesNothing(two);
+  });
+
+  it("withdraws nothing because of that", async () => {
+    const failures = failing();
+    const [one, two] = [await add(failures.store), await add(failures.memory)];
+    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
+    isOpen = false;
+    await isRefused(one);
+    isOpen = true;
+    aheadMs += 61_000;
+    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
+    isOpen = false;
+    await isRefused(two);
+    isOpen = true;
+    aheadMs += 31_000;
+    expect(await statuses(two)).toEqual([200]);
+    aheadMs += 61_000;
+    failures.left = 1;
+    await one.send(`/v2/org/app/manifests/${image.manifest.digest}`, { method: "HEAD" });
+    expect(failures.left).toBe(0);
+    await one.mirror.close();
+    await tap.goDown();
+    aheadMs += 61_000;
+    expect(await statuses(two)).toEqual([200]);
+  });
+});

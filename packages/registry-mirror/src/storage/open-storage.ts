@@ -46,7 +46,8 @@ export async function openStorage(
     pinned: () => new Set(pins.flatMap(({ image, tag }) => [...(late.records?.reachableFrom(image, [tag]) ?? [])])),
   });
   const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
-  const onWithdrawal = (place: ImagePlace, era: Era): Promise<void> => late.shared.saveWithdrawal(place, era);
+  const onWithdrawal = (place: ImagePlace, era: Era, isNew: boolean): Promise<void> =>
+    late.shared.saveWithdrawal(place, era, isNew);
   const records = await Records.open({ directory, disk, logger, now, upstreams, onChange, onWithdrawal }).catch(
     async (error: unknown) => {
       await disk.close();

@@ -63,7 +63,7 @@ async function open(disk: Partial<RecordDisk> = {}): Promise<Records> {
     now: () => 0,
     upstreams: [image.upstream],
     onChange: (name) => void changes.push(name),
-    onWithdrawal: async (_place, era) => void withdrawals.push(era),
+    onWithdrawal: async (_place, era, isNew) => void withdrawals.push(isNew ? `new ${era}` : era),
   });
 }
 
@@ -96,7 +96,7 @@ describe("a withdrawal", () => {
     expect(records.withdraw(image)).toBe(false);
     await records.remembered(image);
     expect(records.remembered(image)).toBeUndefined();
-    expect([changes, withdrawals]).toEqual([[], [records.eraOf(image)]]);
+    expect([changes, withdrawals]).toEqual([[], [`new ${records.eraOf(image)}`]]);
     expect(await readFile(join(directory, withdrawalName(image)), "utf8")).toBe(records.eraOf(image));
     const era = records.eraOf(image);
     records.adopt(image, { tag: "v1" }, JSON.stringify({ ...tag, checkedAtMs: 2, openTo: "anybody", era }));
@@ -238,6 +238,6 @@ describe("withdrawals that other mirrors have noticed", () => {
     records.setTag(image, "v1", { ...tag, openTo: "anybody", era: theirs });
     expect(openings()).toEqual(nothing);
     expect((records.eraOf(image) ?? "") > theirs).toBe(true);
-    expect(withdrawals.at(-1)).toBe(records.eraOf(image));
+    expect(withdrawals.at(-1)).toBe(`new ${records.eraOf(image)}`);
   });
 });

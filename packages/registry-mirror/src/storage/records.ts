@@ -27,8 +27,11 @@ export interface RecordsOptions {
   readonly upstreams: readonly { readonly id: string; readonly url: URL }[];
   /** Told of every change, with the path of its record and its text; `undefined` removes it. */
   readonly onChange: (name: string, text: string | undefined) => void;
-  /** Told of every withdrawal that was not learnt from others. Resolves when it is remembered, or cannot be. */
-  readonly onWithdrawal: (place: ImagePlace, era: Era) => Promise<void>;
+  /**
+   * Told of every withdrawal that was not learnt from others, and of what others have lost. Resolves when it is remembered, or
+   * cannot be.
+   */
+  readonly onWithdrawal: (place: ImagePlace, era: Era, isNew: boolean) => Promise<void>;
 }
 
 /** One repository of one upstream. */
@@ -147,7 +150,7 @@ export class Records {
   adoptEra(place: ImagePlace, era: Era | undefined): void {
     const own = this.eraOf(place);
     if (era !== undefined && (own === undefined || own < era)) this.#begin(place, era, false);
-    else if (own !== undefined && own !== era) void this.#options.onWithdrawal(place, own);
+    else if (own !== undefined && own !== era) void this.#options.onWithdrawal(place, own, false);
   }
 
   /** Others have withdrawn the same name at the same time: what they learnt after that may be from before this one's withdrawal. */
@@ -258,7 +261,7 @@ export class Records {
     const key = keyOf(place);
     const pending = Promise.all([
       this.#withdrawalWriter.write(place, era),
-      isOwn ? onWithdrawal(place, era) : undefined,
+      isOwn ? onWithdrawal(place, era, true) : undefined,
     ]).finally(() => {
       if (this.#pending.get(key) === pending) this.#pending.delete(key);
     });

@@ -49,6 +49,12 @@ interface SharedBlob extends OpenedSource {
   readonly version: string;
 }
 
+/** What a store says of an object. */
+interface Answer {
+  /** Undefined when there is none. */
+  readonly object: WholeObject | undefined;
+}
+
 /** What several mirrors have in common. A failure of it is nobody's problem but its own: the upstream has everything. */
 export interface SharedStore {
   /** Whether the last operation worked. */
@@ -78,12 +84,16 @@ export interface SharedStore {
   discardDamaged(digest: Digest, version: string): void;
   /** Writes a record, in the background; `undefined` changes nothing there. */
   save(name: string, text: string | undefined): void;
-  /** Lets other mirrors know that access to a name was withdrawn. Resolves when it is there, or cannot be. */
-  saveWithdrawal(place: ImagePlace, era: Era): Promise<void>;
+  /**
+   * Lets other mirrors know that access to a name was withdrawn. Resolves when it is there, or cannot be.
+   *
+   * @param isNew - whether this mirror has noticed it just now, so that what others have learnt before counts for nothing
+   */
+  saveWithdrawal(place: ImagePlace, era: Era, isNew: boolean): Promise<void>;
   /** Whether other mirrors know anything of a name; false where the store cannot list what is in it. */
   knowsName(place: ImagePlace): Promise<boolean>;
-  /** Takes over what another mirror knows of withdrawals of a name. */
-  adoptWithdrawal(place: ImagePlace): Promise<void>;
+  /** Takes over what another mirror knows of withdrawals of a name; whether the store could be asked. */
+  adoptWithdrawal(place: ImagePlace): Promise<boolean>;
   /** Takes over what another mirror knows of a tag, and of withdrawals of its name. */
   adoptTag(image: UpstreamImage, tag: string): Promise<void>;
   /** Takes over what another mirror knows of a digest under a name, and of withdrawals of that; whether it knows the digest. */
@@ -113,7 +123,7 @@ export const noSharedStore: SharedStore = {
   save: () => {},
   saveWithdrawal: async () => {},
   knowsName: async () => false,
-  adoptWithdrawal: async () => {},
+  adoptWithdrawal: async () => true,
   adoptTag: async () => {},
   adoptDigest: async () => false,
   purge: async () => [],
@@ -200,22 +210,27 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     }).result;
   }
 
-  async function readAll(name: string, maxBytes: number, signal?: AbortSignal): Promise<WholeObject | undefined> {
+  /** @returns undefined when the store fails, which does not mean that there is none */
+  async function tryToRead(name: string, maxBytes: number, signal?: AbortSignal): Promise<Answer | undefined> {
     const late = (): Error => new Error("it sends too slowly");
-    const read = (within: AbortSignal): Promise<WholeObject | undefined> => readWhole(store, name, maxBytes, within);
+    const read = async (within: AbortSignal): Promise<Answer> => ({
+      object: await readWhole(store, name, maxBytes, within),
+    });
     return attempt(() => withDeadline(clock, readMs, late, read, signal), signal);
   }
 
   /** Reads a record, and whether it still counts: who has written it may have been refused since. */
   async function readRecord(image: UpstreamImage, name: string): Promise<string | undefined> {
-    const withdrawal = canBeWithdrawn(image) ? adoptWithdrawal(image) : undefined;
-    const [record] = await Promise.all([readAll(name, maxRecordBytes), withdrawal]);
-    return record?.content?.toString();
+    const looked = canBeWithdrawn(image) ? adoptWithdrawal(image) : true;
+    const [answer, isCertain] = await Promise.all([tryToRead(name, maxRecordBytes), looked]);
+    return isCertain ? answer?.object?.content?.toString() : undefined;
   }
 
-  async function adoptWithdrawal(place: ImagePlace): Promise<void> {
-    const known = await readAll(withdrawalName(place), maxRecordBytes);
-    records().adoptEra(place, readEra(known?.content?.toString() ?? ""));
+  async function adoptWithdrawal(place: ImagePlace): Promise<boolean> {
+    const answer = await tryToRead(withdrawalName(place), maxRecordBytes);
+    if (answer === undefined) return false;
+    records().adoptEra(place, readEra(answer.object?.content?.toString() ?? ""));
+    return true;
   }
 
   async function put(name: string, body: PutBody): Promise<void> {
@@ -266,7 +281,7 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     async read(digest, maxBytes, signal) {
       const known = await bytesOf(digest);
       if (known === undefined || known > maxBytes) return undefined;
-      const { content, facts } = (await readAll(blobName(digest), maxBytes, signal)) ?? {};
+      const { content, facts } = (await tryToRead(blobName(digest), maxBytes, signal))?.object ?? {};
       if (content === undefined || facts === undefined || isDigestOf(digest, hashFor(digest).update(content)))
         return content;
       metrics.add("verification_failures_total", { origin: "shared-store" });
@@ -328,11 +343,13 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
     save(name, text) {
       if (text !== undefined) written.save(name, text);
     },
-    saveWithdrawal: (place, era) =>
+    saveWithdrawal: (place, era, isNew) =>
       run(async () => {
         const later = await written.withdraw(place, era);
+        if (later === undefined || records().eraOf(place) !== era) return;
         // Whoever wrote that may have been let in again before this mirror was refused.
-        if (later !== undefined && records().eraOf(place) === era) records().overtake(place, later);
+        if (isNew) records().overtake(place, later);
+        else records().adoptEra(place, later);
       }),
     async knowsName(place) {
       if (!canList(store)) return false;

@@ -71,9 +71,12 @@ export class Withdrawals {
     const key = imageKey(image);
     if (this.#looked.get(key) === true) return undefined;
     const { result } = this.#looks.run(key, async () => {
-      // What comes later is taken over all the same.
-      await this.#inTime(shared.adoptWithdrawal(image));
-      this.#looked.set(key, true, lookEveryMs);
+      const adopt = async (): Promise<void> => {
+        const isCertain = await shared.adoptWithdrawal(image);
+        this.#looked.set(key, true, isCertain ? lookEveryMs : lookAgainMs);
+      };
+      // What comes later is taken over all the same, and is not waited for again.
+      if (!(await this.#inTime(adopt()))) this.#looked.set(key, true, lookEveryMs);
     });
     return result;
   }
@@ -117,4 +120,6 @@ export class Withdrawals {
 
 /** Within which time a withdrawal is known that another mirror has noticed. */
 const lookEveryMs = 60_000;
+/** When the store could not be asked. */
+const lookAgainMs = 5000;
 const mostWaitMs = 2000;
