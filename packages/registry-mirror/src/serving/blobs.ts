@@ -16,6 +16,7 @@ import { BrokenFills } from "./broken-fills.ts";
 import type { ReturningClient } from "./broken-fills.ts";
 import type { CacheResult } from "./messages.ts";
 import type { Openings } from "./permission/openings.ts";
+import type { Withdrawals } from "./permission/withdrawals.ts";
 import { checkedBody, plainBody } from "./stored-body.ts";
 import { StoredChecks } from "./stored-checks.ts";
 
@@ -24,6 +25,7 @@ export interface BlobsOptions extends BlobSourceOptions {
   readonly disk: Disk;
   readonly fills: Fills;
   readonly openings: Openings;
+  readonly withdrawals: Pick<Withdrawals, "noteFailure">;
   readonly access: Access;
   readonly consent: BlobConsent;
   readonly now: () => number;
@@ -119,18 +121,18 @@ export class Blobs {
   /** @param isImpatient - whether others were waited for already */
   async #fetch(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean, isImpatient: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
-    const { access, consent, disk, fills, openings, records, shared } = this.#options;
+    const { access, consent, disk, fills, openings, records, shared, withdrawals } = this.#options;
     const refusal = this.#broken.refusal(image, digest, inquiry);
     if (refusal !== undefined) throw refusal;
     const asker = await inquiry.askerFor(image, signal);
-    const isKnown = await openings.find(image, digest);
-    if (isKnown && isWhole && !access.isPerClient(image)) {
+    if ((await openings.find(image, digest)) && isWhole && !access.isPerClient(image)) {
       const location = await shared.redirectFor(digest);
-      if (location !== undefined) return redirected(image, location);
+      // Access may have been withdrawn meanwhile.
+      if (location !== undefined && openings.has(image, digest)) return redirected(image, location);
     }
     if (await shared.has(digest)) {
-      // It comes from elsewhere then, so this upstream has not yet said that it is under this name.
-      if (!isKnown || access.isPerClient(image)) await consent.confirm(image, digest, asker, signal);
+      // It comes from elsewhere then, so this upstream may not have said yet that it is under this name.
+      await consent.confirm(image, digest, asker, signal);
     } else {
       const failure = consent.knownFailure(image, digest, asker);
       if (failure !== undefined) throw failure;
@@ -152,6 +154,8 @@ export class Blobs {
       expectedBytes,
       isImpatient,
       onSettled: (failure, receivedBytes) => {
+        // Also when the upstream refuses to go on, or nobody waits for its answer any more.
+        if (failure instanceof UpstreamError) withdrawals.noteFailure(image, failure);
         const isWrong = failure instanceof UpstreamError && failure.code === "wrong-bytes";
         if (isWrong && source.origin === "shared-store") source.discardDamaged();
         this.#broken.note(image, digest, failure, receivedBytes);
@@ -174,7 +178,7 @@ export class Blobs {
       if (!joined) consent.noteFailure(image, digest, asker, error);
       throw error;
     }
-    if (!joined && !isKnown) consent.note(image, digest, opened, fill.totalBytes);
+    if (!joined && !openings.has(image, digest)) consent.note(image, digest, opened, fill.totalBytes);
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 
@@ -201,21 +205,23 @@ export class Blobs {
 
   async #fromDisk(image: UpstreamImage, inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob | undefined> {
     const { digest, signal } = inquiry;
-    const { disk, shared } = this.#options;
+    const { disk, openings, shared } = this.#options;
     const location = isWhole ? await shared.redirectFor(digest) : undefined;
-    if (location !== undefined) return redirected(image, location);
-    let opened = await disk.openBlob(digest);
+    let opened = location === undefined ? await disk.openBlob(digest) : undefined;
     if (opened !== undefined && !opened.isVerified && !isWhole) {
       await opened.handle.close();
       const reason = "the blob that is stored here takes long to be checked";
       const late = (): Error => new UpstreamError({ code: "timeout", upstream: image.upstream.id, reason });
       opened = (await this.#checks.isRight(digest, late, signal)) ? await disk.openBlob(digest) : undefined;
     }
+    // Access may have been withdrawn meanwhile.
+    const isOpen = openings.has(image, digest);
+    if (location !== undefined) return isOpen ? redirected(image, location) : undefined;
     if (opened === undefined) return undefined;
     const { bytes, handle, isVerified } = opened;
     const close = (): void => void handle.close();
-    if (!isVerified && !isWhole) {
-      // Somebody has touched it since.
+    if (!isOpen || (!isVerified && !isWhole)) {
+      // Or somebody has touched it since.
       close();
       return undefined;
     }

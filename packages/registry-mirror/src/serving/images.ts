@@ -161,6 +161,8 @@ export class Images {
     const { children } = readManifest(bytes, undefined);
     const blobs = children.filter(({ kind }) => kind === "blob");
     for (const child of blobs) if (!hasBlob(child.digest) && !(await shared.has(child.digest))) return false;
+    // Access may have been withdrawn meanwhile.
+    if (!openings.has(image, digest)) return false;
     const inner = children.filter(({ kind }) => kind === "manifest");
     for (const child of inner)
       if (manifests.has(child.digest) && (await this.isComplete(image, child.digest))) return true;
@@ -244,6 +246,8 @@ export class Images {
         access.confirm(image, `manifests/${digest}`, inquiry.asker, signal),
       );
     }
+    // Access may have been withdrawn meanwhile.
+    if (!openings.has(image, digest)) return undefined;
     if (records.digest(image, digest)?.manifest === undefined) {
       const manifest = readManifest(bytes, undefined);
       // Nothing new was said by the upstream.

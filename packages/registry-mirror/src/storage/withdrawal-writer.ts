@@ -46,17 +46,22 @@ export class WithdrawalWriter {
   #start(name: string): Promise<void> {
     let writing = this.#writing.get(name);
     if (writing === undefined) {
-      writing = this.#writeAll(name).finally(() => this.#writing.delete(name));
+      writing = this.#writeAll(name);
       this.#writing.set(name, writing);
     }
     return writing;
   }
 
   async #writeAll(name: string): Promise<void> {
-    for (let next = this.#next.get(name); next !== undefined; next = this.#next.get(name)) {
-      this.#next.delete(name);
-      const left = await this.#writeOne(name, next);
-      if (left !== undefined && !this.#next.has(name)) this.#failed.set(name, left);
+    try {
+      for (let next = this.#next.get(name); next !== undefined; next = this.#next.get(name)) {
+        this.#next.delete(name);
+        const left = await this.#writeOne(name, next);
+        if (left !== undefined && !this.#next.has(name)) this.#failed.set(name, left);
+      }
+    } finally {
+      // In the turn in which nothing more was found: what comes later starts anew.
+      this.#writing.delete(name);
     }
   }
 
