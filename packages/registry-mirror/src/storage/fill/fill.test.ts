@@ -76,7 +76,7 @@ describe("a fill", () => {
       idleMs: 6000,
       stallMs: 13_000,
       abandonedFillMs: 30_000,
-      partial: undefined,
+      takePartial: async () => undefined,
       onPartial: (partial) => partials.push(partial),
       onPassThrough: (reason) => passedThrough.push(reason),
       onStored: () => {},
@@ -320,7 +320,7 @@ describe("a fill", () => {
       offsets.push(offset);
       return opened(content, offset);
     };
-    const fill = begin(content, { open }, { partial });
+    const fill = begin(content, { open }, { takePartial: async () => partial });
     expect(await readSlowly(fill.attach().read(), 0, content)).toBe(3_000_000);
     await fill.ended;
     expect(offsets).toEqual([2_000_000]);
@@ -333,7 +333,7 @@ describe("a fill", () => {
     for (const damage of [(path: string) => truncate(path, 1_000_000), (path: string) => rm(path)]) {
       const partial = await breakOff(content);
       await damage(partial.path);
-      const fill = begin(content, {}, { partial });
+      const fill = begin(content, {}, { takePartial: async () => partial });
       expect(await readSlowly(fill.attach().read(), 0, content)).toBe(3_000_000);
       await fill.ended;
       expect(await readdir(join(directory, "tmp"))).toEqual([]);
@@ -343,7 +343,7 @@ describe("a fill", () => {
   it("waits for a source that begins anew, as long as it sends", async () => {
     const content = randomBytes(3_000_000);
     const partial = await breakOff(content);
-    const fill = begin(content, { open: async () => anew(content, 250_000) }, { partial });
+    const fill = begin(content, { open: async () => anew(content, 250_000) }, { takePartial: async () => partial });
     const read = readSlowly(fill.attach().read(), 0, content);
     // A piece every four seconds, eight of which bring nothing new.
     await clock.waitsFor(4000);
@@ -356,7 +356,7 @@ describe("a fill", () => {
     const content = randomBytes(3_000_000);
     const partial = await breakOff(content);
     const error = new UpstreamError({ code: "denied", upstream: "hub", reason: "it refuses", status: 403 });
-    const refused = begin(content, { open: () => Promise.reject(error) }, { partial });
+    const refused = begin(content, { open: () => Promise.reject(error) }, { takePartial: async () => partial });
     await refused.ended;
     // It has said nothing about the bytes.
     expect(partials).toEqual([expect.objectContaining({ path: partial.path, bytes: 2_000_000 })]);
@@ -367,7 +367,7 @@ describe("a fill", () => {
         throw error;
       },
     });
-    await begin(content, { open: short }, { partial: partials.pop() }).ended;
+    await begin(content, { open: short }, { takePartial: async () => partials.pop() }).ended;
     expect([partials, await readdir(join(directory, "tmp"))]).toEqual([[], []]);
   });
 

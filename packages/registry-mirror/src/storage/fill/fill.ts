@@ -38,8 +38,8 @@ export interface FillOptions {
   /** How long all tries together may bring nothing. */
   readonly stallMs: number;
   readonly abandonedFillMs: number;
-  /** What an earlier fill left. */
-  readonly partial: PartialBlob | undefined;
+  /** Resolves with what an earlier fill left, and with nothing when there is none. Must not reject. */
+  readonly takePartial: () => Promise<PartialBlob | undefined>;
   /** Gets what this fill leaves when it is given up. */
   readonly onPartial: (partial: PartialBlob) => void;
   /** Called when the blob cannot be stored, with the reason. */
@@ -97,7 +97,7 @@ export class Fill {
   #grace: AbortController | undefined;
 
   constructor(options: FillOptions) {
-    const { clock, digest, disk, expectedBytes, onPassThrough, partial, pool, source } = options;
+    const { clock, digest, disk, expectedBytes, onPassThrough, pool, source } = options;
     this.#options = options;
     this.digest = digest;
     this.origin = options.origin;
@@ -124,7 +124,7 @@ export class Fill {
     });
     this.started = this.#start.promise;
     this.started.catch(() => {});
-    this.ended = this.#run(partial);
+    this.ended = this.#run();
   }
 
   /** Whether all bytes are here and right. */
@@ -149,9 +149,14 @@ export class Fill {
     return this.#hasBegun;
   }
 
+  /** Whether it will not get all bytes, though it may still be putting down those that it got. */
+  get isBrokenOff(): boolean {
+    return this.#failure !== undefined || (this.#stop.signal.aborted && !this.isVerified);
+  }
+
   /** Whether somebody who comes now can still get the first byte. */
   get canBeJoined(): boolean {
-    if (this.#failure !== undefined || this.#hasEnded) return false;
+    if (this.isBrokenOff || this.#hasEnded) return false;
     return this.#spool.isStoring || this.#recent.start <= this.#spool.readableBytes;
   }
 
@@ -202,11 +207,11 @@ export class Fill {
     this.abort(new Error("nobody wants the blob any more"));
   }
 
-  async #run(partial: PartialBlob | undefined): Promise<void> {
+  async #run(): Promise<void> {
     const { metrics } = this.#options;
     metrics.add("fills_running");
     try {
-      await this.#fetch(partial);
+      await this.#fetch();
       this.#verify();
       this.#options.onSettled(undefined, this.receivedBytes);
       this.#readers.wake();
@@ -235,9 +240,10 @@ export class Fill {
     }
   }
 
-  async #fetch(partial: PartialBlob | undefined): Promise<void> {
+  async #fetch(): Promise<void> {
+    const { clock, source, takePartial } = this.#options;
+    const partial = await takePartial();
     if (partial !== undefined) await this.#continue(partial);
-    const { clock, source } = this.#options;
     await fetchInTries({
       source,
       clock,

@@ -6,6 +6,7 @@ import type { Digest } from "../../reference/grammar.ts";
 import type { Disk } from "../disk.ts";
 import { BlockPool } from "./block-pool.ts";
 import { Fill } from "./fill.ts";
+import type { PartialBlob } from "./fill.ts";
 import { Partials } from "./partials.ts";
 import type { BlobSource } from "./source.ts";
 
@@ -96,7 +97,7 @@ export class Fills {
       source,
       expectedBytes,
       onSettled,
-      partial: this.#partials.take(digest),
+      takePartial: this.#partialTaker(digest),
       onPartial: (partial) => this.#partials.keep(digest, partial),
       onPassThrough: (reason) => {
         metrics.add("pass_through_total");
@@ -113,6 +114,15 @@ export class Fills {
       if (this.#running.get(digest) === fill) this.#running.delete(digest);
     });
     return fill;
+  }
+
+  /** A client often comes back at once, while what was cut off is still being put down. */
+  #partialTaker(digest: Digest): () => Promise<PartialBlob | undefined> {
+    const ending = [...this.#all].filter((fill) => fill.digest === digest && fill.isBrokenOff);
+    return async () => {
+      await Promise.all(ending.map((fill) => fill.ended));
+      return this.#partials.take(digest);
+    };
   }
 }
 
