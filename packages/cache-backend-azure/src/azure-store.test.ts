@@ -11,7 +11,7 @@ const kills = Number(process.env["FLEETFOOT_KILLS"] ?? 5);
 
 describeWithSystem("azurite", (azurite) => {
   describeCacheStore("the Azure store", {
-    abilities: ["conditional", "delete", "list", "parts", "presign", "ranges"],
+    abilities: ["conditional", "delete", "in-parts", "list", "parts", "presign", "ranges"],
     // Azurite sorts by UTF-16, in which these names stand elsewhere.
     unlistable: (name) => /[\u{10000}-\u{10ffff}]/u.test(name),
     async open() {

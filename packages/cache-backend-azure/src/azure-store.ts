@@ -23,6 +23,7 @@ import type {
   PutCondition,
   PutOptions,
   PutsConditionally,
+  PutsInParts,
   ReadsRanges,
   StoreCall,
   StoredObject,
@@ -41,6 +42,7 @@ export type AzureStore = CacheStore &
   ListsObjects &
   ReadsRanges &
   PutsConditionally &
+  PutsInParts &
   PresignsObjects &
   PresignsParts;
 
@@ -135,6 +137,7 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
 
   return {
     kind,
+    putsInParts: true,
     head(name, operation = {}) {
       return onObject("head", name, operation, factsOf);
     },

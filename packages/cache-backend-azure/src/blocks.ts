@@ -13,7 +13,7 @@ export function blockLength(
   { partBytes = 16 * mebibyte }: Pick<AzureStoreOptions, "partBytes">,
   bytes: number,
 ): number {
-  return Math.max(partBytes, Math.ceil(bytes / mostBlocks / mebibyte) * mebibyte);
+  return Math.min(longestBlockBytes, Math.max(partBytes, Math.ceil(bytes / mostBlocks / mebibyte) * mebibyte));
 }
 
 /** Names for the blocks of one upload, all of one length as the service wants it, and unlike those of another upload. */
@@ -104,4 +104,5 @@ export async function commitBlocks(
 
 const mebibyte = 1024 * 1024;
 const mostBlocks = 50_000;
+const longestBlockBytes = 4000 * mebibyte;
 const mostTries = 5;

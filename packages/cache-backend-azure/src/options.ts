@@ -17,7 +17,7 @@ export interface AzureStoreOptions {
    * @default `DefaultAzureCredential` of `@azure/identity`, loaded when the first token is needed
    */
   readonly credential?: TokenCredential | undefined;
-  /** Length of one block of an upload in bytes; grows where 50,000 blocks would not do. @default 16777216 */
+  /** Length of one block of an upload in bytes, up to 4000 MiB; grows where 50,000 blocks would not do. @default 16777216 */
   readonly partBytes?: number | undefined;
   /** Blocks sent at once; that many are in memory when a body cannot be opened anywhere. @default 4 */
   readonly uploadConcurrency?: number | undefined;

@@ -17,7 +17,7 @@ const { privateKey } = generateKeyPairSync("rsa", {
 describeWithSystem("fake-gcs-server", (gcs) => {
   describeCacheStore("the GCS store", {
     // It has no uploads in signed parts; what is sent for them is looked at in another test.
-    abilities: ["conditional", "delete", "list", "parts", "presign", "ranges"],
+    abilities: ["conditional", "delete", "in-parts", "list", "parts", "presign", "ranges"],
     untested: ["parts"],
     // It takes every signature for a good one; what is signed is looked at in another test.
     checksSignatures: false,

@@ -20,6 +20,7 @@ import type {
   PutCondition,
   PutOptions,
   PutsConditionally,
+  PutsInParts,
   ReadsRanges,
   StoreCall,
   StoredObject,
@@ -39,6 +40,7 @@ export type GcsStore = CacheStore &
   ListsObjects &
   ReadsRanges &
   PutsConditionally &
+  PutsInParts &
   PresignsObjects &
   PresignsParts;
 
@@ -110,6 +112,7 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
 
   return {
     kind,
+    putsInParts: true,
     head(name, operation = {}) {
       return onObject("head", name, operation, factsOf);
     },

@@ -143,6 +143,22 @@ describe("requests of the GCS store", () => {
     expect(() => open({ privateKey: "" })).toThrow(TypeError);
   });
 
+  it("begin the session of an upload again when the service was in trouble", async () => {
+    let failures = 2;
+    answer = ({ method, url }, response) => {
+      if (method === "PUT") {
+        const isLast = server.requests.filter((request) => request.method === "PUT").length === 2;
+        if (!isLast) return void response.writeHead(308, { range: "bytes=0-1048575" }).end();
+        return void response.writeHead(200).end(JSON.stringify({ generation: "7", updated: "2026-11-21T12:00:00Z" }));
+      }
+      if (url.pathname.startsWith("/upload/") && (failures -= 1) >= 0) return void response.writeHead(503).end();
+      return void response.writeHead(200, { location: `${url.origin}/session` }).end();
+    };
+    const content = counted(2 * mebibyte);
+    expect(await open({ partBytes: mebibyte }).put("a", bodyOf(content))).toMatchObject({ version: "7" });
+    expect(failures).toBe(-1);
+  });
+
   it("go on with a piece where it was broken off, after asking how much the service has", async () => {
     const content = counted(3 * mebibyte);
     const received = Buffer.alloc(content.byteLength);

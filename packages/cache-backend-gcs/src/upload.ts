@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { CacheStoreError, chunksToSend, encodeHeaderText, uploadParts } from "@fleetfoot/cache-backend";
+import { CacheStoreError, chunksToSend, encodeHeaderText, retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
 import type { BodyPart, PutBody, PutCondition, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { kind } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
@@ -71,19 +71,8 @@ async function uploadWhole(order: Upload): Promise<StoredResource> {
 /** @see https://cloud.google.com/storage/docs/performing-resumable-uploads */
 async function uploadInPieces(order: Upload, pieceBytes: number): Promise<StoredResource> {
   const { service, call, body, putOptions } = order;
-  const { headers, body: nothing } = await service.send(call, {
-    method: "POST",
-    url: uploadUrl(order, "resumable"),
-    headers: {
-      "content-type": "application/json; charset=UTF-8",
-      "x-upload-content-type": "application/octet-stream",
-      "x-upload-content-length": String(body.bytes),
-    },
-    body: describe(order),
-  });
-  await nothing.dump();
-  const session = headers["location"];
-  if (session === undefined) throw broken(call, "the service began no session");
+  const tries = { ...retryOf(order), signal: call.signal };
+  const session = await retryTransfer(call, (signal) => beginSession(order, { ...call, signal }), tries);
   const tried = new Set<number>();
   try {
     const stored = await uploadParts(
@@ -114,11 +103,10 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
         return undefined;
       },
       {
-        ...retryOf(order),
+        ...tries,
         partBytes: pieceBytes,
         // A session takes its pieces in their order.
         concurrency: 1,
-        signal: call.signal,
         onProgress: putOptions.onProgress,
       },
     );
@@ -132,6 +120,24 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
 const mebibyte = 1024 * 1024;
 const pieceUnit = 256 * 1024;
 const forgetTimeoutMs = 30_000;
+
+/** @returns the URL of the session */
+async function beginSession(order: Upload, call: StoreCall): Promise<string> {
+  const { headers, body: nothing } = await order.service.send(call, {
+    method: "POST",
+    url: uploadUrl(order, "resumable"),
+    headers: {
+      "content-type": "application/json; charset=UTF-8",
+      "x-upload-content-type": "application/octet-stream",
+      "x-upload-content-length": String(order.body.bytes),
+    },
+    body: describe(order),
+  });
+  await nothing.dump();
+  const session = headers["location"];
+  if (session === undefined) throw broken(call, "the service began no session");
+  return session;
+}
 
 /** @returns how many bytes the service has, or the object when it has all of them */
 async function askProgress(

@@ -48,7 +48,7 @@ export interface S3StoreOptions extends Partial<EncryptionSettings> {
   readonly checksums?: "when-supported" | "when-required" | undefined;
   /** Whether the SDK asks for checksums of answers and checks them. @default as for requests */
   readonly responseChecksums?: "when-supported" | "when-required" | undefined;
-  /** Length of one part of an upload in bytes, at least 5 MiB; grows where 10,000 parts would not do. @default 16777216 */
+  /** Length of one part of an upload in bytes, from 5 MiB to 5 GiB; grows where 10,000 parts would not do. @default 16777216 */
   readonly partBytes?: number | undefined;
   /** Parts sent at once; that many are in memory when a body cannot be opened anywhere. @default 4 */
   readonly uploadConcurrency?: number | undefined;

@@ -23,7 +23,7 @@ export interface S3Bucket {
 /** Length of the parts of an object. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 export function partLength({ partBytes = 16 * mebibyte }: Pick<S3StoreOptions, "partBytes">, bytes: number): number {
   const least = Math.ceil(bytes / mostParts / mebibyte) * mebibyte;
-  return Math.max(5 * mebibyte, partBytes, least);
+  return Math.min(longestPartBytes, Math.max(5 * mebibyte, partBytes, least));
 }
 
 /**
@@ -121,4 +121,5 @@ export async function abortUpload({ client, bucket }: S3Bucket, call: StoreCall,
 
 const mebibyte = 1024 * 1024;
 const mostParts = 10_000;
+const longestPartBytes = 5 * 1024 * mebibyte;
 const abortTimeoutMs = 30_000;

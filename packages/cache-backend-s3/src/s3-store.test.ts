@@ -7,7 +7,7 @@ import { createS3Store } from "./s3-store.ts";
 import type { S3Store } from "./s3-store.ts";
 import type { S3StoreOptions } from "./options.ts";
 
-const abilities = ["conditional", "delete", "list", "parts", "presign", "ranges"] as const;
+const abilities = ["conditional", "delete", "in-parts", "list", "parts", "presign", "ranges"] as const;
 const mebibyte = 1024 * 1024;
 
 /** Each takes a second, so many of them are for those who ask for them. */

@@ -33,6 +33,7 @@ import type {
   PutCondition,
   PutOptions,
   PutsConditionally,
+  PutsInParts,
   ReadsRanges,
   StoreCall,
   StoredObject,
@@ -56,6 +57,7 @@ export type S3Store = CacheStore &
   ListsObjects &
   ReadsRanges &
   PutsConditionally &
+  PutsInParts &
   PresignsObjects &
   PresignsParts &
   IssuesCredentials;
@@ -194,6 +196,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
 
   return {
     kind,
+    putsInParts: true,
     head(name, operation = {}) {
       return onObject("head", name, operation, factsOf);
     },

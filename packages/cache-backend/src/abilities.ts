@@ -5,6 +5,7 @@ import type {
   PresignsObjects,
   PresignsParts,
   PutsConditionally,
+  PutsInParts,
   ReadsRanges,
 } from "./store.ts";
 
@@ -36,6 +37,11 @@ export function canReadRanges<Store extends CacheStore>(store: Store): store is 
 /** Whether the store can refuse to replace an object. */
 export function canPutConditionally<Store extends CacheStore>(store: Store): store is Store & PutsConditionally {
   return has(store, "putIf");
+}
+
+/** Whether the store limits and repeats the parts of a put by itself. */
+export function canPutInParts<Store extends CacheStore>(store: Store): store is Store & PutsInParts {
+  return "putsInParts" in store && store.putsInParts === true;
 }
 
 function has(store: CacheStore, method: string): boolean {

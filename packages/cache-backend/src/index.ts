@@ -1,5 +1,13 @@
 export { bodyFromAnswer } from "./answer-body.ts";
-export { canDelete, canList, canPresign, canPresignParts, canPutConditionally, canReadRanges } from "./abilities.ts";
+export {
+  canDelete,
+  canList,
+  canPresign,
+  canPresignParts,
+  canPutConditionally,
+  canPutInParts,
+  canReadRanges,
+} from "./abilities.ts";
 export { bodyFrom, readChunks, readExactly } from "./bodies.ts";
 export type { BodyFacts } from "./bodies.ts";
 export { CONTENT_DIGEST, downloadToFile } from "./download.ts";
@@ -39,6 +47,7 @@ export type {
   PutCondition,
   PutOptions,
   PutsConditionally,
+  PutsInParts,
   ReadsRanges,
   StoredObject,
   TransferProgress,

@@ -5,7 +5,7 @@
  * reader sees the old object or the new one, never a part. Every operation rejects with `signal.reason` when aborted.
  *
  * Optional abilities are small interfaces of their own ({@link DeletesObjects}, {@link ListsObjects}, {@link PresignsObjects},
- * {@link ReadsRanges}, {@link PutsConditionally}); a caller detects them with the `can…` functions.
+ * {@link ReadsRanges}, {@link PutsConditionally}, {@link PutsInParts}); a caller detects them with the `can…` functions.
  */
 export interface CacheStore {
   /** Names the store in errors and metrics, for example `local` or `s3`. */
@@ -65,11 +65,11 @@ export interface PutOptions extends OperationOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Told how far the transfer is; goes back when a part is sent again. Must not throw. @default nobody listens */
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
-  /** Length of one part in bytes, where the store sends parts; longer where the service wants them so. @default what the store was made with */
+  /** Length of one part in bytes, where the store sends parts; longer or shorter where the service wants them so. @default what the store was made with */
   readonly partBytes?: number | undefined;
   /** Parts sent at once, where the store can do that. @default what the store was made with */
   readonly concurrency?: number | undefined;
-  /** Longest duration of one try of one part, in milliseconds. @default 600000 */
+  /** Longest duration of one try of one part, in milliseconds, where the store sends parts. @default 600000 */
   readonly attemptTimeoutMs?: number | undefined;
 }
 
@@ -187,6 +187,14 @@ export interface ByteRange {
 export interface PutsConditionally {
   /** Stores the body unless the condition fails; resolves to `undefined` then, and nothing is stored. */
   putIf(name: string, body: PutBody, condition: PutCondition, options?: PutOptions): Promise<ObjectFacts | undefined>;
+}
+
+/**
+ * The store sends a body in parts, as the options of a put say, and ends and repeats each part by itself: a caller need not limit the whole put, nor
+ * repeat it.
+ */
+export interface PutsInParts {
+  readonly putsInParts: true;
 }
 
 /** The name must be free, or hold exactly this version. */

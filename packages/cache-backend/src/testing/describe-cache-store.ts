@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { canDelete, canList, canPresign, canPresignParts, canPutConditionally, canReadRanges } from "../abilities.ts";
+import {
+  canDelete,
+  canList,
+  canPresign,
+  canPresignParts,
+  canPutConditionally,
+  canPutInParts,
+  canReadRanges,
+} from "../abilities.ts";
 import type { CacheStore } from "../store.ts";
 import { bodyOf, readBytes, readText, streamOf } from "./bodies.ts";
 import { describeConditionalPuts } from "./describe-conditional-puts.ts";
@@ -11,7 +19,7 @@ import { describeRanges } from "./describe-ranges.ts";
 import { describeTransfers } from "./describe-transfers.ts";
 
 /** What a store can do beside the contract's core. */
-export type StoreAbility = "delete" | "list" | "presign" | "parts" | "ranges" | "conditional";
+export type StoreAbility = "delete" | "list" | "presign" | "parts" | "ranges" | "conditional" | "in-parts";
 
 /** The store under test. */
 export interface StoreUnderTest<Store extends CacheStore = CacheStore> {
@@ -66,7 +74,7 @@ export function describeCacheStore(name: string, options: DescribeCacheStoreOpti
     if (shows("conditional")) describeConditionalPuts(store);
     if (shows("presign")) describePresigning(store, options.checksSignatures);
     if (shows("parts")) describePresignedParts(store);
-    describeTransfers(store);
+    describeTransfers(store, options.abilities.includes("in-parts"));
   });
 }
 
@@ -77,6 +85,7 @@ const detectors: Readonly<Record<StoreAbility, (store: CacheStore) => boolean>> 
   presign: canPresign,
   ranges: canReadRanges,
   conditional: canPutConditionally,
+  "in-parts": canPutInParts,
 };
 
 function describeObjects(store: () => CacheStore): void {

@@ -3,13 +3,14 @@ import { readFile, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { dirname, join } from "node:path";
 
-import type { CacheStore, PutOptions } from "@fleetfoot/cache-backend";
+import { CacheStoreError } from "@fleetfoot/cache-backend";
+import type { CacheStore, PutOptions, PutsInParts } from "@fleetfoot/cache-backend";
 import { createLocalStore } from "@fleetfoot/cache-backend-local";
 import { createHttpStore, startObjectServer } from "@fleetfoot/cache-backend/testing";
 import type { ObjectServer, RecordedRequest, ServedObject } from "@fleetfoot/cache-backend/testing";
 import { hashCacheKey } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { CacheBench } from "../test-support/cache-bench.ts";
 import { realArchiver } from "./archiver.ts";
@@ -322,6 +323,52 @@ describe("caches in a store", () => {
     await bench.save({ ...gems, key: "more" });
     expect(asked).toHaveLength(2);
     expect(bench.warnings()).toEqual([expect.stringContaining("CACHE_CHUNK_SIZE")]);
+  });
+
+  it.each([
+    { how: "are neither ended nor begun anew", where: "that limits each part by itself", inParts: true, puts: 1 },
+    { how: "are ended and begun anew", where: "without parts", inParts: false, puts: 2 },
+  ])("$how when one try has taken too long in a store $where", async ({ inParts, puts }) => {
+    const limits: AbortController[] = [];
+    const timeout = vi.spyOn(AbortSignal, "timeout").mockImplementation(() => {
+      limits.push(new AbortController());
+      return (limits.at(-1) as AbortController).signal;
+    });
+    try {
+      const { store } = bench.store as RemoteCache;
+      let tries = 0;
+      const put: CacheStore["put"] = (name, body, options) => {
+        tries += 1;
+        // All the time that one try may take has passed.
+        if (tries === 1) for (const limit of limits) limit.abort(new DOMException("too late", "TimeoutError"));
+        options?.signal?.throwIfAborted();
+        return store.put(name, body, options);
+      };
+      const slow = { ...store, put, ...(inParts ? { putsInParts: true } : {}) };
+      bench.store = { ...(bench.store as RemoteCache), store: slow };
+      await bench.write({ "vendor/a": "one" });
+      await bench.save(gems);
+      expect(tries).toBe(puts);
+      expect(requested("PUT")).toEqual(["gems"]);
+      expect(bench.warnings()).toEqual([]);
+    } finally {
+      timeout.mockRestore();
+    }
+  });
+
+  it("are not repeated as a whole in a store that repeats each part by itself", async () => {
+    const { store } = bench.store as RemoteCache;
+    let tries = 0;
+    const put: CacheStore["put"] = async (object) => {
+      tries += 1;
+      throw new CacheStoreError({ code: "unavailable", store: "parts", operation: "put", object, reason: "no answer" });
+    };
+    const inParts: CacheStore & PutsInParts = { ...store, put, putsInParts: true };
+    bench.store = { ...(bench.store as RemoteCache), store: inParts };
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    expect(tries).toBe(1);
+    expect(bench.warnings()).toEqual([expect.stringContaining("no answer")]);
   });
 
   it("are not sent from where a link leads that a job has put in the place of the archive", async () => {

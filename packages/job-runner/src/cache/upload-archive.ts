@@ -1,7 +1,13 @@
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 
-import { CONTENT_DIGEST, bodyOfFile, canPutConditionally, retryTransfer } from "@fleetfoot/cache-backend";
+import {
+  CONTENT_DIGEST,
+  bodyOfFile,
+  canPutConditionally,
+  canPutInParts,
+  retryTransfer,
+} from "@fleetfoot/cache-backend";
 import type { ObjectFacts, TransferProgress } from "@fleetfoot/cache-backend";
 
 import { openPlainFile } from "../plain-files.ts";
@@ -25,7 +31,7 @@ export async function uploadArchive(
   archive: ArchiveToUpload,
 ): Promise<boolean> {
   const { concurrency, chunkBytes: partBytes } = partSettings(options);
-  const { attemptTimeoutMs } = trySettings(options);
+  const tries = trySettings(options);
   const file = await openPlainFile(archive.path);
   if (file === undefined) throw new Error(`${archive.path} is no file any more`);
   try {
@@ -35,12 +41,14 @@ export async function uploadArchive(
     const body = bodyOfFile(file, size);
     const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
     const put = async (signal: AbortSignal): Promise<ObjectFacts | undefined> => {
+      const { attemptTimeoutMs } = tries;
       const putOptions = { metadata, signal, onProgress, attemptTimeoutMs, concurrency, partBytes };
       if (!archive.onlyIfAbsent || !canPutConditionally(store)) return store.put(object, body, putOptions);
       return store.putIf(object, body, { absent: true }, putOptions);
     };
     const what = { store: store.kind, operation: "put", object };
-    const facts = await retryTransfer(what, put, trySettings(options));
+    // The limit is that of one part: all of them together may take as long as they need.
+    const facts = canPutInParts(store) ? await put(options.signal) : await retryTransfer(what, put, tries);
     if (facts === undefined) return false;
     await rememberStored(archive.path, { size, mtimeMs }, { objectName: object, version: facts.version });
     return true;
