@@ -235,6 +235,31 @@ describeWithSystem("docker-registry", (registry) => {
     await left;
   });
 
+  it("lets further clients of a name wait for what is fetched under it, although another name has begun a fetch meanwhile", async () => {
+    const leaver = new AbortController();
+    const left: Promise<void>[] = [];
+    const ask = (target: string): void => {
+      const answer = mirror.mirror.answer({ method: "GET", target, headers: {}, signal: leaver.signal });
+      left.push(expect(answer).rejects.toThrow("enough"));
+    };
+    const readers = async (...counts: readonly number[]): Promise<void> => {
+      while (String(mirror.mirror.status().fills.map((fill) => fill.readers)) !== String(counts))
+        await new Promise((resolve) => setImmediate(resolve));
+    };
+    tap.fault = ({ method }) => (method === "GET" ? { kind: "hang" } : undefined);
+    ask(layerPath());
+    await readers(1);
+    await pushImage(registry().endpoint, "library/other", "v1", { layers: [layer] });
+    ask(layerPath().replace("/app/", "/other/"));
+    await clock.waitsFor(5000);
+    await clock.advance(5000);
+    await readers(1, 1);
+    ask(layerPath());
+    await readers(2, 1);
+    leaver.abort(new Error("enough"));
+    await Promise.all(left);
+  });
+
   it("RM B3: goes on where the upstream broke off, in one response to the client", async () => {
     let cuts = 0;
     tap.fault = (request) => (isBlob(request) && cuts++ < 2 ? { kind: "cut", afterBytes: 5_000_000 } : undefined);

@@ -70,9 +70,9 @@ export class Blobs {
     inquiry: BlobInquiry,
   ): Promise<{ readonly image: UpstreamImage; readonly bytes: number; readonly result: CacheResult }> {
     const { digest } = inquiry;
-    const { consent, disk, fills } = this.#options;
+    const { consent, disk } = this.#options;
     // It may come to its end while the disk is asked.
-    const running = fills.find(digest);
+    const running = this.#running(inquiry);
     const opened = await disk.openBlob(digest);
     if (opened !== undefined) {
       await opened.handle.close();
@@ -101,13 +101,13 @@ export class Blobs {
 
   async #find(inquiry: BlobInquiry, isWhole: boolean): Promise<FoundBlob> {
     const { digest, signal } = inquiry;
-    const { consent, disk, fills } = this.#options;
+    const { consent, disk } = this.#options;
     if (disk.has(digest)) {
       const image = await consent.consenting(inquiry);
       const found = await this.#fromDisk(image, inquiry, isWhole);
       if (found !== undefined) return found;
     }
-    const running = fills.find(digest);
+    const running = this.#running(inquiry);
     if (running !== undefined) {
       const image = await consent.consenting(inquiry, running);
       // A failure reaches everybody who waits; who got nothing yet may try once by himself.
@@ -116,6 +116,14 @@ export class Blobs {
     }
     const isImpatient = running !== undefined;
     return consent.firstOf(inquiry, (image) => this.#fetch(image, inquiry, isWhole, isImpatient));
+  }
+
+  #running({ candidates, digest }: BlobInquiry): Fill | undefined {
+    const { consent, fills } = this.#options;
+    return fills.find(
+      digest,
+      candidates.map((image) => consent.originOf(image)),
+    );
   }
 
   /** @param isImpatient - whether others were waited for already */

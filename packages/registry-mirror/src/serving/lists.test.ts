@@ -180,6 +180,34 @@ describe("lists of an upstream", () => {
     expect(noted).toEqual(["it did not answer in time", "it did not answer in time"]);
   });
 
+  it("wait for no other upstream's, however slowly those come", async () => {
+    const silent = Promise.withResolvers<never>();
+    const endless = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(100_000, " ");
+      await silent.promise;
+    };
+    const long = async function* (): AsyncGenerator<Buffer> {
+      yield page;
+    };
+    const lists = listsFrom(async (resource) => answer(resource.endsWith(digestOf(9)) ? long() : endless()));
+    const at = (id: string): UpstreamImage => ({ upstream: { id }, name: id }) as UpstreamImage;
+    // Each of them one of its own, and one of them what is common.
+    const slow = ["one", "two", "one", "two"].map((id, index) =>
+      lists.referrers(at(id), digestOf(index), "anonymous", signal),
+    );
+    const settled = Promise.allSettled(slow);
+    await clock.waitsFor(30_000);
+    expect(await lists.referrers(at("three"), digestOf(9), "anonymous", signal)).toHaveLength(1);
+    await clock.advance(30_000);
+    const reasons = (await settled).map((result) => (result as { reason?: { reason?: string } }).reason?.reason);
+    expect(reasons.map((reason) => reason?.includes("this mirror is reading others"))).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ]);
+  });
+
   it("may have more entries than a call takes arguments", async () => {
     const many = Buffer.from(JSON.stringify({ manifests: Array.from({ length: 500_000 }, () => 1) }));
     const lists = listsFrom(async () => ({

@@ -7,12 +7,11 @@ import { isTag } from "../reference/grammar.ts";
 import { manifestAccept, manifestTypes } from "../reference/manifest.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
-import { Slots } from "../slots.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
 import type { UpstreamClient } from "../upstream/client.ts";
 import type { Access } from "./permission/access.ts";
-import { ListTurn } from "./list-turn.ts";
+import { ListTurn, ListTurns } from "./list-turn.ts";
 import type { Openings } from "./permission/openings.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
@@ -30,7 +29,7 @@ export class Lists {
   readonly #options: ListsOptions;
   readonly #known: ExpiringMap<List>;
   readonly #fetches = new SingleFlight<readonly unknown[]>();
-  readonly #long = new Slots(longAtOnce);
+  readonly #turns = new ListTurns();
 
   constructor(options: ListsOptions) {
     this.#options = options;
@@ -92,7 +91,7 @@ export class Lists {
     const known = this.#known.get(key);
     if (known !== undefined) return Promise.resolve(known.entries);
     const { result } = this.#fetches.run(key, async () => {
-      const turn = new ListTurn(this.#long);
+      const turn = new ListTurn(this.#turns, image.upstream.id);
       const late = (): Error =>
         turn.isWaitedFor ? new BusyError(image) : failure(image, "timeout", "it did not answer in time");
       try {
@@ -180,8 +179,6 @@ const maxPageBytes = 4 * 1024 * 1024;
 /** Of all pages of one list. */
 const maxListBytes = 32 * 1024 * 1024;
 const maxKnownBytes = 64 * 1024 * 1024;
-/** Of lists that are not short: each may take all of its limit, and its entries more. */
-const longAtOnce = 2;
 
 interface Reading {
   readonly image: UpstreamImage;

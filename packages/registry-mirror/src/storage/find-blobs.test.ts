@@ -1,3 +1,4 @@
+import { createHook } from "node:async_hooks";
 import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -8,6 +9,7 @@ import type { Digest } from "../reference/grammar.ts";
 import { HangingCalls } from "../testing/hanging-calls.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { DiskCalls } from "./disk-calls.ts";
+import type { DiskCallOptions } from "./disk-calls.ts";
 import { Disk } from "./disk.ts";
 import { findBlobs } from "./find-blobs.ts";
 import { blobName } from "./layout.ts";
@@ -62,6 +64,36 @@ describe("the blobs that an earlier process left", () => {
     const disk = await openDisk(new DiskCalls());
     expect([disk.storedBlobs, disk.storedBytes]).toEqual([1000, 2000]);
     await disk.close();
+  });
+
+  it("are looked at one in each call, so that a disk that hangs leaves threads for others", async () => {
+    await leave(200);
+    let begun = 0;
+    const hook = createHook({
+      init: (_id, type) => {
+        if (type === "FSREQPROMISE") begun += 1;
+      },
+    });
+    let most = 0;
+    class CountedCalls extends DiskCalls {
+      override run<Result>(call: () => Promise<Result>, options?: DiskCallOptions<Result>): Promise<Result> {
+        const counted = (): Promise<Result> => {
+          begun = 0;
+          const made = call();
+          most = Math.max(most, begun);
+          return made;
+        };
+        return super.run(counted, options);
+      }
+    }
+    hook.enable();
+    let found = 0;
+    try {
+      for await (const some of findBlobs(directory, new CountedCalls())) found += some.length;
+    } finally {
+      hook.disable();
+    }
+    expect([found, most]).toEqual([200, 1]);
   });
 
   it.each(["before", "after"])("are not waited for for ever: a disk that hangs %s any call", async (moment) => {

@@ -25,7 +25,7 @@ export async function* findBlobs(
       for (const shard of shards) {
         for await (const names of namesIn(join(top, shard), calls)) {
           const digests = names.map((hex) => `${algorithm}:${hex}`).filter(isDigest);
-          const found = await calls.run(() => Promise.all(digests.map((digest) => look(directory, digest))));
+          const found = await Promise.all(digests.map((digest) => calls.run(() => look(directory, digest))));
           yield found.filter((blob) => blob !== undefined);
         }
       }

@@ -9,6 +9,7 @@ import type { Digest } from "../../reference/grammar.ts";
 import { createManualClock } from "../../testing/manual-clock.ts";
 import type { ManualClock } from "../../testing/manual-clock.ts";
 import { Disk } from "../disk.ts";
+import type { Fill } from "./fill.ts";
 import { Fills } from "./fills.ts";
 import type { BlobSource } from "./source.ts";
 
@@ -89,6 +90,67 @@ describe("fills", () => {
     isPutDown.resolve();
     await again.fill.ended;
     expect([offsets, again.fill.isVerified]).toEqual([[0, 2_000_000], true]);
+  });
+
+  describe("of one blob", () => {
+    const content = Buffer.from("layer");
+    const digest: Digest = `sha256:${createHash("sha256").update(content).digest("hex")}`;
+
+    /** Asks for it under a name whose upstream answers when it is let. */
+    function ask(
+      origin: string,
+      isImpatient: boolean,
+    ): { readonly fill: Fill; joined: boolean; answer(): Promise<void> } {
+      const answered = Promise.withResolvers<void>();
+      const source: BlobSource = {
+        id: origin,
+        origin: "upstream",
+        async open(_offset, signal) {
+          await answered.promise;
+          // Nothing more comes than the head.
+          const read = (): Promise<void> =>
+            new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+          return { offset: 0, totalBytes: content.byteLength, read, discard: () => {} };
+        },
+      };
+      const onSettled = (): void => {};
+      const { fill, joined } = fills.join({ digest, origin, source, expectedBytes: undefined, onSettled, isImpatient });
+      const answer = async (): Promise<void> => {
+        answered.resolve();
+        await fill.started;
+      };
+      return { fill, joined, answer };
+    }
+
+    it("are joined by whoever asks under the same name, also when another name has begun one since", () => {
+      const first = ask("hub library/app", false);
+      expect(ask("hub library/other", false).fill).toBe(first.fill);
+      const other = ask("hub library/other", true);
+      expect([first.joined, other.joined]).toEqual([false, false]);
+      expect(fills.running).toEqual([first.fill, other.fill]);
+      for (const [origin, { fill }] of [
+        ["hub library/app", first],
+        ["hub library/other", other],
+      ] as const) {
+        expect(fills.find(digest, ["hub library/new", origin])).toBe(fill);
+        for (const isImpatient of [false, true]) expect(ask(origin, isImpatient)).toMatchObject({ fill, joined: true });
+      }
+    });
+
+    it("are found as soon as their source answers, whichever was begun last", async () => {
+      const first = ask("hub library/app", false);
+      const other = ask("hub library/other", true);
+      expect(fills.find(digest)).toBe(other.fill);
+      await first.answer();
+      expect(fills.find(digest, ["hub library/new"])).toBe(first.fill);
+      expect(ask("hub library/new", true)).toMatchObject({ fill: first.fill, joined: true });
+      first.fill.abort(new Error("broken off"));
+      await first.fill.ended;
+      expect(fills.find(digest)).toBe(other.fill);
+      other.fill.abort(new Error("broken off"));
+      await other.fill.ended;
+      expect(fills.find(digest)).toBe(undefined);
+    });
   });
 });
 

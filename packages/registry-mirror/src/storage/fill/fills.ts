@@ -35,10 +35,10 @@ export interface FillRequest {
   readonly isImpatient?: boolean;
 }
 
-/** One fill per blob at a time, whoever asks. */
+/** One fill per blob at a time, whoever asks; another one for an origin that is let have its own while nobody was given anything yet. */
 export class Fills {
   readonly #options: FillsOptions;
-  readonly #running = new Map<Digest, Fill>();
+  readonly #running = new Map<Digest, readonly Fill[]>();
   readonly #all = new Set<Fill>();
   readonly #partials: Partials;
   readonly #pool = new BlockPool();
@@ -59,15 +59,17 @@ export class Fills {
     return [...this.#all];
   }
 
-  /** The fill of a blob that can be joined. */
-  find(digest: Digest): Fill | undefined {
-    const fill = this.#running.get(digest);
-    return fill?.canBeJoined === true ? fill : undefined;
+  /** The fill of a blob that can be joined: rather one of these origins, and then rather one whose source has answered. */
+  find(digest: Digest, origins: readonly string[] = []): Fill | undefined {
+    const fills = this.#running.get(digest)?.filter(({ canBeJoined }) => canBeJoined) ?? [];
+    return (
+      fills.find(({ origin }) => origins.includes(origin)) ?? fills.find(({ hasBegun }) => hasBegun) ?? fills.at(-1)
+    );
   }
 
   /** Joins a fill, or begins one. */
   join(request: FillRequest): { readonly fill: Fill; readonly joined: boolean } {
-    const running = this.find(request.digest);
+    const running = this.find(request.digest, [request.origin]);
     const isUseful = running?.origin === request.origin || running?.hasBegun === true || request.isImpatient !== true;
     if (running !== undefined && isUseful) return { fill: running, joined: true };
     return { fill: this.#begin(request), joined: false };
@@ -107,11 +109,13 @@ export class Fills {
       onStored: () => onStored(digest),
     });
     if (this.#closed !== undefined) fill.abort(this.#closed.reason);
-    this.#running.set(digest, fill);
+    this.#running.set(digest, [...(this.#running.get(digest) ?? []), fill]);
     this.#all.add(fill);
     void fill.ended.then(() => {
       this.#all.delete(fill);
-      if (this.#running.get(digest) === fill) this.#running.delete(digest);
+      const others = this.#running.get(digest)?.filter((other) => other !== fill) ?? [];
+      if (others.length > 0) this.#running.set(digest, others);
+      else this.#running.delete(digest);
     });
     return fill;
   }
