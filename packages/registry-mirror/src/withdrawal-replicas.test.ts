@@ -154,6 +154,43 @@ describeWithSystem("minio", (minio) => {
   });
 });
 
+describe("with several mirrors that know a name", () => {
+  it("lets all give what one of them was given after a withdrawal, without the upstream", async () => {
+    const store = createMemoryStore();
+    const [one, two] = [await add(store), await add(store)];
+    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
+    isOpen = false;
+    await isRefused(one);
+    isOpen = true;
+    aheadMs += 61_000;
+    expect(await statuses(one)).toEqual([200]);
+    // What was on its way to the store is in it then.
+    await one.mirror.close();
+    await tap.goDown();
+    expect(await statuses(two)).toEqual([200]);
+    // The tag is to be checked again then, which cannot be done.
+    aheadMs += 3_600_000;
+    for (const mirror of [two, await add(store)]) expect(await statuses(mirror)).toEqual([200]);
+  });
+
+  it("asks the upstream no more than once for what all of them need after a withdrawal", async () => {
+    const store = createMemoryStore();
+    const [one, two] = [await add(store), await add(store)];
+    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
+    isOpen = false;
+    await isRefused(one);
+    isOpen = true;
+    aheadMs += 61_000;
+    expect(await statuses(one)).toEqual([200]);
+    await one.mirror.close();
+    tap.take();
+    expect((await two.send(`/v2/org/app/manifests/${image.manifest.digest}`)).status).toBe(200);
+    for (const { digest } of [image.config, ...image.layers])
+      expect((await two.send(`/v2/org/app/blobs/${digest}`)).status).toBe(200);
+    expect(tap.take()).toEqual([]);
+  });
+});
+
 describe("with a store that does not take a withdrawal", () => {
   it("refuses in time, and lets others know as soon as it takes it", async () => {
     const memory = createMemoryStore();

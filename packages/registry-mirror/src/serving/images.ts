@@ -156,7 +156,8 @@ export class Images {
   /** Whether everything that a manifest leads to directly can be given without the upstream. */
   async isComplete(image: UpstreamImage, digest: Digest): Promise<boolean> {
     const { hasBlob, manifests, openings, shared } = this.#options;
-    const bytes = openings.has(image, digest) ? await manifests.get(digest) : undefined;
+    const isKnown = await openings.find(image, digest);
+    const bytes = isKnown ? ((await manifests.get(digest)) ?? (await this.#fromShared(digest))) : undefined;
     if (bytes === undefined) return false;
     const { children } = readManifest(bytes, undefined);
     const blobs = children.filter(({ kind }) => kind === "blob");

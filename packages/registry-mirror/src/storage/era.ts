@@ -35,6 +35,11 @@ export function openingIn(era: Era | undefined, opened: Opened | undefined): Ope
   return opened?.era === era ? opened?.openTo : undefined;
 }
 
+/** Whether something was opened before a withdrawal after which something else was. */
+export function isOfEarlierEra(one: Opened | undefined, other: Opened | undefined): boolean {
+  return (one?.era ?? "") < (other?.era ?? "");
+}
+
 function momentOf(era: Era): number {
   return Date.parse(era.slice(0, "2026-01-01T00:00:00.000Z".length));
 }

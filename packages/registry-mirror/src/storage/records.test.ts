@@ -230,6 +230,28 @@ describe("withdrawals that other mirrors have noticed", () => {
     expect([records.eraOf(image), ...openings()]).toEqual(["2026-11-22T01:00:00.000Z 00000001", ...everything]);
   });
 
+  it("leave alone what was learnt since, and let what others have learnt since take the place of what was learnt before", () => {
+    const text = (openTo: string | undefined, era?: string): string =>
+      JSON.stringify({ bytes: 9, manifest: facts, openTo, era });
+    const tagText = (checkedAtMs: number, era?: string): string =>
+      JSON.stringify({ ...tag, checkedAtMs, openTo: "anybody", era });
+    learn();
+    const era = "2026-11-22T01:00:00.000Z 00000001";
+    records.adoptEra(image, era);
+    expect([records.isOutdated(image, manifest), records.isOutdated(image, layer)]).toEqual([true, true]);
+    records.adopt(image, { digest: manifest }, text("mirror"));
+    expect(openings()).toEqual(nothing);
+    records.adopt(image, { digest: manifest }, text("mirror", era));
+    // Its clock may be behind.
+    records.adopt(image, { tag: "v1" }, tagText(0, era));
+    expect(openings()).toEqual(everything);
+    expect([records.isOutdated(image, manifest), records.isOutdated(image, layer)]).toEqual([false, false]);
+    records.adopt(image, { digest: manifest }, text("mirror"));
+    records.adopt(image, { digest: manifest }, text(undefined));
+    records.adopt(image, { tag: "v1" }, tagText(0));
+    expect(openings()).toEqual(everything);
+  });
+
   it("do not let count what was learnt after theirs and before this mirror's", () => {
     learn();
     records.withdraw(image);

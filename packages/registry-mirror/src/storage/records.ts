@@ -110,6 +110,11 @@ export class Records {
     return repository !== undefined && (repository.digests.has(digest) || repository.children.has(digest));
   }
 
+  /** Whether all that is known of a digest under a name was learnt before access to the name was withdrawn. */
+  isOutdated(image: UpstreamImage, digest: Digest): boolean {
+    return this.eraOf(image) !== undefined && this.openingOf(image, digest) === undefined;
+  }
+
   /** To whom a digest is open under a name: by itself, or in a manifest of that name. */
   openingOf(image: UpstreamImage, digest: Digest): Opening | undefined {
     const repository = this.#find(image);
@@ -229,17 +234,24 @@ export class Records {
     this.#relist(repository);
   }
 
-  /** Takes over a record that another mirror has written. */
+  /** Takes over a record that another mirror has written, unless what is known here says as much. */
   adopt(image: UpstreamImage, what: { readonly tag: string } | { readonly digest: Digest }, text: string): void {
     const repository = this.#repository(image);
+    const openingOf = (record: Opened): Opening => openingIn(repository.era, record) ?? "clients";
     if ("tag" in what) {
       const record = readTag(text);
       const known = repository.tags.get(what.tag);
-      if (record === undefined || (known !== undefined && known.checkedAtMs >= record.checkedAtMs)) return;
+      if (record === undefined) return;
+      if (known !== undefined && known.checkedAtMs >= record.checkedAtMs) {
+        // What was learnt before a withdrawal is worth less than anything that was learnt after it.
+        if (openingOf(known) !== "clients" || openingOf(record) === "clients") return;
+      }
       addTag(repository, what.tag, record);
     } else {
       const record = readDigest(text);
-      if (record !== undefined) this.#addDigest(repository, what.digest, record);
+      const known = repository.digests.get(what.digest);
+      if (record === undefined || (known !== undefined && isOpenTo(openingOf(known), openingOf(record)))) return;
+      this.#addDigest(repository, what.digest, { ...record, manifest: record.manifest ?? known?.manifest });
     }
   }
 

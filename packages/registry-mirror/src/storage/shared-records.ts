@@ -2,13 +2,13 @@ import { canPutConditionally } from "@fleetfoot/cache-backend";
 import type { CacheStore, PutBody } from "@fleetfoot/cache-backend";
 import { isDigest } from "../reference/grammar.ts";
 import { Slots } from "../slots.ts";
-import { readEra } from "./era.ts";
+import { isOfEarlierEra, readEra } from "./era.ts";
 import type { Era } from "./era.ts";
 import { maxRecordBytes, withdrawalName } from "./layout.ts";
 import type { ImagePlace } from "./layout.ts";
 import { placeOfRecord } from "./purge-store.ts";
 import type { RecordPlace } from "./purge-store.ts";
-import { readTag } from "./record-texts.ts";
+import { readDigest, readTag } from "./record-texts.ts";
 import { bodyOfBytes, readWhole } from "./whole-object.ts";
 import type { WholeObject } from "./whole-object.ts";
 
@@ -21,8 +21,9 @@ export interface SharedRecordsOptions {
 }
 
 /**
- * Writes what is known of names to a store that several mirrors have in common. What a mirror learns of a digest is the same for all; a
- * tag's record only ever gives way to one that was checked later.
+ * Writes what is known of names to a store that several mirrors have in common. A record never gives way to one from before a withdrawal of
+ * access that it was learnt after; otherwise a digest's record gives way to any, since what mirrors learn of one is the same for all, and a
+ * tag's to one that was checked later.
  */
 export class SharedRecords {
   readonly #options: SharedRecordsOptions;
@@ -87,15 +88,20 @@ export class SharedRecords {
   async #write(name: string, text: string): Promise<void> {
     const { signal, store } = this.#options;
     const body = bodyOfBytes(new TextEncoder().encode(text));
-    if (isDigest(placeOfRecord(name)?.reference ?? "")) return void (await store.put(name, body, { signal }));
-    const checkedAtMs = readTag(text)?.checkedAtMs ?? 0;
+    const ofDigest = isDigest(placeOfRecord(name)?.reference ?? "");
+    // Most digests are new, and need no look at what is there.
+    if (ofDigest && canPutConditionally(store) && (await this.#putOver(name, body, undefined))) return;
     for (let triesLeft = maxTries; triesLeft > 0; triesLeft -= 1) {
       const current = await readWhole(store, name, maxRecordBytes, signal);
-      const known = current?.content === undefined ? undefined : readTag(current.content.toString());
-      if (known !== undefined && known.checkedAtMs > checkedAtMs) return;
+      const known = current?.content?.toString();
+      if (
+        known !== undefined &&
+        (known === text || !(ofDigest ? mayReplaceDigest(text, known) : mayReplaceTag(text, known)))
+      )
+        return;
       if (await this.#putOver(name, body, current)) return;
     }
-    throw new Error("others write the record of a tag again and again");
+    throw new Error("others write the same record again and again");
   }
 
   /** @returns whether nobody has written meanwhile */
@@ -108,6 +114,18 @@ export class SharedRecords {
     const condition = current === undefined ? ({ absent: true } as const) : { version: current.facts.version };
     return (await store.putIf(name, body, condition, { signal })) !== undefined;
   }
+}
+
+/** Whether the record of a digest may take the place of another one. */
+function mayReplaceDigest(text: string, known: string): boolean {
+  return !isOfEarlierEra(readDigest(text), readDigest(known));
+}
+
+/** The same of a tag. */
+function mayReplaceTag(text: string, known: string): boolean {
+  const [one, other] = [readTag(text), readTag(known)];
+  if (isOfEarlierEra(one, other)) return false;
+  return isOfEarlierEra(other, one) || (other?.checkedAtMs ?? 0) <= (one?.checkedAtMs ?? 0);
 }
 
 /** Each one that fails means that another mirror has written. */

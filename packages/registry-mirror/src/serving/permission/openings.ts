@@ -28,10 +28,12 @@ export class Openings {
     return records.knows(image, digest) && isOpenTo(records.openingOf(image, digest), neededOpening(image));
   }
 
-  /** The same, with what other mirrors know of a digest that this one has never seen under the name. */
+  /** The same, with what other mirrors know of a digest that this one has not seen under the name since the last withdrawal. */
   async find(image: UpstreamImage, digest: Digest): Promise<boolean> {
-    if (!this.#records.knows(image, digest) && !(await this.#shared.adoptDigest(image, digest))) return false;
-    return this.has(image, digest);
+    const records = this.#records;
+    if (this.has(image, digest)) return true;
+    if (records.knows(image, digest) && !records.isOutdated(image, digest)) return false;
+    return (await this.#shared.adoptDigest(image, digest)) && this.has(image, digest);
   }
 
   tag(image: UpstreamImage, tag: string): TagRecord | undefined {
