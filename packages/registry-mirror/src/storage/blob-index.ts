@@ -17,9 +17,9 @@ export interface BlobEntry {
   verifiedStamp: string | undefined;
 }
 
-/** All blobs of a disk, and how many bytes they are together. */
+/** All blobs of a disk, and how many bytes they are together; the one that was not used for longest in front. */
 export class BlobIndex {
-  readonly #entries = new Map<Digest, BlobEntry>();
+  #entries = new Map<Digest, BlobEntry>();
   #bytes = 0;
 
   get bytes(): number {
@@ -34,6 +34,23 @@ export class BlobIndex {
     return this.#entries.get(digest);
   }
 
+  /**
+   * Those that may go, oldest first: large ones, and only when that is not enough small ones, which free nothing. Each as it is when its turn
+   * comes; costs what is looked at, however many there are.
+   */
+  *inOrderOfEviction(pinned: ReadonlySet<Digest>): Generator<StoredBlob, void, void> {
+    for (const isLarge of [true, false])
+      for (const [digest, { bytes, lastUsedAtMs }] of this.#entries)
+        if (bytes >= smallBytes === isLarge && !pinned.has(digest)) yield { digest, bytes, lastUsedAtMs };
+  }
+
+  /** Bytes of those that may go. */
+  bytesWithout(pinned: ReadonlySet<Digest>): number {
+    let bytes = this.#bytes;
+    for (const digest of pinned) bytes -= this.#entries.get(digest)?.bytes ?? 0;
+    return bytes;
+  }
+
   /** Those that are there now, each as it is when its turn comes. */
   *blobs(): Generator<StoredBlob, void, void> {
     // Who removes and adds blobs meanwhile would never come to an end otherwise.
@@ -44,9 +61,25 @@ export class BlobIndex {
     }
   }
 
+  /** Adds one that was used now. */
   set(digest: Digest, entry: BlobEntry): void {
-    this.#bytes += entry.bytes - (this.#entries.get(digest)?.bytes ?? 0);
+    this.forget(digest);
+    this.#bytes += entry.bytes;
     this.#entries.set(digest, entry);
+  }
+
+  noteUse(digest: Digest, nowMs: number): void {
+    const entry = this.#entries.get(digest);
+    if (entry === undefined) return;
+    entry.lastUsedAtMs = nowMs;
+    this.#entries.delete(digest);
+    this.#entries.set(digest, entry);
+  }
+
+  /** Puts those in order that were found in another one. */
+  sort(): void {
+    const byAge = [...this.#entries].sort(([, one], [, other]) => one.lastUsedAtMs - other.lastUsedAtMs);
+    this.#entries = new Map(byAge);
   }
 
   forget(digest: Digest): void {
@@ -55,15 +88,6 @@ export class BlobIndex {
     this.#entries.delete(digest);
     this.#bytes -= entry.bytes;
   }
-}
-
-/** Those that may go, oldest first. Large ones go first; small ones only when that is not enough, since they free nothing. */
-export function inOrderOfEviction(blobs: Iterable<StoredBlob>, pinned: ReadonlySet<Digest>): readonly StoredBlob[] {
-  const loose = [...blobs].filter(({ digest }) => !pinned.has(digest));
-  const byAge = loose.sort((one, other) => one.lastUsedAtMs - other.lastUsedAtMs);
-  const large = byAge.filter(({ bytes }) => bytes >= smallBytes);
-  const small = byAge.filter(({ bytes }) => bytes < smallBytes);
-  return [...large, ...small];
 }
 
 const smallBytes = 64 * 1024;

@@ -6,7 +6,7 @@ import { noopLogger } from "../logger.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { BlobIndex, inOrderOfEviction } from "./blob-index.ts";
+import { BlobIndex } from "./blob-index.ts";
 import type { BlobEntry, StoredBlob } from "./blob-index.ts";
 import { DiskCalls } from "./disk-calls.ts";
 import { findBlobs } from "./find-blobs.ts";
@@ -62,6 +62,7 @@ export class Disk {
     this.#room = new Room({
       mostBytes: this.mostBytes,
       storedBytes: () => this.#index.bytes,
+      evictableBytes: () => this.#index.bytesWithout(options.pinned()),
       evictable: () => this.#evictable(),
       freeBytes: async () => (await working.freeBytes()) - options.reserveBytes,
     });
@@ -85,6 +86,7 @@ export class Disk {
             recordedUseAtMs: modifiedAtMs,
             verifiedStamp: undefined,
           });
+      disk.#index.sort();
       disk.#report();
       return disk;
     } catch (error) {
@@ -150,7 +152,7 @@ export class Disk {
       return undefined;
     }
     const stamp = `${facts.size} ${facts.mtimeNs} ${facts.ino}`;
-    if (isUse) this.#use(entry, path);
+    if (isUse) this.#use(digest, entry, path);
     return {
       bytes: entry.bytes,
       handle,
@@ -260,10 +262,10 @@ export class Disk {
     }
   }
 
-  #evictable(): readonly Evictable[] {
+  *#evictable(): Generator<Evictable, void, void> {
     const pinned = this.#options.pinned();
-    const inOrder = inOrderOfEviction(this.blobs(), pinned);
-    return inOrder.map(({ bytes, digest }) => ({ bytes, remove: () => this.#evict(digest, pinned) }));
+    for (const { bytes, digest } of this.#index.inOrderOfEviction(pinned))
+      yield { bytes, remove: () => this.#evict(digest, pinned) };
   }
 
   /** Who gets a manifest must be able to get its layers, so it goes with them. */
@@ -298,9 +300,9 @@ export class Disk {
     this.#report();
   }
 
-  #use(entry: BlobEntry, path: string): void {
+  #use(digest: Digest, entry: BlobEntry, path: string): void {
     const now = this.#options.clock.now();
-    entry.lastUsedAtMs = now;
+    this.#index.noteUse(digest, now);
     if (now - entry.recordedUseAtMs < recordUseEveryMs) return;
     entry.recordedUseAtMs = now;
     // The file's time is what the next process knows of its use; without it, it is merely taken for older.

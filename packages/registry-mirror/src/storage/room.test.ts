@@ -16,6 +16,7 @@ describe("room for blobs", () => {
     room = new Room({
       mostBytes: 100,
       storedBytes: () => stored.reduce((sum, { bytes }) => sum + bytes, 0),
+      evictableBytes: () => stored.reduce((sum, { bytes }) => sum + bytes, 0),
       evictable: () =>
         stored.map((blob) => ({
           bytes: blob.bytes,

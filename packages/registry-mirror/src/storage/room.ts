@@ -17,8 +17,10 @@ export interface RoomOptions {
   readonly mostBytes: number;
   /** Bytes of whole blobs. */
   readonly storedBytes: () => number;
+  /** Bytes of those whole blobs that may go. */
+  readonly evictableBytes: () => number;
   /** Whole blobs, the one that may go first in front. */
-  readonly evictable: () => readonly Evictable[];
+  readonly evictable: () => Iterable<Evictable>;
   /** How many more bytes the disk itself takes. */
   readonly freeBytes: () => Promise<number>;
 }
@@ -99,9 +101,9 @@ export class Room {
 
   /** @returns whether it is below; removes nothing when that would be in vain */
   async #keepBelowMost(): Promise<boolean> {
-    const { evictable, mostBytes } = this.#options;
+    const { evictable, evictableBytes, mostBytes } = this.#options;
     if (this.#usedBytes <= mostBytes) return true;
-    const removable = (this.#expendable?.bytes ?? 0) + sum(evictable(), ({ bytes }) => bytes);
+    const removable = (this.#expendable?.bytes ?? 0) + evictableBytes();
     if (this.#usedBytes - removable > mostBytes) return false;
     while (this.#usedBytes > mostBytes && (await this.#dropOldest()));
     if (this.#usedBytes <= mostBytes) return true;
@@ -123,9 +125,9 @@ export class Room {
     while ((await missing()) > 0 && (await this.#dropOldest()));
     let left = await missing();
     if (left <= 0) return true;
-    const evictable = this.#options.evictable();
-    if (sum(evictable, ({ bytes }) => bytes) < left) return false;
-    for (const { bytes, remove } of evictable) {
+    const { evictable, evictableBytes } = this.#options;
+    if (evictableBytes() < left) return false;
+    for (const { bytes, remove } of evictable()) {
       if (left <= 0) break;
       await remove();
       left -= bytes;
