@@ -4,9 +4,12 @@ export interface ExpiringMapBytes<Value> {
   readonly bytesOf: (value: Value) => number;
 }
 
-/** Remembers values for a while; of too many, or too large ones, those that were set first are forgotten. */
+/**
+ * Remembers values for a while; of too many, or too large ones, those that were set first are forgotten. When the clock is set back, nobody
+ * knows how old a value is, so it is forgotten, too.
+ */
 export class ExpiringMap<Value> {
-  readonly #entries = new Map<string, { readonly value: Value; readonly expiresAtMs: number }>();
+  readonly #entries = new Map<string, Entry<Value>>();
   readonly #maxEntries: number;
   readonly #now: () => number;
   readonly #limit: ExpiringMapBytes<Value> | undefined;
@@ -24,7 +27,8 @@ export class ExpiringMap<Value> {
 
   set(key: string, value: Value, lifetimeMs: number): void {
     this.delete(key);
-    this.#entries.set(key, { value, expiresAtMs: this.#now() + lifetimeMs });
+    const setAtMs = this.#now();
+    this.#entries.set(key, { value, setAtMs, expiresAtMs: setAtMs + lifetimeMs });
     this.#bytes += this.#limit?.bytesOf(value) ?? 0;
     const maxBytes = this.#limit?.maxBytes ?? Infinity;
     for (const oldest of this.#entries.keys()) {
@@ -36,7 +40,8 @@ export class ExpiringMap<Value> {
   get(key: string): Value | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    if (entry.expiresAtMs > this.#now()) return entry.value;
+    const nowMs = this.#now();
+    if (entry.setAtMs <= nowMs && nowMs < entry.expiresAtMs) return entry.value;
     this.delete(key);
     return undefined;
   }
@@ -52,4 +57,10 @@ export class ExpiringMap<Value> {
   deleteWhere(test: (key: string) => boolean): void {
     for (const key of this.#entries.keys()) if (test(key)) this.delete(key);
   }
+}
+
+interface Entry<Value> {
+  readonly value: Value;
+  readonly setAtMs: number;
+  readonly expiresAtMs: number;
 }

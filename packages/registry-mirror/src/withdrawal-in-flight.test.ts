@@ -93,6 +93,45 @@ describeWithSystem("docker-registry", (registry) => {
     expect(await statuses(mirror, [byDigest(), byTag])).toEqual([403, 403]);
   });
 
+  it.each([
+    { what: "tag", target: () => byTag },
+    { what: "digest", target: byDigest },
+  ])("opens nothing by an answer for a $what that comes after the first refusal of its name", async ({ target }) => {
+    const mirror = await start();
+    const asked = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
+    faultOf = (request) => {
+      if (request.target !== target()) return undefined;
+      asked.resolve();
+      return { kind: "gate", afterBytes: 0, opened: gate.promise };
+    };
+    const early = mirror.send(target());
+    await asked.promise;
+    await isRefused(mirror);
+    gate.resolve();
+    await early;
+    expect(await statuses(mirror, [byDigest(), ofLayer(), byTag])).toEqual([403, 403, 403]);
+    // What was let in again is.
+    isOpen = true;
+    faultOf = () => undefined;
+    aheadMs += 31_000;
+    expect(await statuses(mirror, [byTag, byDigest(), ofLayer()])).toEqual([200, 200, 200]);
+    await tap.goDown();
+    expect(await statuses(mirror, [byTag, byDigest(), ofLayer()])).toEqual([200, 200, 200]);
+  });
+
+  it("knows in time what another mirror was refused when the clock was set back", async () => {
+    const store = createMemoryStore();
+    aheadMs = 3 * 60 * 60_000;
+    const [one, two] = [await start({ store }), await start({ store })];
+    for (const mirror of [one, two]) expect(await statuses(mirror, [byTag, byDigest()])).toEqual([200, 200]);
+    aheadMs = 0;
+    await isRefused(one);
+    aheadMs = 61_000;
+    await tap.goDown();
+    expect((await statuses(two, [byDigest(), ofLayer()])).filter((status) => status < 400)).toEqual([]);
+  });
+
   describe("with a shared store that takes its time", () => {
     let store: CacheStore;
     /** What is asked of the store waits, from the time on at which this is set. */

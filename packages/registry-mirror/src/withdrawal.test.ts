@@ -170,6 +170,27 @@ describeWithSystem("docker-registry", (registry) => {
     hanging.resolve();
   });
 
+  it("writes down what it could not within ten seconds after the disk has room again", async () => {
+    const mirror = await start();
+    expect(await statuses(mirror.url)).toEqual([200]);
+    await mirror.mirror.tidy();
+    const file = await open(join(directory, "any"), "w");
+    const prototype = Object.getPrototypeOf(file) as FileHandle;
+    await file.close();
+    vi.spyOn(prototype, "sync").mockRejectedValue(new Error("ENOSPC"));
+    isOpenTo.robot = false;
+    await isRefused(mirror.url);
+    vi.restoreAllMocks();
+    const marker = join(directory, "meta/upstream/org/app/_withdrawn");
+    await expect(readFile(marker, "utf8")).rejects.toThrow("ENOENT");
+    const ended = new AbortController();
+    const maintained = mirror.mirror.maintain(ended.signal);
+    await clock.advance(10_000);
+    await expect.poll(() => readFile(marker, "utf8").catch(() => "")).not.toBe("");
+    ended.abort();
+    await maintained;
+  });
+
   it("gives everything again once the upstream lets it in, and remembers that", async () => {
     const first = await start();
     expect(await statuses(first.url)).toEqual([200]);

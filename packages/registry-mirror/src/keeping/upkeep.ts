@@ -25,7 +25,7 @@ export class Upkeep {
 
   /** Does everything again and again, until the signal is aborted. */
   async maintain(signal: AbortSignal): Promise<void> {
-    const { clock, disk, logger } = this.#options;
+    const { clock, logger } = this.#options;
     const again = async (everyMs: number, action: () => Promise<void>): Promise<void> => {
       while (!signal.aborted) {
         try {
@@ -40,13 +40,20 @@ export class Upkeep {
     await Promise.all([
       again(tidyEveryMs, () => this.tidy()),
       again(dayMs, () => this.scrub(signal)),
-      again(probeEveryMs, () => disk.probe()),
+      again(probeEveryMs, () => this.#probe()),
     ]);
   }
 
   /** Reads everything that is stored once, and removes what is damaged. */
   scrub(signal: AbortSignal): Promise<void> {
     return scrub(this.#options.disk, this.#options.clock, signal);
+  }
+
+  async #probe(): Promise<void> {
+    const { disk, records } = this.#options;
+    await disk.probe();
+    // Until it is written, the next process knows nothing of it.
+    if (disk.problem === undefined) records.retryWithdrawals();
   }
 
   /** Removes what is too old, or belongs to nothing. */

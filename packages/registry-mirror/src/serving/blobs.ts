@@ -154,7 +154,7 @@ export class Blobs {
     const expectedBytes = records.bytesOf(image, digest);
     const confirm = (within: AbortSignal): Promise<void> => consent.confirm(image, digest, asker, within);
     const source = createBlobSource({ image, digest, asker, expectedBytes, confirm }, this.#options);
-    const opened = openings.ifGivenTo(asker, image);
+    const expected = openings.ifGivenTo(asker, image);
     const { fill, joined } = fills.join({
       digest,
       origin: consent.originOf(image),
@@ -186,7 +186,7 @@ export class Blobs {
       if (!joined) consent.noteFailure(image, digest, asker, error);
       throw error;
     }
-    if (!joined && !openings.has(image, digest)) consent.note(image, digest, opened, fill.totalBytes);
+    if (!joined && !openings.has(image, digest)) consent.note(image, digest, expected, fill.totalBytes);
     return fromFill(image, fill, seat, joined ? "join" : "miss");
   }
 

@@ -7,7 +7,7 @@ import { isFresh, mayBeStale, tagLifetime } from "../routing/freshness.ts";
 import { isWithdrawal } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
-import type { Opened } from "../storage/era.ts";
+import type { Expected } from "../storage/era.ts";
 import type { ManifestStore } from "../storage/manifest-store.ts";
 import type { DigestRecord, TagRecord } from "../storage/record-texts.ts";
 import type { Records } from "../storage/records.ts";
@@ -199,9 +199,9 @@ export class Images {
     isFetch: boolean,
   ): Promise<TagRecord> {
     const { clock, openings, records, source } = this.#options;
-    const opened = openings.ifGivenTo(inquiry.asker, image);
+    const expected = openings.ifGivenTo(inquiry.asker, image);
     const head = isFetch ? undefined : await source.head(image, tag, inquiry);
-    const found = head ?? this.#keep(image, await source.byTag(image, tag, inquiry), opened);
+    const found = head ?? this.#keep(image, await source.byTag(image, tag, inquiry), expected);
     const now = clock.now();
     const fetchedAtMs = known?.digest === found.digest ? known.fetchedAtMs : now;
     const record: TagRecord = {
@@ -210,29 +210,29 @@ export class Images {
       bytes: found.bytes,
       checkedAtMs: now,
       fetchedAtMs,
-      ...opened,
+      ...expected.opened,
     };
-    records.setTag(image, tag, record);
-    return record;
+    return records.setTag(image, tag, record, expected.refusals);
   }
 
   #fetchDigest(image: UpstreamImage, digest: Digest, inquiry: Inquiry): Promise<Uint8Array> {
     const { openings, source } = this.#options;
-    const opened = openings.ifGivenTo(inquiry.asker, image);
+    const expected = openings.ifGivenTo(inquiry.asker, image);
     return this.#remembering(image, digest, inquiry.asker, () =>
       source.inTotal(image, undefined, async (signal) => {
         const fetched = await source.byDigest(image, digest, { ...inquiry, signal });
-        this.#keep(image, fetched, opened);
+        this.#keep(image, fetched, expected);
         return fetched.bytes;
       }),
     );
   }
 
-  #keep(image: UpstreamImage, { bytes, contentType, digest }: FetchedManifest, opened: Opened): DescribedManifest {
+  #keep(image: UpstreamImage, { bytes, contentType, digest }: FetchedManifest, expected: Expected): DescribedManifest {
     const { manifests, records, shared } = this.#options;
     const manifest = readManifest(bytes, contentType);
     manifests.put(digest, bytes, () => shared.upload(digest));
-    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, ...opened });
+    const { opened, refusals } = expected;
+    records.setDigest(image, digest, { bytes: bytes.byteLength, manifest, ...opened }, refusals);
     return { digest, mediaType: manifest.mediaType, bytes: bytes.byteLength };
   }
 

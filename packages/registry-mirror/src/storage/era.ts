@@ -16,6 +16,13 @@ export interface Opened {
   readonly era?: Era | undefined;
 }
 
+/** What an answer that is still to come will open, unless its name is refused before. */
+export interface Expected {
+  readonly opened: Opened;
+  /** How many refusals there had been when it was asked for. */
+  readonly refusals: number;
+}
+
 /** The one that begins with a withdrawal now. */
 export function nextEra(known: Era | undefined, nowMs: number): Era {
   const momentMs = known === undefined ? nowMs : Math.max(nowMs, momentOf(known) + 1);

@@ -13,6 +13,7 @@ import type { ImagePlace } from "./layout.ts";
 import { readDigest, readTag } from "./record-texts.ts";
 import type { DigestRecord, TagRecord } from "./record-texts.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { Refusals } from "./refusals.ts";
 import type { RecordDisk } from "./record-writer.ts";
 import { systemCodeOf } from "./system-error.ts";
 import { WithdrawalWriter } from "./withdrawal-writer.ts";
@@ -59,6 +60,7 @@ export class Records {
   readonly #options: RecordsOptions;
   readonly #repositories = new Map<string, Repository>();
   readonly #parents = new Map<Digest, Set<Digest>>();
+  readonly #refusals = new Refusals();
   readonly #writer: RecordWriter;
   readonly #withdrawalWriter: WithdrawalWriter;
   /** Withdrawals that are still to be remembered. */
@@ -82,11 +84,16 @@ export class Records {
     return this.#find(image)?.tags.get(tag);
   }
 
-  setTag(image: UpstreamImage, tag: string, record: TagRecord): void {
+  /**
+   * @param refusals - how many there had been when it was asked for, of what an upstream says
+   * @returns what counts of it
+   */
+  setTag(image: UpstreamImage, tag: string, record: TagRecord, refusals?: number): TagRecord {
     const repository = this.#repository(image);
-    const current = inEra(repository.era, record);
+    const current = this.#inTime(image, record, refusals);
     addTag(repository, tag, current);
     this.#save(tagName(image, tag), JSON.stringify(current));
+    return current;
   }
 
   deleteTag(image: UpstreamImage, tag: string): void {
@@ -97,9 +104,10 @@ export class Records {
     return this.#find(image)?.digests.get(digest);
   }
 
-  setDigest(image: UpstreamImage, digest: Digest, record: DigestRecord): void {
+  /** @param refusals - how many there had been when it was asked for, of what an upstream says */
+  setDigest(image: UpstreamImage, digest: Digest, record: DigestRecord, refusals?: number): void {
     const repository = this.#repository(image);
-    const current = inEra(repository.era, record);
+    const current = this.#inTime(image, record, refusals);
     this.#addDigest(repository, digest, current);
     this.#save(digestName(image, digest), JSON.stringify(current));
   }
@@ -127,12 +135,23 @@ export class Records {
     return this.#find(place)?.era;
   }
 
+  /** How many refusals there were so far, of all names. */
+  get refusals(): number {
+    return this.#refusals.count;
+  }
+
+  /** Changes with each refusal of a name. */
+  lastRefusalOf(place: ImagePlace): number {
+    return this.#refusals.lastOf(keyOf(place));
+  }
+
   /**
    * Takes everything of a name for open to single clients only, until the upstream says something else of it.
    *
    * @returns whether anything of it was open to more
    */
   withdraw(place: ImagePlace): boolean {
+    this.#refusals.note(keyOf(place));
     const repository = this.#find(place);
     // An upstream that goes on denying it says nothing new.
     if (repository?.wasOpen !== true) return false;
@@ -255,10 +274,22 @@ export class Records {
     }
   }
 
+  /** Tries once more, in the background, to remember withdrawals that could not be. */
+  retryWithdrawals(): void {
+    this.#withdrawalWriter.retry();
+  }
+
   /** Waits until everything is on the disk that it takes, also of what it did not take before. */
   async flush(): Promise<void> {
     await this.#withdrawalWriter.flush();
     await this.#writer.flush();
+  }
+
+  /** What was opened before the last withdrawal, or asked for before the last refusal, says nothing any more, also when it is passed on. */
+  #inTime<Record extends Opened>(place: ImagePlace, record: Record, refusals = this.refusals): Record {
+    const isCurrent = openingIn(this.eraOf(place), record) === record.openTo;
+    if (isCurrent && !this.#refusals.isRefusedSince(keyOf(place), refusals)) return record;
+    return { ...record, openTo: undefined, era: undefined };
   }
 
   #begin(place: ImagePlace, era: Era, isOwn: boolean): void {
@@ -362,11 +393,6 @@ export interface RepositoryView {
   readonly era: Era | undefined;
   readonly tags: ReadonlyMap<string, TagRecord>;
   readonly digests: ReadonlyMap<Digest, DigestRecord>;
-}
-
-/** What was opened before the last withdrawal says nothing any more, also when it is passed on. */
-function inEra<Record extends Opened>(era: Era | undefined, record: Record): Record {
-  return openingIn(era, record) === record.openTo ? record : { ...record, openTo: undefined, era: undefined };
 }
 
 function addTag(repository: Repository, tag: string, record: TagRecord): void {

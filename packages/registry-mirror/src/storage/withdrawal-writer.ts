@@ -29,17 +29,22 @@ export class WithdrawalWriter {
   write(place: ImagePlace, era: Era): Promise<void> {
     const name = withdrawalName(place);
     this.#failed.delete(name);
-    this.#next.set(name, { place, era, isRemoved: false });
+    this.#next.set(name, { place, era, isRemoved: false, isTold: false });
     return this.#start(name);
   }
 
-  /** Tries once more what could not be written. */
-  async flush(): Promise<void> {
+  /** Tries once more, in the background, what could not be written. */
+  retry(): void {
     for (const [name, withdrawal] of this.#failed) {
       this.#next.set(name, withdrawal);
       void this.#start(name);
     }
     this.#failed.clear();
+  }
+
+  /** The same, and waits for it. */
+  async flush(): Promise<void> {
+    this.retry();
     await Promise.all(this.#writing.values());
   }
 
@@ -68,7 +73,7 @@ export class WithdrawalWriter {
   /** @returns what is still to be done */
   async #writeOne(name: string, withdrawal: Withdrawal): Promise<Withdrawal | undefined> {
     const { disk, logger } = this.#options;
-    const { era, isRemoved, place } = withdrawal;
+    const { era, isRemoved, isTold, place } = withdrawal;
     const about = { upstream: place.upstream.id, name: place.name };
     try {
       await disk.writeDurably(name, era);
@@ -83,12 +88,10 @@ export class WithdrawalWriter {
           why,
         });
       } catch (failure) {
-        logger.warn("that access was withdrawn cannot be written down; the name is refused until the mirror ends", {
-          ...about,
-          why,
-          stays: messageOf(failure),
-        });
-        return withdrawal;
+        const fields = { ...about, why, stays: messageOf(failure) };
+        const message = "that access was withdrawn cannot be written down; the name is refused until the mirror ends";
+        if (!isTold) logger.warn(message, fields);
+        return { ...withdrawal, isTold: true };
       }
     }
     try {
@@ -115,6 +118,8 @@ interface Withdrawal {
   readonly era: Era;
   /** Whether what was known of the name is off the disk. */
   readonly isRemoved: boolean;
+  /** Whether operators know that it cannot be written. */
+  readonly isTold: boolean;
 }
 
 function messageOf(error: unknown): string {

@@ -38,7 +38,7 @@ it("goes on asking an upstream for its consent when the client leaves that asked
   });
   const access = new Access({
     clientOf: () => client,
-    openings: { keyOf: ({ name }) => name },
+    openings: { eraKeyOf: ({ name }) => name },
     withdrawals: { noteFailure() {} },
     clock,
     limits: defaultLimits,

@@ -18,7 +18,7 @@ import type { Withdrawals } from "./withdrawals.ts";
 
 export interface AccessOptions {
   readonly clientOf: (image: UpstreamImage) => UpstreamClient;
-  readonly openings: Pick<Openings, "keyOf">;
+  readonly openings: Pick<Openings, "eraKeyOf">;
   readonly withdrawals: Pick<Withdrawals, "noteFailure">;
   readonly clock: Clock;
   readonly limits: Pick<Required<TimeLimits>, "manifestMs" | "manifestTotalMs">;
@@ -89,7 +89,7 @@ export class Access {
 
   /** Does not take a name for public any more before it was asked for anew. */
   forgetPublic(image: UpstreamImage): void {
-    const key = this.#options.openings.keyOf(image);
+    const key = this.#options.openings.eraKeyOf(image);
     this.#public.delete(key);
     const question = this.#asking.get(key);
     if (question !== undefined) question.isRefused = true;
@@ -100,7 +100,7 @@ export class Access {
    * @throws {UpstreamError} code `denied`
    */
   async #isPublic(image: UpstreamImage, resource: string, signal: AbortSignal): Promise<boolean> {
-    const key = this.#options.openings.keyOf(image);
+    const key = this.#options.openings.eraKeyOf(image);
     const known = this.#public.get(key);
     if (known === true) return true;
     if (known === false) throw notPublic(image);
@@ -111,14 +111,14 @@ export class Access {
       try {
         await this.#headInTime(image, resource, "anonymous");
         // It may have been withdrawn since the upstream said so.
-        if (question.isRefused || key !== this.#options.openings.keyOf(image)) return false;
+        if (question.isRefused || key !== this.#options.openings.eraKeyOf(image)) return false;
         this.#public.set(key, true, publicMs);
         return true;
       } catch (error) {
         if (!(error instanceof UpstreamError)) throw error;
         if (error.code === "denied") {
           this.#options.withdrawals.noteFailure(image, error);
-          this.#public.set(this.#options.openings.keyOf(image), false, privateMs);
+          this.#public.set(this.#options.openings.eraKeyOf(image), false, privateMs);
           throw notPublic(image);
         }
         const lifetimeMs = negativeLifetime(error, resource.includes(":"));

@@ -6,7 +6,7 @@ import type { Digest } from "../../reference/grammar.ts";
 import { parseLength } from "../../reference/range.ts";
 import type { UpstreamImage } from "../../routing/select.ts";
 import { orAbort, SingleFlight } from "../../single-flight.ts";
-import type { Opened } from "../../storage/era.ts";
+import type { Expected } from "../../storage/era.ts";
 import type { Fill } from "../../storage/fill/fill.ts";
 import type { Records } from "../../storage/records.ts";
 import { askerKey } from "../../upstream/asker.ts";
@@ -109,20 +109,20 @@ export class BlobConsent {
     const mostMs = limits.blobMs + limits.tokenMs;
     const late = (): Error => lateAnswerOf(image.upstream);
     const { result } = this.#confirmations.run(`${this.originOf(image)} ${digest} ${askerKey(asker)}`, async () => {
-      const opened = openings.ifGivenTo(asker, image);
+      const expected = openings.ifGivenTo(asker, image);
       // Waited for by others, too, so it does not end with this client.
       const ask = (within: AbortSignal): Promise<number> => this.askLength(image, digest, asker, within);
-      this.note(image, digest, opened, await withDeadline(clock, mostMs, late, ask));
+      this.note(image, digest, expected, await withDeadline(clock, mostMs, late, ask));
     });
     await orAbort(result, signal);
   }
 
   /** Takes note that the upstream has said that a blob is under a name. */
-  note(image: UpstreamImage, digest: Digest, opened: Opened, totalBytes: number | undefined): void {
+  note(image: UpstreamImage, digest: Digest, { opened, refusals }: Expected, totalBytes: number | undefined): void {
     const { records } = this.#options;
     const bytes = totalBytes ?? records.bytesOf(image, digest) ?? 0;
     const manifest = records.digest(image, digest)?.manifest;
-    records.setDigest(image, digest, { bytes, manifest, ...opened });
+    records.setDigest(image, digest, { bytes, manifest, ...opened }, refusals);
   }
 
   /**

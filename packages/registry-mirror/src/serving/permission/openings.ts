@@ -2,7 +2,7 @@ import type { Digest } from "../../reference/grammar.ts";
 import { isOpenTo, neededOpening } from "../../routing/opening.ts";
 import type { UpstreamImage } from "../../routing/select.ts";
 import { openingIn } from "../../storage/era.ts";
-import type { Opened } from "../../storage/era.ts";
+import type { Expected } from "../../storage/era.ts";
 import type { TagRecord } from "../../storage/record-texts.ts";
 import type { Records, RepositoryView } from "../../storage/records.ts";
 import type { SharedStore } from "../../storage/shared-store.ts";
@@ -54,18 +54,25 @@ export class Openings {
   }
 
   /**
-   * To whom something will be open that an upstream gives to somebody who asks now. When access to the name is withdrawn before the answer
-   * comes, that says nothing any more.
+   * To whom something will be open that an upstream gives to somebody who asks now. When the name is refused before the answer comes, that
+   * says nothing any more.
    */
-  ifGivenTo(asker: Asker, image: UpstreamImage): Opened {
+  ifGivenTo(asker: Asker, image: UpstreamImage): Expected {
+    const { refusals } = this.#records;
     const era = this.#records.eraOf(image);
-    if (typeof asker === "object") return { openTo: "clients", era };
+    if (typeof asker === "object") return { opened: { openTo: "clients", era }, refusals };
     // The mirror's own login is used for public names, too.
-    return { openTo: asker === "configured" && neededOpening(image) === "mirror" ? "mirror" : "anybody", era };
+    const openTo = asker === "configured" && neededOpening(image) === "mirror" ? "mirror" : "anybody";
+    return { opened: { openTo, era }, refusals };
   }
 
-  /** Tells names apart, and what is begun under one before and after access to it is withdrawn. */
-  keyOf(image: UpstreamImage): string {
+  /** Tells names apart, and what is known of one before and after access to it is withdrawn. */
+  eraKeyOf(image: UpstreamImage): string {
     return `${imageKey(image)} ${this.#records.eraOf(image) ?? ""}`;
+  }
+
+  /** The same, and what is asked for under a name before and after it is refused. */
+  keyOf(image: UpstreamImage): string {
+    return `${this.eraKeyOf(image)} ${this.#records.lastRefusalOf(image)}`;
   }
 }
