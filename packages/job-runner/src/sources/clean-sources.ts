@@ -4,7 +4,8 @@ import type { PreparedJob } from "../job-context.ts";
 import { removeTree } from "../remove-tree.ts";
 import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import { openGit } from "./git.ts";
-import { exists, removeConfigAndHooks, removePlantedRepository, removeStaleLocks } from "./working-copy.ts";
+import { removePlantedRepository } from "./planted-repository.ts";
+import { exists, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
 
 /** Leaves the working copy as the next job wants it. @see job-execution 1.8, the paragraph about stage 10 */
 export async function cleanSources(job: PreparedJob): Promise<void> {

@@ -14,17 +14,12 @@ import { gitEnvironment, withoutProgramFlags } from "./git-environment.ts";
 import { openGit } from "./git.ts";
 import type { Git } from "./git.ts";
 import { hasLargeFileSupport } from "./large-files.ts";
+import { removePlantedRepository } from "./planted-repository.ts";
 import type { RepositoryAccess } from "./repository-url.ts";
 import { readSourceSettings, repositoryAccessOf } from "./source-settings.ts";
 import type { SourceSettings } from "./source-settings.ts";
 import { updateSubmodules, words } from "./submodules.ts";
-import {
-  exists,
-  inspectWorkingCopy,
-  removeConfigAndHooks,
-  removePlantedRepository,
-  removeStaleLocks,
-} from "./working-copy.ts";
+import { exists, inspectWorkingCopy, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
 import type { WorkingCopy } from "./working-copy.ts";
 
 /**

@@ -1,8 +1,5 @@
-import { access, lstat, readdir, rm } from "node:fs/promises";
+import { access, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-
-import type { JobLog } from "../job-log.ts";
-import { removeTree } from "../remove-tree.ts";
 
 /** What a directory holds before its sources are fetched. */
 export interface WorkingCopy {
@@ -22,48 +19,17 @@ export async function inspectWorkingCopy(project: string): Promise<WorkingCopy> 
 }
 
 /**
- * Removes a repository that git must not go on with: with a link, a pipe or a file where git has a folder, or the other way round. Git follows
- * such links, and a job can have made them lead to what only the runner may read or write.
- *
- * @param log - told of it
- * @returns whether there was one
- */
-export async function removePlantedRepository(project: string, log: Pick<JobLog, "warning">): Promise<boolean> {
-  const own = join(project, ".git");
-  const isPlanted = (await differsFrom("folder", own)) || (await hasPlantedParts(own));
-  if (!isPlanted) return false;
-  log.warning("A job has put something else in the place of the repository, or of a part of it. It will be made anew.");
-  await removeTree(own);
-  return true;
-}
-
-async function hasPlantedParts(own: string): Promise<boolean> {
-  const folders = ["objects", "refs", "modules", "hooks", "info"].map((name) => differsFrom("folder", join(own, name)));
-  if ((await Promise.all(folders)).some(Boolean)) return true;
-  const all = [own, ...(await moduleRepositories(join(own, "modules")))];
-  const files = all.flatMap((repository) =>
-    ["HEAD", "config"].map((name) => differsFrom("file", join(repository, name))),
-  );
-  return (await Promise.all(files)).some(Boolean);
-}
-
-/** @returns false when nothing is there */
-async function differsFrom(kind: "file" | "folder", path: string): Promise<boolean> {
-  const found = await lstat(path).catch(() => undefined);
-  return found !== undefined && !(kind === "file" ? found.isFile() : found.isDirectory());
-}
-
-/**
- * Removes locks that a killed git has left, and the one hook that a checkout would run.
+ * Removes locks that a killed git has left, and the one hook that a checkout would run. Not before `removePlantedRepository` has looked: links
+ * would be followed.
  *
  * @param modules - whether the repositories of submodules are looked at, too
  */
 export async function removeStaleLocks(project: string, modules: boolean): Promise<void> {
   for (const repository of await repositories(project, modules)) {
-    await Promise.all(LOCKS.map((name) => rm(join(repository, name), { force: true })));
+    await Promise.all(LOCKS.map((name) => rm(join(repository, name), { force: true, recursive: true })));
     const refs = await readdir(join(repository, "refs"), { recursive: true }).catch(() => []);
     const locked = refs.filter((name) => name.endsWith(".lock"));
-    await Promise.all(locked.map((name) => rm(join(repository, "refs", name), { force: true })));
+    await Promise.all(locked.map((name) => rm(join(repository, "refs", name), { force: true, recursive: true })));
   }
 }
 

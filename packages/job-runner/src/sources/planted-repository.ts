@@ -1,0 +1,110 @@
+import type { Dirent } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { JobLog } from "../job-log.ts";
+import { removeTree } from "../remove-tree.ts";
+import { isAbsent } from "../system-errors.ts";
+
+/**
+ * Removes a repository that git must not go on with: with anything but files and folders in it, with one of these where git has the other, or with
+ * the name of another repository to write to; the repositories of submodules included. Git follows and waits for whatever it finds there, and a job
+ * can have made that lead to what only the runner may read or write.
+ *
+ * @param log - told of it
+ * @returns whether there was one
+ */
+export async function removePlantedRepository(project: string, log: Pick<JobLog, "warning">): Promise<boolean> {
+  const own = join(project, ".git");
+  if (!(await isPlanted(own))) return false;
+  log.warning("A job has put something else in the place of the repository, or of a part of it. It will be made anew.");
+  await removeTree(own);
+  return true;
+}
+
+async function isPlanted(own: string): Promise<boolean> {
+  const isFolder = await lstat(own).then(
+    (found) => found.isDirectory(),
+    (error: unknown) => {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    },
+  );
+  if (isFolder !== true) return isFolder === false;
+  const waiting: Folder[] = [{ path: own, kind: "repository" }];
+  for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
+    const { path } = folder;
+    const entries = await entriesOf(path);
+    if (entries === undefined) return true;
+    const isModule = folder.kind === "unknown" && entries.some(({ name }) => name === "HEAD");
+    const kind = isModule ? "repository" : folder.kind;
+    if (entries.some((entry) => isMisplaced(kind, entry))) return true;
+    for (const entry of entries) {
+      const inner = entry.isDirectory() ? kindBelow(kind, entry.name) : undefined;
+      if (inner !== undefined) waiting.push({ path: join(path, entry.name), kind: inner });
+    }
+  }
+  return false;
+}
+
+/** What a folder is to git. An unknown one is that of a submodule if it has a `HEAD`: names of submodules have slashes in them. */
+type Kind = "repository" | "unknown" | "objects" | "large" | "large-objects" | "large-objects-fan" | "content";
+
+interface Folder {
+  readonly path: string;
+  readonly kind: Kind;
+}
+
+/** @returns nothing for a folder that the runner cannot look into, and so git cannot either */
+async function entriesOf(path: string): Promise<readonly Dirent[] | undefined> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && UNREADABLE.has(error.code)) return undefined;
+    throw error;
+  }
+}
+
+/** `ENOENT` is what a name that is no text comes to. */
+const UNREADABLE: ReadonlySet<unknown> = new Set(["EACCES", "ENAMETOOLONG", "ENOENT", "ENOTDIR"]);
+
+function isMisplaced(kind: Kind, entry: Dirent): boolean {
+  const isFile = entry.isFile();
+  if (!isFile && !entry.isDirectory()) return true;
+  if (kind === "unknown") return isFile && entry.name === COMMON_DIRECTORY;
+  if (kind !== "repository") return false;
+  return entry.name === COMMON_DIRECTORY || (isFile ? FOLDERS : FILES).has(entry.name);
+}
+
+/** In it git finds the name of another repository, which it then writes to. @see https://git-scm.com/docs/gitrepository-layout */
+const COMMON_DIRECTORY = "commondir";
+const FOLDERS: ReadonlySet<string> = new Set(["hooks", "info", "logs", "modules", "objects", "refs"]);
+const FILES: ReadonlySet<string> = new Set([
+  "FETCH_HEAD",
+  "HEAD",
+  "ORIG_HEAD",
+  "config",
+  "index",
+  "packed-refs",
+  "shallow",
+]);
+
+/** @returns nothing for what is not looked into: the folders with single objects, which can be tens of thousands */
+function kindBelow(kind: Kind, name: string): Kind | undefined {
+  const isFan = /^[0-9a-f]{2}$/.test(name);
+  if (isFan && (kind === "objects" || kind === "large-objects-fan")) return undefined;
+  if (isFan && kind === "large-objects") return "large-objects-fan";
+  if (kind === "repository") return OWN_KINDS.get(name) ?? "unknown";
+  if (kind === "large" && name === "objects") return "large-objects";
+  return kind === "unknown" ? "unknown" : "content";
+}
+
+/** References and their logs have whatever names branches have. */
+const OWN_KINDS: ReadonlyMap<string, Kind> = new Map([
+  ["lfs", "large"],
+  ["logs", "content"],
+  ["objects", "objects"],
+  ["refs", "content"],
+  // Those of other working copies name this repository.
+  ["worktrees", "content"],
+]);
