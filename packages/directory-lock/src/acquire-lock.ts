@@ -1,6 +1,7 @@
 import { callsAtOnce } from "./file-calls.ts";
 import type { FileCalls } from "./file-calls.ts";
-import { findFile, holderOf, sleepFor } from "./holder.ts";
+import { findFile, refuseIfHeld, sleepFor } from "./holder.ts";
+import type { FoundFile, HolderOptions } from "./holder.ts";
 import { OwnFile, removeLeftovers } from "./own-file.ts";
 import { hasCode } from "./system-error.ts";
 import { take } from "./take.ts";
@@ -31,7 +32,7 @@ export interface AcquireLockOptions {
 /**
  * Takes a lock that is a file, in a directory that exists. The file names the process that holds it, appears as a whole or not at all, and is
  * taken over from a process that is dead, by one process alone. What killed processes have left beside it goes. A link or a pipe in its place is
- * nobody's, and is neither followed nor waited for.
+ * nobody's, and is neither followed nor waited for. Nothing is written before it is known that nobody has the lock.
  *
  * @param path - of the file, on a file system with hard links
  * @throws {LockHeldError} a living process has it, or is just taking it over
@@ -40,10 +41,12 @@ export interface AcquireLockOptions {
 export async function acquireLock(path: string, options: AcquireLockOptions = {}): Promise<DirectoryLock> {
   // Whoever has begun nothing else lives by the wait for a holder.
   const { calls = callsAtOnce, signal, silentMs = 10_000, sleep = sleepReferenced } = options;
+  const holderOptions = { lockPath: path, calls, signal, silentMs, sleep };
   for (;;) {
+    const dead = await findDead(holderOptions);
     const own = await OwnFile.create(path, calls);
     try {
-      await take(own, { lockPath: path, calls, signal, silentMs, sleep });
+      await take(own, dead, holderOptions);
     } catch (error) {
       await own.close();
       // Somebody who has the lock now has tidied up around it. Without the directory there can be no own file either, which ends this.
@@ -57,18 +60,11 @@ export async function acquireLock(path: string, options: AcquireLockOptions = {}
   }
 }
 
-/**
- * Whether a living process has the lock. Nothing is written, so nobody is disturbed; but who wants to rely on the answer has to take the lock.
- *
- * @throws {UnusableLockError} there is a folder in its place
- */
-export async function isLockHeld(
-  path: string,
-  { calls = callsAtOnce, signal, silentMs = 10_000, sleep = sleepReferenced }: AcquireLockOptions = {},
-): Promise<boolean> {
-  const found = await findFile(path, calls);
-  if (found === undefined) return false;
-  return (await holderOf(path, found, { lockPath: path, calls, signal, silentMs, sleep })) !== undefined;
+/** What a dead process has left in the place of the lock. @throws {LockHeldError | UnusableLockError} */
+async function findDead(options: HolderOptions): Promise<FoundFile | undefined> {
+  const found = await findFile(options.lockPath, options.calls);
+  if (found !== undefined) await refuseIfHeld(options.lockPath, found, options);
+  return found;
 }
 
 const beatMs = 2000;

@@ -78,7 +78,7 @@ export async function refuseIfHeld(path: string, found: FoundFile, options: Hold
  *
  * @param path - of the file that was found: the lock's, or of a right to take that over
  */
-export async function holderOf(path: string, { text }: FoundFile, options: HolderOptions): Promise<Holder | undefined> {
+async function holderOf(path: string, { text }: FoundFile, options: HolderOptions): Promise<Holder | undefined> {
   const { calls } = options;
   const mark = readMark(text);
   if (mark === undefined) return undefined;

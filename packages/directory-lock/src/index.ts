@@ -1,4 +1,4 @@
-export { acquireLock, isLockHeld } from "./acquire-lock.ts";
+export { acquireLock } from "./acquire-lock.ts";
 export type { AcquireLockOptions, DirectoryLock } from "./acquire-lock.ts";
 export { DirectoryLockError, LockHeldError, UnusableLockError } from "./errors.ts";
 export type { FileCalls } from "./file-calls.ts";

@@ -7,16 +7,17 @@ import type { OwnFile } from "./own-file.ts";
 /**
  * Gives an own file the name of the lock.
  *
+ * @param dead - what was found in its place, of whom it is known that he is dead: nobody is waited for twice
  * @throws {LockHeldError | UnusableLockError}
  */
-export async function take(own: OwnFile, options: HolderOptions): Promise<void> {
+export async function take(own: OwnFile, dead: FoundFile | undefined, options: HolderOptions): Promise<void> {
   const { lockPath: path } = options;
   for (;;) {
     options.signal?.throwIfAborted();
     if (await own.linkTo(path)) return;
     const found = await findFile(path, options.calls);
     if (found === undefined) continue;
-    await refuseIfHeld(path, found, options);
+    if (found.identity !== dead?.identity) await refuseIfHeld(path, found, options);
     if (await takenOver(own, found, options)) return;
   }
 }

@@ -2,8 +2,10 @@ import { lstatSync, readdirSync, statSync } from "node:fs";
 import type { Stats } from "node:fs";
 
 import { errnoOf } from "../errors.ts";
+import { unlessMissing } from "../missing.ts";
 import { pathFromBytes, toFileSystemPath } from "../path-bytes.ts";
 import { RestoreFolders } from "../restore/folders.ts";
+import { isStagingPath } from "../restore/staging-name.ts";
 import { inSteps } from "../turn.ts";
 import { isUnchanged } from "./look.ts";
 import type { Manifest } from "./manifest-file.ts";
@@ -48,7 +50,7 @@ export function* compareWalk(
   for (const path of paths) {
     yield;
     // A link that leads nowhere is not found by its name, as when files are selected.
-    if (statSync(placeOf(root, path), QUIET) === undefined) continue;
+    if (unlessMissing(() => statSync(placeOf(root, path), QUIET)) === undefined) continue;
     const row = manifest.paths.indexOf(path);
     if (row !== NONE) waiting.push(row);
     else if (isArchivedNow(root, path)) return { what: "added", path };
@@ -275,6 +277,7 @@ function placeOf(root: string, path: string): string | Buffer {
 }
 
 function isArchivedNow(root: string, path: string): boolean {
+  if (isStagingPath(path)) return false;
   const now = lstatSync(placeOf(root, path), QUIET);
   return now !== undefined && isArchived(now);
 }

@@ -1,7 +1,8 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from "node:fs";
+import { lstatSync, readlinkSync } from "node:fs";
 import type { Stats } from "node:fs";
 import { crc32 } from "node:zlib";
 
+import { fileCrc } from "../file-crc.ts";
 import type { FoundFacts } from "./manifest-rows.ts";
 
 /**
@@ -11,7 +12,6 @@ import type { FoundFacts } from "./manifest-rows.ts";
 const TICK_MS = 50;
 /** The longest tick of a file system that keeps whole seconds. */
 const COARSE_TICK_MS = 2000;
-const PIECE_BYTES = 256 * 1024;
 
 /** How an entry is now; undefined when it is not there. The CRC of a file is left at 0, since its content is not read. */
 export function lookAt(place: string | Buffer): FoundFacts | undefined {
@@ -44,28 +44,4 @@ export function isUnchanged(place: string | Buffer, now: Stats, was: FoundFacts,
 function contentCrc(place: string | Buffer, found: Stats): number | undefined {
   if (found.isSymbolicLink()) return crc32(readlinkSync(place, { encoding: "buffer" }));
   return found.isFile() ? fileCrc(place, found.size) : undefined;
-}
-
-/** CRC of a file; undefined when it is not a file of this length any more. */
-export function fileCrc(place: string | Buffer, bytes: number): number | undefined {
-  let descriptor: number;
-  try {
-    descriptor = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch {
-    // It cannot be read, for instance by its mode; then nothing is known of it.
-    return undefined;
-  }
-  try {
-    if (!fstatSync(descriptor).isFile()) return undefined;
-    const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, bytes + 1));
-    let crc = 0;
-    let done = 0;
-    for (let got = readSync(descriptor, piece); got > 0; got = readSync(descriptor, piece)) {
-      crc = crc32(piece.subarray(0, got), crc);
-      done += got;
-    }
-    return done === bytes ? crc : undefined;
-  } finally {
-    closeSync(descriptor);
-  }
 }

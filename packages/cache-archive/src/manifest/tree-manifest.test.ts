@@ -227,6 +227,21 @@ describe("compareTree takes manifests of any shape", () => {
     expect(await compare({})).toEqual({ state: "changed", what: "added", path: "modules/empty/a-link" });
   });
 
+  it("with paths that lead nowhere, as when files are selected", async () => {
+    await symlink("loop", scratch.at("project/loop"));
+    const paths = ["modules", "loop", "loop/below", "gone"];
+    await createArchive({ ...places(), entries: await select(paths) });
+    expect(await compareTree({ ...places(), paths })).toEqual({ state: "unchanged" });
+  });
+
+  it("with what could be an unfinished restore, which no archive takes", async () => {
+    await mkdir(at("empty/.fleetfoot-restore-x/tree"), { recursive: true });
+    await save("zip", 1000);
+    expect(await compare({})).toEqual({ state: "unchanged" });
+    const paths = ["modules", "modules/empty/.fleetfoot-restore-x"];
+    expect(await compareTree({ ...places(), paths })).toEqual({ state: "unchanged" });
+  });
+
   it("and misses what became something that no archive holds", async () => {
     await save("zip", 1000);
     await keepingTimes(at("."), async () => {

@@ -1,7 +1,7 @@
 import { lstatSync } from "node:fs";
 
 import type { EntryMetadata } from "../archived-entry.ts";
-import { fileCrc } from "../manifest/look.ts";
+import { fileCrc } from "../file-crc.ts";
 
 /**
  * Whether a file is just as its entry says, so that it need not be unpacked: size, mode, owner, time to the second, and the

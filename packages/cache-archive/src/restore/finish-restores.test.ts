@@ -77,7 +77,11 @@ describe("a restore whose process died while it replaced files", () => {
 
   it("is completed when it was another machine's that gives no sign of life", async () => {
     await writeMark({ boot: "another-one" });
-    expect(await settleStaging(realPathOf(root), { silentMs: 1 })).toBe(1);
+    // Waits for signs of life are over at once, those between its own never.
+    const sleep = async (_milliseconds: number, signal?: AbortSignal): Promise<void> => {
+      if (signal !== undefined) await once(signal, "abort");
+    };
+    expect(await settleStaging(realPathOf(root), { sleep })).toBe(1);
     expect(await versions()).toEqual(["2"]);
     expect(await staged()).toEqual([]);
   });
@@ -86,13 +90,8 @@ describe("a restore whose process died while it replaced files", () => {
     await writeMark({ boot: "another-one" });
     const [name = ""] = await staged();
     const lock = path.join(path.dirname(root), name, "lock");
-    let nth = 0;
-    const timer = setInterval(() => utimesSync(lock, 1000, (nth += 1)), 10);
-    try {
-      expect(await finishRestores(root)).toBe(0);
-    } finally {
-      clearInterval(timer);
-    }
+    const sleep = async (): Promise<void> => utimesSync(lock, 1000, 1);
+    expect(await settleStaging(realPathOf(root), { sleep })).toBe(0);
     expect(await versions()).toEqual(["1", "2"]);
   });
 

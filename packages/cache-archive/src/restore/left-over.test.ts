@@ -57,6 +57,15 @@ describe.each(["parallel", "streaming"] as const)("the %s engine", (engine) => {
     expect(await readFile(path.join(root, "a"), "utf8")).toBe("new");
   });
 
+  it("restored everything although somebody else has come to clear its staging folder away", async () => {
+    restored();
+    restored = replaceRemovals((folder) => fs.writeFileSync(path.join(folder, "lock"), ""));
+    const root = scratch.at("roots/project");
+    const { stagingError } = await extractArchive({ archivePath, root, engine, maxInlineMs: 60_000 });
+    expect(stagingError).toBeUndefined();
+    expect(removals).toBe(1);
+  });
+
   it("removes its staging folder exactly once", async () => {
     await extractArchive({ archivePath, root: scratch.at("roots/project"), engine, maxInlineMs: 60_000 });
     expect(removals).toBe(1);

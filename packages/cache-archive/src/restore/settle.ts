@@ -1,10 +1,12 @@
-import { errnoOf } from "../errors.ts";
+import type { FileCalls } from "@fleetfoot/directory-lock";
+
+import { callsInTurns } from "./calls-in-turns.ts";
 import { readJournalHead } from "./journal.ts";
 import { runOnThread } from "./run-staging-task.ts";
-import { isGivenUp, lookAt } from "./staging-files.ts";
-import { isFolderHeld, isOddLock, takeFolder } from "./staging-lock.ts";
-import type { FolderLock, LockOptions } from "./staging-lock.ts";
+import { isGivenUp } from "./staging-files.ts";
+import type { LockOptions } from "./staging-lock.ts";
 import { stagingFolders } from "./staging-places.ts";
+import { takeDead } from "./take-dead.ts";
 
 /**
  * Completes or clears away what restores into this root left behind when their process died. Each of them is settled by one process: the one that
@@ -30,48 +32,47 @@ export async function settleStaging(root: string, options: LockOptions = {}): Pr
 const settling = new Map<string, Promise<void>>();
 
 async function settleNow(root: string, options: LockOptions): Promise<number> {
+  const calls = callsInTurns(LOCK_CALLS_AT_ONCE);
+  const turns = callsInTurns(1);
   const folders = await stagingFolders(root);
   // All at once: of those on other machines some may have to be watched for a while.
-  const areHeld = await Promise.all(folders.map((folder) => isFolderHeld(folder, options)));
-  const settled: Settled[] = [];
-  for (const [index, folder] of folders.entries()) {
-    options.signal?.throwIfAborted();
-    if (areHeld[index] !== true) settled.push(await settleFolder(root, folder, options));
-  }
+  const ends = await Promise.allSettled(
+    folders.map((folder) => settleFolder(root, folder, { calls, ...options }, turns)),
+  );
+  const settled = ends.map(settledOf);
   const failures = settled.flatMap(({ failures }) => failures);
-  if (failures.length > 0) throw failures[0];
+  if (failures.length > 0) {
+    options.signal?.throwIfAborted();
+    throw failures[0];
+  }
   return settled.filter(({ isCompleted }) => isCompleted).length;
 }
+
+/** To ask the kernel for a lock takes a process, and to start one keeps the main thread for up to 25 ms. */
+const LOCK_CALLS_AT_ONCE = 2;
 
 interface Settled {
   readonly isCompleted: boolean;
   readonly failures: readonly unknown[];
 }
 
-async function settleFolder(root: string, folder: string, options: LockOptions): Promise<Settled> {
-  const lock = await takePlanted(folder, options);
+function settledOf(end: PromiseSettledResult<Settled>): Settled {
+  return end.status === "fulfilled" ? end.value : { isCompleted: false, failures: [end.reason] };
+}
+
+/** @param turns - the folders of a root are completed one after the other */
+async function settleFolder(root: string, folder: string, options: LockOptions, turns: FileCalls): Promise<Settled> {
+  const lock = await takeDead(root, folder, options);
   if (lock === undefined) return { isCompleted: false, failures: [] };
   try {
-    return await finishOrClear(root, folder, options);
+    return await turns.run(() => finishOrClear(root, folder, options));
   } finally {
     await lock.release();
   }
 }
 
-/** The lock of a folder; of what no process of ours has made there is none, and nothing to release. */
-async function takePlanted(folder: string, options: LockOptions): Promise<FolderLock | undefined> {
-  if (lookAt(folder)?.isDirectory() !== true) return noLock;
-  try {
-    return await takeFolder(folder, options);
-  } catch (error) {
-    if (isOddLock(error) || errnoOf(error) === "EACCES") return noLock;
-    throw error;
-  }
-}
-
-const noLock: FolderLock = { release: async (): Promise<void> => {} };
-
 async function finishOrClear(root: string, folder: string, { signal }: LockOptions): Promise<Settled> {
+  signal?.throwIfAborted();
   const failures: unknown[] = [];
   let isCompleted = false;
   try {

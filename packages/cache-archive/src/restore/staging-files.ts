@@ -1,4 +1,4 @@
-import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, renameSync, rmdirSync, rmSync, writeSync } from "node:fs";
 import type { Stats } from "node:fs";
 
 import { toFileSystemPath } from "../path-bytes.ts";
@@ -34,6 +34,15 @@ export function isOwnFolder(found: Stats): boolean {
 /** What is in a place, which is not followed if it is a link; `undefined` when nothing is. */
 export function lookAt(path: string): Stats | undefined {
   return lstatSync(toFileSystemPath(path), { throwIfNoEntry: false });
+}
+
+/** Removes a staging folder that no lock can be taken in; who has just made it, and is about to take that, makes another one. */
+export function removeIfEmpty(staging: string): void {
+  try {
+    rmdirSync(toFileSystemPath(staging));
+  } catch {
+    // What is left is in nobody's way, and takes no room.
+  }
 }
 
 /**

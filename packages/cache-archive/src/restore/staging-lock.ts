@@ -1,20 +1,20 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 
-import { acquireLock, DirectoryLockError, isLockHeld } from "@fleetfoot/directory-lock";
+import { acquireLock, DirectoryLockError } from "@fleetfoot/directory-lock";
+import type { AcquireLockOptions } from "@fleetfoot/directory-lock";
 
 import { errnoOf } from "../errors.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
-import { LOCK, lookAt } from "./staging-files.ts";
+import { LOCK } from "./staging-files.ts";
 
 /*
  * Whoever works with a staging folder holds the lock in it: the restore that made it, and after its death the one process that completes it. Only
  * the lock tells whether that process lives: containers that share a folder give the same ids to different processes, and the same names to hosts.
  */
 
-export interface LockOptions {
-  /** As of `acquireLock`. */
-  readonly silentMs?: number;
+/** As of `acquireLock`. */
+export interface LockOptions extends Pick<AcquireLockOptions, "calls" | "silentMs" | "sleep"> {
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -28,6 +28,7 @@ export interface FolderLock {
  * Takes a staging folder.
  *
  * @returns `undefined` when a living process has it, or when it is gone
+ * @throws what the system refuses; whatever writing the lock is refused with, nobody had it before
  */
 export async function takeFolder(folder: string, options: LockOptions): Promise<FolderLock | undefined> {
   try {
@@ -53,24 +54,6 @@ export async function takeFolder(folder: string, options: LockOptions): Promise<
   }
 }
 
-/** Whether a living process works with a folder. */
-export async function isFolderHeld(folder: string, options: LockOptions): Promise<boolean> {
-  // A link leads somewhere else, and nobody works with what is no folder.
-  if (lookAt(folder)?.isDirectory() !== true) return false;
-  try {
-    const place = await openPlace(folder);
-    try {
-      return await isLockHeld(place.lockPath, definite(options));
-    } finally {
-      await place.close();
-    }
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    // Whoever may not look at it may not touch it either.
-    return !isOddLock(error);
-  }
-}
-
 /** Whether there is a folder in the place of the lock, where none of us would make one. */
 export function isOddLock(error: unknown): boolean {
   return DirectoryLockError.isInstance(error) && error.code === "lock-unusable";
@@ -92,6 +75,6 @@ async function openPlace(folder: string): Promise<LockPlace> {
   return { lockPath: `/proc/self/fd/${handle.fd}/${LOCK}`, close: () => handle.close() };
 }
 
-function definite({ silentMs, signal }: LockOptions): { silentMs?: number; signal?: AbortSignal } {
-  return { ...(silentMs === undefined ? {} : { silentMs }), ...(signal === undefined ? {} : { signal }) };
+function definite({ signal, ...options }: LockOptions): AcquireLockOptions {
+  return signal === undefined ? options : { ...options, signal };
 }

@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { settleStaging } from "./settle.ts";
-import { TREE } from "./staging-files.ts";
+import { removeIfEmpty, TREE } from "./staging-files.ts";
 import { takeFolder } from "./staging-lock.ts";
 import type { FolderLock } from "./staging-lock.ts";
 import { realPathOf, stagingPlaces, stagingPrefix } from "./staging-places.ts";
@@ -34,7 +34,7 @@ export async function openStaging(root: string, signal?: AbortSignal): Promise<S
   for (;;) {
     signal?.throwIfAborted();
     const folder = makeFolder(real);
-    const lock = await takeFolder(folder, { signal });
+    const lock = await takeNew(folder, signal);
     // As long as it has no lock, it looks like one whose process is dead.
     if (lock === undefined) continue;
     try {
@@ -45,6 +45,16 @@ export async function openStaging(root: string, signal?: AbortSignal): Promise<S
       await lock.release();
       throw error;
     }
+  }
+}
+
+/** @returns `undefined` when somebody else has come first; what has no lock is gone */
+async function takeNew(folder: string, signal: AbortSignal | undefined): Promise<FolderLock | undefined> {
+  try {
+    return await takeFolder(folder, { signal });
+  } catch (error) {
+    removeIfEmpty(folder);
+    throw error;
   }
 }
 

@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import type { Dirent, Stats } from "node:fs";
 import { errnoOf } from "../errors.ts";
+import { isMissing, unlessMissing } from "../missing.ts";
 import type { Glob, GlobState } from "./glob.ts";
 import { pathFromBytes, printablePath, sortByPathBytes, toFileSystemPath } from "../path-bytes.ts";
 import { Turn } from "../turn.ts";
@@ -139,18 +140,4 @@ function kindOf(stats: Stats): ArchiveEntry["kind"] | undefined {
   if (stats.isFile()) return "file";
   if (stats.isDirectory()) return "directory";
   return stats.isSymbolicLink() ? "symlink" : undefined;
-}
-
-function unlessMissing<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  const errno = errnoOf(error);
-  return errno === "ENOENT" || errno === "ENOTDIR" || errno === "ELOOP";
 }

@@ -36,7 +36,7 @@ export async function extractZipStreaming(work: ExtractWork): Promise<Extraction
     if (turn.isOver) await turn.next();
     planner.add(entry);
   }
-  const plan = planner.finish();
+  const plan = await inTurns(planner.finish(), signal);
   const reader = await EntryReader.open(file, entries, signal);
   const stagingError = await restoreStaged(work, async (place) => {
     const folders = new RestoreFolders(`${place.staging}/tree`, place.root);

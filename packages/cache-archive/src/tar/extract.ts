@@ -11,6 +11,7 @@ import { restoreStaged } from "../restore/restore-staged.ts";
 import type { RestorePlace } from "../restore/restore-staged.ts";
 import { SHORT_FILE_BYTES, writeNewFile, writeNewFileInPieces, writeNewLink } from "../restore/write-file.ts";
 import type { ModePolicy } from "../restore/write-file.ts";
+import { inTurns } from "../turn.ts";
 import { readFrames } from "./frames.ts";
 import { PieceReader } from "./piece-reader.ts";
 import { paddingBytes, readTarEntry } from "./read.ts";
@@ -75,7 +76,7 @@ async function restore(reader: PieceReader, work: ExtractWork, place: RestorePla
     });
   }
   await reader.drain();
-  const { symlinks, directories } = planner.finish();
+  const { symlinks, directories } = await inTurns(planner.finish(), signal);
   for (const { entry, target } of symlinks) {
     await named(entry, signal, async () => writeNewLink(folders.stage(target), entry.linkTarget, entry));
   }

@@ -44,7 +44,7 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     const entry = index.entries[nth];
     if (entry !== undefined) planner.add(entry);
   });
-  const { files, symlinks, directories, parents } = planner.finish();
+  const { files, symlinks, directories, parents } = yield* planner.finish();
   yield;
   const folders = sortFolders(directories);
   const planned = files.concat(symlinks, folders.sorted);

@@ -46,12 +46,15 @@ const ENTRIES_PER_STEP = 500;
 const BYTES_PER_STEP = 1024 ** 2;
 /** A directory of this length would describe tens of millions of entries; it is read as a whole. */
 const MAX_DIRECTORY_BYTES = 1024 ** 3;
-/** Of a hundred thousand entries. What is done with all of them at once would keep the main thread too long for more. */
+/** What is done with all of them at once would keep the main thread too long for more. */
+const MAX_INLINE_ENTRIES = 80_000;
+/** They have names of usual lengths. */
 const MAX_INLINE_DIRECTORY_BYTES = 12 * 1024 ** 2;
 
 /** Whether the main thread can read the directory of an archive without keeping others waiting. @throws as {@link readDirectory} */
 export function isShortDirectory(file: ArchiveFile): boolean {
-  return findEnd(file).directoryBytes <= MAX_INLINE_DIRECTORY_BYTES;
+  const { entries, directoryBytes } = findEnd(file);
+  return entries <= MAX_INLINE_ENTRIES && directoryBytes <= MAX_INLINE_DIRECTORY_BYTES;
 }
 
 /**
@@ -85,6 +88,8 @@ export function* readDirectory(file: ArchiveFile): Generator<void, ZipEntry[]> {
   };
   while (at < directory.length) {
     readSome();
+    if (entries.length > end.entries)
+      throw malformed(file.path, `it lists more than the ${end.entries} entries that it announces`);
     yield;
   }
   if (entries.length !== end.entries) {

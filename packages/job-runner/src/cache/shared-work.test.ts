@@ -87,6 +87,15 @@ describe("shared work", () => {
     expect(ends.map((end) => end.status)).toEqual(["rejected", "rejected"]);
   });
 
+  it("fails when it throws before there is a promise, and can be wanted again", async () => {
+    const work = new SharedWork<number>();
+    const start = (): never => {
+      throw new Error("broken");
+    };
+    await expect(work.run("a", { signal: never, start })).rejects.toThrow("broken");
+    expect(await work.run("a", { signal: never, start: async () => 1 })).toEqual({ result: 1, joined: false });
+  });
+
   it("tells everybody how far it is, and who joins that, and at once", async () => {
     const work = new SharedWork<string, number>();
     const { promise, resolve } = Promise.withResolvers<string>();

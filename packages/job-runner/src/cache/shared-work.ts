@@ -60,7 +60,9 @@ export class SharedWork<T, Progress = never> {
     const { promise, resolve } = Promise.withResolvers<T>();
     const flight: Flight<T, Progress> = { result: promise, stop, waiting, progress: undefined };
     this.#flights.set(name, flight);
-    resolve(worker.start(stop.signal, report));
+    // One that throws at once has failed like any other.
+    const begin = async (): Promise<T> => await worker.start(stop.signal, report);
+    resolve(begin());
     return flight;
   }
 
