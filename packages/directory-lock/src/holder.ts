@@ -62,7 +62,7 @@ async function readText(handle: FileHandle): Promise<string> {
 const maxMarkBytes = 1024;
 
 /** Who has a lock. */
-export interface Holder {
+interface Holder {
   readonly processId: number;
   readonly isElsewhere: boolean;
 }
