@@ -15,8 +15,9 @@ import { firstAnswer } from "./first-answer.ts";
 import type { Images } from "./images.ts";
 import { pageOf, referrersIndex } from "./lists.ts";
 import type { Lists } from "./lists.ts";
+import { jsonOf } from "./tag-list.ts";
 import { manifestResponse, warningHeader } from "./manifest-response.ts";
-import { jsonResponse, neverAborted } from "./messages.ts";
+import { jsonResponse, jsonResponseInPieces, neverAborted } from "./messages.ts";
 import type { MirrorRequest, MirrorResponse } from "./messages.ts";
 import type { Walk } from "./walk.ts";
 
@@ -151,14 +152,17 @@ export class ImageEndpoints {
     const signal = request.signal ?? neverAborted;
     return this.#firstOf(target, signal, async (image) => {
       const asker = await this.#asker(request, image, "tags/list", signal);
-      const tags = await this.#options.lists.tags(image, asker, signal);
-      const { entries, next } = pageOf(tags, query, Number.POSITIVE_INFINITY);
+      const list = await this.#options.lists.tags(image, asker, signal);
+      const isWhole = !query.has("n") && !query.has("last");
+      const page = isWhole ? undefined : pageOf(list.tags, query, Number.POSITIVE_INFINITY);
+      const json = page === undefined ? list.json : await jsonOf(page.entries);
       const path = request.target.split("?")[0] ?? "";
       const name = path.slice("/v2/".length, -"/tags/list".length);
       const namespace = query.get("ns");
       const more = namespace === null ? "" : `&ns=${encodeURIComponent(namespace)}`;
-      const link = next === undefined ? {} : { link: `<${path}?${next}${more}>; rel="next"` };
-      return jsonResponse(200, Buffer.from(JSON.stringify({ name, tags: entries })), link);
+      const link = page?.next === undefined ? {} : { link: `<${path}?${page.next}${more}>; rel="next"` };
+      const pieces = [Buffer.from(`{"name":${JSON.stringify(name)},"tags":`), ...json, Buffer.from("}")];
+      return jsonResponseInPieces(200, pieces, link);
     });
   }
 

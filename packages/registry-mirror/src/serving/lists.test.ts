@@ -49,6 +49,35 @@ describe("tags", () => {
     hub.close();
   });
 
+  it.each([0, 3, 4999, 5000, 5001, 123_456])(
+    "are given whole and in pages, sorted and once each: %i of them",
+    async (count) => {
+      // Every second one comes twice.
+      const tags = Array.from(
+        { length: count },
+        (_, index) => `v${(index * 7919) % Math.max(1, Math.ceil(count / 1.5))}`,
+      );
+      const expected = [...new Set(tags)].sort();
+      const hub = createServer((_request, response) => response.end(JSON.stringify({ tags: ["no tag", 1, ...tags] })));
+      await once(hub.listen(0, "127.0.0.1"), "listening");
+      const url = `http://127.0.0.1:${(hub.address() as AddressInfo).port}`;
+      await using mirror = await serveMirror({ upstreams: { hub: { url } } });
+      const get = async (query: string): Promise<{ readonly bytes: number; readonly text: string }> => {
+        const { body, headers } = await mirror.send(`/v2/library/app/tags/list${query}`);
+        return { bytes: Number(headers["content-length"]), text: body.toString() };
+      };
+      const text = (entries: readonly string[]): { readonly bytes: number; readonly text: string } => {
+        const document = JSON.stringify({ name: "library/app", tags: entries });
+        return { bytes: document.length, text: document };
+      };
+      expect(await get("")).toEqual(text(expected));
+      expect(await get("")).toEqual(text(expected));
+      expect(await get("?n=90000")).toEqual(text(expected.slice(0, 90_000)));
+      expect(await get("?n=2&last=v1")).toEqual(text(expected.slice(expected.indexOf("v1") + 1).slice(0, 2)));
+      hub.close();
+    },
+  );
+
   it("come by bytes, and page by page from wherever a client wants", () => {
     const tags = sorted(["b", "B", "_", "a-1", "a.1", "a", "b"]);
     expect(tags).toEqual(["B", "_", "a", "a-1", "a.1", "b"]);
@@ -206,6 +235,30 @@ describe("lists of an upstream", () => {
       false,
       true,
     ]);
+  });
+
+  it("are sorted and written once for all who want the tags, and let others have their turn meanwhile", async () => {
+    const tags = Array.from({ length: 200_000 }, (_, index) => `v${(index * 7919) % 200_000}`);
+    const document = Buffer.from(JSON.stringify({ tags }));
+    const lists = listsFrom(async () =>
+      answer(
+        (async function* () {
+          yield document;
+        })(),
+      ),
+    );
+    let turns = 0;
+    let isListed = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isListed) setImmediate(count);
+    };
+    setImmediate(count);
+    const list = await lists.tags(image, "anonymous", signal);
+    isListed = true;
+    expect([list.tags.length, turns > 200]).toEqual([200_000, true]);
+    const again = await lists.tags(image, "anonymous", signal);
+    expect([again.tags === list.tags, again.json === list.json]).toEqual([true, true]);
   });
 
   it("may have more entries than a call takes arguments", async () => {

@@ -3,7 +3,6 @@ import { withDeadline } from "../clock.ts";
 import { UpstreamError } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import type { Digest } from "../reference/grammar.ts";
-import { isTag } from "../reference/grammar.ts";
 import { manifestAccept, manifestTypes } from "../reference/manifest.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { orAbort, SingleFlight } from "../single-flight.ts";
@@ -13,6 +12,8 @@ import type { UpstreamClient } from "../upstream/client.ts";
 import type { Access } from "./permission/access.ts";
 import { ListTurn, ListTurns } from "./list-turn.ts";
 import type { Openings } from "./permission/openings.ts";
+import { tagListOf } from "./tag-list.ts";
+import type { TagList } from "./tag-list.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
 export interface ListsOptions {
@@ -28,7 +29,7 @@ export interface ListsOptions {
 export class Lists {
   readonly #options: ListsOptions;
   readonly #known: ExpiringMap<List>;
-  readonly #fetches = new SingleFlight<readonly unknown[]>();
+  readonly #fetches = new SingleFlight<List>();
   readonly #turns = new ListTurns();
 
   constructor(options: ListsOptions) {
@@ -44,17 +45,16 @@ export class Lists {
    *
    * @throws {UpstreamError} it says that there is no such name, it has more tags than can be listed, or nothing is known of it either
    */
-  async tags(image: UpstreamImage, asker: Asker, signal: AbortSignal): Promise<readonly string[]> {
+  async tags(image: UpstreamImage, asker: Asker, signal: AbortSignal): Promise<TagList> {
     try {
-      const tags = await this.#list(image, "tags/list?n=1000", "tags", asker, signal);
-      return sorted(tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag)));
+      return (await this.#list(image, "tags/list?n=1000", "tags", asker, signal)).tags;
     } catch (error) {
       const { access, openings } = this.#options;
       // Without the upstream nobody knows whether this client may have them.
       const known = access.isPerClient(image) ? [] : openings.tags(image);
       const isAnswer = !(error instanceof UpstreamError) || error.isDefinite || error instanceof HeldListError;
       if (isAnswer || known.length === 0) throw error;
-      return sorted(known);
+      return tagListOf(known);
     }
   }
 
@@ -71,7 +71,7 @@ export class Lists {
   ): Promise<readonly unknown[]> {
     for (const resource of [`referrers/${digest}`, `manifests/${fallbackTag(digest)}`]) {
       try {
-        return await this.#list(image, resource, "manifests", asker, signal);
+        return (await this.#list(image, resource, "manifests", asker, signal)).entries;
       } catch (error) {
         if (!(error instanceof UpstreamError) || error.code !== "absent") throw error;
       }
@@ -79,17 +79,11 @@ export class Lists {
     return [];
   }
 
-  #list(
-    image: UpstreamImage,
-    resource: string,
-    field: string,
-    asker: Asker,
-    signal: AbortSignal,
-  ): Promise<readonly unknown[]> {
+  #list(image: UpstreamImage, resource: string, field: string, asker: Asker, signal: AbortSignal): Promise<List> {
     const { clock, openings, totalMs, withdrawals } = this.#options;
     const key = `${openings.keyOf(image)} ${resource} ${askerKey(asker)}`;
     const known = this.#known.get(key);
-    if (known !== undefined) return Promise.resolve(known.entries);
+    if (known !== undefined) return Promise.resolve(known);
     const { result } = this.#fetches.run(key, async () => {
       const turn = new ListTurn(this.#turns, image.upstream.id);
       const late = (): Error =>
@@ -99,7 +93,7 @@ export class Lists {
           this.#pages({ image, resource, field, asker, turn, signal: inTime }).finally(() => turn.end()),
         );
         this.#known.set(key, list, knownMs);
-        return list.entries;
+        return list;
       } catch (error) {
         if (error instanceof UpstreamError && !(error instanceof BusyError)) withdrawals.noteFailure(image, error);
         throw error;
@@ -132,7 +126,10 @@ export class Lists {
       }
       resource = nextResource(answer.headers["link"], image.name);
     }
-    return { entries, bytes };
+    if (field !== "tags") return { entries, tags: noTags, bytes };
+    const tags = await tagListOf(entries);
+    for (const piece of tags.json) bytes += piece.byteLength;
+    return { entries: [], tags, bytes };
   }
 }
 
@@ -151,17 +148,26 @@ export interface Page {
  */
 export function pageOf(list: readonly string[], query: URLSearchParams, defaultCount: number): Page {
   const last = query.get("last");
-  const start = last === null ? 0 : list.findIndex((entry) => entry > last);
-  const after = start === -1 ? [] : start === 0 ? list : list.slice(start);
+  const start = last === null ? 0 : firstAfter(list, last);
   const wanted = query.get("n");
   const count = wanted !== null && /^\d{1,9}$/.test(wanted) ? Number(wanted) : defaultCount;
-  const entries = after.slice(0, count);
+  const entries = list.slice(start, start + count);
   const lastEntry = entries.at(-1);
-  if (lastEntry === undefined || entries.length === after.length) return { entries, next: undefined };
+  if (lastEntry === undefined || start + entries.length === list.length) return { entries, next: undefined };
   return { entries, next: String(new URLSearchParams({ n: String(count), last: lastEntry })) };
 }
 
-/** Sorts tags or names by bytes, without duplicates; they are ASCII, so that texts compare like their bytes. */
+function firstAfter(list: readonly string[], last: string): number {
+  let [start, end] = [0, list.length];
+  while (start < end) {
+    const middle = Math.floor((start + end) / 2);
+    if ((list[middle] ?? "") > last) end = middle;
+    else start = middle + 1;
+  }
+  return start;
+}
+
+/** Sorts names by bytes, without duplicates; they are ASCII, so that texts compare like their bytes. */
 export function sorted(list: readonly string[]): readonly string[] {
   return [...new Set(list)].sort();
 }
@@ -190,10 +196,14 @@ interface Reading {
 }
 
 interface List {
+  /** Other than tags. */
   readonly entries: readonly unknown[];
-  /** As they came. */
+  readonly tags: TagList;
+  /** As they came, and as they are given. */
   readonly bytes: number;
 }
+
+const noTags: TagList = { tags: [], json: [] };
 
 /** The list is there, but this mirror cannot hold it. What is cached is not in place of it. */
 class HeldListError extends UpstreamError {}

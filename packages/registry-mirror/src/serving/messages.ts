@@ -1,3 +1,4 @@
+import { bodyOf } from "../storage/body.ts";
 import type { Body } from "../storage/body.ts";
 
 /** A request of a client, as it came over the wire. */
@@ -60,6 +61,24 @@ export function jsonResponse(
     body,
   };
 }
+
+/** The same for a document that many clients may read at once, each as slowly as it likes: of what lies there already nothing is copied. */
+export function jsonResponseInPieces(
+  status: number,
+  pieces: readonly Uint8Array[],
+  headers: Readonly<Record<string, string>> = {},
+): MirrorResponse {
+  const bytes = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  if (bytes <= smallBytes) return jsonResponse(status, Buffer.concat(pieces), headers);
+  const left = pieces.values();
+  const body = bodyOf(
+    async () => left.next().value,
+    () => {},
+  );
+  return { ...jsonResponse(status, Buffer.alloc(0), { ...headers, "content-length": String(bytes) }), body };
+}
+
+const smallBytes = 64 * 1024;
 
 /** @see https://distribution.github.io/distribution/spec/api/#api-version-check */
 export const apiVersion: Readonly<Record<string, string>> = { "docker-distribution-api-version": "registry/2.0" };
