@@ -6,7 +6,7 @@ import { removeTree } from "../remove-tree.ts";
 import { repositoryFolder, requireFolder } from "./repository-folder.ts";
 
 /** In the repository's own folder: git leaves it alone, and it goes when the repository goes. */
-const FOLDER = "fleetfoot-aside";
+export const TREES_ASIDE = "fleetfoot-aside";
 
 /** Folders of a working copy, moved out of the way as they are. Moving costs the same for one file and for a hundred thousand. */
 export class TreesAside {
@@ -68,13 +68,13 @@ export class TreesAside {
   }
 
   async #makeFolder(): Promise<string> {
-    await mkdir(join(await repositoryFolder(this.#project), FOLDER), { recursive: true });
+    await mkdir(join(await repositoryFolder(this.#project), TREES_ASIDE), { recursive: true });
     return this.#folder();
   }
 
   /** A job can put a link here, and what it leads to is not ours. */
   async #folder(): Promise<string> {
-    const folder = join(await repositoryFolder(this.#project), FOLDER);
+    const folder = join(await repositoryFolder(this.#project), TREES_ASIDE);
     await requireFolder(folder);
     return folder;
   }

@@ -196,6 +196,15 @@ describe("what counts as planted", () => {
     expect(await isPlanted()).toBe(false);
   });
 
+  it("is nothing that a job has in its caches, which wait beside the repository for the next one that wants them", async () => {
+    await files(".git", ["fleetfoot-aside/gems/vendor/commondir"]);
+    await symlink("/nowhere", join(project, ".git/fleetfoot-aside/gems/vendor/link"));
+    expect(await isPlanted()).toBe(false);
+    await rm(join(project, ".git/fleetfoot-aside"), { recursive: true });
+    await symlink("/nowhere", join(project, ".git/fleetfoot-aside"));
+    expect(await isPlanted()).toBe(true);
+  });
+
   it("is not looked for among single objects, which can be very many", async () => {
     await symlink("/nowhere", join(project, ".git/objects/ab/link"));
     await files(".git", ["lfs/objects/ab/cd/abcd"]);

@@ -2,6 +2,7 @@ import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
+import { TREES_ASIDE } from "../cache/trees-aside.ts";
 import type { JobLog } from "../job-log.ts";
 import { removeTree } from "../remove-tree.ts";
 import { isAbsent } from "../system-errors.ts";
@@ -89,11 +90,15 @@ const FILES: ReadonlySet<string> = new Set([
   "shallow",
 ]);
 
-/** @returns nothing for what is not looked into: the folders with single objects, which can be tens of thousands */
+/**
+ * @returns nothing for what is not looked into: the folders with single objects, which can be tens of thousands, and what jobs have in their caches,
+ *   where git does not look either
+ */
 function kindBelow(kind: Kind, name: string): Kind | undefined {
   const isFan = /^[0-9a-f]{2}$/.test(name);
   if (isFan && (kind === "objects" || kind === "large-objects-fan")) return undefined;
   if (isFan && kind === "large-objects") return "large-objects-fan";
+  if (kind === "repository" && name === TREES_ASIDE) return undefined;
   if (kind === "repository") return OWN_KINDS.get(name) ?? "unknown";
   if (kind === "large" && name === "objects") return "large-objects";
   return kind === "unknown" ? "unknown" : "content";
