@@ -8,7 +8,7 @@ import { readFrameIndex } from "../tar/frame-index.ts";
 import { inSteps } from "../turn.ts";
 import { readDirectory } from "../zip/directory.ts";
 import { compareList, compareRows, compareWalk } from "./compare-tree.ts";
-import type { TreeDifference } from "./compare-tree.ts";
+import type { TreeDifference } from "./met-rows.ts";
 import { lookAt } from "./look.ts";
 import { identityOf, isSameFile, readManifest, writeManifest } from "./manifest-file.ts";
 import type { FileIdentity, Manifest } from "./manifest-file.ts";
