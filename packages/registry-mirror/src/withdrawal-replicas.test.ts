@@ -191,6 +191,45 @@ describe("with several mirrors that know a name", () => {
   });
 });
 
+describe("with a mirror that is refused again after another one was let in again", () => {
+  it("withdraws the name from the other one, too, and from a new one", async () => {
+    const store = createMemoryStore();
+    const [one, two] = [await add(store), await add(store)];
+    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
+    isOpen = false;
+    await isRefused(one);
+    isOpen = true;
+    aheadMs += 61_000;
+    const three = await add(store);
+    expect(await statuses(three)).toEqual([200]);
+    // What was on its way to the store is in it then.
+    await three.mirror.close();
+    expect(await statuses(two)).toEqual([200]);
+    isOpen = false;
+    aheadMs += 61_000;
+    await isRefused(one);
+    await tap.goDown();
+    await givesNothing(await add(store));
+    aheadMs += 61_000;
+    for (const mirror of [one, two]) await givesNothing(mirror);
+  });
+
+  it("looks in the store only once for a name that is refused all the time and that nobody has", async () => {
+    const memory = createMemoryStore();
+    let lists = 0;
+    const list: typeof memory.list = (...args) => {
+      lists += 1;
+      return memory.list(...args);
+    };
+    const store = { ...memory, list };
+    const mirror = await add(store);
+    isOpen = false;
+    for (let round = 0; round < 20; round += 1)
+      expect((await mirror.send(`/v2/org/never/manifests/t${round}`, { method: "HEAD" })).status).toBe(403);
+    expect(lists).toBe(2);
+  });
+});
+
 describe("with a store that does not take a withdrawal", () => {
   it("refuses in time, and lets others know as soon as it takes it", async () => {
     const memory = createMemoryStore();

@@ -29,6 +29,11 @@ export function withdrawalName(place: ImagePlace): string {
   return `${repositoryName(place)}/${withdrawalFile}`;
 }
 
+/** Where others learn, in a shared store, that something of a name was opened again after access to it was withdrawn. */
+export function openingName(place: ImagePlace): string {
+  return `${repositoryName(place)}/_opened`;
+}
+
 /** Where everything lies that is known of a name. */
 export function repositoryName({ upstream, name }: ImagePlace): string {
   return `meta/${upstream.id}/${name}`;

@@ -48,7 +48,9 @@ export async function openStorage(
   const onChange = (name: string, text: string | undefined): void => late.shared.save(name, text);
   const onWithdrawal = (place: ImagePlace, era: Era, isNew: boolean): Promise<void> =>
     late.shared.saveWithdrawal(place, era, isNew);
-  const records = await Records.open({ directory, disk, logger, now, upstreams, onChange, onWithdrawal }).catch(
+  const onOpening = (place: ImagePlace, era: Era): void => late.shared.saveOpening(place, era);
+  const hooks = { onChange, onOpening, onWithdrawal };
+  const records = await Records.open({ directory, disk, logger, now, upstreams, ...hooks }).catch(
     async (error: unknown) => {
       await disk.close();
       throw error;

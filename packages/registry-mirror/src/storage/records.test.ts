@@ -22,6 +22,7 @@ const tag = { digest: manifest, mediaType: facts.mediaType, bytes: 9, checkedAtM
 let directory: string;
 let changes: string[];
 let withdrawals: string[];
+let openedIn: string[];
 let log: string[];
 let records: Records;
 let image: UpstreamImage;
@@ -43,6 +44,7 @@ afterEach(async () => {
 async function open(disk: Partial<RecordDisk> = {}): Promise<Records> {
   changes = [];
   withdrawals = [];
+  openedIn = [];
   log = [];
   const logger: Logger = collectingLogger(log);
   const write = async (name: string, text: string): Promise<void> => {
@@ -62,6 +64,7 @@ async function open(disk: Partial<RecordDisk> = {}): Promise<Records> {
     logger,
     now: () => 0,
     upstreams: [image.upstream],
+    onOpening: (_place, era) => void openedIn.push(era),
     onChange: (name) => void changes.push(name),
     onWithdrawal: async (_place, era, isNew) => void withdrawals.push(isNew ? `new ${era}` : era),
   });
@@ -249,6 +252,35 @@ describe("withdrawals that other mirrors have noticed", () => {
     records.adopt(image, { digest: manifest }, text("mirror"));
     records.adopt(image, { digest: manifest }, text(undefined));
     records.adopt(image, { tag: "v1" }, tagText(0));
+    expect(openings()).toEqual(everything);
+  });
+
+  it("hear of what is open again, also after a restart", async () => {
+    learn();
+    expect(openedIn).toEqual([]);
+    records.withdraw(image);
+    const era = records.eraOf(image);
+    records.adoptEra(image, era);
+    expect(openedIn).toEqual([]);
+    learn();
+    expect(new Set(openedIn)).toEqual(new Set([era]));
+    await records.flush();
+    records = await open();
+    records.adoptEra(image, era);
+    expect(openedIn).toEqual([era]);
+  });
+
+  it("end what they were given in the same era, unless this mirror was let in meanwhile, or knows of a later one", () => {
+    const theirs = "2026-11-22T01:00:00.000Z 00000001";
+    records.adoptEra(image, theirs);
+    records.adopt(image, { tag: "v1" }, JSON.stringify({ ...tag, openTo: "anybody", era: theirs }));
+    records.withdrawUnseen(image, undefined);
+    expect([records.eraOf(image), withdrawals]).toEqual([theirs, []]);
+    records.withdrawUnseen(image, theirs);
+    expect(openings()).toEqual(nothing);
+    expect(withdrawals).toEqual([`new ${records.eraOf(image)}`]);
+    learn();
+    records.withdrawUnseen(image, records.eraOf(image));
     expect(openings()).toEqual(everything);
   });
 

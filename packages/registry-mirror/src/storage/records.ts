@@ -33,6 +33,8 @@ export interface RecordsOptions {
    * cannot be.
    */
   readonly onWithdrawal: (place: ImagePlace, era: Era, isNew: boolean) => Promise<void>;
+  /** Told, more than once, that something of a name is open again after access to it was withdrawn. */
+  readonly onOpening: (place: ImagePlace, era: Era) => void;
 }
 
 /** One repository of one upstream. */
@@ -44,6 +46,8 @@ interface Repository {
   era: Era | undefined;
   /** Whether anything of it was open to more than single clients in this era. */
   wasOpen: boolean;
+  /** Whether that was said to this mirror since it was started, and not only to others. */
+  isLetIn: boolean;
 }
 
 /** Open as the manifest that lists it, of several the widest. */
@@ -92,6 +96,7 @@ export class Records {
     const repository = this.#repository(image);
     const current = this.#inTime(image, record, refusals);
     addTag(repository, tag, current);
+    this.#noteOpening(image, repository, current);
     this.#save(tagName(image, tag), JSON.stringify(current));
     return current;
   }
@@ -109,6 +114,7 @@ export class Records {
     const repository = this.#repository(image);
     const current = this.#inTime(image, record, refusals);
     this.#addDigest(repository, digest, current);
+    this.#noteOpening(image, repository, current);
     this.#save(digestName(image, digest), JSON.stringify(current));
   }
 
@@ -159,15 +165,11 @@ export class Records {
     return true;
   }
 
-  /** Whether everything that was learnt of a name was learnt before access to it was withdrawn. */
-  isWithdrawn(place: ImagePlace): boolean {
+  /** The same as {@link withdraw}, of a name of which others have something in an era, unless the upstream has let this mirror in since. */
+  withdrawUnseen(place: ImagePlace, era: Era | undefined): void {
     const repository = this.#find(place);
-    return repository?.era !== undefined && !repository.wasOpen;
-  }
-
-  /** The same as {@link withdraw}, of a name that others know. */
-  withdrawUnseen(place: ImagePlace): void {
-    if (!this.isWithdrawn(place)) this.#begin(place, nextEra(this.eraOf(place), this.#options.now()), true);
+    if (repository?.era !== era || repository?.isLetIn === true) return;
+    this.#begin(place, nextEra(era, this.#options.now()), true);
   }
 
   /** Takes note of what other mirrors know of withdrawals; tells them when it is less than what this one knows. */
@@ -175,6 +177,7 @@ export class Records {
     const own = this.eraOf(place);
     if (era !== undefined && (own === undefined || own < era)) this.#begin(place, era, false);
     else if (own !== undefined && own !== era) void this.#options.onWithdrawal(place, own, false);
+    else if (own !== undefined && this.#find(place)?.wasOpen === true) this.#options.onOpening(place, own);
   }
 
   /** Others have withdrawn the same name at the same time: what they learnt after that may be from before this one's withdrawal. */
@@ -296,6 +299,7 @@ export class Records {
     const repository = this.#repository(place);
     repository.era = era;
     repository.wasOpen = false;
+    repository.isLetIn = false;
     this.#remember(place, era, isOwn);
   }
 
@@ -324,7 +328,14 @@ export class Records {
     const key = keyOf(place);
     let repository = this.#repositories.get(key);
     if (repository === undefined) {
-      repository = { tags: new Map(), digests: new Map(), children: new Map(), era: undefined, wasOpen: false };
+      repository = {
+        tags: new Map(),
+        digests: new Map(),
+        children: new Map(),
+        era: undefined,
+        wasOpen: false,
+        isLetIn: false,
+      };
       this.#repositories.set(key, repository);
     }
     return repository;
@@ -343,6 +354,12 @@ export class Records {
       const parents = this.#parents.get(child.digest) ?? new Set();
       this.#parents.set(child.digest, parents.add(digest));
     }
+  }
+
+  #noteOpening(place: ImagePlace, repository: Repository, record: Opened): void {
+    if (!isOpenTo(openingIn(repository.era, record), "mirror")) return;
+    repository.isLetIn = true;
+    if (repository.era !== undefined) this.#options.onOpening(place, repository.era);
   }
 
   #save(name: string, text: string | undefined): void {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { createMemoryStore } from "@fleetfoot/cache-backend";
 import type { PutBody } from "@fleetfoot/cache-backend";
 import { expect, it } from "vitest";
+import { openingName } from "./layout.ts";
 import { SharedRecords } from "./shared-records.ts";
 import { bodyOfBytes, readWhole } from "./whole-object.ts";
 
@@ -85,6 +86,28 @@ it.each([
     }
   },
 );
+
+it("tells once that a name was opened again, and nothing of earlier eras; what failed is told again", async () => {
+  const memory = createMemoryStore();
+  let puts = 0;
+  const putIf = (...args: Parameters<typeof memory.putIf>): ReturnType<typeof memory.putIf> => {
+    puts += 1;
+    return puts === 1 ? Promise.reject(new Error("503 SlowDown")) : memory.putIf(...args);
+  };
+  const store = { ...memory, putIf };
+  const create = (): SharedRecords => new SharedRecords({ store, run: () => {}, signal: new AbortController().signal });
+  const place = { upstream: { id: "hub" }, name: "org/app" };
+  const written = async (): Promise<unknown> =>
+    (await readWhole(memory, openingName(place), 1000))?.content?.toString();
+  const records = create();
+  await expect(records.open(place, early)).rejects.toThrow("503 SlowDown");
+  for (let round = 0; round < 3; round += 1) await records.open(place, early);
+  expect([await written(), puts]).toEqual([early, 2]);
+  await create().open(place, late);
+  expect([await written(), puts]).toEqual([late, 3]);
+  await create().open(place, early);
+  expect([await written(), puts]).toEqual([late, 3]);
+});
 
 it("writes a digest that is new with a single request", async () => {
   const memory = createMemoryStore();

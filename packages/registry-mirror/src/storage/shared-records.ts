@@ -4,7 +4,7 @@ import { isDigest } from "../reference/grammar.ts";
 import { Slots } from "../slots.ts";
 import { isOfEarlierEra, readEra } from "./era.ts";
 import type { Era } from "./era.ts";
-import { maxRecordBytes, withdrawalName } from "./layout.ts";
+import { maxRecordBytes, openingName, withdrawalName } from "./layout.ts";
 import type { ImagePlace } from "./layout.ts";
 import { placeOfRecord } from "./purge-store.ts";
 import type { RecordPlace } from "./purge-store.ts";
@@ -29,6 +29,8 @@ export class SharedRecords {
   readonly #options: SharedRecordsOptions;
   readonly #latest = new Map<string, string>();
   readonly #writing = new Set<string>();
+  /** What others were told of names that were opened again. */
+  readonly #opened = new Map<string, Era>();
   readonly #slots = new Slots(atOnce);
 
   constructor(options: SharedRecordsOptions) {
@@ -57,18 +59,21 @@ export class SharedRecords {
    *
    * @returns the era of a later withdrawal that is written there already; then nothing is written
    */
-  async withdraw(place: ImagePlace, era: Era): Promise<Era | undefined> {
-    const { signal, store } = this.#options;
-    const name = withdrawalName(place);
-    const body = bodyOfBytes(new TextEncoder().encode(era));
-    for (let triesLeft = maxTries; triesLeft > 0; triesLeft -= 1) {
-      const current = await readWhole(store, name, maxRecordBytes, signal);
-      const known = readEra(current?.content?.toString() ?? "");
-      if (known === era) return undefined;
-      if (known !== undefined && known > era) return known;
-      if (await this.#putOver(name, body, current)) return undefined;
+  withdraw(place: ImagePlace, era: Era): Promise<Era | undefined> {
+    return this.#writeEra(withdrawalName(place), era);
+  }
+
+  /** Writes down, once, that something of a name was opened in an era, unless something was in a later one. */
+  async open(place: ImagePlace, era: Era): Promise<void> {
+    const name = openingName(place);
+    if (this.#opened.get(name) === era) return;
+    this.#opened.set(name, era);
+    try {
+      await this.#writeEra(name, era);
+    } catch (error) {
+      if (this.#opened.get(name) === era) this.#opened.delete(name);
+      throw error;
     }
-    throw new Error("others write that access was withdrawn again and again");
   }
 
   /** Does not write what is still to be written and fits. */
@@ -77,6 +82,20 @@ export class SharedRecords {
       const place = placeOfRecord(name);
       if (place !== undefined && fits(place)) this.#latest.delete(name);
     }
+  }
+
+  /** @returns a later era that is written there already; then nothing is written */
+  async #writeEra(name: string, era: Era): Promise<Era | undefined> {
+    const { signal, store } = this.#options;
+    const body = bodyOfBytes(new TextEncoder().encode(era));
+    for (let triesLeft = maxTries; triesLeft > 0; triesLeft -= 1) {
+      const current = await readWhole(store, name, maxRecordBytes, signal);
+      const known = readEra(current?.content?.toString() ?? "");
+      if (known === era) return undefined;
+      if (known !== undefined && known > era) return known;
+      if (await this.#putOver(name, body, current)) return undefined;
+    }
+    throw new Error("others write that access was withdrawn, or given, again and again");
   }
 
   #take(name: string): string | undefined {

@@ -28,6 +28,7 @@ import {
   blobName,
   digestName,
   maxRecordBytes,
+  openingName,
   recordFolders,
   repositoryName,
   tagName,
@@ -90,8 +91,13 @@ export interface SharedStore {
    * @param isNew - whether this mirror has noticed it just now, so that what others have learnt before counts for nothing
    */
   saveWithdrawal(place: ImagePlace, era: Era, isNew: boolean): Promise<void>;
-  /** Whether other mirrors know anything of a name; false where the store cannot list what is in it. */
-  knowsName(place: ImagePlace): Promise<boolean>;
+  /** Lets other mirrors know, in the background, that something of a name was opened after access to it was withdrawn. */
+  saveOpening(place: ImagePlace, era: Era): void;
+  /**
+   * Whether something of a name was opened to other mirrors in an era; without an era, whether they know anything of it, which cannot be
+   * told where the store cannot list what is in it. Undefined when the store fails.
+   */
+  isOpenToOthers(place: ImagePlace, era: Era | undefined): Promise<boolean | undefined>;
   /** Takes over what another mirror knows of withdrawals of a name; whether the store could be asked. */
   adoptWithdrawal(place: ImagePlace): Promise<boolean>;
   /** Takes over what another mirror knows of a tag, and of withdrawals of its name. */
@@ -122,7 +128,8 @@ export const noSharedStore: SharedStore = {
   discardDamaged: () => {},
   save: () => {},
   saveWithdrawal: async () => {},
-  knowsName: async () => false,
+  saveOpening: () => {},
+  isOpenToOthers: async () => false,
   adoptWithdrawal: async () => true,
   adoptTag: async () => {},
   adoptDigest: async () => false,
@@ -351,14 +358,19 @@ export function createSharedStore(options: SharedStoreOptions): SharedStore {
         if (isNew) records().overtake(place, later);
         else records().adoptEra(place, later);
       }),
-    async knowsName(place) {
+    saveOpening: (place, era) => void run(() => written.open(place, era)),
+    async isOpenToOthers(place, era) {
+      if (era !== undefined) {
+        const answer = await tryToRead(openingName(place), maxRecordBytes);
+        return answer && readEra(answer.object?.content?.toString() ?? "") === era;
+      }
       if (!canList(store)) return false;
       const look = async (folder: string): Promise<boolean> => {
         for await (const _first of store.list(`${repositoryName(place)}/${folder}/`, { signal: stop.signal }))
           return true;
         return false;
       };
-      return (await attempt(async () => (await Promise.all(recordFolders.map(look))).includes(true))) ?? false;
+      return attempt(async () => (await Promise.all(recordFolders.map(look))).includes(true));
     },
     adoptWithdrawal,
     async adoptTag(image, tag) {

@@ -11,9 +11,9 @@ import type { SharedStore } from "../../storage/shared-store.ts";
 import { imageKey } from "./image-key.ts";
 
 export interface WithdrawalsOptions {
-  readonly records: Pick<Records, "isWithdrawn" | "remembered" | "withdraw" | "withdrawUnseen">;
+  readonly records: Pick<Records, "eraOf" | "remembered" | "withdraw" | "withdrawUnseen">;
   /** Where other mirrors tell of theirs; undefined for a mirror that stands alone. */
-  readonly shared: Pick<SharedStore, "adoptWithdrawal" | "knowsName"> | undefined;
+  readonly shared: Pick<SharedStore, "adoptWithdrawal" | "isOpenToOthers"> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told of every refusal that says that access to a name was withdrawn, also when nothing of it was open. */
@@ -28,34 +28,50 @@ export class Withdrawals {
   readonly #options: WithdrawalsOptions;
   readonly #looks = new SingleFlight<void>();
   readonly #looked: ExpiringMap<true>;
-  /** By name: whether it was withdrawn of others is being found out. */
+  /** By name: what others have of it is being found out, and withdrawn. */
   readonly #unseen = new Map<string, Promise<void>>();
+  readonly #searched: ExpiringMap<true>;
   /** What clients have waited for in vain, and do not wait for again. */
   readonly #late = new WeakSet<Promise<unknown>>();
 
   constructor(options: WithdrawalsOptions) {
     this.#options = options;
     this.#looked = new ExpiringMap(10_000, () => options.clock.now());
+    this.#searched = new ExpiringMap(10_000, () => options.clock.now());
   }
 
   /** Takes note of an upstream's failure, which may mean that access was withdrawn. */
   noteFailure(image: UpstreamImage, { code }: UpstreamError): void {
     if (!canBeWithdrawn(image) || !isWithdrawal(image, code)) return;
     const { onRefused, records, shared } = this.#options;
-    const isDone = records.withdraw(image) || records.isWithdrawn(image);
-    if (!isDone && shared !== undefined) this.#withdrawUnseen(image, shared);
+    if (!records.withdraw(image) && shared !== undefined) this.#withdrawUnseen(image, shared);
     onRefused(image);
   }
 
-  /** Others may have what this mirror has nothing of. */
-  #withdrawUnseen(image: UpstreamImage, shared: Pick<SharedStore, "knowsName">): void {
+  /** Others may have what this mirror has nothing of, or have been let in since this one was refused before. */
+  #withdrawUnseen(image: UpstreamImage, shared: NonNullable<WithdrawalsOptions["shared"]>): void {
+    const { records } = this.#options;
     const key = imageKey(image);
-    if (this.#unseen.has(key)) return;
-    const find = async (): Promise<void> => {
-      if (await shared.knowsName(image)) this.#options.records.withdrawUnseen(image);
-      this.#unseen.delete(key);
+    if (this.#unseen.has(key) || this.#searched.get(key) === true) return;
+    const search = async (): Promise<void> => {
+      let isCertain = false;
+      try {
+        if (!(await shared.adoptWithdrawal(image))) return;
+        const era = records.eraOf(image);
+        const isOpen = await shared.isOpenToOthers(image, era);
+        isCertain = isOpen !== undefined;
+        if (isOpen !== true) return;
+        records.withdrawUnseen(image, era);
+        await records.remembered(image);
+      } finally {
+        this.#searched.set(key, true, isCertain ? lookEveryMs : lookAgainMs);
+        this.#unseen.delete(key);
+      }
     };
-    this.#unseen.set(key, find());
+    const searched = search();
+    this.#unseen.set(key, searched);
+    // Clients that wait for it hear of a failure; there may be none.
+    searched.catch(() => {});
   }
 
   /** Asks other mirrors once a minute what they know of withdrawals of names; undefined when there is nothing to wait for. */
@@ -84,18 +100,17 @@ export class Withdrawals {
   /** Waits until what was withdrawn of names is written down, or cannot be; undefined when there is nothing to wait for. */
   written(images: readonly UpstreamImage[]): Promise<unknown> | undefined {
     const { logger, records } = this.#options;
+    const wait = async (image: UpstreamImage, writing: Promise<unknown>): Promise<void> => {
+      if ((await this.#inTime(writing)) || this.#late.has(writing)) return;
+      this.#late.add(writing);
+      const fields = { upstream: image.upstream.id, name: image.name };
+      logger.warn("that access was withdrawn is not written down yet; it takes too long", fields);
+    };
     const waits = images.flatMap((image) => {
       const unseen = this.#unseen.size === 0 ? undefined : this.#unseen.get(imageKey(image));
-      const written = unseen?.then(() => records.remembered(image)) ?? records.remembered(image);
-      const awaited = unseen ?? written;
-      if (written === undefined || awaited === undefined || this.#late.has(awaited)) return [];
-      const wait = async (): Promise<void> => {
-        if ((await this.#inTime(written)) || this.#late.has(awaited)) return;
-        this.#late.add(awaited);
-        const fields = { upstream: image.upstream.id, name: image.name };
-        logger.warn("that access was withdrawn is not written down yet; it takes too long", fields);
-      };
-      return [wait()];
+      return [unseen, records.remembered(image)].flatMap((writing) =>
+        writing === undefined || this.#late.has(writing) ? [] : [wait(image, writing)],
+      );
     });
     return waits.length === 0 ? undefined : Promise.all(waits);
   }
