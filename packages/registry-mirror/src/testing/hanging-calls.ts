@@ -29,9 +29,12 @@ export class HangingCalls extends DiskCalls {
     };
     const hanging = async (): Promise<Result> => {
       if (this.#hangsBefore) await hang();
-      const result = await call();
-      if (!this.#hangsBefore) await hang();
-      return result;
+      try {
+        return await call();
+      } finally {
+        // One that fails may be as late as any other.
+        if (!this.#hangsBefore) await hang();
+      }
     };
     return super.run(hanging, options);
   }
