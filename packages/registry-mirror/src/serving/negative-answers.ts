@@ -2,9 +2,9 @@ import { UpstreamError } from "../errors.ts";
 import { ExpiringMap } from "../expiring-map.ts";
 import { isDigest } from "../reference/grammar.ts";
 import type { UpstreamImage } from "../routing/select.ts";
+import { imageKey } from "../storage/layout.ts";
 import { askerKey } from "../upstream/asker.ts";
 import type { Asker } from "../upstream/asker.ts";
-import { imageKey } from "./permission/image-key.ts";
 import type { Withdrawals } from "./permission/withdrawals.ts";
 
 /** Failures that answer for the upstream for a while, by who asked. */

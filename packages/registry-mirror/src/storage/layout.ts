@@ -6,6 +6,11 @@ export interface ImagePlace {
   readonly name: string;
 }
 
+/** Tells names of upstreams apart; ids of upstreams have no spaces. */
+export function imageKey({ upstream, name }: ImagePlace): string {
+  return `${upstream.id} ${name}`;
+}
+
 /**
  * Where things lie, below the mirror's directory and in the shared store alike. Only checked names, tags and digests come
  * in here, so no path leads elsewhere; components of names never begin with `_`, so records of an image cannot be taken

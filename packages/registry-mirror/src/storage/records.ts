@@ -8,7 +8,7 @@ import type { Opening } from "../routing/opening.ts";
 import type { UpstreamImage } from "../routing/select.ts";
 import { nextEra, openingIn, readEra } from "./era.ts";
 import type { Era, Opened } from "./era.ts";
-import { digestName, tagName, withdrawalFile } from "./layout.ts";
+import { digestName, imageKey, tagName, withdrawalFile } from "./layout.ts";
 import type { ImagePlace } from "./layout.ts";
 import { readDigest, readTag } from "./record-texts.ts";
 import type { DigestRecord, TagRecord } from "./record-texts.ts";
@@ -148,7 +148,7 @@ export class Records {
 
   /** Changes with each refusal of a name. */
   lastRefusalOf(place: ImagePlace): number {
-    return this.#refusals.lastOf(keyOf(place));
+    return this.#refusals.lastOf(imageKey(place));
   }
 
   /**
@@ -157,7 +157,7 @@ export class Records {
    * @returns whether anything of it was open to more
    */
   withdraw(place: ImagePlace): boolean {
-    this.#refusals.note(keyOf(place));
+    this.#refusals.note(imageKey(place));
     const repository = this.#find(place);
     // An upstream that goes on denying it says nothing new.
     if (repository?.wasOpen !== true) return false;
@@ -188,7 +188,7 @@ export class Records {
 
   /** Resolves when withdrawals of a name are remembered for good, or cannot be; undefined when there is nothing to wait for. */
   remembered(place: ImagePlace): Promise<unknown> | undefined {
-    return this.#pending.size === 0 ? undefined : this.#pending.get(keyOf(place));
+    return this.#pending.size === 0 ? undefined : this.#pending.get(imageKey(place));
   }
 
   /** Length of a digest, as the name's manifests tell it. */
@@ -227,9 +227,9 @@ export class Records {
   /** Every repository of which anything is known. */
   *repositories(): Generator<RepositoryView> {
     for (const [key, { tags, digests, era }] of this.#repositories) {
-      const slash = key.indexOf("/");
+      const space = key.indexOf(" ");
       if (tags.size + digests.size > 0)
-        yield { upstream: key.slice(0, slash), name: key.slice(slash + 1), tags, digests, era };
+        yield { upstream: key.slice(0, space), name: key.slice(space + 1), tags, digests, era };
     }
   }
 
@@ -291,7 +291,7 @@ export class Records {
   /** What was opened before the last withdrawal, or asked for before the last refusal, says nothing any more, also when it is passed on. */
   #inTime<Record extends Opened>(place: ImagePlace, record: Record, refusals = this.refusals): Record {
     const isCurrent = openingIn(this.eraOf(place), record) === record.openTo;
-    if (isCurrent && !this.#refusals.isRefusedSince(keyOf(place), refusals)) return record;
+    if (isCurrent && !this.#refusals.isRefusedSince(imageKey(place), refusals)) return record;
     return { ...record, openTo: undefined, era: undefined };
   }
 
@@ -305,7 +305,7 @@ export class Records {
 
   #remember(place: ImagePlace, era: Era, isOwn: boolean): void {
     const { onWithdrawal } = this.#options;
-    const key = keyOf(place);
+    const key = imageKey(place);
     const pending = Promise.all([
       this.#withdrawalWriter.write(place, era),
       isOwn ? onWithdrawal(place, era, true) : undefined,
@@ -321,11 +321,11 @@ export class Records {
   }
 
   #find(place: ImagePlace): Repository | undefined {
-    return this.#repositories.get(keyOf(place));
+    return this.#repositories.get(imageKey(place));
   }
 
   #repository(place: ImagePlace): Repository {
-    const key = keyOf(place);
+    const key = imageKey(place);
     let repository = this.#repositories.get(key);
     if (repository === undefined) {
       repository = {
@@ -422,10 +422,6 @@ function list({ children, era }: Repository, record: DigestRecord): void {
     const openTo = widerOpening(openingIn(era, record), openingIn(era, children.get(digest)));
     children.set(digest, { bytes, openTo, era });
   }
-}
-
-function keyOf({ upstream, name }: ImagePlace): string {
-  return `${upstream.id}/${name}`;
 }
 
 /** The same id may mean another registry since the last start. */

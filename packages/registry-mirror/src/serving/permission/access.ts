@@ -7,13 +7,13 @@ import { manifestAccept } from "../../reference/manifest.ts";
 import { neededOpening } from "../../routing/opening.ts";
 import type { UpstreamImage } from "../../routing/select.ts";
 import { orAbort, SingleFlight } from "../../single-flight.ts";
+import { imageKey } from "../../storage/layout.ts";
 import { askerKey } from "../../upstream/asker.ts";
 import type { Asker } from "../../upstream/asker.ts";
 import type { UpstreamClient } from "../../upstream/client.ts";
 import { lateAnswerOf } from "../../upstream/failure.ts";
 import { negativeLifetime } from "../negative-answers.ts";
 import type { Openings } from "./openings.ts";
-import { imageKey } from "./image-key.ts";
 import type { Withdrawals } from "./withdrawals.ts";
 
 export interface AccessOptions {

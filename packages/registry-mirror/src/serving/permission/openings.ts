@@ -3,11 +3,11 @@ import { isOpenTo, neededOpening } from "../../routing/opening.ts";
 import type { UpstreamImage } from "../../routing/select.ts";
 import { openingIn } from "../../storage/era.ts";
 import type { Expected } from "../../storage/era.ts";
+import { imageKey } from "../../storage/layout.ts";
 import type { TagRecord } from "../../storage/record-texts.ts";
 import type { Records, RepositoryView } from "../../storage/records.ts";
 import type { SharedStore } from "../../storage/shared-store.ts";
 import type { Asker } from "../../upstream/asker.ts";
-import { imageKey } from "./image-key.ts";
 
 /**
  * What is known of names, as far as it counts for whoever reaches the mirror: what was got with a login is unknown where that

@@ -6,9 +6,9 @@ import type { Logger } from "../../logger.ts";
 import { canBeWithdrawn, isWithdrawal } from "../../routing/opening.ts";
 import type { UpstreamImage } from "../../routing/select.ts";
 import { SingleFlight } from "../../single-flight.ts";
+import { imageKey } from "../../storage/layout.ts";
 import type { Records } from "../../storage/records.ts";
 import type { SharedStore } from "../../storage/shared-store.ts";
-import { imageKey } from "./image-key.ts";
 
 export interface WithdrawalsOptions {
   readonly records: Pick<Records, "eraOf" | "remembered" | "withdraw" | "withdrawUnseen">;
