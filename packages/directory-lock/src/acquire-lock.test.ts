@@ -64,6 +64,23 @@ describe("acquireLock", () => {
     await lock.release();
   });
 
+  it.runIf(process.platform === "linux")(
+    "is taken from a process that has ended and whose parent does not ask how",
+    async () => {
+      // The shell becomes a program that does not know of its child.
+      const keeps = `"$@" & read -r line; kill -9 $!; exec sleep 1000`;
+      const parent = spawn("sh", ["-c", keeps, "sh", ...own, path], { stdio: ["pipe", "pipe", "inherit"] });
+      children.push(parent);
+      await once(parent.stdout, "data");
+      await expect(acquireLock(path)).rejects.toThrow(LockHeldError);
+      const holder = Number((await readFile(path, "latin1")).split(" ")[0]);
+      parent.stdin.end("\n");
+      await expect.poll(() => readFile(`/proc/${holder}/stat`, "latin1")).toContain(") Z ");
+      await (await acquireLock(path)).release();
+      expect(await readdir(directory)).toEqual([]);
+    },
+  );
+
   it("can be taken again after it was released", async () => {
     for (let time = 0; time < 2; time += 1) await (await acquireLock(path)).release();
     expect(await readdir(directory)).toEqual([]);

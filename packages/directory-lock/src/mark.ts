@@ -16,15 +16,15 @@ export interface Mark {
 
 /** Of this process. */
 export async function ownMark(): Promise<Omit<Mark, "isKernelLocked">> {
-  const [startTime, bootId, processNamespace] = await Promise.all([
-    startTimeOf(process.pid),
+  const [fields, bootId, processNamespace] = await Promise.all([
+    statOf(process.pid),
     readFile("/proc/sys/kernel/random/boot_id", "latin1").then(
       (text) => text.trim(),
       () => unknown,
     ),
     readlink("/proc/self/ns/pid").catch(() => unknown),
   ]);
-  return { processId: process.pid, startTime: startTime ?? unknown, bootId, processNamespace };
+  return { processId: process.pid, startTime: fields[startTimeField] ?? unknown, bootId, processNamespace };
 }
 
 export function writeMark({ bootId, isKernelLocked, processId, processNamespace, startTime }: Mark): string {
@@ -48,12 +48,17 @@ export function isOfSameNamespace(mark: Mark, own: Omit<Mark, "isKernelLocked">)
 /** Whether the process of a mark lives. Asked about marks of the own machine and namespace only. */
 export async function isRunning({ processId, startTime }: Mark): Promise<boolean> {
   if (!isThere(processId)) return false;
-  const actual = await startTimeOf(processId);
+  const fields = await statOf(processId);
+  // It has ended and has nothing open any more; only its parent has not asked how it ended.
+  if (fields[stateField] === "Z" || fields[stateField] === "X") return false;
+  const actual = fields[startTimeField];
   return actual === undefined || startTime === unknown || actual === startTime;
 }
 
 const unknown = "-";
 const kernel = "kernel";
+const stateField = 0;
+const startTimeField = 22 - 3;
 
 function isThere(processId: number): boolean {
   try {
@@ -65,9 +70,14 @@ function isThere(processId: number): boolean {
   }
 }
 
-/** @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
-async function startTimeOf(processId: number): Promise<string | undefined> {
+/**
+ * The fields from the third on, which is the state; none where there are no such files.
+ *
+ * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+async function statOf(processId: number): Promise<readonly string[]> {
   const text = await readFile(`/proc/${processId}/stat`, "latin1").catch(() => "");
-  // The name of the program, in parentheses, may hold spaces and parentheses itself. The third field is the first after it.
-  return text.slice(text.lastIndexOf(")") + 2).split(" ")[22 - 3];
+  // The name of the program, in parentheses, may hold spaces and parentheses itself.
+  const end = text.lastIndexOf(")");
+  return end === -1 ? [] : text.slice(end + 2).split(" ");
 }

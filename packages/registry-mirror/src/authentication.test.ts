@@ -189,6 +189,22 @@ describeWithSystem("docker-registry", (registry) => {
     expect(`${mirror.log.join("\n")}${answer.body.toString()}`).not.toContain("hunter2");
   });
 
+  it("says that a registry refuses its credentials, until they are taken again", async () => {
+    let taken = "";
+    tap.fault = ({ headers }) =>
+      headers.authorization === taken
+        ? undefined
+        : { kind: "answer", status: 401, headers: { "www-authenticate": 'Basic realm="r"' } };
+    await restart({ credentials: login, access: "shared", sharedNames: [""] });
+    expect((await mirror.send("/v2/library/app/manifests/v1")).status).toBe(403);
+    expect(mirror.mirror.status().upstreams).toMatchObject([{ state: "credentials rejected" }]);
+    expect(mirror.metric("credentials_rejected_total", { upstream: "hub" })).toBe(1);
+    expect(mirror.log.filter((line) => line.includes("it refuses our credentials"))).toHaveLength(1);
+    taken = basic;
+    expect((await mirror.send("/v2/library/app/manifests/latest")).status).toBe(404);
+    expect(mirror.mirror.status().upstreams).toMatchObject([{ state: "up" }]);
+  });
+
   it("RM G1, RM G5: asks a container registry's token server once, for the whole path of the project", async () => {
     await pushImage(registry().endpoint, "group/sub/app/image", "v1", { layers: [...image.layers] });
     await restart({ hosts: ["registry.example.com"], credentials: login, access: "shared", sharedNames: ["^group/"] });

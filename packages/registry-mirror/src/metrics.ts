@@ -21,7 +21,10 @@ export const metricDescriptions = {
   pass_through_total: { type: "counter", help: "Blobs that were served but could not be stored." },
   evicted_bytes_total: { type: "counter", help: "Bytes removed to keep within the limit, or because of age." },
   shared_store_failures_total: { type: "counter", help: "Operations of the shared store that failed." },
-  credentials_rejected_total: { type: "counter", help: "Own credentials refused by a token server, by upstream." },
+  credentials_rejected_total: {
+    type: "counter",
+    help: "Own credentials refused by a registry or its token server, by upstream.",
+  },
   fills_running: { type: "gauge", help: "Blobs that are being fetched now." },
   fill_readers: { type: "gauge", help: "Clients that read a blob while it is being fetched." },
   stored_bytes: { type: "gauge", help: "Bytes of blobs on the local disk." },

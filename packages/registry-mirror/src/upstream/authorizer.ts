@@ -33,13 +33,17 @@ export class Authorizer {
   readonly #fetches = new SingleFlight<string>();
   readonly #seldom: OncePerMinute;
   #challenge: Challenge | undefined;
-  /** Whether the token server refused our credentials the last time. */
-  credentialsRejected = false;
+  #credentialsRejected = false;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
     this.#tokens = new ExpiringMap(10_000, () => options.clock.now());
     this.#seldom = new OncePerMinute(() => options.clock.now());
+  }
+
+  /** Whether our credentials were refused the last time. */
+  get credentialsRejected(): boolean {
+    return this.#credentialsRejected;
   }
 
   /** Value of `Authorization` for a request about a repository, as far as the upstream's wishes are known. */
@@ -81,7 +85,16 @@ export class Authorizer {
     }
     if (challenge === undefined) return false;
     this.#challenge = challenge;
+    if (challenge.scheme === "basic" && sent !== undefined && identity === "configured") {
+      this.#noteRejection("it refuses our credentials");
+    }
     return challenge.scheme === "bearer" || (sent === undefined && identity === "configured");
+  }
+
+  /** Takes note of an answer that is no refusal of the credentials that were sent. */
+  accepted(identity: Identity, sent: string | undefined): void {
+    const areOurs = sent !== undefined && identity === "configured";
+    if (areOurs && this.#challenge?.scheme === "basic") this.#credentialsRejected = false;
   }
 
   #key({ parameters }: Challenge, name: string, identity: Identity): string {
@@ -134,7 +147,7 @@ export class Authorizer {
       discard(answer);
       throw this.#refusal(answer.statusCode, credentials !== undefined, service);
     }
-    this.credentialsRejected = false;
+    this.#credentialsRejected = false;
     const body = readObject(await readText(answer.body));
     const token = body["token"] ?? body["access_token"];
     // A header that cannot be sent would look like a network failure later.
@@ -147,14 +160,10 @@ export class Authorizer {
   }
 
   #refusal(status: number, hadCredentials: boolean, service: string | undefined): UpstreamError {
-    const { logger, metrics, upstream } = this.#options;
     if (status === 401 && hadCredentials) {
-      this.credentialsRejected = true;
-      metrics.add("credentials_rejected_total", { upstream: upstream.id });
-      this.#seldom.run("credentials", () =>
-        logger.error(`upstream ${upstream.id}: its token server refuses our credentials`),
-      );
-      return this.#failure("credentials-rejected", "its token server refuses our credentials", status);
+      const reason = "its token server refuses our credentials";
+      this.#noteRejection(reason);
+      return this.#failure("credentials-rejected", reason, status);
     }
     if (status === 401 || status === 403) return this.#failure("denied", "its token server refuses", status);
     if (status === 429) return this.#failure("throttled", "its token server wants fewer requests", status);
@@ -163,6 +172,14 @@ export class Authorizer {
       `its token server answers ${status} for service ${JSON.stringify(service ?? "")}`,
       status,
     );
+  }
+
+  /** A changed password would look like missing images otherwise. */
+  #noteRejection(reason: string): void {
+    const { logger, metrics, upstream } = this.#options;
+    this.#credentialsRejected = true;
+    metrics.add("credentials_rejected_total", { upstream: upstream.id });
+    this.#seldom.run("credentials", () => logger.error(`upstream ${upstream.id}: ${reason}`));
   }
 
   async #credentials(identity: Identity, signal: AbortSignal): Promise<UpstreamCredentials | undefined> {

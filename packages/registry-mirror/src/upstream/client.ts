@@ -70,7 +70,7 @@ export class UpstreamClient {
     return this.#breaker.isOpen;
   }
 
-  /** Whether the token server refused our credentials the last time. */
+  /** Whether our credentials were refused the last time. */
   get credentialsRejected(): boolean {
     return this.#authorizer.credentialsRejected;
   }
@@ -174,7 +174,11 @@ export class UpstreamClient {
     let tries = authorization === undefined ? 2 : 1;
     for (;;) {
       const answer = await this.#transport.follow(this.#urlOf(request), request, authorization);
-      if (answer.statusCode !== 401 || own) return answer;
+      if (own) return answer;
+      if (answer.statusCode !== 401) {
+        if (answer.statusCode < 500) this.#authorizer.accepted(identity, authorization);
+        return answer;
+      }
       const mayTry = this.#authorizer.refused(answer.headers["www-authenticate"], name, identity, authorization);
       if (tries === 0 || !mayTry) return answer;
       discard(answer);
