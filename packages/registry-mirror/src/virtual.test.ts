@@ -496,6 +496,9 @@ describe("names and settings", () => {
       }
     };
     expect(problemsOf({ allow: ["(?=x)", "^good$"], deny: ["(a)\\1", "["] })).toHaveLength(3);
+    for (const url of ["https://a.example/v2", "https://a.example/hub/v2/"]) {
+      expect(problemsOf({ url })).toEqual([expect.stringContaining("must be without /v2")]);
+    }
     const { upstreams } = readRegistries({
       upstreams: { hub: { url: "https://registry-1.docker.io", allow: ["^org/"], deny: ["^org/x$"] } },
       virtualRegistries: { ci: { upstreams: ["hub"] } },

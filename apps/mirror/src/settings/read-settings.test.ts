@@ -184,11 +184,20 @@ describe("readSettings", () => {
     ['listen = ["[::1]:1"]\noperators = "[::1]:1"', "operators: [::1]:1 is where clients come to (listen)"],
     ['advertise = "http://x:70000/"', 'advertise: "http://x:70000/"'],
     ['[s3]\nbucket = "x"\nendpoint = "http://minio:9000"', "s3.endpoint is no setting"],
+    ['[s3]\nbucket = "x"\nserverAddress = "http://minio:9000"', "s3.serverAddress is a host"],
     ['[gcs]\nbucket = "x"\nserverAddress = "minio:9000"', "gcs.serverAddress is no setting"],
     ['[azure]\naccountName = "x"\ncontainerName = "y"\nbucket = "z"', "azure.bucket is no setting"],
     ['[upstreams.hub]\nurl = "https://a.example"\nca = "/etc/ca.pem"', "upstreams.hub.ca must be certificates"],
   ])("says what is wrong with %j", (text, problem) => {
     expect(problemsOf({ file: parse(text) })).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it("warns of shared access that opens nothing", () => {
+    const login = 'username = "me"\npassword = "hunter2"';
+    const file = parse(`[upstreams.hub]\nurl = "https://registry-1.docker.io"\naccess = "shared"\n${login}`);
+    expect(settingsOf({ file }).warnings).toEqual([
+      expect.stringContaining('access "shared" opens only what sharedNames name'),
+    ]);
   });
 
   it("tells every problem at once, with the place of each", () => {

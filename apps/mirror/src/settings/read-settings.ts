@@ -145,8 +145,12 @@ function warningsFor(
       `${where} is open to other machines with ${plain}no client authentication: keep it on a private network.`,
     );
   }
-  for (const [id, { access, credentials }] of Object.entries(upstreams)) {
+  for (const [id, { access, credentials, sharedNames = [] }] of Object.entries(upstreams)) {
     if (access !== "shared" || credentials === undefined) continue;
+    if (sharedNames.length === 0) {
+      warnings.push(`upstreams.${id}: access "shared" opens only what sharedNames name, and there are none.`);
+      continue;
+    }
     warnings.push(`upstreams.${id}: everybody who reaches this mirror gets what its credentials open.`);
     if (open.length > 0 && !allowShared) {
       problems.push(

@@ -118,6 +118,8 @@ function readUpstream(id: string, options: UpstreamOptions, problems: string[]):
     );
   } else if (url.username !== "" || url.password !== "") {
     problems.push(`${where}.url: credentials belong into credentials`);
+  } else if (/\/v2\/?$/.test(url.pathname)) {
+    problems.push(`${where}.url: must be without /v2, which each request puts behind it`);
   }
   for (const host of options.hosts ?? []) {
     if (!isRegistryHost(host)) problems.push(`${where}.hosts: ${JSON.stringify(host)} is no host`);
