@@ -1,6 +1,7 @@
+import { setTimeout as wait } from "node:timers/promises";
 import { callsAtOnce } from "./file-calls.ts";
 import type { FileCalls } from "./file-calls.ts";
-import { findFile, refuseIfHeld, sleepFor } from "./holder.ts";
+import { findFile, refuseIfHeld } from "./holder.ts";
 import type { FoundFile, HolderOptions } from "./holder.ts";
 import { OwnFile, removeLeftovers } from "./own-file.ts";
 import { hasCode } from "./system-error.ts";
@@ -98,4 +99,14 @@ function sleepUnreferenced(milliseconds: number, signal?: AbortSignal): Promise<
 
 function sleepReferenced(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return sleepFor(milliseconds, signal, true);
+}
+
+/** @param ref - whether the wait keeps the process alive */
+async function sleepFor(milliseconds: number, signal: AbortSignal | undefined, ref: boolean): Promise<void> {
+  try {
+    await wait(milliseconds, undefined, { ref, ...(signal === undefined ? {} : { signal }) });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
 }

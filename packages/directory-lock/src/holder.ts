@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { lstat, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { setTimeout as wait } from "node:timers/promises";
 import { LockHeldError, UnusableLockError } from "./errors.ts";
 import type { FileCalls } from "./file-calls.ts";
 import { isLockedByKernel } from "./kernel-lock.ts";
@@ -117,13 +116,3 @@ async function statIfThere(path: string): Promise<BigIntStats | undefined> {
 }
 
 const lookMs = 250;
-
-/** @param ref - whether the wait keeps the process alive */
-export async function sleepFor(milliseconds: number, signal: AbortSignal | undefined, ref: boolean): Promise<void> {
-  try {
-    await wait(milliseconds, undefined, { ref, ...(signal === undefined ? {} : { signal }) });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
-}

@@ -14,7 +14,7 @@ import { blobName } from "./layout.ts";
 import type { OpenedFile } from "./opened-file.ts";
 import { Room } from "./room.ts";
 import type { Evictable, Expendable, Reservation } from "./room.ts";
-import { systemCodeOf } from "./system-error.ts";
+import { isAbsence, systemCodeOf } from "./system-error.ts";
 import { WorkingDirectory } from "./working-directory.ts";
 
 export interface DiskOptions {
@@ -334,8 +334,7 @@ async function isFile(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isFile();
   } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    if (isAbsence(error)) return false;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import { isDigest } from "../reference/grammar.ts";
 import type { Digest } from "../reference/grammar.ts";
 import type { DiskCalls } from "./disk-calls.ts";
 import { blobName } from "./layout.ts";
-import { systemCodeOf } from "./system-error.ts";
+import { isAbsence } from "./system-error.ts";
 
 /** A blob that an earlier process has left. */
 export interface FoundBlob {
@@ -73,11 +73,6 @@ async function someNames(directory: Dir): Promise<readonly string[]> {
     names.push(entry.name);
   }
   return names;
-}
-
-function isAbsence(error: unknown): boolean {
-  const code = systemCodeOf(error);
-  return code === "ENOENT" || code === "ENOTDIR";
 }
 
 const atOnce = 128;

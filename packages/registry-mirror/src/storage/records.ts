@@ -15,7 +15,7 @@ import type { DigestRecord, TagRecord } from "./record-texts.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { Refusals } from "./refusals.ts";
 import type { RecordDisk } from "./record-writer.ts";
-import { systemCodeOf } from "./system-error.ts";
+import { isAbsence } from "./system-error.ts";
 import { WithdrawalWriter } from "./withdrawal-writer.ts";
 
 export interface RecordsOptions {
@@ -441,8 +441,7 @@ async function entriesOf(
     const entries = await readdir(directory, { withFileTypes: true });
     return entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
   } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return [];
+    if (isAbsence(error)) return [];
     throw error;
   }
 }
