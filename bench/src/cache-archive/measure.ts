@@ -1,4 +1,4 @@
-// The parallel engine against Go's fastzip, which GitLab's runner uses: whole processes, turn and turn about, in memory.
+// The parallel engine against Go's fastzip, which GitLab's runner uses: whole processes, one directly after the other, in memory.
 import { access, mkdir, mkdtemp, rm, stat, statfs } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,33 +74,49 @@ async function measureSet(set: DataSet, place: string, fastzip: string, rounds: 
   };
   const target = join(place, "out");
   const manifest = join(place, "manifest");
-  const clean = async (): Promise<void> => await rm(target, { recursive: true, force: true });
-  const extractOwn = async (from: string): Promise<Sample> => {
-    await clean();
+  const hasTar = set.name === "modules";
+  const extract = async (from: string): Promise<Sample> => {
+    await rm(target, { recursive: true, force: true });
     return await own("extract", from, target);
   };
+  const extractAsReference = async (): Promise<Sample> => {
+    await rm(target, { recursive: true, force: true });
+    return await whole(fastzip, ["extract", archive.reference, target]);
+  };
+  const runs = {
+    create: async () => await own("create", archive.own, set.root),
+    "fastzip create": async () => await whole(fastzip, ["create", archive.reference, set.root, REFERENCE_LEVEL]),
+    "tar create": async () => await own("create", archive.tar, set.root, "tarzstd"),
+    "extract own": async () => await extract(archive.own),
+    "fastzip extract": extractAsReference,
+    "tar extract": async () => await extract(archive.tar),
+    "extract foreign": async () => await extract(archive.reference),
+    "fastzip extract again": extractAsReference,
+  };
+  const groups: (keyof typeof runs)[][] = [
+    hasTar ? ["create", "fastzip create", "tar create"] : ["create", "fastzip create"],
+    hasTar ? ["extract own", "fastzip extract", "tar extract"] : ["extract own", "fastzip extract"],
+    ["extract foreign", "fastzip extract again"],
+  ];
   const samples = new Map<string, Sample[]>();
   const add = (row: string, sample: Sample): void => void samples.set(row, [...(samples.get(row) ?? []), sample]);
+  // Not counted: memory that a virtual machine gave back to its host is slow for whoever takes it first. What it makes is verified.
+  for (const row of groups.flat()) {
+    await runs[row]();
+    if (row.includes("extract") && !row.startsWith("fastzip")) await verify(set.root, target);
+  }
+  await run("unzip", ["-tqq", archive.own]);
   for (let round = 0; round < rounds; round += 1) {
-    add("fastzip create", await whole(fastzip, ["create", archive.reference, set.root, REFERENCE_LEVEL]));
-    add("create", await own("create", archive.own, set.root));
-    await clean();
-    add("fastzip extract", await whole(fastzip, ["extract", archive.reference, target]));
-    add("extract foreign", await extractOwn(archive.reference));
-    if (round === 0) await verify(set.root, target);
-    add("extract own", await extractOwn(archive.own));
-    if (round === 0) {
-      await verify(set.root, target);
-      await run("unzip", ["-tqq", archive.own]);
+    for (const group of groups) {
+      // Whoever comes first finds another state of memory than whoever comes last.
+      for (const row of round % 2 === 0 ? group : group.toReversed()) {
+        add(row, await runs[row]());
+      }
     }
     // Writes the manifest of what is there, as the restore before would have.
     await own("extract", archive.own, target, "zip", manifest);
     add("extract again", await own("extract", archive.own, target, "zip", manifest));
     add("unchanged", await own("compare", archive.own, target, "zip", manifest));
-    if (set.name !== "modules") continue;
-    add("tar create", await own("create", archive.tar, set.root, "tarzstd"));
-    add("tar extract", await extractOwn(archive.tar));
-    if (round === 0) await verify(set.root, target);
   }
 
   console.log(
@@ -111,7 +127,7 @@ async function measureSet(set: DataSet, place: string, fastzip: string, rounds: 
   const byteRatio = await bytes(archive.own);
   const inClass = byteRatio <= goal.bytes ? "" : `, NOT IN ITS BYTE CLASS (${goal.bytes})`;
   print(samples, "create", "fastzip create", goal.create, `bytes ${byteRatio.toFixed(2)}${inClass}`);
-  print(samples, "extract foreign", "fastzip extract", goal.extractForeign);
+  print(samples, "extract foreign", "fastzip extract again", goal.extractForeign);
   print(samples, "extract own", "fastzip extract", goal.extractOwn);
   print(
     samples,
@@ -127,7 +143,7 @@ async function measureSet(set: DataSet, place: string, fastzip: string, rounds: 
     UNCHANGED_TARGET,
     "what a save of an unchanged tree takes, to a create of our own",
   );
-  if (set.name !== "modules") return;
+  if (!hasTar) return;
   const tarBytes = await bytes(archive.tar);
   print(
     samples,
