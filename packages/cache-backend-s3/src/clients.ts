@@ -2,7 +2,7 @@ import { GetBucketLocationCommand, S3Client } from "@aws-sdk/client-s3";
 import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { STSClient } from "@aws-sdk/client-sts";
 import { Agent } from "undici";
-import { chooseEndpoint } from "./endpoint.ts";
+import { checkServerAddress, chooseEndpoint } from "./endpoint.ts";
 import { staticCredentials } from "./options.ts";
 import type { S3Credentials, S3StoreOptions } from "./options.ts";
 import { assumeScopedRoles } from "./role.ts";
@@ -22,6 +22,7 @@ export interface S3Clients {
 export function createClients(options: S3StoreOptions): S3Clients {
   const { bucket, serverAddress = "", insecure = false, pathStyle, now = Date.now } = options;
   if (bucket === "") throw new TypeError("a store in S3 needs the name of a bucket");
+  checkServerAddress(serverAddress);
   const endpoint = chooseEndpoint({ bucket, serverAddress, insecure, pathStyle });
   const dispatcher = options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } });
   const requestHandler = undiciHandler(dispatcher);

@@ -34,6 +34,19 @@ export function chooseEndpoint({ bucket, serverAddress, insecure, pathStyle }: E
   };
 }
 
+/**
+ * GitLab's runner puts a scheme before whatever it is given, so that the host of a URL is its scheme, which nobody knows. What is said of it holds
+ * nothing of the address but the host: a URL may have credentials.
+ *
+ * @throws {TypeError} the address is a URL
+ */
+export function checkServerAddress(serverAddress: string): void {
+  const [, scheme = "", host = ""] = /^([a-z][a-z0-9+.-]*):\/\/(?:[^/?#]*@)?([^/?#]*)/i.exec(serverAddress) ?? [];
+  if (scheme === "") return;
+  const cure = `write ${JSON.stringify(host)}${scheme.toLowerCase() === "http" ? " and set insecure to true" : ""}`;
+  throw new TypeError(`serverAddress is a host with or without a port, not a URL: ${cure}`);
+}
+
 const amazonHost = /(?:^|\.)amazonaws\.com(?:\.cn)?$/;
 
 /** Hosts that serve each bucket under a name of its own. */

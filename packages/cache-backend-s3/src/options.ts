@@ -4,7 +4,7 @@ import type { EncryptionSettings, ServerSideEncryption } from "./encryption.ts";
 /** Which bucket, where, and with whose rights. The names follow `[runners.cache.s3]`. */
 export interface S3StoreOptions extends Partial<EncryptionSettings> {
   readonly bucket: string;
-  /** `host[:port]` without scheme. @default the service of Amazon */
+  /** `host[:port]`; a URL is refused. @default the service of Amazon */
   readonly serverAddress?: string | undefined;
   /** Whether `serverAddress` speaks plain HTTP. @default false */
   readonly insecure?: boolean | undefined;

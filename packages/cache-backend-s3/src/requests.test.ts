@@ -127,6 +127,15 @@ describe("where requests go", () => {
   });
 
   it.each([
+    ["http://minio:9000", 'write "minio:9000" and set insecure to true'],
+    ["HTTPS://minio.example.com/caches", 'write "minio.example.com"'],
+    ["https://user:secret@minio:9000?x=secret", 'write "minio:9000"'],
+  ])("refuses the URL %s as serverAddress, and says what to do", (serverAddress, cure) => {
+    const reason = `serverAddress is a host with or without a port, not a URL: ${cure}`;
+    expect(() => open({ serverAddress })).toThrow(new TypeError(reason));
+  });
+
+  it.each([
     ["s3-us-west-2.amazonaws.com", false],
     ["s3-fips.us-gov-west-1.amazonaws.com", false],
     ["s3.cn-north-1.amazonaws.com.cn", false],

@@ -76,7 +76,7 @@ export interface IssuesCredentials {
  * Creates a store whose objects lie in a bucket of S3, or of a service that speaks it, such as MinIO. Nothing is asked of the
  * service before the first operation.
  *
- * @throws {TypeError} there is no bucket, or keys are wanted and not there
+ * @throws {TypeError} there is no bucket, `serverAddress` is a URL, or keys are wanted and not there
  */
 export function createS3Store(options: S3StoreOptions): S3Store {
   const { bucket, roleArn, uploadRoleArn } = options;

@@ -184,7 +184,6 @@ describe("readSettings", () => {
     ['listen = ["[::1]:1"]\noperators = "[::1]:1"', "operators: [::1]:1 is where clients come to (listen)"],
     ['advertise = "http://x:70000/"', 'advertise: "http://x:70000/"'],
     ['[s3]\nbucket = "x"\nendpoint = "http://minio:9000"', "s3.endpoint is no setting"],
-    ['[s3]\nbucket = "x"\nserverAddress = "http://minio:9000"', "s3.serverAddress is a host"],
     ['[gcs]\nbucket = "x"\nserverAddress = "minio:9000"', "gcs.serverAddress is no setting"],
     ['[azure]\naccountName = "x"\ncontainerName = "y"\nbucket = "z"', "azure.bucket is no setting"],
     ['[upstreams.hub]\nurl = "https://a.example"\nca = "/etc/ca.pem"', "upstreams.hub.ca must be certificates"],

@@ -26,11 +26,6 @@ export function readStore(
   else found?.section.text(needed);
   for (const key of Object.keys(found?.section.values ?? {}))
     if (found !== undefined && !storeKeys[found.kind].has(key)) problems.push(`${found.kind}.${key} is no setting`);
-  const address = found?.section.values["serverAddress"];
-  if (typeof address === "string" && address.includes("://"))
-    problems.push(
-      's3.serverAddress is a host with or without a port, such as "minio:9000" (insecure = true without TLS)',
-    );
   if (more.length > 0) problems.push("only one of s3, gcs and azure can be the shared store");
   const section = top.section("redirect");
   const minBytes = section?.size("minSize");

@@ -46,6 +46,12 @@ describe("the store of a runner", () => {
     },
   );
 
+  it("in S3 is not opened by a ServerAddress that is a URL, and the log says what to write", async () => {
+    const s3 = `[runners.cache]\nType = "s3"\n[runners.cache.s3]\nServerAddress = "http://minio:9000"\nBucketName = "b"\n`;
+    expect(await caches.of(runner(s3))).toBeUndefined();
+    expect(errors).toEqual([expect.stringContaining('write "minio:9000" and set insecure to true')]);
+  });
+
   it("is opened once for all jobs of a runner", async () => {
     const entry = runner(
       `[runners.cache]\nType = "local"\n[runners.cache.local]\nDirectory = "${directory}"\nMaxUnused = "48h"\n`,
