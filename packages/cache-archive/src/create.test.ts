@@ -28,7 +28,7 @@ import { inTurns } from "./turn.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions } from "./types.ts";
-import { readDirectory } from "./zip/directory.ts";
+import { readDirectory, zipEntryAt } from "./zip/directory.ts";
 import type { ZipEntry } from "./zip/directory.ts";
 
 // DOS times are local times; this must stand before anything asks for one.
@@ -461,7 +461,8 @@ async function listed(): Promise<ZipEntry[]> {
   const file = await open(archivePath, "r");
   try {
     const { size } = await file.stat();
-    return await inTurns(readDirectory({ path: archivePath, descriptor: file.fd, size }), undefined);
+    const { rows } = await inTurns(readDirectory({ path: archivePath, descriptor: file.fd, size }), undefined);
+    return Array.from({ length: rows.count }, (_, index) => zipEntryAt(rows.table, index));
   } finally {
     await file.close();
   }

@@ -1,9 +1,11 @@
 import { fstatSync, lstatSync } from "node:fs";
 
 import type { ArchiveFile } from "../archive-file.ts";
-import type { ArchivedEntry } from "../archived-entry.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
-import { targetOf } from "../restore/restore-plan.ts";
+import { EntryPlaces } from "../restore/entry-places.ts";
+import { COLUMN, COLUMNS, OTHER } from "../restore/restore-columns.ts";
+import type { RestoreRows } from "../restore/restore-rows.ts";
+import type { RestoreTable } from "../restore/restore-table.ts";
 import { readFrameIndex } from "../tar/frame-index.ts";
 import { inSteps } from "../turn.ts";
 import { readDirectory } from "../zip/directory.ts";
@@ -80,54 +82,58 @@ function* observe({ root, rows: shared }: ObserveTask): Generator<void, undefine
 /** @returns whether it could be written: an archive without an index tells too little */
 function* record(task: RecordTask): Generator<void, boolean> {
   const { root, file, manifestPath, takenAtMs } = task;
-  const entries: readonly ListedEntry[] | undefined = task.isTar
-    ? (yield* readFrameIndex(file))?.entries
-    : yield* readDirectory(file);
-  if (entries === undefined) return false;
+  const listed = yield* task.isTar ? readFrameIndex(file) : readDirectory(file);
+  if (listed === undefined) return false;
+  const { rows } = listed;
   // Of what was read, whatever its name stands for by now.
   const archive = identityOf(fstatSync(file.descriptor));
   const { dev: device, ino: inode } = lstatSync(toFileSystemPath(root));
-  const facts = { archive, root: { device, inode }, takenAtMs, entries: entries.length };
-  const listed = entries.filter(({ kind }) => kind !== "other");
-  const shared = task.observed ?? (yield* restoredRows(root, listed));
-  yield* setCrcs(new ManifestRows(shared), listed);
+  const facts = { archive, root: { device, inode }, takenAtMs, entries: rows.count };
+  const placed = yield* placesOf(rows);
+  const shared = task.observed ?? (yield* restoredRows(root, rows.table, placed));
+  yield* setCrcs(new ManifestRows(shared), rows.table, placed);
   yield;
   writeManifest(toFileSystemPath(manifestPath), facts, shared);
   return true;
 }
 
-type ListedEntry = ArchivedEntry & { readonly crc: number };
+/** Finds the places of all entries that have one. @returns their indexes */
+function* placesOf(rows: RestoreRows): Generator<void, number[]> {
+  const places = new EntryPlaces(rows);
+  const placed: number[] = [];
+  yield* inSteps(rows.count, ENTRIES_PER_STEP, (index) => {
+    if (rows.numbers[index * COLUMNS + COLUMN.kind] === OTHER) return;
+    places.find(index);
+    placed.push(index);
+  });
+  return placed;
+}
 
-function* restoredRows(root: string, listed: readonly ListedEntry[]): Generator<void, SharedRows> {
-  const shared = yield* ManifestRows.share(listed.length, (index) => targetAt(listed, index));
+function* restoredRows(root: string, table: RestoreTable, placed: readonly number[]): Generator<void, SharedRows> {
+  const targetAt = (nth: number): string => table.target(placed[nth] ?? 0);
+  const shared = yield* ManifestRows.share(placed.length, targetAt);
   const rows = new ManifestRows(shared);
-  yield* inSteps(listed.length, ENTRIES_PER_STEP, (index) => {
-    const found = lookAt(toFileSystemPath(`${root}/${targetAt(listed, index)}`));
+  yield* inSteps(placed.length, ENTRIES_PER_STEP, (nth) => {
+    const found = lookAt(toFileSystemPath(`${root}/${targetAt(nth)}`));
     // What somebody has changed since it was restored is not known to be as in the archive.
-    if (found !== undefined && found.mtimeMs === listed[index]?.mtimeMs) rows.setFound(index, found);
+    if (found !== undefined && found.mtimeMs === table.metadata(placed[nth] ?? 0).mtimeMs) rows.setFound(nth, found);
   });
   return shared;
 }
 
-function* setCrcs(rows: ManifestRows, listed: readonly ListedEntry[]): Generator<void, void> {
-  const files = new Map<string, ListedEntry>();
-  yield* inSteps(listed.length, ENTRIES_PER_STEP, (index) => {
-    const entry = listed[index];
-    if (entry?.kind === "file") files.set(targetOf(entry), entry);
+function* setCrcs(rows: ManifestRows, table: RestoreTable, placed: readonly number[]): Generator<void, void> {
+  const files = new Map<string, number>();
+  yield* inSteps(placed.length, ENTRIES_PER_STEP, (nth) => {
+    const index = placed[nth] ?? 0;
+    if (table.metadata(index).kind === "file") files.set(table.target(index), index);
   });
   yield* inSteps(rows.count, ENTRIES_PER_STEP, (index) => {
     const file = files.get(rows.path(index));
     const found = rows.found(index);
     if (file === undefined || found === undefined) return;
-    if (found.bytes === file.bytes) rows.setCrc(index, file.crc);
+    if (found.bytes === table.bytes(file)) rows.setCrc(index, table.facts(file).crc);
     else rows.forget(index);
   });
-}
-
-function targetAt(listed: readonly ListedEntry[], index: number): string {
-  const entry = listed[index];
-  if (entry === undefined) throw new RangeError("no such entry");
-  return targetOf(entry);
 }
 
 function* compare(task: CompareTask): Generator<void, TreeComparison> {

@@ -1,23 +1,25 @@
-import type { ArchivedEntry } from "../archived-entry.ts";
-import type { PlannedEntry } from "./restore-plan.ts";
+import { COLUMN, COLUMNS } from "./restore-columns.ts";
+import type { RestoreRows } from "./restore-rows.ts";
 import { FINISH, FOLDERS, LINKS, PLACE } from "./units.ts";
 import type { RestoreUnits } from "./units.ts";
 
 const ENTRIES_PER_UNIT = 128;
 
 /** Folders in the order in which their metadata is set. */
-export interface FolderOrder<T extends ArchivedEntry> {
+export interface FolderOrder {
   /** First those that let their owner in, in any order; then the others, inner ones before outer ones. */
-  readonly sorted: readonly PlannedEntry<T>[];
+  readonly sorted: readonly number[];
   /** How many let their owner in. */
   readonly open: number;
 }
 
-export function sortFolders<T extends ArchivedEntry>(directories: readonly PlannedEntry<T>[]): FolderOrder<T> {
-  const isOpen = ({ entry }: PlannedEntry<T>): boolean => (entry.mode & OWNER_MAY_CHANGE) === OWNER_MAY_CHANGE;
+export function sortFolders({ numbers }: RestoreRows, directories: readonly number[]): FolderOrder {
+  const column = (index: number, column: number): number => numbers[index * COLUMNS + column] ?? 0;
+  const isOpen = (index: number): boolean => (column(index, COLUMN.mode) & OWNER_MAY_CHANGE) === OWNER_MAY_CHANGE;
   const open = directories.filter(isOpen);
   const closed = directories.filter((directory) => !isOpen(directory));
-  return { sorted: [...open, ...closed.sort((a, b) => b.target.length - a.target.length)], open: open.length };
+  closed.sort((a, b) => column(b, COLUMN.targetLength) - column(a, COLUMN.targetLength));
+  return { sorted: [...open, ...closed], open: open.length };
 }
 
 const OWNER_MAY_CHANGE = 0o300;
@@ -28,21 +30,19 @@ const OWNER_MAY_CHANGE = 0o300;
  *
  * @param order - entries in the order in which units name them, which ends with the links and then the folders; the empty ones are added
  *   once more
- * @param parents - folders that are not empty
+ * @param empty - folders that nothing is in
  */
-export function addEnding<T extends ArchivedEntry>(
+export function addEnding(
   units: RestoreUnits,
   order: number[],
   links: number,
-  folders: FolderOrder<T>,
-  parents: ReadonlySet<string>,
+  folders: FolderOrder,
+  empty: readonly number[],
 ): void {
   const length = order.length;
   const start = length - folders.sorted.length;
   const closed = start + folders.open;
-  for (const [nth, { target }] of folders.sorted.entries()) {
-    if (!parents.has(target)) order.push(order[start + nth] ?? 0);
-  }
+  for (const index of empty) order.push(index);
   units.startPhase();
   units.addRuns(LINKS, start - links, start, ENTRIES_PER_UNIT);
   units.addRuns(FOLDERS, length, order.length, ENTRIES_PER_UNIT);

@@ -1,7 +1,7 @@
-import type { ArchivedEntry } from "../archived-entry.ts";
-import { CacheArchiveError } from "../errors.ts";
-import { printablePath } from "../path-bytes.ts";
 import { inSteps } from "../turn.ts";
+import { EntryPlaces, entryFailure } from "./entry-places.ts";
+import { COLUMN, COLUMNS, FILE, OTHER, SYMLINK } from "./restore-columns.ts";
+import type { RestoreRows } from "./restore-rows.ts";
 import { isStagingPath, STAGING_PREFIX } from "./staging-name.ts";
 
 /** Limits on what an archive may unpack to. */
@@ -10,69 +10,65 @@ export interface RestoreLimits {
   readonly maxRatio: number;
 }
 
-/** An entry and its place: a clean slash path relative to the root, or `.`. */
-export interface PlannedEntry<T extends ArchivedEntry> {
-  readonly entry: T;
-  readonly target: string;
-}
-
-/** What is written in which order: files, then links, then the metadata of directories. */
-export interface RestorePlan<T extends ArchivedEntry> {
-  readonly directories: readonly PlannedEntry<T>[];
-  readonly files: readonly PlannedEntry<T>[];
-  readonly symlinks: readonly PlannedEntry<T>[];
-  /** Folders that something lies in, which is restored with them. */
-  readonly parents: ReadonlySet<string>;
+/** What is written in which order: files, then links, then the metadata of directories. All by their index. */
+export interface RestorePlan {
+  readonly directories: readonly number[];
+  readonly files: readonly number[];
+  readonly symlinks: readonly number[];
+  /** Directories that nothing lies in, which are not made with what they hold. */
+  readonly empty: readonly number[];
 }
 
 /** After so many entries the caller may do something else. */
 const ENTRIES_PER_STEP = 2000;
 
-/** Grows by one entry at a time, so that a long archive can be planned in turns. */
-export class RestorePlanner<T extends ArchivedEntry> {
-  readonly #directories: PlannedEntry<T>[] = [];
-  readonly #files: PlannedEntry<T>[] = [];
-  readonly #symlinks: PlannedEntry<T>[] = [];
+/** Judges the names and places of entries, one after the other, so that a long archive can be planned in turns, or while it is read. */
+export class RestorePlanner {
+  readonly #rows: RestoreRows;
+  readonly #places: EntryPlaces;
+  /** Entries that are restored, in the order of the archive. */
+  readonly #planned: number[] = [];
+  /** So many of them are in the order of their places. */
+  #ordered = 0;
   /** Places from the first entry on that is out of order. */
   #unordered: Set<string> | undefined;
-  /** The lists as they were before that one: each in the order of its places. */
-  #ordered: readonly OrderedList[] = [];
-  /** The last place in order. */
-  #last = "";
   /** Folders that some entry lies in. */
   readonly #parents = new Set<string>();
-  #lastParent = "";
   readonly #limits: RestoreLimits;
   readonly #archiveBytes: number;
   #bytes = 0;
 
-  constructor(limits: RestoreLimits, archiveBytes: number) {
+  constructor(rows: RestoreRows, limits: RestoreLimits, archiveBytes: number) {
+    this.#rows = rows;
+    this.#places = new EntryPlaces(rows);
     this.#limits = limits;
     this.#archiveBytes = archiveBytes;
   }
 
   /**
-   * @returns the entry with its place; undefined for what is not restored, such as devices
+   * @returns whether the entry has a place in the table now; it has none when it is not restored, such as devices
    * @throws {CacheArchiveError} `outside-root`: the name leads out, or is one of unfinished restores; `duplicate-name`: another entry has the same place;
    *   `too-large`: all entries so far are above a limit
    */
-  add(entry: T): PlannedEntry<T> | undefined {
-    if (entry.kind === "other") {
+  add(index: number): boolean {
+    if (this.#column(index, COLUMN.kind) === OTHER) {
       // Its content is unpacked all the same, if only to get past it.
-      this.#count(entry);
-      return undefined;
+      this.#count(index);
+      return false;
     }
-    const target = targetOf(entry);
+    const places = this.#places;
+    places.find(index);
     // It would be taken for a restore of ours, and completed.
-    if (isStagingPath(target)) {
-      throw failure("outside-root", entry, `names that begin with ${STAGING_PREFIX} are kept for unfinished restores`);
+    if (places.hasDots && isStagingPath(places.key())) {
+      const what = `names that begin with ${STAGING_PREFIX} are kept for unfinished restores`;
+      throw entryFailure("outside-root", this.#rows, index, what);
     }
-    this.#takePlace(target, entry);
-    this.#addParents(target);
-    this.#count(entry);
-    const planned = { entry, target };
-    this.#listOf(entry.kind).push(planned);
-    return planned;
+    if (!places.isAfter || this.#unordered !== undefined) this.#takeUnordered(index);
+    // One that the place before lies in, too, is known.
+    if (places.slash >= places.common) this.#addParents();
+    this.#count(index);
+    this.#planned.push(index);
+    return true;
   }
 
   /** Length of all content so far. */
@@ -81,129 +77,118 @@ export class RestorePlanner<T extends ArchivedEntry> {
   }
 
   /** In steps of less than a few milliseconds. @throws {CacheArchiveError} `outside-root`, `malformed`: an entry lies below one that is not a folder */
-  *finish(): Generator<void, RestorePlan<T>> {
-    const folders = new Set<string>();
-    yield* eachOf(this.#directories, ({ target }) => void folders.add(target));
-    // Nearly always none, since most archives have an entry for every folder.
-    const unknown = new Set<string>();
-    yield* eachOf([...this.#parents], (parent) => {
-      if (!folders.has(parent)) unknown.add(parent);
-    });
-    if (unknown.size > 0) yield* this.#checkParents(unknown);
-    return {
-      directories: this.#directories,
-      files: this.#files,
-      symlinks: this.#symlinks,
-      parents: this.#parents,
+  *finish(): Generator<void, RestorePlan> {
+    const plan = {
+      directories: [] as number[],
+      files: [] as number[],
+      symlinks: [] as number[],
+      empty: [] as number[],
     };
+    const { directories, files, symlinks, empty } = plan;
+    const folders = new Set<string>();
+    let known = 0;
+    yield* this.#eachOf(this.#planned, (index) => {
+      const kind = this.#column(index, COLUMN.kind);
+      if (kind === FILE) files.push(index);
+      else if (kind === SYMLINK) symlinks.push(index);
+      else {
+        const key = this.#key(index);
+        directories.push(index);
+        folders.add(key);
+        if (this.#parents.has(key)) known += 1;
+        else empty.push(index);
+      }
+    });
+    // Nearly always none is left, since most archives have an entry for every folder.
+    if (known < this.#parents.size) yield* this.#checkParents(folders, [files, symlinks]);
+    return plan;
   }
 
-  *#checkParents(parents: ReadonlySet<string>): Generator<void, void> {
-    for (const list of [this.#files, this.#symlinks]) {
-      yield* eachOf(list, ({ target, entry }) => {
-        if (!parents.has(target)) return;
-        if (entry.kind === "symlink") throw failure("outside-root", entry, "other entries lie below this link");
-        throw failure("malformed", entry, "other entries lie below this file");
+  *#checkParents(folders: ReadonlySet<string>, lists: readonly (readonly number[])[]): Generator<void, void> {
+    const unknown = new Set<string>();
+    yield* this.#eachOf([...this.#parents], (parent) => {
+      if (!folders.has(parent)) unknown.add(parent);
+    });
+    for (const list of lists) {
+      yield* this.#eachOf(list, (index) => {
+        if (!unknown.has(this.#key(index))) return;
+        if (this.#column(index, COLUMN.kind) === SYMLINK) {
+          throw entryFailure("outside-root", this.#rows, index, "other entries lie below this link");
+        }
+        throw entryFailure("malformed", this.#rows, index, "other entries lie below this file");
       });
     }
   }
 
+  *#eachOf<T>(items: readonly T[], visit: (item: T) => void): Generator<void, void> {
+    yield* inSteps(items.length, ENTRIES_PER_STEP, (nth) => {
+      const item = items[nth];
+      if (item !== undefined) visit(item);
+    });
+  }
+
   /** What comes after all others is the place of none of them, so only archives that are out of order are looked up. */
-  #takePlace(target: string, entry: T): void {
-    if (this.#unordered === undefined && target > this.#last) {
-      this.#last = target;
-      return;
-    }
+  #takeUnordered(index: number): void {
     if (this.#unordered === undefined) {
       this.#unordered = new Set();
-      this.#ordered = [this.#directories, this.#files, this.#symlinks].map((list) => ({ list, length: list.length }));
+      this.#ordered = this.#planned.length;
     }
-    const isTaken = this.#unordered.has(target) || (target <= this.#last && this.#ordered.some(holds(target)));
-    if (isTaken) throw failure("duplicate-name", entry, "another entry has the same place");
-    this.#unordered.add(target);
+    const key = this.#places.key();
+    if (this.#unordered.has(key) || this.#isOrdered(index)) {
+      throw entryFailure("duplicate-name", this.#rows, index, "another entry has the same place");
+    }
+    this.#unordered.add(key);
   }
 
-  #listOf(kind: "file" | "symlink" | "directory"): PlannedEntry<T>[] {
-    if (kind === "file") return this.#files;
-    return kind === "symlink" ? this.#symlinks : this.#directories;
-  }
-
-  #addParents(target: string): void {
-    const lastSlash = target.lastIndexOf("/");
-    if (lastSlash === -1 || (lastSlash === this.#lastParent.length && target.startsWith(this.#lastParent))) return;
-    this.#lastParent = target.slice(0, lastSlash);
-    for (let slash = target.lastIndexOf("/"); slash !== -1; slash = target.lastIndexOf("/", slash - 1)) {
-      const parent = target.slice(0, slash);
-      if (this.#parents.has(parent)) return;
-      this.#parents.add(parent);
-    }
-  }
-
-  #count(entry: T): void {
-    this.#bytes += entry.bytes;
-    const { maxBytes, maxRatio } = this.#limits;
-    if (this.#bytes > maxBytes) {
-      throw failure("too-large", entry, `with it the files have more than maxBytes ${maxBytes}`);
-    }
-    if (this.#bytes > maxRatio * this.#archiveBytes) {
-      throw failure("too-large", entry, `with it the files are more than maxRatio ${maxRatio} times the archive`);
-    }
-  }
-}
-
-interface OrderedList {
-  readonly list: readonly { readonly target: string }[];
-  /** What comes after it may be out of order. */
-  readonly length: number;
-}
-
-/** Whether a list holds a place. Each look takes a few comparisons, where a map of all places takes a tenth of a second to make. */
-function holds(target: string): (ordered: OrderedList) => boolean {
-  return ({ list, length }) => {
+  /** Whether the place of an entry is that of one in order. Each look takes a few comparisons, where a map of all places takes a tenth of a second to make. */
+  #isOrdered(index: number): boolean {
     let low = 0;
-    for (let high = length; low < high;) {
+    for (let high = this.#ordered; low < high;) {
       const middle = (low + high) >>> 1;
-      if ((list[middle]?.target ?? "") < target) low = middle + 1;
+      const order = this.#compare(this.#planned[middle] ?? 0, index);
+      if (order === 0) return true;
+      if (order < 0) low = middle + 1;
       else high = middle;
     }
-    return low < length && list[low]?.target === target;
-  };
-}
-
-function eachOf<T>(items: readonly T[], visit: (item: T) => void): Generator<void, void> {
-  return inSteps(items.length, ENTRIES_PER_STEP, (index) => {
-    const item = items[index];
-    if (item !== undefined) visit(item);
-  });
-}
-
-/** Where an entry goes: an absolute name lands below the root; one that climbs out of it is refused. */
-export function targetOf(entry: ArchivedEntry): string {
-  // Those of folders end in a slash.
-  const name = entry.name.endsWith("/") ? entry.name.slice(0, -1) : entry.name;
-  if (isClean(name)) return name;
-  if (entry.name.includes("\0")) throw failure("malformed", entry, "its name holds a zero byte");
-  const segments: string[] = [];
-  for (const segment of entry.name.split("/")) {
-    if (segment === "" || segment === ".") continue;
-    if (segment !== "..") segments.push(segment);
-    else if (segments.pop() === undefined) throw failure("outside-root", entry, "its name leads outside the root");
+    return false;
   }
-  if (segments.length > 0) return segments.join("/");
-  if (entry.kind !== "directory") throw failure("malformed", entry, "its name is that of the root");
-  return ".";
-}
 
-/** Almost all names are, and need not be taken apart. */
-function isClean(name: string): boolean {
-  return !/[\0]|(?:^|\/)\.{0,2}(?:\/|$)/.test(name);
-}
+  #compare(one: number, other: number): number {
+    const { names } = this.#rows;
+    const start = this.#column(one, COLUMN.targetStart);
+    const end = start + this.#column(one, COLUMN.targetLength);
+    const otherStart = this.#column(other, COLUMN.targetStart);
+    const otherEnd = otherStart + this.#column(other, COLUMN.targetLength);
+    return names.compare(names, otherStart, otherEnd, start, end);
+  }
 
-function failure(
-  code: "malformed" | "outside-root" | "duplicate-name" | "too-large",
-  entry: ArchivedEntry,
-  what: string,
-): CacheArchiveError {
-  const entryName = printablePath(entry.name);
-  return new CacheArchiveError({ code, message: `entry "${entryName}": ${what}`, entryName });
+  #addParents(): void {
+    const parent = this.#places.key(this.#places.slash);
+    for (let end = parent.length; end !== -1; end = parent.lastIndexOf("/", end - 1)) {
+      const folder = parent.slice(0, end);
+      if (this.#parents.has(folder)) return;
+      this.#parents.add(folder);
+    }
+  }
+
+  #key(index: number): string {
+    const start = this.#column(index, COLUMN.targetStart);
+    return this.#rows.names.toString("latin1", start, start + this.#column(index, COLUMN.targetLength));
+  }
+
+  #count(index: number): void {
+    this.#bytes += this.#column(index, COLUMN.bytes);
+    const { maxBytes, maxRatio } = this.#limits;
+    if (this.#bytes > maxBytes) {
+      throw entryFailure("too-large", this.#rows, index, `with it the files have more than maxBytes ${maxBytes}`);
+    }
+    if (this.#bytes > maxRatio * this.#archiveBytes) {
+      const what = `with it the files are more than maxRatio ${maxRatio} times the archive`;
+      throw entryFailure("too-large", this.#rows, index, what);
+    }
+  }
+
+  #column(index: number, column: number): number {
+    return this.#rows.numbers[index * COLUMNS + column] ?? 0;
+  }
 }

@@ -20,7 +20,7 @@ import { inTurns, Turn } from "../turn.ts";
 import { decompressStream } from "../zip/codec.ts";
 import { LOCAL_HEADER_LENGTH, METHOD_ZSTD } from "../zip/constants.ts";
 import { checkContent, checkLinkTarget, checkLocalHeader, damage } from "../zip/content.ts";
-import { readDirectory } from "../zip/directory.ts";
+import { readDirectory, zipEntryAt } from "../zip/directory.ts";
 import type { ZipEntry } from "../zip/directory.ts";
 
 /**
@@ -29,32 +29,37 @@ import type { ZipEntry } from "../zip/directory.ts";
  */
 export async function extractZipStreaming(work: ExtractWork): Promise<Extraction> {
   const { file, limits, signal } = work;
-  const entries = await inTurns(readDirectory(file), signal);
-  const planner = new RestorePlanner<ZipEntry>(limits, file.size);
+  const { rows } = await inTurns(readDirectory(file), signal);
+  const planner = new RestorePlanner(rows, limits, file.size);
   const turn = new Turn();
-  for (const entry of entries) {
+  for (let index = 0; index < rows.count; index += 1) {
     if (turn.isOver) await turn.next();
-    planner.add(entry);
+    planner.add(index);
   }
-  const plan = await inTurns(planner.finish(), signal);
-  const reader = await EntryReader.open(file, entries, signal);
+  const { directories, files, symlinks } = await inTurns(planner.finish(), signal);
+  const { table } = rows;
+  const reader = await EntryReader.open(file, rows.count, signal);
   const stagingError = await restoreStaged(work, async (place) => {
     const folders = new RestoreFolders(`${place.staging}/tree`, place.root);
-    for (const { entry, target } of plan.directories) {
-      await named(entry, signal, async () => folders.makeMissing(target));
+    for (const index of directories) {
+      await named(table.entry(index), signal, async () => folders.makeMissing(table.target(index)));
     }
-    for (const { entry, target } of plan.files) {
-      await named(entry, signal, async () => await restoreFile(entry, folders.stage(target), place.policy, reader));
+    for (const index of files) {
+      const entry = zipEntryAt(table, index);
+      const restore = async (): Promise<void> =>
+        await restoreFile(entry, folders.stage(table.target(index)), place.policy, reader);
+      await named(entry, signal, restore);
     }
-    for (const { entry, target } of plan.symlinks) {
+    for (const index of symlinks) {
+      const entry = zipEntryAt(table, index);
       await named(entry, signal, async () => {
         checkLinkTarget(entry);
-        writeNewLink(folders.stage(target), await reader.whole(entry), entry);
+        writeNewLink(folders.stage(table.target(index)), await reader.whole(entry), entry);
       });
     }
-    await placeInTurns(place, plan.directories, signal);
+    await placeInTurns(place, rows, directories, signal);
   });
-  return { entries: entries.length, stagingError };
+  return { entries: rows.count, stagingError };
 }
 
 async function restoreFile(
@@ -75,11 +80,7 @@ class EntryReader {
 
   readonly #signal: AbortSignal | undefined;
 
-  static async open(
-    file: ArchiveFile,
-    entries: readonly ZipEntry[],
-    signal: AbortSignal | undefined,
-  ): Promise<EntryReader> {
+  static async open(file: ArchiveFile, entries: number, signal: AbortSignal | undefined): Promise<EntryReader> {
     const source = {
       size: () => Promise.resolve(file.size),
       stream: (offset: number, length?: number) =>
@@ -89,7 +90,7 @@ class EntryReader {
     };
     const found = new Map<number, File>();
     // It fails for an archive without entries.
-    if (entries.length > 0) {
+    if (entries > 0) {
       const { files } = await Open.custom(source);
       for (const entry of files) found.set(entry.offsetToLocalFileHeader, entry);
     }

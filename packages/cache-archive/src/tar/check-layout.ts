@@ -1,15 +1,18 @@
 import type { ArchiveFile } from "../archive-file.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
+import { COLUMN, COLUMNS, FILE } from "../restore/restore-columns.ts";
+import type { RestoreRows } from "../restore/restore-rows.ts";
 import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
-import type { Frame, FrameIndex, IndexedEntry } from "./frame-index.ts";
+import type { FrameIndex, Frames } from "./frame-index.ts";
 import { BLOCK_BYTES } from "./header.ts";
 import { inSteps } from "../turn.ts";
 import { paddingBytes } from "./read.ts";
 
 /** Two empty blocks. */
 const END_BYTES = 2 * BLOCK_BYTES;
-const ENTRIES_PER_STEP = 500;
+const ENTRIES_PER_STEP = 2000;
+const FRAMES_PER_STEP = 5000;
 
 /**
  * Checks that the entries fill the frames, without gaps, and that the end of the archive is what remains of the last one. So no
@@ -17,60 +20,68 @@ const ENTRIES_PER_STEP = 500;
  *
  * @throws {CacheArchiveError} `malformed`
  */
-export function* checkLayout(file: ArchiveFile, { frames, entries }: FrameIndex): Generator<void> {
-  for (const [nth, frame] of frames.entries()) if (frame.packedBytes > longestPacked(frame)) throw tooLong(file, nth);
+export function* checkLayout(file: ArchiveFile, { frames, rows }: FrameIndex): Generator<void> {
+  yield* inSteps(frames.count, FRAMES_PER_STEP, (nth) => {
+    if (frames.packedBytes(nth) > longestPacked(frames.bytes(nth))) throw tooLong(file, nth);
+  });
+  const { numbers } = rows;
   let frame = 0;
   let offset = 0;
-  yield* inSteps(entries.length, ENTRIES_PER_STEP, (nth) => {
-    const entry = entries[nth];
-    if (entry === undefined) return;
-    if (entry.frame !== frame || entry.offset !== offset || (entry.kind !== "file" && entry.bytes > 0)) {
-      throw misplaced(entry);
-    }
-    if (hasFramesAlone(entry, frames)) {
-      frame = endOfFrames(entry, frames);
+  yield* inSteps(rows.count, ENTRIES_PER_STEP, (index) => {
+    const row = index * COLUMNS;
+    const bytes = numbers[row + COLUMN.bytes] ?? 0;
+    const isPlaced = numbers[row + COLUMN.frame] === frame && numbers[row + COLUMN.offset] === offset;
+    if (!isPlaced || (numbers[row + COLUMN.kind] !== FILE && bytes > 0)) throw misplaced(rows, index);
+    if (hasFramesAlone(rows, index, frames)) {
+      frame = endOfFrames(rows, index, frames);
       return;
     }
-    offset += wholeBytes(entry);
-    if (offset !== frames[frame]?.bytes) return;
+    offset += wholeBytes(numbers[row + COLUMN.compressedBytes] ?? 0, bytes);
+    if (frame >= frames.count || offset !== frames.bytes(frame)) return;
     frame += 1;
     offset = 0;
   });
-  if (frame === frames.length - 1 && frames[frame]?.bytes === offset + END_BYTES) return;
+  if (frame === frames.count - 1 && frames.bytes(frame) === offset + END_BYTES) return;
   const message = `${printablePath(file.path)} is damaged: its frames hold something else than the index describes`;
   throw new CacheArchiveError({ code: "malformed", message });
 }
 
 /** Whether a file does not fit into one frame, so that several threads can restore it. One that has grown since it was listed may be long, and fit. */
-export function hasFramesAlone(entry: IndexedEntry, frames: readonly Frame[]): boolean {
-  return entry.kind === "file" && entry.offset + wholeBytes(entry) > (frames[entry.frame]?.bytes ?? 0);
+export function hasFramesAlone({ numbers }: RestoreRows, index: number, frames: Frames): boolean {
+  const row = index * COLUMNS;
+  if (numbers[row + COLUMN.kind] !== FILE) return false;
+  const whole = wholeBytes(numbers[row + COLUMN.compressedBytes] ?? 0, numbers[row + COLUMN.bytes] ?? 0);
+  return (numbers[row + COLUMN.offset] ?? 0) + whole > frames.bytes(numbers[row + COLUMN.frame] ?? 0);
 }
 
 /** Of a file that {@link hasFramesAlone}. */
-export function framesOf({ bytes }: IndexedEntry): number {
+export function framesOf(bytes: number): number {
   return Math.ceil(bytes / LONG_FILE_FRAME_BYTES);
 }
 
 /** @returns the frame behind those of a long file, each of which has exactly its part of the content */
-function endOfFrames(entry: IndexedEntry, frames: readonly Frame[]): number {
-  const { frame: first, headerBytes, bytes } = entry;
-  const end = first + framesOf(entry);
+function endOfFrames(rows: RestoreRows, index: number, frames: Frames): number {
+  const { offset, frame: first, compressedBytes: headerBytes } = rows.table.facts(index);
+  const bytes = rows.table.bytes(index);
+  const end = first + framesOf(bytes);
   // Others lie in its first frame.
-  if (entry.offset !== 0) throw misplaced(entry);
+  if (offset !== 0) throw misplaced(rows, index);
   for (let frame = first; frame < end; frame += 1) {
     const left = bytes - (frame - first) * LONG_FILE_FRAME_BYTES;
     const content = left > LONG_FILE_FRAME_BYTES ? LONG_FILE_FRAME_BYTES : left + paddingBytes(bytes);
-    if (frames[frame]?.bytes !== content + (frame === first ? headerBytes : 0)) throw misplaced(entry);
+    if (frame >= frames.count || frames.bytes(frame) !== content + (frame === first ? headerBytes : 0)) {
+      throw misplaced(rows, index);
+    }
   }
   return end;
 }
 
-function wholeBytes({ headerBytes, bytes }: IndexedEntry): number {
+function wholeBytes(headerBytes: number, bytes: number): number {
   return headerBytes + bytes + paddingBytes(bytes);
 }
 
 /** No encoder makes more of content that cannot be packed. */
-function longestPacked({ bytes }: Frame): number {
+function longestPacked(bytes: number): number {
   return bytes + Math.ceil(bytes / 256) + 1024;
 }
 
@@ -79,8 +90,8 @@ function tooLong(file: ArchiveFile, frame: number): CacheArchiveError {
   return new CacheArchiveError({ code: "malformed", message });
 }
 
-function misplaced(entry: IndexedEntry): CacheArchiveError {
-  const entryName = printablePath(entry.name);
+function misplaced(rows: RestoreRows, index: number): CacheArchiveError {
+  const entryName = printablePath(rows.table.name(index));
   const message = `entry "${entryName}" does not lie where the index says`;
   return new CacheArchiveError({ code: "malformed", message, entryName });
 }

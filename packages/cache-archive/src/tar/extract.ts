@@ -2,8 +2,9 @@ import { CacheArchiveError, errnoOf } from "../errors.ts";
 import type { Extraction, ExtractWork } from "../restore/extract-work.ts";
 import { runTask } from "../engine/run-task.ts";
 import { named } from "../restore/extract-work.ts";
-import { printablePath } from "../path-bytes.ts";
+import { pathToBytes, printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore/restore-plan.ts";
+import { RestoreRows } from "../restore/restore-rows.ts";
 import { RestoreFolders } from "../restore/folders.ts";
 import { placeInTurns } from "../restore/place-in-turns.ts";
 import { planRestore } from "../restore/plan.ts";
@@ -57,32 +58,40 @@ export async function extractTarSequentially(work: ExtractWork): Promise<Extract
 async function restore(reader: PieceReader, work: ExtractWork, place: RestorePlace): Promise<number> {
   const { signal, limits, file } = work;
   const folders = new RestoreFolders(`${place.staging}/tree`, place.root);
-  const planner = new RestorePlanner<TarEntry>(limits, file.size);
+  const rows = new RestoreRows();
+  const planner = new RestorePlanner(rows, limits, file.size);
+  const linkTargets = new Map<number, Buffer>();
   let entries = 0;
   for (;;) {
     signal?.throwIfAborted();
     const entry = await readTarEntry(reader);
     if (entry === undefined) break;
     entries += 1;
-    const planned = planner.add(entry);
+    const index = rows.addEntry(pathToBytes(entry.name), entry);
+    const target = planner.add(index) ? rows.table.target(index) : undefined;
+    if (entry.kind === "symlink") linkTargets.set(index, entry.linkTarget);
     await named(entry, signal, async () => {
-      if (planned !== undefined && entry.kind === "file") {
-        await restoreFile(entry, folders.stage(planned.target), place.policy, reader);
+      if (target !== undefined && entry.kind === "file") {
+        await restoreFile(entry, folders.stage(target), place.policy, reader);
       } else {
         for await (const piece of reader.readPieces(entry.bytes)) void piece;
       }
-      if (planned !== undefined && entry.kind === "directory") folders.makeMissing(planned.target);
+      if (target !== undefined && entry.kind === "directory") folders.makeMissing(target);
       await reader.read(paddingBytes(entry.bytes));
     });
   }
   await reader.drain();
   const { symlinks, directories } = await inTurns(planner.finish(), signal);
-  for (const { entry, target } of symlinks) {
-    await named(entry, signal, async () => writeNewLink(folders.stage(target), entry.linkTarget, entry));
+  for (const index of symlinks) {
+    const entry = rows.table.entry(index);
+    const linkTarget = linkTargets.get(index) ?? EMPTY;
+    await named(entry, signal, async () => writeNewLink(folders.stage(rows.table.target(index)), linkTarget, entry));
   }
-  await placeInTurns(place, directories, signal);
+  await placeInTurns(place, rows, directories, signal);
   return entries;
 }
+
+const EMPTY = Buffer.alloc(0);
 
 async function restoreFile(
   entry: TarEntry,

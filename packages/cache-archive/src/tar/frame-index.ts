@@ -2,13 +2,14 @@ import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
 import { readArchive } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
-import type { ArchivedEntry } from "../archived-entry.ts";
 import { combineCrc32 } from "../crc32-combine.ts";
 import type { BlockTable } from "../engine/block-table.ts";
 import type { EntryTable } from "../engine/entry-table.ts";
 import type { UnitList } from "../engine/units.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { pathFromPart, printablePath } from "../path-bytes.ts";
+import { COLUMN, KINDS, OTHER } from "../restore/restore-columns.ts";
+import { RestoreRows } from "../restore/restore-rows.ts";
 import { inSteps } from "../turn.ts";
 
 /*
@@ -34,28 +35,47 @@ const MAX_INLINE_INDEX_BYTES = 4 * 1024 * 1024;
 /** A magic number, two bytes of header and the header of an empty block. */
 const MIN_FRAME_BYTES = 9;
 
-const KINDS = ["file", "directory", "symlink"] as const;
-
-/** A frame of the archive. */
-export interface Frame {
-  readonly offset: number;
-  readonly packedBytes: number;
-  readonly bytes: number;
-}
-
-/** An entry as the index describes it. */
-export interface IndexedEntry extends ArchivedEntry {
-  readonly crc: number;
-  readonly frame: number;
-  /** Of the header, in the frame's content. */
-  readonly offset: number;
-  readonly headerBytes: number;
-}
-
+/** The frames and the entries of an archive. */
 export interface FrameIndex {
-  readonly frames: readonly Frame[];
-  readonly entries: readonly IndexedEntry[];
+  readonly frames: Frames;
+  /** Of each entry the offset is that of its header in the frame's content, and the packed length that of the header. */
+  readonly rows: RestoreRows;
 }
+
+/** Where the frames of an archive are, as rows of numbers in memory that other threads can read. */
+export class Frames {
+  readonly count: number;
+  readonly #numbers: Float64Array;
+
+  constructor(count: number) {
+    this.count = count;
+    this.#numbers = new Float64Array(new SharedArrayBuffer(count * FRAME_COLUMNS * 8));
+  }
+
+  set(frame: number, offset: number, packedBytes: number, bytes: number): void {
+    this.#numbers[frame * FRAME_COLUMNS] = offset;
+    this.#numbers[frame * FRAME_COLUMNS + 1] = packedBytes;
+    this.#numbers[frame * FRAME_COLUMNS + 2] = bytes;
+  }
+
+  packedBytes(frame: number): number {
+    return this.#numbers[frame * FRAME_COLUMNS + 1] ?? 0;
+  }
+
+  /** Length of the content; 0 when there is no such frame. */
+  bytes(frame: number): number {
+    return this.#numbers[frame * FRAME_COLUMNS + 2] ?? 0;
+  }
+
+  /** For each frame its place in the file, its packed and its unpacked length. */
+  share(): SharedArrayBuffer {
+    const { buffer } = this.#numbers;
+    if (buffer instanceof SharedArrayBuffer) return buffer;
+    throw new TypeError("this memory is not shared");
+  }
+}
+
+const FRAME_COLUMNS = 3;
 
 /** The skippable frame for an archive whose frames are all known. */
 export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: BlockTable): Buffer {
@@ -123,32 +143,31 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
   const entryCount = index.readUInt32LE(4);
   if (8 + frameCount * 8 + entryCount * FIXED_BYTES > index.length) throw malformed(file, "its index is too short");
   if (frameCount * MIN_FRAME_BYTES > end) throw malformed(file, "its index describes more frames than fit into it");
-  const frames: Frame[] = [];
+  const frames = new Frames(frameCount);
   let offset = 0;
-  for (let nth = 0; nth < frameCount; nth += 1) {
-    if (nth % FRAMES_PER_STEP === FRAMES_PER_STEP - 1) yield;
+  yield* inSteps(frameCount, FRAMES_PER_STEP, (nth) => {
     const packedBytes = index.readUInt32LE(8 + nth * 8);
-    frames.push({ offset, packedBytes, bytes: index.readUInt32LE(12 + nth * 8) });
+    frames.set(nth, offset, packedBytes, index.readUInt32LE(12 + nth * 8));
     offset += packedBytes;
-  }
+  });
   if (offset !== end) throw malformed(file, "its frames do not end where its index begins");
-  const entries: IndexedEntry[] = [];
-  const view = new DataView(index.buffer, index.byteOffset, index.length);
+  const names = new SharedArrayBuffer(index.length);
+  index.copy(Buffer.from(names));
+  const rows = new RestoreRows(names, entryCount);
+  const view = new DataView(names);
   let at = 8 + frameCount * 8;
-  let last: IndexedEntry | undefined;
   yield* inSteps(entryCount, ENTRIES_PER_STEP, () => {
-    const nameBytes = at + 2 <= index.length ? view.getUint16(at, true) : 0;
+    const nameBytes = at + 2 <= view.byteLength ? view.getUint16(at, true) : 0;
     const next = at + FIXED_BYTES + nameBytes;
-    if (next > index.length) throw malformed(file, "its index is too short");
-    last = decodeEntry(file, { index, view }, at, nameBytes, last?.owner);
-    entries.push(last);
+    if (next > view.byteLength) throw malformed(file, "its index is too short");
+    addEntry(file, rows, view, at, nameBytes);
     at = next;
   });
   if (at !== index.length) throw malformed(file, "its index is too long");
-  return { frames, entries };
+  return { frames, rows };
 }
 
-const ENTRIES_PER_STEP = 500;
+const ENTRIES_PER_STEP = 2000;
 const FRAMES_PER_STEP = 5000;
 
 /** @returns where the entry ends */
@@ -179,39 +198,30 @@ function putEntry(
 
 const SLASH = 0x2f;
 
-/**
- * @param view - of the index: reading numbers by it takes a third of the time
- * @param before - owner of the entry before, which nearly always owns this one, too; tens of thousands of equal ones would have to be collected
- */
-function decodeEntry(
-  file: ArchiveFile,
-  { index, view }: { readonly index: Buffer; readonly view: DataView },
-  start: number,
-  nameBytes: number,
-  before: IndexedEntry["owner"],
-): IndexedEntry {
-  const at = start + 2 + nameBytes;
-  const name = pathFromPart(index, start + 2, at);
-  const kind = KINDS[view.getUint8(at)];
-  const mtime = view.getFloat64(at + 3, true);
-  const bytes = view.getFloat64(at + 11, true);
-  const uid = view.getUint32(at + 19, true);
-  const gid = view.getUint32(at + 23, true);
-  if (kind === undefined || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
+function addEntry(file: ArchiveFile, rows: RestoreRows, index: DataView, start: number, nameBytes: number): void {
+  const nameStart = start + 2;
+  const at = nameStart + nameBytes;
+  const kind = index.getUint8(at);
+  const mtime = index.getFloat64(at + 3, true);
+  const bytes = index.getFloat64(at + 11, true);
+  if (kind >= OTHER || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
+    const name = pathFromPart(rows.names, nameStart, at);
     throw malformed(file, `its index describes "${printablePath(name)}" with impossible values`);
   }
-  return {
-    name,
-    kind,
-    mode: view.getUint16(at + 1, true) & 0o7777,
-    mtimeMs: mtime * 1000,
-    bytes,
-    owner: before?.uid === uid && before.gid === gid ? before : { uid, gid },
-    crc: view.getUint32(at + 27, true),
-    frame: view.getUint32(at + 31, true),
-    offset: view.getUint32(at + 35, true),
-    headerBytes: view.getUint32(at + 39, true),
-  };
+  const row = rows.add();
+  const { numbers } = rows;
+  numbers[row + COLUMN.nameStart] = nameStart;
+  numbers[row + COLUMN.nameLength] = nameBytes;
+  numbers[row + COLUMN.kind] = kind;
+  numbers[row + COLUMN.mode] = index.getUint16(at + 1, true) & 0o7777;
+  numbers[row + COLUMN.mtimeMs] = mtime * 1000;
+  numbers[row + COLUMN.bytes] = bytes;
+  numbers[row + COLUMN.uid] = index.getUint32(at + 19, true);
+  numbers[row + COLUMN.gid] = index.getUint32(at + 23, true);
+  numbers[row + COLUMN.crc] = index.getUint32(at + 27, true);
+  numbers[row + COLUMN.frame] = index.getUint32(at + 31, true);
+  numbers[row + COLUMN.offset] = index.getUint32(at + 35, true);
+  numbers[row + COLUMN.compressedBytes] = index.getUint32(at + 39, true);
 }
 
 /** The content of a long file is in several frames, and the CRC of each is known. */

@@ -3,7 +3,7 @@ import { CacheArchiveError, errnoOf } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
 import { FLAG_DESCRIPTOR, LOCAL_HEADER_LENGTH, LOCAL_HEADER_SIGNATURE, MAX_32 } from "./constants.ts";
 import type { ZipEntry } from "./directory.ts";
-import { readExtra } from "./extra.ts";
+import { ExtraFacts } from "./extra.ts";
 
 /** Entries up to this length, packed and unpacked, are read with one call and held in memory. */
 export const WHOLE_ENTRY_BYTES: number = 1024 * 1024;
@@ -49,10 +49,12 @@ export function checkLocalHeader(start: Buffer, entry: ZipContent): number {
   const method = start.readUInt16LE(8);
   if (method !== entry.method) throw mismatch(entry, `its local header says method ${method}, not ${entry.method}`);
   if ((start.readUInt16LE(6) & FLAG_DESCRIPTOR) === 0) {
-    const extra = start.subarray(nameEnd, Math.min(headerEnd, start.length));
-    const short = { bytes: start.readUInt32LE(22), compressedBytes: start.readUInt32LE(18), offset: 0 };
-    const isWide = short.bytes === MAX_32 || short.compressedBytes === MAX_32;
-    const sizes = isWide ? readExtra(extra, short, printablePath(entry.name)).sizes : short;
+    const sizes = new ExtraFacts();
+    sizes.begin(start.readUInt32LE(22), start.readUInt32LE(18), 0);
+    if (sizes.bytes === MAX_32 || sizes.compressedBytes === MAX_32) {
+      const header = new DataView(start.buffer, start.byteOffset, start.length);
+      sizes.read(header, LOCAL_HEADER_LENGTH, nameEnd, Math.min(headerEnd, start.length));
+    }
     const agrees = sizes.bytes === entry.bytes && sizes.compressedBytes === entry.compressedBytes;
     if (!agrees || start.readUInt32LE(14) !== entry.crc)
       throw mismatch(entry, "its local header has other sizes or another CRC");

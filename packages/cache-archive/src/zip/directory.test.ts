@@ -6,7 +6,7 @@ import { forgeZip } from "../test-support/forged-zip.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import { inTurns } from "../turn.ts";
-import { isShortDirectory, readDirectory } from "./directory.ts";
+import { isShortDirectory, readDirectory, zipEntryAt } from "./directory.ts";
 import type { ZipEntry } from "./directory.ts";
 import { endRecords } from "./records.ts";
 
@@ -83,7 +83,8 @@ async function read(): Promise<ZipEntry[]> {
   const handle = await open(path);
   try {
     const { size } = await handle.stat();
-    return await inTurns(readDirectory({ path, descriptor: handle.fd, size }), undefined);
+    const { rows } = await inTurns(readDirectory({ path, descriptor: handle.fd, size }), undefined);
+    return Array.from({ length: rows.count }, (_, index) => zipEntryAt(rows.table, index));
   } finally {
     await handle.close();
   }

@@ -2,7 +2,10 @@ import type { ArchivedEntry } from "../archived-entry.ts";
 import { readArchive, readArchiveInto } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { CacheArchiveError } from "../errors.ts";
-import { pathFromBytes, printablePath } from "../path-bytes.ts";
+import { pathFromPart, printablePath } from "../path-bytes.ts";
+import { COLUMN, COLUMNS, DIRECTORY, FILE, OTHER, SYMLINK } from "../restore/restore-columns.ts";
+import { RestoreRows } from "../restore/restore-rows.ts";
+import type { ContentFacts, RestoreTable } from "../restore/restore-table.ts";
 import {
   CENTRAL_HEADER_LENGTH,
   CENTRAL_HEADER_SIGNATURE,
@@ -26,23 +29,28 @@ import { decodeBlockIndex } from "./block-index.ts";
 import type { BlockIndex } from "./block-index.ts";
 import { isKnownMethod } from "./codec.ts";
 import { fromDosTime } from "./dos-time.ts";
-import { readExtra } from "./extra.ts";
+import { ExtraFacts } from "./extra.ts";
 
 /** One entry as the central directory describes it. */
-export interface ZipEntry extends ArchivedEntry {
+export interface ZipEntry extends ArchivedEntry, ContentFacts {
   readonly rawName: Buffer;
-  readonly flags: number;
-  readonly method: number;
-  readonly crc: number;
-  readonly compressedBytes: number;
-  /** Of the local header. */
-  readonly offset: number;
-  /** Where the blocks of a long entry begin, when its writer said so. */
-  readonly blocks?: BlockIndex | undefined;
+}
+
+/** What the central directory holds. */
+export interface ZipDirectory {
+  /** In the directory's order. The offset of an entry is that of its local header. */
+  readonly rows: RestoreRows;
+  /** By the index of a long entry where its blocks begin, when its writer said so. */
+  readonly blocks: ReadonlyMap<number, BlockIndex>;
+}
+
+/** An object for an entry of the directory. */
+export function zipEntryAt(table: RestoreTable, index: number): ZipEntry {
+  return { ...table.entry(index), ...table.facts(index), rawName: table.rawName(index) };
 }
 
 /** After so many entries the caller may do something else. */
-const ENTRIES_PER_STEP = 500;
+const ENTRIES_PER_STEP = 1000;
 const BYTES_PER_STEP = 1024 ** 2;
 /** A directory of this length would describe tens of millions of entries; it is read as a whole. */
 const MAX_DIRECTORY_BYTES = 1024 ** 3;
@@ -60,11 +68,10 @@ export function isShortDirectory(file: ArchiveFile): boolean {
 /**
  * Reads and checks the central directory, in steps of less than a few milliseconds.
  *
- * @returns entries in the directory's order
  * @throws {CacheArchiveError} `truncated`, `malformed`, `encrypted`, `unsupported-method`
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT 4.3.12, 4.3.14 - 4.3.16
  */
-export function* readDirectory(file: ArchiveFile): Generator<void, ZipEntry[]> {
+export function* readDirectory(file: ArchiveFile): Generator<void, ZipDirectory> {
   const end = findEnd(file);
   if (end.directoryBytes > MAX_DIRECTORY_BYTES) {
     throw new CacheArchiveError({
@@ -72,32 +79,26 @@ export function* readDirectory(file: ArchiveFile): Generator<void, ZipEntry[]> {
       message: `${file.path}: its directory has ${end.directoryBytes} bytes, more than ${MAX_DIRECTORY_BYTES}`,
     });
   }
-  const directory = Buffer.allocUnsafe(end.directoryBytes);
-  for (let at = 0; at < directory.length; at += BYTES_PER_STEP) {
-    readArchiveInto(file, end.directoryOffset + at, directory.subarray(at, at + BYTES_PER_STEP));
+  const names = new SharedArrayBuffer(end.directoryBytes);
+  const bytes = Buffer.from(names);
+  for (let at = 0; at < bytes.length; at += BYTES_PER_STEP) {
+    readArchiveInto(file, end.directoryOffset + at, bytes.subarray(at, at + BYTES_PER_STEP));
     yield;
   }
-  const entries: ZipEntry[] = [];
-  let at = 0;
-  const readSome = (): void => {
-    for (let nth = 0; nth < ENTRIES_PER_STEP && at < directory.length; nth += 1) {
-      const { entry, next } = readEntry(directory, at, file.path);
-      entries.push(entry);
-      at = next;
-    }
-  };
-  while (at < directory.length) {
-    readSome();
-    if (entries.length > end.entries)
+  const rows = new RestoreRows(names, Math.min(end.entries, Math.floor(bytes.length / CENTRAL_HEADER_LENGTH)));
+  const reader = new EntryReader(rows, names, file.path);
+  while (!reader.isAtEnd) {
+    reader.readSome();
+    if (rows.count > end.entries)
       throw malformed(file.path, `it lists more than the ${end.entries} entries that it announces`);
     yield;
   }
-  if (entries.length !== end.entries) {
-    throw malformed(file.path, `it announces ${end.entries} entries but lists ${entries.length}`);
+  if (rows.count !== end.entries) {
+    throw malformed(file.path, `it announces ${end.entries} entries but lists ${rows.count}`);
   }
   yield;
-  checkRanges(entries, end.directoryOffset);
-  return entries;
+  checkRanges(rows, end.directoryOffset);
+  return { rows, blocks: reader.blocks };
 }
 
 interface End {
@@ -159,96 +160,161 @@ function readZip64End(file: ArchiveFile, endPosition: number): { end: End; limit
   return { end, limit };
 }
 
-function readEntry(directory: Buffer, at: number, archive: string): { entry: ZipEntry; next: number } {
-  const nameStart = at + CENTRAL_HEADER_LENGTH;
-  if (nameStart > directory.length || directory.readUInt32LE(at) !== CENTRAL_HEADER_SIGNATURE) {
-    throw malformed(archive, `there is no entry at byte ${at} of its directory`);
-  }
-  const nameEnd = nameStart + directory.readUInt16LE(at + 28);
-  const extraEnd = nameEnd + directory.readUInt16LE(at + 30);
-  const next = extraEnd + directory.readUInt16LE(at + 32);
-  if (next > directory.length) throw malformed(archive, "its last directory entry is cut off");
+/** Reads entries of the directory into rows, which have their names in its bytes. */
+class EntryReader {
+  readonly blocks: Map<number, BlockIndex> = new Map();
+  readonly #rows: RestoreRows;
+  readonly #directory: DataView;
+  readonly #archive: string;
+  readonly #extra = new ExtraFacts();
+  #at = 0;
 
-  const rawName = directory.subarray(nameStart, nameEnd);
-  const name = pathFromBytes(rawName);
-  const flags = directory.readUInt16LE(at + 8);
-  const method = directory.readUInt16LE(at + 10);
-  const type = readType(directory.readUInt16LE(at + 4) >> 8, directory.readUInt32LE(at + 38), name);
-  checkReadable(flags, method, type.kind, name);
-  const extra = readExtra(
-    directory.subarray(nameEnd, extraEnd),
-    {
-      bytes: directory.readUInt32LE(at + 24),
-      compressedBytes: directory.readUInt32LE(at + 20),
-      offset: directory.readUInt32LE(at + 42),
-    },
-    name,
-  );
-  const dosTime = { time: directory.readUInt16LE(at + 12), date: directory.readUInt16LE(at + 14) };
-  const entry = {
-    name,
-    rawName,
-    flags,
-    method,
-    crc: directory.readUInt32LE(at + 16),
-    ...type,
-    ...extra.sizes,
-    owner: extra.owner,
-    mtimeMs: extra.mtimeMs ?? fromDosTime(dosTime),
-    blocks:
-      method === METHOD_DEFLATE && extra.blocks !== undefined
-        ? decodeBlockIndex(extra.blocks, extra.sizes.bytes, extra.sizes.compressedBytes)
-        : undefined,
-  };
-  return { entry, next };
+  constructor(rows: RestoreRows, directory: SharedArrayBuffer, archive: string) {
+    this.#rows = rows;
+    this.#directory = new DataView(directory);
+    this.#archive = archive;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#directory.byteLength;
+  }
+
+  readSome(): void {
+    for (let nth = 0; nth < ENTRIES_PER_STEP && !this.isAtEnd; nth += 1) this.#at = this.#read(this.#at);
+  }
+
+  /** @returns where the entry ends */
+  #read(at: number): number {
+    const directory = this.#directory;
+    const nameStart = at + CENTRAL_HEADER_LENGTH;
+    if (nameStart > directory.byteLength || directory.getUint32(at, true) !== CENTRAL_HEADER_SIGNATURE) {
+      throw malformed(this.#archive, `there is no entry at byte ${at} of its directory`);
+    }
+    const nameEnd = nameStart + directory.getUint16(at + 28, true);
+    const extraEnd = nameEnd + directory.getUint16(at + 30, true);
+    const next = extraEnd + directory.getUint16(at + 32, true);
+    if (next > directory.byteLength) throw malformed(this.#archive, "its last directory entry is cut off");
+
+    const flags = directory.getUint16(at + 8, true);
+    const method = directory.getUint16(at + 10, true);
+    const isFolderName = nameEnd > nameStart && directory.getUint8(nameEnd - 1) === SLASH;
+    const madeBy = directory.getUint8(at + 5);
+    const attributes = directory.getUint32(at + 38, true);
+    const kind = kindOf(madeBy, attributes, isFolderName);
+    const isUnreadable = (flags & FLAG_ENCRYPTED) !== 0 || !isKnownMethod(method);
+    if (isUnreadable && (kind === FILE || kind === SYMLINK)) {
+      throw unreadable(flags, method, pathFromPart(this.#rows.names, nameStart, nameEnd));
+    }
+    const extra = this.#extra;
+    extra.begin(
+      directory.getUint32(at + 24, true),
+      directory.getUint32(at + 20, true),
+      directory.getUint32(at + 42, true),
+    );
+    extra.read(directory, nameStart, nameEnd, extraEnd);
+    const row = this.#rows.add();
+    const { numbers } = this.#rows;
+    numbers[row + COLUMN.nameStart] = nameStart;
+    numbers[row + COLUMN.nameLength] = nameEnd - nameStart;
+    numbers[row + COLUMN.kind] = kind;
+    numbers[row + COLUMN.mode] = modeOf(madeBy, attributes, kind);
+    numbers[row + COLUMN.mtimeMs] =
+      extra.mtimeMs ??
+      fromDosTime({ time: directory.getUint16(at + 12, true), date: directory.getUint16(at + 14, true) });
+    numbers[row + COLUMN.uid] = extra.uid;
+    numbers[row + COLUMN.gid] = extra.gid;
+    numbers[row + COLUMN.bytes] = extra.bytes;
+    numbers[row + COLUMN.crc] = directory.getUint32(at + 16, true);
+    numbers[row + COLUMN.compressedBytes] = extra.compressedBytes;
+    numbers[row + COLUMN.offset] = extra.offset;
+    numbers[row + COLUMN.method] = method;
+    numbers[row + COLUMN.flags] = flags;
+    if (method === METHOD_DEFLATE && extra.blocksStart > 0) this.#readBlocks();
+    return next;
+  }
+
+  /** Of the last entry. */
+  #readBlocks(): void {
+    const { blocksStart, blocksEnd, bytes, compressedBytes } = this.#extra;
+    const blocks = decodeBlockIndex(this.#rows.names.subarray(blocksStart, blocksEnd), bytes, compressedBytes);
+    if (blocks !== undefined) this.blocks.set(this.#rows.count - 1, blocks);
+  }
 }
 
-function checkReadable(flags: number, method: number, kind: ArchivedEntry["kind"], name: string): void {
-  if (kind !== "file" && kind !== "symlink") return;
-  if ((flags & FLAG_ENCRYPTED) === 0 && isKnownMethod(method)) return;
+const SLASH = 0x2f;
+
+function unreadable(flags: number, method: number, name: string): CacheArchiveError {
   const entryName = printablePath(name);
   if ((flags & FLAG_ENCRYPTED) !== 0) {
-    throw new CacheArchiveError({ code: "encrypted", message: `entry "${entryName}" is encrypted`, entryName });
+    return new CacheArchiveError({ code: "encrypted", message: `entry "${entryName}" is encrypted`, entryName });
   }
   const message = `entry "${entryName}" is compressed with method ${method}`;
-  throw new CacheArchiveError({ code: "unsupported-method", message, entryName });
+  return new CacheArchiveError({ code: "unsupported-method", message, entryName });
 }
 
 const MADE_BY_UNIX = 3;
 const MADE_BY_MACOS = 19;
 
-function readType(madeBy: number, attributes: number, name: string): { kind: ArchivedEntry["kind"]; mode: number } {
-  if (madeBy !== MADE_BY_UNIX && madeBy !== MADE_BY_MACOS) {
-    const directory = name.endsWith("/") || (attributes & 0x10) !== 0;
-    const writable = (attributes & 0x01) === 0 ? 0o222 : 0;
-    return directory ? { kind: "directory", mode: 0o555 | writable } : { kind: "file", mode: 0o444 | writable };
-  }
-  const mode = (attributes >>> 16) & 0o7777;
-  if (name.endsWith("/")) return { kind: "directory", mode };
+function hasUnixMode(madeBy: number): boolean {
+  return madeBy === MADE_BY_UNIX || madeBy === MADE_BY_MACOS;
+}
+
+function kindOf(madeBy: number, attributes: number, isFolderName: boolean): number {
+  if (isFolderName) return DIRECTORY;
+  if (!hasUnixMode(madeBy)) return (attributes & 0x10) === 0 ? FILE : DIRECTORY;
   switch ((attributes >>> 16) & TYPE_MASK) {
     case 0:
     case TYPE_FILE:
-      return { kind: "file", mode };
+      return FILE;
     case TYPE_DIRECTORY:
-      return { kind: "directory", mode };
+      return DIRECTORY;
     case TYPE_SYMLINK:
-      return { kind: "symlink", mode };
+      return SYMLINK;
     default:
-      return { kind: "other", mode };
+      return OTHER;
   }
 }
 
+function modeOf(madeBy: number, attributes: number, kind: number): number {
+  if (hasUnixMode(madeBy)) return (attributes >>> 16) & 0o7777;
+  const writable = (attributes & 0x01) === 0 ? 0o222 : 0;
+  return (kind === DIRECTORY ? 0o555 : 0o444) | writable;
+}
+
 /** Entries that share bytes are how a small archive unpacks to a huge tree; no honest writer makes them. */
-function checkRanges(entries: readonly ZipEntry[], directoryOffset: number): void {
-  const byOffset = entries.toSorted((a, b) => a.offset - b.offset);
-  for (const [index, entry] of byOffset.entries()) {
-    const end = entry.offset + LOCAL_HEADER_LENGTH + entry.rawName.length + entry.compressedBytes;
-    const limit = byOffset[index + 1]?.offset ?? directoryOffset;
-    if (end <= limit) continue;
-    const entryName = printablePath(entry.name);
+function checkRanges(rows: RestoreRows, directoryOffset: number): void {
+  const { numbers } = rows;
+  const byOffset = sortByOffset(
+    rows,
+    Array.from({ length: rows.count }, (_, index) => index),
+  );
+  for (let nth = 0; nth < byOffset.length; nth += 1) {
+    const index = byOffset[nth] ?? 0;
+    const row = index * COLUMNS;
+    const headerEnd =
+      (numbers[row + COLUMN.offset] ?? 0) + LOCAL_HEADER_LENGTH + (numbers[row + COLUMN.nameLength] ?? 0);
+    const following = byOffset[nth + 1];
+    const limit = following === undefined ? directoryOffset : numbers[following * COLUMNS + COLUMN.offset];
+    if (headerEnd + (numbers[row + COLUMN.compressedBytes] ?? 0) <= (limit ?? 0)) continue;
+    const entryName = printablePath(rows.table.name(index));
     const message = `entry "${entryName}" overlaps what follows it in the archive`;
     throw new CacheArchiveError({ code: "malformed", message, entryName });
   }
+}
+
+/** Entries in the order in which they lie in the archive, which nearly always is the one that they have already. */
+export function sortByOffset({ numbers }: RestoreRows, entries: readonly number[]): readonly number[] {
+  let last = 0;
+  for (let nth = 0; nth < entries.length; nth += 1) {
+    const offset = offsetOf(numbers, entries[nth] ?? 0);
+    if (offset < last) return entries.toSorted((a, b) => offsetOf(numbers, a) - offsetOf(numbers, b));
+    last = offset;
+  }
+  return entries;
+}
+
+function offsetOf(numbers: Float64Array, index: number): number {
+  return numbers[index * COLUMNS + COLUMN.offset] ?? 0;
 }
 
 function safeNumber(record: Buffer, at: number, archive: string): number {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import { readExtra } from "../test-support/read-extra.ts";
 import { blockBytesFor, decodeBlockIndex, encodeBlockIndex } from "./block-index.ts";
-import { readExtra } from "./extra.ts";
 
 const MAX_32 = 0xffff_ffff;
 const MEBIBYTE = 1024 * 1024;
@@ -20,7 +20,7 @@ function zip64(...values: readonly bigint[]): Buffer {
   return field(1, ...content);
 }
 
-describe("readExtra", () => {
+describe("extra fields", () => {
   it("passes over fields of others, and over less than a head at the end", () => {
     const extra = Buffer.concat([field(0x9999, 1, 2, 3), field(0x5455, 1, 10, 0, 0, 0), Buffer.from([1, 0, 8])]);
     expect(readExtra(extra, sizes, "e")).toEqual({ mtimeMs: 10_000, owner: undefined, sizes, blocks: undefined });

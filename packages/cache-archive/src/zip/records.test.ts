@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { readExtra } from "./extra.ts";
+import { readExtra } from "../test-support/read-extra.ts";
 import { centralHeader, dataDescriptor, endRecords, entryHeader } from "./records.ts";
 
 const entry = { path: "f", kind: "file", bytes: 0, mode: 0o644, mtimeMs: 0, uid: 0, gid: 0 } as const;
