@@ -62,14 +62,15 @@ const connectTimeoutMs = 30_000;
 const hourMs = 3_600_000;
 const weekMs = 7 * 24 * hourMs;
 
-/** Its package is large, and accounts with a key never need it. */
+/** Its package is large, and accounts with a key never need it. Others load it now, where the first token need not wait for it. */
 function defaultCredential(httpClient: HttpClient): TokenCredential {
-  let loading: Promise<TokenCredential> | undefined;
+  const loading = import("@azure/identity").then(
+    ({ DefaultAzureCredential }) => new DefaultAzureCredential({ httpClient }),
+  );
+  // Who asks for a token is told.
+  loading.catch(() => {});
   return {
     async getToken(scopes, options) {
-      loading ??= import("@azure/identity").then(
-        ({ DefaultAzureCredential }) => new DefaultAzureCredential({ httpClient }),
-      );
       return (await loading).getToken(scopes, options);
     },
   };

@@ -14,7 +14,7 @@ export interface AzureStoreOptions {
   /**
    * Gives tokens when there is no `accountKey`; its identity needs the role Storage Blob Data Contributor.
    *
-   * @default `DefaultAzureCredential` of `@azure/identity`, loaded when the first token is needed
+   * @default `DefaultAzureCredential` of `@azure/identity`, which is loaded when the store is made
    */
   readonly credential?: TokenCredential | undefined;
   /** Length of one block of an upload in bytes, up to 4000 MiB; grows where 50,000 blocks would not do. @default 16777216 */

@@ -11,6 +11,7 @@ import { UsageError } from "../errors.ts";
 import { createProcessLog } from "../process-log.ts";
 import { SUPPORTED_EXECUTORS } from "../executors/executors.ts";
 import { startRunnerProcess } from "../run/runner-process.ts";
+import { remoteCaches } from "../stores/remote-caches.ts";
 import { nothingSelected } from "../instance/selection.ts";
 import { loadSystemId } from "../system-id.ts";
 
@@ -26,6 +27,8 @@ export const runSingle: CommandAction = async (invocation, context) => {
   });
   const network = networkSettings(context);
   for (const { message } of network.proxies.warnings) logger.warn(message);
+  const caches = remoteCaches({ environment: context.environment, proxies: network.proxies, logger });
+  await caches.open(config.runners);
   const enough = new AbortController();
   const countedOut = (): void => enough.abort(new StopReason("SIGQUIT"));
   let jobsLeft = maxJobs === 0 ? Number.POSITIVE_INFINITY : maxJobs;
@@ -38,6 +41,7 @@ export const runSingle: CommandAction = async (invocation, context) => {
     instance: "single",
     workingDirectory: resolve(context.workingDirectory, invocation.text("working-directory") ?? "."),
     stateDirectory,
+    caches,
     environment: context.environment,
     network,
     logger,

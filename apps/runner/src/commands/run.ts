@@ -16,6 +16,7 @@ import { createProcessLog } from "../process-log.ts";
 import { noopObserver, type RunnerObserver } from "../run/observer.ts";
 import { startTokenRotation, type TokenRotation } from "../run/rotate-tokens.ts";
 import { startRunnerProcess } from "../run/runner-process.ts";
+import { type RemoteCaches, remoteCaches } from "../stores/remote-caches.ts";
 import { openStateDirectory, type StateDirectory } from "../run/state-directory.ts";
 import { takeOver } from "../run/take-over.ts";
 import { loadSystemId } from "../system-id.ts";
@@ -48,6 +49,8 @@ export const run: CommandAction = async (invocation, context) => {
     metrics = await serveMetrics({ address, systemId, logger: processLog, now: Date.now });
     const { logger = processLog, observer = noopObserver } = metrics ?? {};
     tellProblems(file, logger);
+    const caches = remoteCaches({ environment: context.environment, proxies: network.proxies, logger });
+    await caches.open(file.config.runners);
     const runnerProcess = startRunnerProcess({
       config: file.config,
       systemId,
@@ -55,6 +58,7 @@ export const run: CommandAction = async (invocation, context) => {
       workingDirectory,
       stateDirectory: state.logs,
       ...(await takeOver({ state, systemId, logger, sleep })),
+      caches,
       environment: context.environment,
       network,
       logger,
@@ -79,7 +83,7 @@ export const run: CommandAction = async (invocation, context) => {
         now: Date.now,
         sleep,
       });
-      reloading = reloadOnChange({ path, context, logger, observer, users: [runnerProcess, rotation] });
+      reloading = reloadOnChange({ path, context, caches, logger, observer, users: [runnerProcess, rotation] });
       return (await runnerProcess.stopped) ? 0 : 1;
     } finally {
       reloading?.end();
@@ -131,15 +135,17 @@ interface Reloading {
 function reloadOnChange(watch: {
   readonly path: string;
   readonly context: CliContext;
+  readonly caches: Pick<RemoteCaches, "open">;
   readonly logger: Logger;
   readonly observer: Pick<RunnerObserver, "configurationFailed">;
   readonly users: readonly { update(config: RunnerConfig): void }[];
 }): Reloading {
-  const { path, context, logger, observer, users } = watch;
+  const { path, context, caches, logger, observer, users } = watch;
   let isEnded = false;
   const load = async (): Promise<void> => {
     try {
       const file = await loadConfig(path, context.environment);
+      await caches.open(file.config.runners);
       if (isEnded) return;
       for (const user of users) user.update(file.config);
       tellProblems(file, logger);
@@ -153,7 +159,11 @@ function reloadOnChange(watch: {
       logger.error("Failed to load config; the old one stays in force", { error });
     }
   };
-  const reload = (): void => void load();
+  let loading = Promise.resolve();
+  // One after the other: an older file must not come into force after a newer one.
+  const reload = (): void => {
+    loading = loading.then(load);
+  };
   const endSignal = context.stop.onReload(reload);
   watchFile(path, { interval: RELOAD_CHECK_MS }, (now, before) => {
     if (now.mtimeMs !== before.mtimeMs) reload();

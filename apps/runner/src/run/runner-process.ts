@@ -19,7 +19,7 @@ import { finishLeftovers, type LeftoverAccess } from "./finish-leftovers.ts";
 import type { GroupRecords } from "../executors/group-records.ts";
 import { toRunnerSettings } from "./job-settings.ts";
 import { noopObserver, type RunnerObserver } from "./observer.ts";
-import { remoteCaches } from "../stores/remote-caches.ts";
+import type { RemoteCaches } from "../stores/remote-caches.ts";
 
 export interface RunnerProcessOptions {
   readonly config: RunnerConfig;
@@ -36,6 +36,8 @@ export interface RunnerProcessOptions {
   readonly leftovers?: readonly UnfinishedJob[];
   /** Told of every process group that jobs start. @default nobody is told */
   readonly groupRecords?: GroupRecords | undefined;
+  /** Where the caches of jobs are kept beside this host. */
+  readonly caches: Pick<RemoteCaches, "of">;
   /** What jobs and git inherit. */
   readonly environment: Readonly<Record<string, string>>;
   readonly network: NetworkSettings;
@@ -82,7 +84,7 @@ const GIVE_UP_MS = 1000;
 
 /** Starts to poll every runner of a configuration, and runs the jobs that come. */
 export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess {
-  const { logger, environment, network, unfinishedJobs, leftovers = [], observer = noopObserver } = options;
+  const { logger, environment, network, caches, unfinishedJobs, leftovers = [], observer = noopObserver } = options;
   const ownProcesses = trackChildGroups(options.groupRecords);
   const connections = openConnections({
     environment,
@@ -94,7 +96,6 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     logger,
     observer,
   });
-  const caches = remoteCaches({ environment, proxies: network.proxies, logger });
   const stopSelf = new AbortController();
   const graceful = AbortSignal.any([options.stop.graceful, stopSelf.signal]);
   const forced = AbortSignal.any([options.stop.forced, stopSelf.signal]);

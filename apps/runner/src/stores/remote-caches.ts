@@ -1,3 +1,4 @@
+import { setImmediate as turnOfOthers } from "node:timers/promises";
 import type { CacheStore } from "@fleetfoot/cache-backend";
 import { type Logger, shortToken } from "@fleetfoot/coordinator-client";
 import { type RemoteCache, openRemoteCache } from "@fleetfoot/job-runner";
@@ -7,11 +8,16 @@ import { azureOptions, gcsOptions, localOptions, openStoreTools, s3Options, type
 
 /** The stores of all runners, kept over changes of the configuration. */
 export interface RemoteCaches {
-  /** The store of a runner; undefined when its caches stay on this host. Opened with the first job that asks. */
+  /** The store of a runner; undefined when its caches stay on this host. Opened when it is not open yet. */
   of(entry: RunnerEntry): Promise<RemoteCache | undefined>;
+  /**
+   * Opens the stores of runners that may get jobs: the library of a cloud keeps the process from everything else for 60 to 200 ms while it is loaded,
+   * and while jobs run their output would wait for it.
+   */
+  open(entries: readonly RunnerEntry[]): Promise<void>;
 }
 
-/** Opens stores as `[runners.cache]` says. The library of a cloud is loaded with the first job whose runner uses that cloud. */
+/** Opens stores as `[runners.cache]` says. The library of a cloud is loaded when a runner that uses that cloud is there. */
 export function remoteCaches(options: {
   readonly environment: Readonly<Record<string, string>>;
   /** Which proxy leads where. */
@@ -24,32 +30,40 @@ export function remoteCaches(options: {
   const told = new Map<string, string>();
   const tools = openStoreTools({ environment, proxies });
 
+  async function storeOf({ cache, name, token }: RunnerEntry): Promise<RemoteCache | undefined> {
+    if (cache?.type === undefined) return undefined;
+    const runnerShortToken = shortToken(token);
+    const key = JSON.stringify([cache, runnerShortToken]);
+    const known = open.get(key);
+    if (known !== undefined) return known;
+    const { path, shared, maxUploadedArchiveBytes } = cache;
+    const opening = openRemoteCache({
+      type: cache.type,
+      kinds: kindsOf(cache, {
+        ...tools,
+        warn: (message) => logger.warn(`Cache: ${message}`, { runner_name: name }),
+      }),
+      settings: { path, shared, runnerShortToken, maxUploadedArchiveBytes },
+      logError(message) {
+        if (told.get(key) !== message) logger.error(`Cache: ${message}`, { runner_name: name });
+        told.set(key, message);
+      },
+    });
+    open.set(key, opening);
+    // What kept it from being opened may be gone with the next job.
+    void opening.then((remote) => {
+      if (remote === undefined) open.delete(key);
+    });
+    return opening;
+  }
+
   return {
-    async of({ cache, name, token }) {
-      if (cache?.type === undefined) return undefined;
-      const runnerShortToken = shortToken(token);
-      const key = JSON.stringify([cache, runnerShortToken]);
-      const known = open.get(key);
-      if (known !== undefined) return known;
-      const { path, shared, maxUploadedArchiveBytes } = cache;
-      const opening = openRemoteCache({
-        type: cache.type,
-        kinds: kindsOf(cache, {
-          ...tools,
-          warn: (message) => logger.warn(`Cache: ${message}`, { runner_name: name }),
-        }),
-        settings: { path, shared, runnerShortToken, maxUploadedArchiveBytes },
-        logError(message) {
-          if (told.get(key) !== message) logger.error(`Cache: ${message}`, { runner_name: name });
-          told.set(key, message);
-        },
-      });
-      open.set(key, opening);
-      // What kept it from being opened may be gone with the next job.
-      void opening.then((remote) => {
-        if (remote === undefined) open.delete(key);
-      });
-      return opening;
+    of: storeOf,
+    async open(entries) {
+      for (const entry of entries) {
+        await storeOf(entry);
+        await turnOfOthers();
+      }
     },
   };
 }
@@ -61,16 +75,19 @@ function kindsOf(cache: RunnerCache, tools: StoreTools): Readonly<Record<string,
       return createLocalStore(localOptions(cache));
     },
     async s3() {
+      const options = await s3Options(cache, tools);
       const { createS3Store } = await import("@fleetfoot/cache-backend-s3");
-      return createS3Store(await s3Options(cache, tools));
+      return createS3Store(options);
     },
     async gcs() {
+      const options = await gcsOptions(cache, tools);
       const { createGcsStore } = await import("@fleetfoot/cache-backend-gcs");
-      return createGcsStore(await gcsOptions(cache, tools));
+      return createGcsStore(options);
     },
     async azure() {
+      const options = await azureOptions(cache, tools);
       const { createAzureStore } = await import("@fleetfoot/cache-backend-azure");
-      return createAzureStore(await azureOptions(cache, tools));
+      return createAzureStore(options);
     },
   };
 }
