@@ -5,7 +5,7 @@ import { removeTree } from "../remove-tree.ts";
 import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import { openGit } from "./git.ts";
 import { removePlantedRepository } from "./planted-repository.ts";
-import { exists, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
+import { exists, removeSettings, removeStaleLocks } from "./working-copy.ts";
 
 /** Leaves the working copy as the next job wants it. @see job-execution 1.8, the paragraph about stage 10 */
 export async function cleanSources(job: PreparedJob): Promise<void> {
@@ -13,11 +13,12 @@ export async function cleanSources(job: PreparedJob): Promise<void> {
   const { strategy, flags } = job.plan;
   if (strategy === "none") return;
   // Without a repository of its own git would clean that of a folder above.
-  if (await removePlantedRepository(project, job.log))
+  const cleans = job.runner.cleanGitConfig === true;
+  if (await removePlantedRepository(project, { cleans, borrows: true, log: job.log }))
     return flags.FF_ENABLE_JOB_CLEANUP ? removeTree(project) : undefined;
   const modules = await exists(join(project, ".git", "modules"));
   await removeStaleLocks(project, modules);
-  if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);
+  if (cleans) await removeSettings(project, modules);
   if (!flags.FF_ENABLE_JOB_CLEANUP) return;
   if (strategy === "fetch") await resetWorkingCopy(job, project);
   else await removeTree(project);

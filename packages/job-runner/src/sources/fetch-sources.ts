@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { GitFailedError } from "../errors.ts";
 import type { PreparedJob } from "../job-context.ts";
 import { readPlainFile } from "../plain-files.ts";
 import { removeTree } from "../remove-tree.ts";
@@ -10,16 +11,18 @@ import { cleanWorkingCopy } from "./clean-working-copy.ts";
 import { forgetFetch, isFetched, rememberFetch } from "./fetched-before.ts";
 import { KeptTrees } from "../cache/index.ts";
 import { SIDE_CONFIG, isUpToDate, sideConfig, templateConfig } from "./git-config.ts";
-import { gitEnvironment, withoutProgramFlags } from "./git-environment.ts";
+import { gitEnvironment, withoutBorrowingFlags, withoutProgramFlags } from "./git-environment.ts";
 import { openGit } from "./git.ts";
 import type { Git } from "./git.ts";
 import { hasLargeFileSupport } from "./large-files.ts";
 import { removePlantedRepository } from "./planted-repository.ts";
+import { removePlantedSubmodules } from "./planted-submodules.ts";
 import type { RepositoryAccess } from "./repository-url.ts";
 import { readSourceSettings, repositoryAccessOf } from "./source-settings.ts";
 import type { SourceSettings } from "./source-settings.ts";
 import { updateSubmodules, words } from "./submodules.ts";
-import { exists, inspectWorkingCopy, removeConfigAndHooks, removeStaleLocks } from "./working-copy.ts";
+import type { SubmoduleSettings } from "./submodules.ts";
+import { clearWorktree, exists, inspectWorkingCopy, removeSettings, removeStaleLocks } from "./working-copy.ts";
 import type { WorkingCopy } from "./working-copy.ts";
 
 /**
@@ -35,7 +38,7 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
   const settings = readSourceSettings(job);
   if (job.plan.strategy === "clone") await removeTree(project);
   await mkdir(project, { recursive: true });
-  await clearOldTraces(job, project);
+  await clearOldTraces(job, project, settings);
   const before = await inspectWorkingCopy(project);
   const sideConfigPath = await writeSideConfig(job, access, temporary);
 
@@ -57,9 +60,12 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
       await forgetFetch(project);
       throw error;
     }
+    if (!before.empty) {
+      await removePlantedSubmodules(project, { deep: settings.submodules.strategy !== "none", log: job.log });
+    }
     const lfs = !settings.userSkipsSmudge && (await hasLargeFileSupport(job.hostEnvironment["PATH"]));
     if (lfs && settings.checkout) await git.run(["lfs", "pull"]);
-    await updateSubmodules({ ...settings.submodules, git, project, sideConfigPath, lfs, log: job.log });
+    await updateSubmodules({ ...submoduleSettings(job, settings), git, project, sideConfigPath, lfs, log: job.log });
     await forgetCredentials(git, access, signal);
   } finally {
     await git.close();
@@ -70,12 +76,13 @@ function keptTrees(job: PreparedJob): KeptTrees {
   return new KeptTrees(job.environment.workspace.directories.project, job.payload.id, job.log);
 }
 
-async function clearOldTraces(job: PreparedJob, project: string): Promise<void> {
+async function clearOldTraces(job: PreparedJob, project: string, { submodules }: SourceSettings): Promise<void> {
   if (job.plan.strategy === "clone") return;
-  await removePlantedRepository(project, job.log);
+  const cleans = job.runner.cleanGitConfig === true;
+  await removePlantedRepository(project, { cleans, borrows: !cleans || submodules.borrows, log: job.log });
   const modules = await exists(join(project, ".git", "modules"));
   await removeStaleLocks(project, modules);
-  if (job.runner.cleanGitConfig === true) await removeConfigAndHooks(project, modules);
+  if (cleans) await removeSettings(project, modules);
 }
 
 async function writeSideConfig(job: PreparedJob, access: RepositoryAccess, temporary: string): Promise<string> {
@@ -175,6 +182,11 @@ function fetchFlags({ environment }: PreparedJob, flags: string): string[] {
   return environment.workspace.isolated === true ? withoutProgramFlags(words(flags)) : words(flags);
 }
 
+function submoduleSettings({ environment }: PreparedJob, { submodules }: SourceSettings): SubmoduleSettings {
+  if (environment.workspace.isolated !== true) return submodules;
+  return { ...submodules, updateFlags: withoutBorrowingFlags(submodules.updateFlags) };
+}
+
 async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, before: WorkingCopy): Promise<void> {
   const { ref, sha } = job.payload.git_info;
   if (!settings.checkout) {
@@ -186,10 +198,37 @@ async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, be
   const cleans = !settings.skipClean && !before.empty;
   // Flags of the job's own may mean to clean away just these.
   const kept = cleans && !settings.hasOwnCleanFlags ? await keptTrees(job).choose(job.payload.cache) : [];
-  await git.run(["-c", "submodule.recurse=false", "checkout", "-f", "-q", sha]);
+  await checkOutCommit(job, git, before);
   if (!cleans) return;
   const clean = ["clean", ...settings.cleanFlags, ...kept.flatMap((path) => ["-e", `/${path}`])];
   await cleanWorkingCopy(job.environment.workspace.directories.project, kept, () => git.run(clean));
+}
+
+async function succeeds(command: Promise<void>): Promise<boolean> {
+  try {
+    await command;
+    return true;
+  } catch (error) {
+    if (error instanceof GitFailedError) return false;
+    throw error;
+  }
+}
+
+/** Git gives up where a job has put a link in the place of a folder with a submodule; without any old file there is no such thing. */
+async function checkOutCommit(job: PreparedJob, git: Git, before: WorkingCopy): Promise<void> {
+  const checkout = ["-c", "submodule.recurse=false", "checkout", "-f", "-q", job.payload.git_info.sha];
+  try {
+    await git.run(checkout);
+  } catch (error) {
+    const { sha } = job.payload.git_info;
+    if (before.empty || !(error instanceof GitFailedError)) throw error;
+    if (!(await succeeds(git.run(["cat-file", "-e", `${sha}^{commit}`])))) throw error;
+    job.log.warning("The commit cannot be checked out over the files of the job before, so these are removed.");
+    const { project } = job.environment.workspace.directories;
+    await clearWorktree(project);
+    await removeTree(join(project, ".git", "index"));
+    await git.run(checkout);
+  }
 }
 
 /** Git tells the helpers of the host about credentials that worked; this makes them forget the job's. */

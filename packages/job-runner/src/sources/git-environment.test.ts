@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { gitEnvironment, withoutProgramFlags } from "./git-environment.ts";
+import { gitEnvironment, withoutBorrowingFlags, withoutProgramFlags } from "./git-environment.ts";
 import type { GitJob } from "./git-environment.ts";
 
 function job(isolated: boolean, variables: Readonly<Record<string, string>>): GitJob {
@@ -33,10 +33,24 @@ it("gives git nothing that runs a program or writes a file where scripts run apa
     GIT_TERMINAL_PROMPT: "0",
     GCM_INTERACTIVE: "Never",
     GIT_LFS_SKIP_SMUDGE: "1",
+    GIT_NO_REPLACE_OBJECTS: "1",
   });
 });
 
 it("leaves out flags that name a program, however short they are written", () => {
   const flags = ["--prune", "--upload-pack=evil", "--upl=evil", "--update-head-ok", "-u", "--unshallow"];
   expect(withoutProgramFlags(flags)).toEqual(["--prune", "--update-head-ok", "-u", "--unshallow"]);
+});
+
+it("leaves out flags that name a repository of this host, with the name after them", () => {
+  const flags = [
+    "--remote",
+    "--reference",
+    "/srv/other.git",
+    "--jobs",
+    "4",
+    "--reference=/srv/other.git",
+    "--dissociate",
+  ];
+  expect(withoutBorrowingFlags(flags)).toEqual(["--remote", "--jobs", "4", "--dissociate"]);
 });

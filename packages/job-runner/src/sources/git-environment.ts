@@ -19,6 +19,8 @@ export function gitEnvironment({
     GCM_INTERACTIVE: "Never",
     // Fetching large files one by one during the checkout is slow; all of them are pulled after it.
     GIT_LFS_SKIP_SMUDGE: "1",
+    // A job in the same working copy can have named another object in the place of one that the commit has.
+    GIT_NO_REPLACE_OBJECTS: "1",
   };
 }
 
@@ -27,6 +29,11 @@ export type GitJob = Pick<PreparedJob, "environment" | "hostEnvironment" | "vari
 /** Leaves out the flags of `git fetch` that name a program; git takes them in any unique abbreviation. */
 export function withoutProgramFlags(flags: readonly string[]): string[] {
   return flags.filter((flag) => !flag.startsWith("--upl"));
+}
+
+/** Leaves out the flags of `git submodule update` that name a repository of this host, whose objects would be used. */
+export function withoutBorrowingFlags(flags: readonly string[]): string[] {
+  return flags.filter((flag, index) => !flag.startsWith("--ref") && !/^--ref[a-z-]*$/.test(flags[index - 1] ?? ""));
 }
 
 const ALLOWED: ReadonlySet<string> = new Set([

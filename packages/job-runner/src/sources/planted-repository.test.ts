@@ -4,45 +4,22 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
-import type { JobPayload } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { createRepository } from "../test-support/git-repository.ts";
-import { helloJob, openHarness, plain, script } from "../test-support/job-harness.ts";
-import type { Harness } from "../test-support/job-harness.ts";
+import { openKeptCopy } from "../test-support/kept-copy.ts";
+import type { KeptCopy } from "../test-support/kept-copy.ts";
 import { removePlantedRepository } from "./planted-repository.ts";
 
 describe("what a job has put in the place of its repository", () => {
-  let harness: Harness;
-  let payload: JobPayload;
-  let outside: string;
-  let project: string;
+  let copy: KeptCopy;
   beforeEach(async () => {
-    harness = await openHarness();
-    const { url, commit } = await createRepository(join(harness.root, "origin"));
-    const sha = await commit({ file: "content" });
-    const base = helloJob();
-    payload = {
-      ...base,
-      allow_git_fetch: true,
-      git_info: { ...base.git_info, repo_url: url, sha, refspecs: ["+refs/heads/*:refs/remotes/origin/*"] },
-      variables: base.variables.filter(({ key }) => key !== "GIT_STRATEGY"),
-    };
-    project = join(harness.root, "builds", "AbCdEfGhI", "0", "project-1");
-    outside = join(harness.root, "outside");
-    await mkdir(outside);
-    await mkdir(join(outside, "refs"));
-    for (const name of precious) await writeFile(join(outside, name), "precious\n");
+    copy = await openKeptCopy({ file: "content" });
+    await mkdir(join(copy.outside, "refs"));
+    for (const name of precious) await writeFile(join(copy.outside, name), "precious\n");
   });
-  afterEach(() => harness.dispose());
+  afterEach(() => copy.dispose());
 
   const precious = ["config", "index.lock", "post-checkout", "refs/x.lock"];
-
-  async function run(lines: string): Promise<string> {
-    const { result, log } = await harness.run({ ...payload, steps: script(lines) });
-    expect(result.outcome, plain(log)).toBe("success");
-    return plain(log);
-  }
 
   it.each([
     { what: "its settings, a link", plant: "ln -sf $OUTSIDE/config .git/config" },
@@ -75,6 +52,7 @@ describe("what a job has put in the place of its repository", () => {
       plant: "mkdir -p .git/modules/a; cp .git/HEAD .git/modules/a; ln -s $OUTSIDE/config .git/modules/a/config",
     },
   ])("is neither followed nor waited for, but made anew: $what", async ({ plant }) => {
+    const { outside, project, run } = copy;
     expect(await run(plant.replaceAll("$OUTSIDE", outside))).toContain("made anew");
     await run("cat file");
     expect((await readdir(outside, { recursive: true })).toSorted()).toEqual([...precious, "refs"].toSorted());
@@ -110,8 +88,10 @@ describe("what counts as planted", () => {
     }
   }
 
-  async function isPlanted(): Promise<boolean> {
-    const found = await removePlantedRepository(project, { warning: (text) => warnings.push(text) });
+  const log = { warning: (text: string) => warnings.push(text) };
+
+  async function isPlanted({ cleans = true, borrows = false } = {}): Promise<boolean> {
+    const found = await removePlantedRepository(project, { cleans, borrows, log });
     expect(warnings).toHaveLength(found ? 1 : 0);
     expect(await readdir(project)).toEqual(found ? [] : [".git"]);
     return found;
@@ -138,6 +118,10 @@ describe("what counts as planted", () => {
     "objects/info",
     "objects/info/alternates",
     "lfs/objects/ab/cd",
+    "lfs/objects/ab/cd/abcd",
+    "objects/ab/ef",
+    "objects/ab/ef/gh",
+    "modules/group/a/objects/ab/cd",
     "modules/a",
     "modules/group/a",
     "worktrees/a",
@@ -156,13 +140,16 @@ describe("what counts as planted", () => {
     expect(await isPlanted()).toBe(true);
   });
 
-  it.each(["HEAD", "FETCH_HEAD", "modules/a/index", "refs/heads/main"])("is a pipe %s", async (name) => {
-    const path = join(project, ".git", name);
-    await rm(path, { force: true });
-    await mkdir(dirname(path), { recursive: true });
-    await promisify(execFile)("mkfifo", [path]);
-    expect(await isPlanted()).toBe(true);
-  });
+  it.each(["HEAD", "FETCH_HEAD", "modules/a/index", "refs/heads/main", "objects/ab/ef"])(
+    "is a pipe %s",
+    async (name) => {
+      const path = join(project, ".git", name);
+      await rm(path, { force: true });
+      await mkdir(dirname(path), { recursive: true });
+      await promisify(execFile)("mkfifo", [path]);
+      expect(await isPlanted()).toBe(true);
+    },
+  );
 
   it.each(["commondir", "modules/a/commondir", "modules/a/b/commondir", "modules/logs/commondir"])(
     "is the name of another repository, in %s",
@@ -205,15 +192,32 @@ describe("what counts as planted", () => {
     expect(await isPlanted()).toBe(true);
   });
 
-  it("is not looked for among single objects, which can be very many", async () => {
-    await symlink("/nowhere", join(project, ".git/objects/ab/link"));
-    await files(".git", ["lfs/objects/ab/cd/abcd"]);
-    await symlink("/nowhere", join(project, ".git/lfs/objects/ab/cd/link"));
-    expect(await isPlanted()).toBe(false);
-  });
+  it.each(["objects/info/alternates", "objects/info/http-alternates", "modules/group/a/objects/info/alternates"])(
+    "is the name of another repository's objects, in %s, unless a job may use such",
+    async (name) => {
+      await files(".git/modules/group/a", module);
+      await files(".git", [name]);
+      expect(await isPlanted({ borrows: true })).toBe(false);
+      expect(await isPlanted()).toBe(true);
+    },
+  );
+
+  it.each(["packed-refs", "modules/a/packed-refs"])(
+    "is another object in the place of one, in %s, unless settings of jobs are kept",
+    async (name) => {
+      await files(".git/modules/a", module);
+      const long = `${"0".repeat(40)} refs/tags/${"x".repeat(100)}\n`.repeat(2000);
+      const path = join(project, ".git", name);
+      await writeFile(path, long);
+      expect(await isPlanted()).toBe(false);
+      await writeFile(path, `${long}${"0".repeat(40)} refs/replace/${"1".repeat(40)}\n`);
+      expect(await isPlanted({ cleans: false })).toBe(false);
+      expect(await isPlanted()).toBe(true);
+    },
+  );
 
   it("is nothing where there is no repository", async () => {
     await rm(join(project, ".git"), { recursive: true });
-    expect(await removePlantedRepository(project, { warning: (text) => warnings.push(text) })).toBe(false);
+    expect(await removePlantedRepository(project, { cleans: true, borrows: false, log })).toBe(false);
   });
 });

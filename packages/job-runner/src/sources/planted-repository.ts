@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { TREES_ASIDE } from "../cache/trees-aside.ts";
 import type { JobLog } from "../job-log.ts";
+import { openPlainFile } from "../plain-files.ts";
 import { removeTree } from "../remove-tree.ts";
 import { isAbsent } from "../system-errors.ts";
 
@@ -12,18 +13,28 @@ import { isAbsent } from "../system-errors.ts";
  * the name of another repository to write to; the repositories of submodules included. Git follows and waits for whatever it finds there, and a job
  * can have made that lead to what only the runner may read or write.
  *
- * @param log - told of it
  * @returns whether there was one
  */
-export async function removePlantedRepository(project: string, log: Pick<JobLog, "warning">): Promise<boolean> {
+export async function removePlantedRepository(project: string, options: PlantedOptions): Promise<boolean> {
   const own = join(project, ".git");
-  if (!(await isPlanted(own))) return false;
-  log.warning("A job has put something else in the place of the repository, or of a part of it. It will be made anew.");
+  if (!(await isPlanted(own, options))) return false;
+  options.log.warning(
+    "A job has put something else in the place of the repository, or of a part of it. It will be made anew.",
+  );
   await removeTree(own);
   return true;
 }
 
-async function isPlanted(own: string): Promise<boolean> {
+export interface PlantedOptions {
+  /** Whether nothing stays of what earlier jobs have said to git; then other objects in the place of those of commits count as well. */
+  readonly cleans: boolean;
+  /** Whether objects may be in the folder of another repository. */
+  readonly borrows: boolean;
+  /** Told of what is removed. */
+  readonly log: Pick<JobLog, "warning">;
+}
+
+async function isPlanted(own: string, { borrows, cleans }: PlantedOptions): Promise<boolean> {
   const isFolder = await lstat(own).then(
     (found) => found.isDirectory(),
     (error: unknown) => {
@@ -40,6 +51,8 @@ async function isPlanted(own: string): Promise<boolean> {
     const isModule = folder.kind === "unknown" && entries.some(({ name }) => name === "HEAD");
     const kind = isModule ? "repository" : folder.kind;
     if (entries.some((entry) => isMisplaced(kind, entry))) return true;
+    if (kind === "objects-info" && !borrows && entries.some(({ name }) => BORROWED.has(name))) return true;
+    if (kind === "repository" && cleans && (await replacesObjects(join(path, "packed-refs")))) return true;
     for (const entry of entries) {
       const inner = entry.isDirectory() ? kindBelow(kind, entry.name) : undefined;
       if (inner !== undefined) waiting.push({ path: join(path, entry.name), kind: inner });
@@ -49,7 +62,7 @@ async function isPlanted(own: string): Promise<boolean> {
 }
 
 /** What a folder is to git. An unknown one is that of a submodule if it has a `HEAD`: names of submodules have slashes in them. */
-type Kind = "repository" | "unknown" | "objects" | "large" | "large-objects" | "large-objects-fan" | "content";
+type Kind = "repository" | "unknown" | "objects" | "objects-info" | "content";
 
 interface Folder {
   readonly path: string;
@@ -68,6 +81,21 @@ async function entriesOf(path: string): Promise<readonly Dirent[] | undefined> {
 
 /** `ENOENT` is what a name that is no text comes to. */
 const UNREADABLE: ReadonlySet<unknown> = new Set(["EACCES", "ENAMETOOLONG", "ENOENT", "ENOTDIR"]);
+
+/** References to replacements that have been packed; the others lie in a folder of their own. @see https://git-scm.com/docs/git-replace */
+async function replacesObjects(packedReferences: string): Promise<boolean> {
+  const file = await openPlainFile(packedReferences);
+  if (file === undefined) return false;
+  let last = "";
+  for await (const chunk of file.createReadStream({ encoding: "latin1" })) {
+    const text = `${last}${chunk}`;
+    if (text.includes(REPLACEMENTS)) return true;
+    last = text.slice(1 - REPLACEMENTS.length);
+  }
+  return false;
+}
+
+const REPLACEMENTS = " refs/replace/";
 
 function isMisplaced(kind: Kind, entry: Dirent): boolean {
   const isFile = entry.isFile();
@@ -90,23 +118,20 @@ const FILES: ReadonlySet<string> = new Set([
   "shallow",
 ]);
 
-/**
- * @returns nothing for what is not looked into: the folders with single objects, which can be tens of thousands, and what jobs have in their caches,
- *   where git does not look either
- */
+/** In `objects/info`: the folders and addresses of other repositories, in which git looks for what this one lacks. */
+const BORROWED: ReadonlySet<string> = new Set(["alternates", "http-alternates"]);
+
+/** @returns nothing for what is not looked into: what jobs have in their caches, where git does not look either */
 function kindBelow(kind: Kind, name: string): Kind | undefined {
-  const isFan = /^[0-9a-f]{2}$/.test(name);
-  if (isFan && (kind === "objects" || kind === "large-objects-fan")) return undefined;
-  if (isFan && kind === "large-objects") return "large-objects-fan";
   if (kind === "repository" && name === TREES_ASIDE) return undefined;
   if (kind === "repository") return OWN_KINDS.get(name) ?? "unknown";
-  if (kind === "large" && name === "objects") return "large-objects";
+  if (kind === "objects" && name === "info") return "objects-info";
   return kind === "unknown" ? "unknown" : "content";
 }
 
 /** References and their logs have whatever names branches have. */
 const OWN_KINDS: ReadonlyMap<string, Kind> = new Map([
-  ["lfs", "large"],
+  ["lfs", "content"],
   ["logs", "content"],
   ["objects", "objects"],
   ["refs", "content"],

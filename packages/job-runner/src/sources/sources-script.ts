@@ -35,7 +35,7 @@ export function sourcesScript(facts: SourcesScriptFacts): string {
   const format = objectFormat === undefined || objectFormat === "" || objectFormat === "sha1" ? [] : [objectFormat];
   return whole([
     'command -v git >/dev/null 2>&1 || { echo "there is no git in the helper image" >&2; exit 127; }',
-    "export GIT_TERMINAL_PROMPT=0 GCM_INTERACTIVE=Never GIT_LFS_SKIP_SMUDGE=1",
+    "export GIT_TERMINAL_PROMPT=0 GCM_INTERACTIVE=Never GIT_LFS_SKIP_SMUDGE=1 GIT_NO_REPLACE_OBJECTS=1",
     'export HOME="${HOME:-/root}"; mkdir -p "$HOME"',
     // Files of the job before may be anybody's; git asks who they belong to.
     `git config --global --replace-all safe.directory ${quote("*")}`,
@@ -44,8 +44,9 @@ export function sourcesScript(facts: SourcesScriptFacts): string {
     `cd ${quote(project)}`,
     // Only a directory is a repository of its own.
     "if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi",
+    ...removePlanted(facts),
     ...clearRepository(facts.cleansConfig),
-    "fresh=; if [ ! -e .git/HEAD ]; then fresh=1; fi",
+    "fresh=; if [ ! -e .git/HEAD ]; then fresh=1; fi; used=$(ls -A)",
     `(umask 077; printf %s ${quote(facts.sideConfig)} >${quote(sideConfigPath)})`,
     `printf %s ${quote(facts.templateConfig)} >${quote(`${template}/config`)}`,
     git("init", "--quiet", "--template", template, ...format.flatMap((name) => ["--object-format", name])),
@@ -105,25 +106,58 @@ function say(text: string): string {
   return `printf %s ${quote(noticeLine(text))}`;
 }
 
-const LOCKS = ["index.lock", "shallow.lock", "HEAD.lock", "config.lock"].map((name) => `-name ${name}`);
+const LOCKS = ["index.lock", "shallow.lock", "HEAD.lock", "config.lock", "packed-refs.lock"].map(
+  (name) => `-name ${name}`,
+);
+
+const HOOKS = "post-checkout post-index-change pre-auto-gc reference-transaction";
+
+/** The same as on the runner's own host, where each is explained. */
+const SETTINGS = "branches config config.worktree hooks info refs/replace remotes";
+
+/** A repository that git would leave for another place: nothing of it is used. */
+function removePlanted({ cleansConfig, settings }: SourcesScriptFacts): string[] {
+  const borrowed = ["alternates", "http-alternates"].map((name) => `-o -path '*/objects/info/${name}'`);
+  const modules = "-o -path '.git/modules/*/commondir' ! -path '*/worktrees/*' ! -path '*/refs/*' ! -path '*/logs/*'";
+  const names = ["! -type f ! -type d", "-o -path .git/commondir", modules];
+  const found = [...names, ...(cleansConfig && !settings.submodules.borrows ? borrowed : [])].join(" ");
+  const replaced = cleansConfig ? " || grep -qs ' refs/replace/' .git/packed-refs" : "";
+  return [
+    `if [ -d .git ]; then if [ -n "$(find .git \\( ${found} \\) -print)" ]${replaced}; then`,
+    'echo "A job has put something else in the place of the repository, or of a part of it. It will be made anew." >&2; rm -rf .git; fi; fi',
+  ];
+}
 
 /** What a killed git has left, and with what an earlier job could make git run its code, submodules included. */
 function clearRepository(cleansConfig: boolean): string[] {
-  const names = [...LOCKS, "-path '*/hooks/post-checkout'", "-path '*/refs/*.lock'"].join(" -o ");
-  const remove = "-exec rm -rf {} +";
-  const config = [
-    "rm -rf .git/config .git/hooks",
-    // A branch may be called config.
-    `if [ -d .git/modules ]; then find .git/modules ! -path '*/refs/*' ! -path '*/logs/*' \\( -name config -type f -o -name hooks -type d \\) -prune ${remove}; fi`,
+  const locks = [...LOCKS, "-path '*/refs/*.lock'"].join(" -o ");
+  const each = [
+    'for folder do folder=${folder%/HEAD}; if [ ! -d "$folder/objects" ]; then continue; fi',
+    `for name in ${HOOKS}; do rm -rf "$folder/hooks/$name"; done`,
+    ...(cleansConfig
+      ? [
+          `for name in ${SETTINGS}; do rm -rf "$folder/$name"; done`,
+          // An index of another version than the second can hide files from git, and so can one in parts.
+          'set -- "$folder"/sharedindex.*',
+          'if [ -e "$1" ] || [ "$(od -An -tu1 -j7 -N1 "$folder/index" 2>/dev/null | tr -d " ")" != 2 ]; then rm -f "$folder/index" "$@"; fi',
+        ]
+      : []),
+    "done",
+  ].join("\n");
+  return [
+    `if [ -d .git ]; then find .git \\( ${locks} \\) -exec rm -rf {} +`,
+    `find .git -name HEAD -type f -exec sh -c ${quote(each)} sh {} +; fi`,
   ];
-  return [`if [ -d .git ]; then find .git \\( ${names} \\) ${remove}`, ...(cleansConfig ? config : []), "fi"];
 }
 
 function checkOut({ settings, ref, sha }: SourcesScriptFacts): string[] {
   if (!settings.checkout) return [say("Skipping Git checkout")];
+  const checkout = git("-c", "submodule.recurse=false", "checkout", "-f", "-q", sha);
   return [
     say(`Checking out ${sha.slice(0, 8)} as detached HEAD (ref is ${ref})...`),
-    git("-c", "submodule.recurse=false", "checkout", "-f", "-q", sha),
+    `if ! ${checkout}; then [ -n "$used" ] && ${git("cat-file", "-e", `${sha}^{commit}`)} || exit 1`,
+    'echo "The commit cannot be checked out over the files of the job before, so these are removed." >&2',
+    `find . -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf {} +; rm -f .git/index; ${checkout}; fi`,
     ...(settings.skipClean ? [] : [git("clean", ...settings.cleanFlags)]),
   ];
 }
@@ -131,7 +165,8 @@ function checkOut({ settings, ref, sha }: SourcesScriptFacts): string[] {
 /** The same order as on the runner's own host. */
 function submodules(settings: SubmoduleSettings, sideConfigPath: string, lfs: boolean): string[] {
   const { strategy, depth, updateFlags, cleanFlags, skipClean } = settings;
-  if (strategy === "none") return [say("Skipping Git submodules setup")];
+  const check = removePlantedSubmodules(strategy !== "none");
+  if (strategy === "none") return [...check, say("Skipping Git submodules setup")];
   const isRecursive = strategy === "recursive";
   const how = `${isRecursive ? " recursively" : ""}${depth > 0 ? ` with git depth set to ${depth}` : ""}`;
   const recursive = isRecursive ? ["--recursive"] : [];
@@ -145,6 +180,7 @@ function submodules(settings: SubmoduleSettings, sideConfigPath: string, lfs: bo
   const include = `[include]\n\tpath = "${sideConfigPath.replaceAll(/["\\]/g, "\\$&")}"\n`;
   const sync = submodule("sync", ...recursive, ...paths);
   return [
+    ...check,
     say(`Updating/initializing submodules${how}...`),
     "if [ -e .gitmodules ]; then reused=; if [ -d .git/modules ]; then reused=1; fi",
     submodule("init", ...paths),
@@ -164,5 +200,21 @@ function submodules(settings: SubmoduleSettings, sideConfigPath: string, lfs: bo
     "fi",
   ];
 }
+
+/** The files of submodules whose `.git` is anything but the name of their repository in that of the project. */
+function removePlantedSubmodules(deep: boolean): string[] {
+  return [
+    'if [ -n "$used" ] && [ -f .gitmodules ]; then',
+    `modules=$(pwd -P)/.git/modules; git config -f .gitmodules --get-regexp '^submodule\\..*\\.path$' | while read -r _ path; do`,
+    `if [ ! -d "$path" ]; then continue; fi; find "./$path" ${deep ? "" : "-mindepth 1 -maxdepth 1 "}-name .git -prune -exec sh -c ${quote(OWN_MODULE)} "$modules" {} + || :; done; fi`,
+  ];
+}
+
+const OWN_MODULE = [
+  "for git do folder=${git%/.git}; found=",
+  'if [ -f "$git" ] && [ ! -L "$git" ]; then IFS= read -r named <"$git" || :; found=$(cd "$folder" && cd "${named#gitdir: }" 2>/dev/null && pwd -P) || found=; fi',
+  'case $found in "$0"/*) if [ -d "$found/objects" ] && [ -d "$found/refs" ] && [ ! -e "$found/commondir" ]; then continue; fi ;; esac',
+  'echo "A job has put another repository in the place of a submodule. It will be made anew." >&2; rm -rf "$folder"; done',
+].join("\n");
 
 const INCLUDE = 'text=$1; shift; for config do grep -qF "$0" "$config" || printf %s "$text" >>"$config"; done';

@@ -16,6 +16,8 @@ export interface SubmoduleSettings {
   /** Commits to fetch; 0 fetches all. */
   readonly depth: number;
   readonly updateFlags: readonly string[];
+  /** Whether these flags name a repository on this host whose objects are used. */
+  readonly borrows: boolean;
   readonly paths: readonly string[];
   readonly cleanFlags: readonly string[];
   readonly skipClean: boolean;
@@ -48,11 +50,13 @@ export function readSubmoduleSettings(
     );
   }
   const depth = Number(lookup("GIT_SUBMODULE_DEPTH") ?? "");
+  const updateFlags = words(lookup("GIT_SUBMODULE_UPDATE_FLAGS"));
   return {
     ...project,
     strategy: strategy === "normal" || strategy === "recursive" ? strategy : "none",
     depth: Number.isInteger(depth) && depth > 0 ? depth : project.depth,
-    updateFlags: words(lookup("GIT_SUBMODULE_UPDATE_FLAGS")),
+    updateFlags,
+    borrows: updateFlags.some((flag) => flag.startsWith("--reference")),
     paths,
   };
 }
@@ -113,8 +117,8 @@ async function includeSideConfig(project: string, sideConfigPath: string): Promi
   for (const repository of (await repositories(project, true)).slice(1)) {
     const path = join(repository, "config");
     const config = await readPlainFile(path);
-    if (config === undefined) throw new Error(`${path} is no file of settings`);
-    if (config.includes(sideConfigPath)) continue;
+    // Without settings of its own it is none that git has just worked in.
+    if (config === undefined || config.includes(sideConfigPath)) continue;
     const include = `[include]\n\tpath = "${sideConfigPath.replace(/["\\]/g, "\\$&")}"\n`;
     await appendFile(path, include, { flag: constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW });
   }

@@ -1,6 +1,9 @@
 import { access, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { openPlainFile } from "../plain-files.ts";
+import { removeTree } from "../remove-tree.ts";
+
 /** What a directory holds before its sources are fetched. */
 export interface WorkingCopy {
   /** Whether there is a repository in it that git can go on with. */
@@ -19,33 +22,58 @@ export async function inspectWorkingCopy(project: string): Promise<WorkingCopy> 
 }
 
 /**
- * Removes locks that a killed git has left, and the one hook that a checkout would run. Not before `removePlantedRepository` has looked: links
- * would be followed.
+ * Removes locks that a killed git has left, and the hooks that the runner's own git would run. Not before `removePlantedRepository` has looked:
+ * links would be followed.
  *
  * @param modules - whether the repositories of submodules are looked at, too
  */
 export async function removeStaleLocks(project: string, modules: boolean): Promise<void> {
   for (const repository of await repositories(project, modules)) {
-    await Promise.all(LOCKS.map((name) => rm(join(repository, name), { force: true, recursive: true })));
+    await removeAll(repository, [...LOCKS, ...HOOKS]);
     const refs = await readdir(join(repository, "refs"), { recursive: true }).catch(() => []);
     const locked = refs.filter((name) => name.endsWith(".lock"));
-    await Promise.all(locked.map((name) => rm(join(repository, "refs", name), { force: true, recursive: true })));
+    await removeAll(join(repository, "refs"), locked);
   }
 }
 
-/** Removes settings and hooks, with which an earlier job could make git run its code. */
-export async function removeConfigAndHooks(project: string, modules: boolean): Promise<void> {
+/**
+ * Removes what an earlier job could have said to git: settings and hooks, with which it makes git run its code; other objects in the place of
+ * those of a commit; attributes, by which it changes files on their way into the working copy; and the marks of files that git is to leave as they
+ * are.
+ */
+export async function removeSettings(project: string, modules: boolean): Promise<void> {
   for (const repository of await repositories(project, modules)) {
-    await rm(join(repository, "config"), { force: true });
-    await rm(join(repository, "hooks"), { force: true, recursive: true });
+    await removeAll(repository, SETTINGS);
+    const names = await readdir(repository);
+    const shared = names.filter((name) => name.startsWith("sharedindex."));
+    if (shared.length > 0 || (await marksFiles(join(repository, "index")))) {
+      await removeAll(repository, ["index", ...shared]);
+    }
   }
+}
+
+/** Only the later versions of an index can have such marks; git writes the second one for all others. @see https://git-scm.com/docs/index-format */
+async function marksFiles(index: string): Promise<boolean> {
+  const file = await openPlainFile(index);
+  if (file === undefined) return false;
+  try {
+    const header = Buffer.alloc(8);
+    await file.read(header, 0, header.length, 0);
+    return header.readUInt32BE(4) !== 2;
+  } finally {
+    await file.close();
+  }
+}
+
+async function removeAll(folder: string, names: readonly string[]): Promise<void> {
+  await Promise.all(names.map((name) => rm(join(folder, name), { force: true, recursive: true })));
 }
 
 /** Removes everything but the repository itself, so that a checkout writes every file anew. */
 export async function clearWorktree(project: string): Promise<void> {
   const names = await readdir(project).catch(() => []);
   const old = names.filter((name) => name !== ".git");
-  await Promise.all(old.map((name) => rm(join(project, name), { recursive: true, force: true })));
+  await Promise.all(old.map((name) => removeTree(join(project, name))));
 }
 
 export async function exists(path: string): Promise<boolean> {
@@ -58,7 +86,15 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-const LOCKS = ["index.lock", "shallow.lock", "HEAD.lock", "config.lock", "hooks/post-checkout"];
+const LOCKS = ["index.lock", "shallow.lock", "HEAD.lock", "config.lock", "packed-refs.lock"];
+
+/** Those of fetching, of checking out and of what git does by itself after a fetch. @see https://git-scm.com/docs/githooks */
+const HOOKS = ["post-checkout", "post-index-change", "pre-auto-gc", "reference-transaction"].map(
+  (name) => `hooks/${name}`,
+);
+
+/** What a repository that was made just now does not have, and git reads. @see https://git-scm.com/docs/gitrepository-layout */
+const SETTINGS = ["branches", "config", "config.worktree", "hooks", "info", "refs/replace", "remotes"];
 
 /** The project's repository, and those of its submodules, however deep. */
 export async function repositories(project: string, modules: boolean): Promise<string[]> {
@@ -67,14 +103,12 @@ export async function repositories(project: string, modules: boolean): Promise<s
   return modules ? [own, ...(await moduleRepositories(join(own, "modules")))] : [own];
 }
 
+/** Everything that git would take for a repository: the names of modules have slashes in them, so one may seem to be in another one. */
 async function moduleRepositories(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  if (entries.some((entry) => entry.name === "HEAD")) {
-    return [directory, ...(await moduleRepositories(join(directory, "modules")))];
-  }
-  // A module's name may have slashes in it.
-  const inner = entries
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => moduleRepositories(join(directory, entry.name)));
-  return (await Promise.all(inner)).flat();
+  const names = new Set(entries.map(({ name }) => name));
+  const isRepository = ["HEAD", "objects", "refs"].every((name) => names.has(name));
+  const folders = entries.filter((entry) => entry.isDirectory());
+  const inner = await Promise.all(folders.map(({ name }) => moduleRepositories(join(directory, name))));
+  return [...(isRepository ? [directory] : []), ...inner.flat()];
 }
