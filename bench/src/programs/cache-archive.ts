@@ -1,7 +1,7 @@
 // One archive, written or restored by the package as it is installed, as a process of its own. Prints what it took.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { compareTree, createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import { compareTree, createArchive, extractArchive, openSelection } from "@fleetfoot/cache-archive";
 import type { ArchiveFormat } from "@fleetfoot/cache-archive";
 import { peakMemoryMb } from "../peak-memory.ts";
 
@@ -20,7 +20,7 @@ delay.enable();
 await pause(50);
 const began = performance.now();
 if (command === "create") {
-  const { entries } = await selectFiles({ root, paths: ["."] });
+  const entries = openSelection({ root, paths: ["."] });
   await createArchive({ ...options, entries, format: format as ArchiveFormat });
 } else if (command === "compare") {
   const { state } = await compareTree({ ...options, manifestPath, paths: ["."] });

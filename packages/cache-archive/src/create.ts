@@ -3,16 +3,20 @@ import { pipeline } from "node:stream/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
+import { EntryTable } from "./engine/entry-table.ts";
+import type { SharedEntries } from "./engine/entry-table.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS, prepareThreads } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./warn-of-streaming.ts";
 import { observeTree, recordTree } from "./manifest/tree-manifest.ts";
+import type { ObservedTree } from "./manifest/tree-manifest.ts";
 import { openOutputFile } from "./output-file.ts";
 import type { OutputFile } from "./output-file.ts";
-import { printablePath, sortByPathBytes } from "./path-bytes.ts";
+import { comparePathBytes, printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { checkedConcurrency } from "./settings.ts";
 import { packTar } from "./tar/pack.ts";
-import { writeTarZstd, writeTarZstdTo } from "./tar/write.ts";
+import { writeTarZstdTo } from "./tar/write.ts";
+import { Turn } from "./turn.ts";
 import type {
   ArchiveEntry,
   ArchiveFormat,
@@ -37,24 +41,31 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   const { manifestPath, maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
   const concurrency = checkedConcurrency(options.concurrency);
   signal?.throwIfAborted();
-  if (engine === "parallel" && concurrency > 1) prepareThreads(options.entries.length, concurrency, maxInlineMs);
-  const entries = await planEntries(options.entries, signal);
+  if (engine === "parallel" && concurrency > 1 && isList(options.entries)) {
+    prepareThreads(options.entries.length, concurrency, maxInlineMs);
+  }
   const attempt = `write archive ${archivePath}`;
   try {
     const tree = manifestPath === undefined ? undefined : { root, manifestPath, maxInlineMs, signal };
-    const observed = tree === undefined ? undefined : await observeTree(tree, entries);
+    let planned = planEntries(options.entries, signal);
+    let observed: ObservedTree | undefined;
+    if (tree !== undefined) {
+      const list = await listOf(planned);
+      observed = await observeTree(tree, list);
+      planned = inBatches(list);
+    }
     const output = await openOutputFile(archivePath);
     try {
-      const work = { root, entries, output, format, level, concurrency, maxInlineMs, signal };
-      if (engine === "streaming") await packStreaming(work);
-      else await packParallel(work);
+      const table = EntryTable.share();
+      const work = { root, planned, table, output, format, level, concurrency, maxInlineMs, signal };
+      const entries = await (engine === "streaming" ? packStreaming(work) : packParallel(work));
       signal?.throwIfAborted();
       const { descriptor, size } = await output.commit(options.beforeReplace);
-      const summary = { entries: entries.length, bytes: size };
+      const summary = { entries, bytes: size };
       if (tree === undefined) return summary;
       const isTar = format === "tarzstd";
       const file = { path: archivePath, descriptor, size };
-      const manifestError = await recordTree({ ...tree, file, isTar, observed, entries: entries.length });
+      const manifestError = await recordTree({ ...tree, file, isTar, observed, entries });
       return manifestError === undefined ? summary : { ...summary, manifestError };
     } finally {
       await output.release();
@@ -74,7 +85,7 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
   const { root, sink, format = "zip", level = "default", signal } = options;
   signal?.throwIfAborted();
   try {
-    const entries = await planEntries(options.entries, signal);
+    const entries = await listOf(planEntries(options.entries, signal));
     let bytes = 0;
     const counted = new Transform({
       transform(piece: Buffer, _encoding, done) {
@@ -102,7 +113,9 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
 
 interface PackWork {
   readonly root: string;
-  readonly entries: readonly ArchiveEntry[];
+  readonly planned: AsyncIterable<readonly ArchiveEntry[]>;
+  /** Where the entries are kept that were taken. */
+  readonly table: SharedEntries;
   readonly output: OutputFile;
   readonly format: ArchiveFormat;
   readonly level: CompressionLevel;
@@ -111,35 +124,42 @@ interface PackWork {
   readonly signal: AbortSignal | undefined;
 }
 
-async function packParallel(work: PackWork): Promise<void> {
-  const { output, format, level, concurrency } = work;
+/** @returns how many entries the archive has */
+async function packParallel(work: PackWork): Promise<number> {
+  const { planned, table, output, format, level, concurrency } = work;
+  // One frame, as the reference writes it.
+  if (format === "tarzstd" && concurrency === 1) return await packStreaming(work);
+  const { descriptor } = output;
+  const parts = { ...work, entries: planned, descriptor };
   try {
-    if (format !== "tarzstd") {
-      await packZip({ ...work, descriptor: output.descriptor, method: packMethodFor(format, level) });
-    } else if (concurrency > 1) {
-      await packTar({ ...work, descriptor: output.descriptor, level: ZSTD_LEVELS[level] });
-    } else {
-      // One frame, as the reference writes it.
-      await writeTarZstd(work);
-    }
+    if (format === "tarzstd") await packTar({ ...parts, level: ZSTD_LEVELS[level] });
+    else await packZip({ ...parts, method: packMethodFor(format, level) });
+    return new EntryTable(table).count;
   } catch (error) {
     if (!(error instanceof WorkersUnavailable)) throw error;
     warnOfStreaming();
     await output.rewind(0);
-    await packStreaming(work);
+    return await packStreaming({ ...work, planned: inBatches(entriesOf(new EntryTable(table))) });
   }
 }
 
-async function packStreaming(work: PackWork): Promise<void> {
+/** @returns how many entries the archive has */
+async function packStreaming({ planned, ...work }: PackWork): Promise<number> {
+  const entries = await listOf(planned);
   const sink = new Writable({
     write(piece: Buffer, _encoding, done) {
       work.output.write(piece).then(() => done(), done);
     },
   });
-  await streamTo(work, sink);
+  await streamTo({ ...work, entries }, sink);
+  return entries.length;
 }
 
-async function streamTo(work: Omit<PackWork, "output" | "concurrency" | "maxInlineMs">, sink: Writable): Promise<void> {
+interface StreamWork extends Pick<PackWork, "root" | "format" | "level" | "signal"> {
+  readonly entries: readonly ArchiveEntry[];
+}
+
+async function streamTo(work: StreamWork, sink: Writable): Promise<void> {
   const { format, level } = work;
   if (format === "tarzstd") {
     await writeTarZstdTo(sink, work);
@@ -150,26 +170,61 @@ async function streamTo(work: Omit<PackWork, "output" | "concurrency" | "maxInli
   await streamZip({ ...work, sink, level: packMethodFor("zip", level).level });
 }
 
-/** After so many entries other work gets its turn. */
-const ENTRIES_PER_TURN = 2000;
+/** Entries of one turn. */
+const ENTRIES_PER_BATCH = 1000;
 
-/** Sorts, and refuses what would not come back to the same place. */
-async function planEntries(entries: readonly ArchiveEntry[], signal: AbortSignal | undefined): Promise<ArchiveEntry[]> {
-  // Other work that waits gets its turn after the start of threads.
-  if (entries.length > ENTRIES_PER_TURN) await nextTurn();
-  const sorted = sortByPathBytes(entries, (entry) => entry.path);
-  if (entries.length > ENTRIES_PER_TURN) await nextTurn();
+/** Puts a list in order, and refuses what would not come back to the same place. */
+async function* planEntries(
+  entries: CreateArchiveOptions["entries"],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<readonly ArchiveEntry[]> {
+  const turn = new Turn();
   let before: string | undefined;
-  for (const [index, entry] of sorted.entries()) {
-    if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) {
-      await nextTurn();
+  for await (const found of isList(entries) ? sorted(entries) : entries) {
+    for await (const batch of inBatches(found)) {
+      if (turn.isOver) await turn.next();
       signal?.throwIfAborted();
+      for (const entry of batch) {
+        checkEntry(entry, before);
+        before = entry.path;
+      }
+      yield batch;
     }
-    if (!isInside(entry)) throw refusal("outside-root", entry, "it is not inside the root");
-    if (entry.path === before) throw refusal("duplicate-name", entry, "it is listed twice");
-    before = entry.path;
   }
-  return sorted;
+}
+
+async function* sorted(entries: readonly ArchiveEntry[]): AsyncGenerator<readonly ArchiveEntry[]> {
+  // Other work that waits gets its turn after the start of threads.
+  if (entries.length > ENTRIES_PER_BATCH) await nextTurn();
+  yield sortByPathBytes(entries, ({ path }) => path);
+}
+
+async function* inBatches(entries: readonly ArchiveEntry[]): AsyncGenerator<readonly ArchiveEntry[]> {
+  for (let start = 0; start < entries.length; start += ENTRIES_PER_BATCH) {
+    yield entries.slice(start, start + ENTRIES_PER_BATCH);
+  }
+}
+
+async function listOf(batches: AsyncIterable<readonly ArchiveEntry[]>): Promise<ArchiveEntry[]> {
+  const entries: ArchiveEntry[] = [];
+  for await (const batch of batches) for (const entry of batch) entries.push(entry);
+  return entries;
+}
+
+function entriesOf(table: EntryTable): ArchiveEntry[] {
+  return Array.from({ length: table.count }, (_, index) => table.entry(index));
+}
+
+function isList(entries: CreateArchiveOptions["entries"]): entries is readonly ArchiveEntry[] {
+  return Array.isArray(entries);
+}
+
+function checkEntry(entry: ArchiveEntry, before: string | undefined): void {
+  if (!isInside(entry)) throw refusal("outside-root", entry, "it is not inside the root");
+  if (before === undefined) return;
+  const order = comparePathBytes(before, entry.path);
+  if (order === 0) throw refusal("duplicate-name", entry, "it is listed twice");
+  if (order > 0) throw refusal("invalid-option", entry, "batches of entries have to come in byte order of the paths");
 }
 
 function isInside({ path, kind }: ArchiveEntry): boolean {
@@ -178,7 +233,11 @@ function isInside({ path, kind }: ArchiveEntry): boolean {
   return !path.includes("\0") && !/(?:^|\/)\.{0,2}(?:\/|$)/.test(path);
 }
 
-function refusal(code: "duplicate-name" | "outside-root", entry: ArchiveEntry, what: string): CacheArchiveError {
+function refusal(
+  code: "duplicate-name" | "invalid-option" | "outside-root",
+  entry: ArchiveEntry,
+  what: string,
+): CacheArchiveError {
   const entryName = printablePath(entry.path);
   return new CacheArchiveError({ code, message: `archive "${entryName}": ${what}`, entryName });
 }

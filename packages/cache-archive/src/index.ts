@@ -5,7 +5,7 @@ export { extractArchive, extractArchiveFrom } from "./extract.ts";
 export { compareTree } from "./manifest/tree-manifest.ts";
 export { finishRestores } from "./restore/finish-restores.ts";
 export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
-export { selectFiles } from "./select/select.ts";
+export { openSelection, selectFiles } from "./select/select.ts";
 export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";
 export type { ParsedSetting } from "./settings.ts";
 export { expandShellWord } from "./select/shell-word.ts";
@@ -21,6 +21,7 @@ export type {
   CreateArchiveOptions,
   ExtractArchiveOptions,
   ItemReport,
+  OpenSelection,
   ReadArchiveOptions,
   RestoreSummary,
   SelectOptions,

@@ -3,17 +3,12 @@ import { mkdir, open, rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import path from "node:path";
 
-/** Where an archive's bytes go, in order. */
-export interface ArchiveOutput {
-  /** Bytes taken so far. */
-  readonly offset: number;
+/** A file that appears under its name only when it is complete. */
+export interface OutputFile {
+  /** Appends. */
   write(bytes: Uint8Array): Promise<void>;
   /** Forgets everything from this offset on. */
   rewind(offset: number): Promise<void>;
-}
-
-/** A file that appears under its name only when it is complete. */
-export interface OutputFile extends ArchiveOutput {
   /** For threads that write at places of their own choice, instead of {@link write}. */
   readonly descriptor: number;
   /**
@@ -66,10 +61,6 @@ class BufferedOutputFile implements OutputFile {
     this.#file = file;
     this.#temporary = temporary;
     this.#target = target;
-  }
-
-  get offset(): number {
-    return this.#flushed + this.#buffered;
   }
 
   async write(bytes: Uint8Array): Promise<void> {

@@ -54,6 +54,19 @@ export interface Selection {
   readonly reports: readonly ItemReport[];
 }
 
+/**
+ * A selection that is still being found: its entries come in batches, in byte order of the paths, while whoever takes them may work on those
+ * that came before. They can be taken once; whoever stops early ends the search.
+ */
+export interface OpenSelection extends AsyncIterable<readonly ArchiveEntry[]> {
+  /** Finds the first entry, if there is one; it still comes when entries are taken. */
+  hasEntries(): Promise<boolean>;
+  /** As of {@link Selection}; whole when all entries were taken. */
+  readonly warnings: readonly string[];
+  /** As of {@link Selection}; whole when all entries were taken. */
+  readonly reports: readonly ItemReport[];
+}
+
 export interface SelectOptions {
   /** Absolute path of the project directory. */
   readonly root: string;
@@ -70,8 +83,11 @@ export interface SelectOptions {
 
 export interface CreateArchiveOptions {
   readonly root: string;
-  /** Any order; the archive has them in byte order of the paths. */
-  readonly entries: readonly ArchiveEntry[];
+  /**
+   * A list in any order; the archive has them in byte order of the paths. Or batches that come in that order, as of `openSelection`: packing begins
+   * while they are still being found, and what finding them throws ends the archive like any other failure.
+   */
+  readonly entries: readonly ArchiveEntry[] | AsyncIterable<readonly ArchiveEntry[]>;
   /** Absolute path of the archive. It appears there only when it is complete; an older one stays until then. */
   readonly archivePath: string;
   /** @default "zip" */

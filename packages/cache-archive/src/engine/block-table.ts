@@ -1,4 +1,5 @@
 import { combineCrc32 } from "../crc32-combine.ts";
+import { NumberTable } from "./number-table.ts";
 
 const CRC = 0;
 const BYTES = 1;
@@ -7,30 +8,47 @@ const COLUMNS = 3;
 
 /** Facts of the blocks of long files, in shared memory; one row for each unit. */
 export class BlockTable {
-  readonly #rows: Float64Array;
+  readonly #rows: NumberTable;
 
   static share(units: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(units * COLUMNS * 8);
+    return NumberTable.share(COLUMNS, units);
+  }
+
+  /** For units that are still being found. */
+  static shareGrowing(): SharedArrayBuffer {
+    return NumberTable.shareGrowing();
   }
 
   constructor(shared: SharedArrayBuffer) {
-    this.#rows = new Float64Array(shared);
+    this.#rows = new NumberTable(shared, COLUMNS);
+  }
+
+  /** Rows that another thread has added can be used from now on. */
+  refresh(): void {
+    this.#rows.refresh();
+  }
+
+  /** Adds the row of one more unit. */
+  push(): void {
+    this.#rows.push();
   }
 
   set(unit: number, crc: number, bytes: number, compressedBytes: number): void {
-    this.#rows.set([crc, bytes, compressedBytes], unit * COLUMNS);
+    this.#rows.set(unit, CRC, crc);
+    this.#rows.set(unit, BYTES, bytes);
+    this.#rows.set(unit, COMPRESSED, compressedBytes);
   }
 
   crc(unit: number): number {
-    return this.#rows[unit * COLUMNS + CRC] ?? 0;
+    return this.#rows.get(unit, CRC);
   }
 
   bytes(unit: number): number {
-    return this.#rows[unit * COLUMNS + BYTES] ?? 0;
+    return this.#rows.get(unit, BYTES);
   }
 
   compressedBytes(unit: number): number {
-    return this.#rows[unit * COLUMNS + COMPRESSED] ?? 0;
+    return this.#rows.get(unit, COMPRESSED);
   }
 
   /** All blocks of one file together. */
@@ -38,11 +56,11 @@ export class BlockTable {
     let crc = 0;
     let bytes = 0;
     let compressedBytes = 0;
-    for (let row = firstUnit * COLUMNS; row < (firstUnit + units) * COLUMNS; row += COLUMNS) {
-      const length = this.#rows[row + BYTES] ?? 0;
-      crc = combineCrc32(crc, this.#rows[row + CRC] ?? 0, length);
+    for (let unit = firstUnit; unit < firstUnit + units; unit += 1) {
+      const length = this.bytes(unit);
+      crc = combineCrc32(crc, this.crc(unit), length);
       bytes += length;
-      compressedBytes += this.#rows[row + COMPRESSED] ?? 0;
+      compressedBytes += this.compressedBytes(unit);
     }
     return { crc, bytes, compressedBytes };
   }

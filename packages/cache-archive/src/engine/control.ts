@@ -10,6 +10,8 @@ const STATE = 1;
 const COMMITTED = 2;
 const DONE = 3;
 const SHARE = 4;
+const PUBLISHED = 5;
+const IS_WHOLE = 6;
 const WORDS = 8;
 
 /* Of STATE; 0 before. */
@@ -22,34 +24,49 @@ const LONGEST_SLEEP_MS = 50;
 /** What {@link JobControl} needs in another thread. */
 export interface SharedControl {
   readonly memory: SharedArrayBuffer;
-  readonly units: number;
   /** Numbers of units that may begin only when all units before them are done; ascending. */
   readonly phases: readonly number[];
 }
 
 /** A new control block for so many units. */
 export function makeControl(units: number, phases: readonly number[] = []): SharedControl {
+  const control = { ...makeGrowingControl(), phases };
+  new JobControl(control).publish(units, true);
+  return control;
+}
+
+/** A new control block for units that are still to be found, and told of by {@link JobControl.publish}. */
+export function makeGrowingControl(): SharedControl {
   const memory = new SharedArrayBuffer(WORDS * 4 + 8);
   new Int32Array(memory, 0, WORDS)[SHARE] = 0x7fff_ffff;
-  return { memory, units, phases };
+  return { memory, phases: [] };
 }
 
 /** Claims units, in ascending order over all participants, and counts those that are done. */
 export class JobControl {
-  readonly units: number;
   readonly #words: Int32Array;
   readonly #length: Float64Array;
   readonly #phases: readonly number[];
 
-  constructor({ memory, units, phases }: SharedControl) {
-    this.units = units;
+  constructor({ memory, phases }: SharedControl) {
     this.#phases = phases;
     this.#words = new Int32Array(memory, 0, WORDS);
     this.#length = new Float64Array(memory, WORDS * 4, 1);
   }
 
   /**
-   * The next unit for this participant; waits for the phase before to end.
+   * So many units are there, and everything about them can be read by those who claim them.
+   *
+   * @param isWhole - whether no more will come
+   */
+  publish(units: number, isWhole: boolean): void {
+    Atomics.store(this.#words, PUBLISHED, units);
+    if (isWhole) Atomics.store(this.#words, IS_WHOLE, 1);
+    Atomics.notify(this.#words, PUBLISHED);
+  }
+
+  /**
+   * The next unit for this participant; waits for it to be found, and for the phase before to end.
    *
    * @param participant - number in the job, from 0; those from {@link share} on leave
    * @param beforeWaiting - called once before a wait, to do what others may be waiting for
@@ -58,7 +75,7 @@ export class JobControl {
   claim(participant: number, beforeWaiting: () => void): number | undefined {
     if (this.isAborted || participant >= Atomics.load(this.#words, SHARE)) return undefined;
     const unit = Atomics.add(this.#words, NEXT, 1);
-    if (unit >= this.units) return undefined;
+    if (!this.#isPublished(unit) && !this.#waitUntilPublished(unit, beforeWaiting)) return undefined;
     const barrier = this.#phases.findLast((phase) => phase <= unit) ?? 0;
     if (Atomics.load(this.#words, DONE) < barrier) {
       beforeWaiting();
@@ -74,12 +91,12 @@ export class JobControl {
   }
 
   get isComplete(): boolean {
-    return Atomics.load(this.#words, DONE) >= this.units;
+    return this.#isWhole && Atomics.load(this.#words, DONE) >= Atomics.load(this.#words, PUBLISHED);
   }
 
   /** Whether every unit was claimed, so that nobody else is needed. */
   get isExhausted(): boolean {
-    return Atomics.load(this.#words, NEXT) >= this.units;
+    return this.#isWhole && Atomics.load(this.#words, NEXT) >= Atomics.load(this.#words, PUBLISHED);
   }
 
   /** Whether no unit was claimed yet. */
@@ -148,7 +165,24 @@ export class JobControl {
     return this.#length[0] ?? 0;
   }
 
+  get #isWhole(): boolean {
+    return Atomics.load(this.#words, IS_WHOLE) === 1;
+  }
+
+  #isPublished(unit: number): boolean {
+    return Atomics.load(this.#words, PUBLISHED) > unit;
+  }
+
+  /** @returns false when the unit will not come */
+  #waitUntilPublished(unit: number, beforeWaiting: () => void): boolean {
+    if (this.#isWhole) return this.#isPublished(unit);
+    beforeWaiting();
+    const isReached = (published: number): boolean => published > unit || this.#isWhole;
+    return this.#wait(PUBLISHED, isReached) && this.#isPublished(unit);
+  }
+
   #wakeAll(): void {
+    Atomics.notify(this.#words, PUBLISHED);
     Atomics.notify(this.#words, DONE);
     Atomics.notify(this.#words, COMMITTED);
   }

@@ -21,7 +21,7 @@ const sources = path.resolve(import.meta.dirname, "..");
 
 /** A program that writes and restores an archive on threads and prints what it was warned of. */
 const program = (scratch: Scratch, from: string): string => `
-  const { createArchive, extractArchive, selectFiles } = await import(${JSON.stringify(from)});
+  const { createArchive, extractArchive, openSelection, selectFiles } = await import(${JSON.stringify(from)});
   process.on("warning", ({ code }) => console.log("warning", code));
   const root = ${JSON.stringify(scratch.at("project"))};
   const archivePath = ${JSON.stringify(scratch.at("cache.zip"))};
@@ -53,7 +53,7 @@ describe("the pool of worker threads", () => {
     await using scratch = await makeProject();
     // Without the restore: Node's permissions forbid to set times by descriptor, whatever the engine.
     const whole = program(scratch, path.join(sources, "index.ts"));
-    const again = "await createArchive({ root, entries, archivePath, maxInlineMs: 0 });";
+    const again = `await createArchive({ root, entries: openSelection({ root, paths: ["."] }), archivePath, maxInlineMs: 0 });`;
     await writeFile(scratch.at("main.mjs"), `${whole.slice(0, whole.indexOf("const { entries: count }"))} ${again}`);
     const permissions = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*", ...fromSources];
     const { stdout } = await run(process.execPath, [...permissions, scratch.at("main.mjs")]);

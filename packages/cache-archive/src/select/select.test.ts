@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
-import { selectFiles } from "./select.ts";
+import { openSelection, selectFiles } from "./select.ts";
 import type { SelectOptions, Selection } from "../types.ts";
 
 let scratch: string;
@@ -215,5 +215,50 @@ describe("selectFiles", () => {
   it("rejects with the signal's reason", async () => {
     const reason = new Error("stop");
     await expect(select({ paths: ["*"], signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+});
+
+describe("openSelection", () => {
+  it.each<[what: string, options: Partial<SelectOptions>]>([
+    ["a folder", { paths: ["dir"] }],
+    ["items that name different folders", { paths: ["root.txt", "empty", "nothing", "[b", "dir/*"] }],
+    ["items of which one begins like the other", { paths: ["dir-b", "dir"] }],
+    ["items that overlap", { paths: ["dir/**", "dir/sub", "."] }],
+    ["a link and what is behind it", { paths: ["link/**", "empty"] }],
+    ["a link, and what is behind it by another item", { paths: ["link", "link/sub"] }],
+    ["exclusions", { paths: ["dir", "root.txt"], exclude: ["**/*.txt", "../x", "["] }],
+    ["nothing at all", { paths: ["nothing"] }],
+  ])("finds what selectFiles finds, each path once and in byte order: %s", async (_what, options) => {
+    await mkdir(path.join(root, "dir-b"));
+    const expected = await select(options);
+    const selection = openSelection({ root, paths: [], ...options });
+    expect(await selection.hasEntries()).toBe(expected.entries.length > 0);
+    const found: string[] = [];
+    for await (const batch of selection) found.push(...batch.map((entry) => entry.path));
+    expect(found).toEqual(expected.entries.map((entry) => entry.path));
+    expect(found).toEqual([...new Set(found)].toSorted((a, b) => Buffer.compare(pathToBytes(a), pathToBytes(b))));
+    expect(selection.warnings).toEqual(expected.warnings);
+    expect(selection.reports).toEqual(expected.reports);
+  });
+
+  it("reports items in the order given, whatever order they are walked in", async () => {
+    const { reports, warnings } = await select({ paths: ["root.txt", "nothing", "empty", "dir", "absent"] });
+    expect(reports.map(({ item, count }) => [item, count])).toEqual([
+      ["root.txt", 1],
+      ["nothing", 0],
+      ["empty", 1],
+      ["dir", 5],
+      ["absent", 0],
+    ]);
+    expect(warnings.map((line) => line.split(" ")[0])).toEqual(['"nothing"', '"absent"']);
+  });
+
+  it("says why it found nothing, and stops with the signal's reason", async () => {
+    const empty = openSelection({ root, paths: ["empty/*"] });
+    expect(await empty.hasEntries()).toBe(false);
+    expect(empty.warnings.at(-1)).toContain("No files were found");
+    const stop = new Error("stop");
+    const stopped = openSelection({ root, paths: ["."], signal: AbortSignal.abort(stop) });
+    await expect(stopped.hasEntries()).rejects.toBe(stop);
   });
 });

@@ -12,24 +12,8 @@ export interface WalkOptions {
   readonly root: string;
   /** Whether an entry is left out. What lies below it is still visited. */
   readonly isExcluded: (path: string) => boolean;
-  /** Told of each entry, in byte order of their paths. */
-  readonly take: (entry: ArchiveEntry) => void;
   readonly warn: (line: string) => void;
   readonly signal: AbortSignal | undefined;
-}
-
-/**
- * Finds what a glob matches below `base`, and everything below each match.
- *
- * Links are not followed, except in `base` itself.
- *
- * @param glob - undefined takes `base` and everything below it
- * @returns visits: an entry below several matches counts for each
- */
-export async function walk(base: string, glob: Glob | undefined, options: WalkOptions): Promise<number> {
-  const walker = new Walker(glob, options);
-  await walker.walkFrom(base);
-  return walker.visits;
 }
 
 /** One path, without what is below it; undefined when it is not there, excluded, or neither file, folder nor link. */
@@ -41,50 +25,91 @@ export function lookAt(path: string, options: Pick<WalkOptions, "root" | "isExcl
 
 const QUIET = { throwIfNoEntry: false } as const;
 
+/** A folder that is being visited. */
+interface Visit {
+  readonly folder: string;
+  readonly keys: readonly string[];
+  next: number;
+  readonly state: GlobState | undefined;
+  /** How many of the folders on the way here, and the folder itself, are matches. */
+  readonly matches: number;
+}
+
 /**
+ * Finds what a glob matches below a base, and everything below each match, in byte order of the paths. Links are not followed, except
+ * in the base itself.
+ *
  * Looks with synchronous calls, in short turns: a trip to another thread for each of tens of thousands of entries takes the
  * main thread several times longer than the calls themselves.
  */
-class Walker {
+export class Walk {
+  /** An entry below several matches counts for each. */
   visits = 0;
+  readonly #base: string;
   readonly #glob: Glob | undefined;
   readonly #options: WalkOptions;
-  readonly #turn = new Turn();
+  readonly #open: Visit[] = [];
+  #found: ArchiveEntry[] = [];
 
-  constructor(glob: Glob | undefined, options: WalkOptions) {
+  /** @param glob - undefined takes `base` and everything below it */
+  constructor(base: string, glob: Glob | undefined, options: WalkOptions) {
+    this.#base = base;
     this.#glob = glob;
     this.#options = options;
   }
 
-  async walkFrom(base: string): Promise<void> {
-    const place = toFileSystemPath(`${this.#options.root}/${base}`);
+  /** What was found, a turn at a time. */
+  async *entries(): AsyncGenerator<readonly ArchiveEntry[]> {
+    const turn = new Turn();
+    this.#begin();
+    for (;;) {
+      this.#options.signal?.throwIfAborted();
+      while (!turn.isOver && this.#step());
+      if (this.#found.length > 0) yield this.#found;
+      this.#found = [];
+      if (this.#open.length === 0) return;
+      await turn.next();
+    }
+  }
+
+  #begin(): void {
+    const place = toFileSystemPath(`${this.#options.root}/${this.#base}`);
     const target = unlessMissing(() => statSync(place, QUIET));
     // A link that leads nowhere is not found by its name, as in the reference.
     if (target === undefined) return;
     if (this.#glob === undefined) {
-      this.#record(base, 1);
-      if (lstatSync(place).isDirectory()) await this.#content(base, undefined, 1);
+      this.#record(this.#base, 1);
+      if (lstatSync(place).isDirectory()) this.#enter(this.#base, undefined, 1);
     } else if (target.isDirectory()) {
       const state = this.#glob.start();
       const matches = state.isMatch ? 1 : 0;
-      this.#record(base, matches);
-      await this.#content(base, state, matches);
+      this.#record(this.#base, matches);
+      this.#enter(this.#base, state, matches);
     }
   }
 
-  /** @param matches - how many of the folders on the way here are matches */
-  async #content(folder: string, state: GlobState | undefined, matches: number): Promise<void> {
-    this.#options.signal?.throwIfAborted();
-    for (const key of this.#keys(folder)) {
-      if (this.#turn.isOver) await this.#turn.next();
-      const isContent = key.endsWith("/");
-      const name = isContent ? key.slice(0, -1) : key;
-      const path = folder === "." ? name : `${folder}/${name}`;
-      const next = state === undefined ? undefined : this.#glob?.advance(state, name);
-      const count = matches + (next?.isMatch === true ? 1 : 0);
-      if (!isContent) this.#record(path, count);
-      else if (count > 0 || next?.canContinue === true) await this.#content(path, next, count);
+  #enter(folder: string, state: GlobState | undefined, matches: number): void {
+    this.#open.push({ folder, keys: this.#keys(folder), next: 0, state, matches });
+  }
+
+  /** @returns false when nothing is left */
+  #step(): boolean {
+    const visit = this.#open.at(-1);
+    if (visit === undefined) return false;
+    const key = visit.keys[visit.next];
+    if (key === undefined) {
+      this.#open.pop();
+      return true;
     }
+    visit.next += 1;
+    const isContent = key.endsWith("/");
+    const name = isContent ? key.slice(0, -1) : key;
+    const path = visit.folder === "." ? name : `${visit.folder}/${name}`;
+    const state = visit.state === undefined ? undefined : this.#glob?.advance(visit.state, name);
+    const matches = visit.matches + (state?.isMatch === true ? 1 : 0);
+    if (!isContent) this.#record(path, matches);
+    else if (matches > 0 || state?.canContinue === true) this.#enter(path, state, matches);
+    return true;
   }
 
   #record(path: string, matches: number): void {
@@ -92,7 +117,7 @@ class Walker {
     const entry = lookAt(path, this.#options);
     if (entry === undefined) return;
     this.visits += matches;
-    this.#options.take(entry);
+    this.#found.push(entry);
   }
 
   /**

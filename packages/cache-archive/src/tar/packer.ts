@@ -1,15 +1,13 @@
 import { readlinkSync } from "node:fs";
 import { constants, crc32, zstdCompressSync } from "node:zlib";
 
-import { BlockTable } from "../engine/block-table.ts";
 import type { JobControl } from "../engine/control.ts";
-import { EntryTable } from "../engine/entry-table.ts";
-import type { SharedEntries } from "../engine/entry-table.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import { OrderedOutput } from "../engine/ordered-output.ts";
+import { PlanView } from "../engine/pack-plan.ts";
+import type { SharedPlan } from "../engine/pack-plan.ts";
 import { readPart, readWhole } from "../engine/source.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
-import { UnitList } from "../engine/units.ts";
 import type { Unit } from "../engine/units.ts";
 import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
 import type { ArchiveEntry } from "../types.ts";
@@ -23,10 +21,8 @@ import { tarHeader } from "./write.ts";
 export interface PackTarTask {
   readonly kind: "pack-tar";
   readonly root: string;
-  readonly entries: SharedEntries;
-  readonly units: SharedArrayBuffer;
-  /** Lengths of the frames; one row for each unit. */
-  readonly frames: SharedArrayBuffer;
+  /** Its blocks are the frames. */
+  readonly plan: SharedPlan;
   /** Open for writing. */
   readonly descriptor: number;
   readonly level: number;
@@ -38,9 +34,7 @@ const EMPTY = Buffer.alloc(0);
 export class TarPacker implements UnitRunner {
   readonly #task: PackTarTask;
   readonly #control: JobControl;
-  readonly #entries: EntryTable;
-  readonly #units: UnitList;
-  readonly #frames: BlockTable;
+  readonly #plan: PlanView;
   readonly #output: OrderedOutput;
   #tar = Buffer.allocUnsafeSlow(LONG_FILE_FRAME_BYTES + WHOLE_FILE_BYTES);
   #used = 0;
@@ -48,14 +42,13 @@ export class TarPacker implements UnitRunner {
   constructor(task: PackTarTask, control: JobControl) {
     this.#task = task;
     this.#control = control;
-    this.#entries = new EntryTable(task.entries);
-    this.#units = new UnitList(task.units);
-    this.#frames = new BlockTable(task.frames);
+    this.#plan = new PlanView(task.plan);
     this.#output = new OrderedOutput(control, task.descriptor);
   }
 
   run(unit: number): undefined {
-    const range = this.#units.at(unit);
+    this.#plan.refresh();
+    const range = this.#plan.units.at(unit);
     this.#used = 0;
     if (range.count === 0) {
       this.#end(unit);
@@ -75,7 +68,7 @@ export class TarPacker implements UnitRunner {
   #takeEntry(unit: number, index: number): void {
     // A unit is a thousand files, and nobody waits for the rest of an archive that was given up.
     if (this.#control.isAborted) throw new JobAborted();
-    const entry = this.#entries.entry(index);
+    const entry = this.#plan.entries.entry(index);
     const offset = this.#used;
     const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;
     this.#appendHeader(tarHeader(entry, entry.kind === "file" ? entry.bytes : 0, linkTarget));
@@ -83,8 +76,8 @@ export class TarPacker implements UnitRunner {
     const content = entry.kind === "file" ? this.#takeContent(entry, offset) : EMPTY;
     this.#pad(content.length);
     const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes };
-    this.#entries.setPacked(index, unit, facts);
-    this.#entries.setOffset(index, offset);
+    this.#plan.entries.setPacked(index, unit, facts);
+    this.#plan.entries.setOffset(index, offset);
   }
 
   /** Reads straight to where it belongs, behind a header for the length that was listed. */
@@ -102,7 +95,7 @@ export class TarPacker implements UnitRunner {
   }
 
   #takeBlock(unit: number, { first: index, block }: Unit): void {
-    const entry = this.#entries.entry(index);
+    const entry = this.#plan.entries.entry(index);
     if (block === 0) this.#appendHeader(tarHeader(entry, entry.bytes, EMPTY));
     const headerBytes = this.#used;
     const position = block * LONG_FILE_FRAME_BYTES;
@@ -112,16 +105,16 @@ export class TarPacker implements UnitRunner {
     if (content.length < wanted) throw changed(entry);
     this.#used += wanted;
     if (position + wanted === entry.bytes) this.#pad(entry.bytes);
-    this.#frames.set(unit, crc32(content), this.#used, 0);
+    this.#plan.blocks.set(unit, crc32(content), this.#used, 0);
     if (block > 0) return;
-    this.#entries.setPacked(index, unit, { crc: 0, bytes: entry.bytes, compressedBytes: headerBytes });
-    this.#entries.setOffset(index, 0);
+    this.#plan.entries.setPacked(index, unit, { crc: 0, bytes: entry.bytes, compressedBytes: headerBytes });
+    this.#plan.entries.setOffset(index, 0);
   }
 
   #compress(unit: number): Buffer {
     const content = this.#tar.subarray(0, this.#used);
     const frame = compressFrame(content, this.#task.level);
-    this.#frames.set(unit, this.#frames.crc(unit), content.length, frame.length);
+    this.#plan.blocks.set(unit, this.#plan.blocks.crc(unit), content.length, frame.length);
     return frame;
   }
 
@@ -131,7 +124,7 @@ export class TarPacker implements UnitRunner {
     // What marks the end of a tar archive.
     this.#append(Buffer.alloc(2 * BLOCK_BYTES));
     const frame = this.#compress(unit);
-    const index = encodeFrameIndex(this.#entries, this.#units, this.#frames);
+    const index = encodeFrameIndex(this.#plan.entries, this.#plan.units, this.#plan.blocks);
     this.#output.give({ unit, bytes: Buffer.concat([frame, index]), place: () => undefined }, false);
   }
 

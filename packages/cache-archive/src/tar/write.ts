@@ -1,9 +1,8 @@
 import { readlink } from "node:fs/promises";
-import { Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress } from "node:zlib";
 
-import type { ArchiveOutput } from "../output-file.ts";
 import { changed, entryPath, openSource, readWholeFile, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
 import type { ArchiveEntry, CompressionLevel } from "../types.ts";
 import { STREAM_CHUNK_BYTES, ZSTD_LEVELS } from "../zip/codec.ts";
@@ -14,23 +13,12 @@ export interface WriteTarOptions {
   readonly root: string;
   /** In byte order of the paths, which is the order in the archive. */
   readonly entries: readonly ArchiveEntry[];
-  readonly output: Pick<ArchiveOutput, "write">;
   readonly level: CompressionLevel;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Writes a tar archive in one Zstandard frame with a checksum. @see RFC 8878, cache document 3.4 */
-export async function writeTarZstd({ output, ...options }: WriteTarOptions): Promise<void> {
-  const sink = new Writable({
-    write(piece: Buffer, _encoding, done) {
-      output.write(piece).then(() => done(), done);
-    },
-  });
-  await writeTarZstdTo(sink, options);
-}
-
-/** The same to a sink, which ends with the archive. When this settles, no file is open any more. */
-export async function writeTarZstdTo(sink: Writable, options: Omit<WriteTarOptions, "output">): Promise<void> {
+/** Writes a tar archive in one Zstandard frame with a checksum, to a sink that ends with it. When this settles, no file is open any more. @see RFC 8878, cache document 3.4 */
+export async function writeTarZstdTo(sink: Writable, options: WriteTarOptions): Promise<void> {
   const { level, signal } = options;
   const compress = createZstdCompress({
     chunkSize: STREAM_CHUNK_BYTES,
@@ -62,7 +50,7 @@ async function* gathered(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
   if (bytes > 0) yield Buffer.concat(waiting);
 }
 
-async function* tarBlocks({ root, entries, signal }: Omit<WriteTarOptions, "output">): AsyncGenerator<Buffer> {
+async function* tarBlocks({ root, entries, signal }: WriteTarOptions): AsyncGenerator<Buffer> {
   for (const entry of entries) {
     signal?.throwIfAborted();
     if (entry.kind === "file") yield* fileBlocks(root, entry);

@@ -1,13 +1,11 @@
 import { readlinkSync } from "node:fs";
 import { crc32 } from "node:zlib";
 
-import { BlockTable } from "../engine/block-table.ts";
 import type { JobControl } from "../engine/control.ts";
-import { EntryTable } from "../engine/entry-table.ts";
-import type { SharedEntries } from "../engine/entry-table.ts";
 import { OrderedOutput, writeAll } from "../engine/ordered-output.ts";
+import { PlanView } from "../engine/pack-plan.ts";
+import type { SharedPlan } from "../engine/pack-plan.ts";
 import { readPart, readSamples, readWhole } from "../engine/source.ts";
-import { UnitList } from "../engine/units.ts";
 import type { Unit } from "../engine/units.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
 import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
@@ -25,11 +23,7 @@ import { UnitBytes } from "./unit-bytes.ts";
 export interface PackZipTask {
   readonly kind: "pack-zip";
   readonly root: string;
-  readonly entries: SharedEntries;
-  readonly units: SharedArrayBuffer;
-  readonly blocks: SharedArrayBuffer;
-  /** One word for each unit: how the long file that begins with it is written. */
-  readonly choices: SharedArrayBuffer;
+  readonly plan: SharedPlan;
   /** Open for writing. */
   readonly descriptor: number;
   readonly method: number;
@@ -58,29 +52,24 @@ const NOTHING: EntryData = { crc: 0, compressedBytes: 0, bytes: 0 };
 export class ZipPacker implements UnitRunner {
   readonly #task: PackZipTask;
   readonly #control: JobControl;
-  readonly #entries: EntryTable;
-  readonly #units: UnitList;
-  readonly #blocks: BlockTable;
-  readonly #choices: Int32Array;
+  readonly #plan: PlanView;
   readonly #output: OrderedOutput;
   readonly #bytes: UnitBytes;
 
   constructor(task: PackZipTask, control: JobControl) {
     this.#task = task;
     this.#control = control;
-    this.#entries = new EntryTable(task.entries);
-    this.#units = new UnitList(task.units);
-    this.#blocks = new BlockTable(task.blocks);
-    this.#choices = new Int32Array(task.choices);
+    this.#plan = new PlanView(task.plan);
     this.#output = new OrderedOutput(control, task.descriptor);
     this.#bytes = new UnitBytes(task);
   }
 
   run(unit: number): Promise<void> | undefined {
-    const range = this.#units.at(unit);
+    this.#plan.refresh();
+    const range = this.#plan.units.at(unit);
     if (range.count === 0) return this.#end(unit);
     if (range.block >= 0) return this.#packBlock(unit, range);
-    if (range.count === 1 && this.#entries.entry(range.first).bytes > WHOLE_FILE_BYTES)
+    if (range.count === 1 && this.#plan.entries.entry(range.first).bytes > WHOLE_FILE_BYTES)
       return this.#stream(unit, range.first);
     return this.#packShort(unit, range);
   }
@@ -97,22 +86,22 @@ export class ZipPacker implements UnitRunner {
       this.#packEntry(index);
     }
     const place = (offset: number): undefined => {
-      for (const [nth, start] of starts.entries()) this.#entries.setOffset(first + nth, offset + start);
+      for (const [nth, start] of starts.entries()) this.#plan.entries.setOffset(first + nth, offset + start);
     };
     this.#output.give({ unit, bytes: this.#bytes.bytes, place }, true);
   }
 
   #packEntry(index: number): void {
-    const entry = this.#entries.entry(index);
+    const entry = this.#plan.entries.entry(index);
     if (entry.kind === "directory") {
       this.#bytes.appendHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING);
-      this.#entries.setPacked(index, FORM_STORED, NOTHING);
+      this.#plan.entries.setPacked(index, FORM_STORED, NOTHING);
     } else if (entry.kind === "symlink") {
       const target = this.#readLink(entry);
       const data = { crc: crc32(target), compressedBytes: target.length, bytes: target.length };
       this.#bytes.appendHeader(entryHeader(entry, METHOD_STORED, "time-first"), data);
       this.#bytes.append(target);
-      this.#entries.setPacked(index, FORM_STORED, data);
+      this.#plan.entries.setPacked(index, FORM_STORED, data);
     } else {
       this.#packFile(index, entry);
     }
@@ -133,11 +122,11 @@ export class ZipPacker implements UnitRunner {
     }
     const data = { crc, compressedBytes: packedBytes ?? bytes, bytes };
     this.#bytes.appendDescriptor(data);
-    this.#entries.setPacked(index, packedBytes === undefined ? FORM_STORED : FORM_PACKED, data);
+    this.#plan.entries.setPacked(index, packedBytes === undefined ? FORM_STORED : FORM_PACKED, data);
   }
 
   #packBlock(unit: number, { first: index, block }: Unit): undefined {
-    const entry = this.#entries.entry(index);
+    const entry = this.#plan.entries.entry(index);
     const { root } = this.#task;
     const blockBytes = blockBytesFor(entry.bytes);
     const count = Math.ceil(entry.bytes / blockBytes);
@@ -155,12 +144,12 @@ export class ZipPacker implements UnitRunner {
     this.#bytes.clear();
     if (block === 0) this.#bytes.appendHeader(this.#header(entry, form));
     const packedBytes = form === FORM_STORED ? this.#bytes.append(content) : this.#bytes.appendBlock(content, isLast);
-    this.#blocks.set(unit, crc, wanted, packedBytes);
+    this.#plan.blocks.set(unit, crc, wanted, packedBytes);
     const place = (offset: number): Buffer | undefined => {
-      if (block === 0) this.#entries.setOffset(index, offset);
+      if (block === 0) this.#plan.entries.setOffset(index, offset);
       if (!isLast) return undefined;
-      const data = this.#blocks.sum(firstUnit, count);
-      this.#entries.setPacked(index, form, data);
+      const data = this.#plan.blocks.sum(firstUnit, count);
+      this.#plan.entries.setPacked(index, form, data);
       return dataDescriptor(data);
     };
     this.#output.give({ unit, bytes: this.#bytes.bytes, place }, true);
@@ -170,15 +159,16 @@ export class ZipPacker implements UnitRunner {
   #formOf(entry: ArchiveEntry, firstUnit: number): number {
     const { method, root, storesGrowing } = this.#task;
     if (method === METHOD_STORED) return FORM_STORED;
-    if (Atomics.compareExchange(this.#choices, firstUnit, UNDECIDED, DECIDING) === UNDECIDED) {
+    const choice = this.#plan.choice(firstUnit);
+    if (Atomics.compareExchange(choice, 0, UNDECIDED, DECIDING) === UNDECIDED) {
       const isStored = storesGrowing && isHopeless(readSamples(root, entry, SAMPLES, PROBE_BYTES));
-      Atomics.store(this.#choices, firstUnit, isStored ? DECIDED_STORED : DECIDED_PACKED);
-      Atomics.notify(this.#choices, firstUnit);
+      Atomics.store(choice, 0, isStored ? DECIDED_STORED : DECIDED_PACKED);
+      Atomics.notify(choice, 0);
     }
-    while (Atomics.load(this.#choices, firstUnit) === DECIDING && !this.#control.isAborted) {
-      Atomics.wait(this.#choices, firstUnit, DECIDING, DECISION_PAUSE_MS);
+    while (Atomics.load(choice, 0) === DECIDING && !this.#control.isAborted) {
+      Atomics.wait(choice, 0, DECIDING, DECISION_PAUSE_MS);
     }
-    return Atomics.load(this.#choices, firstUnit) === DECIDED_STORED ? FORM_STORED : FORM_PACKED;
+    return Atomics.load(choice, 0) === DECIDED_STORED ? FORM_STORED : FORM_PACKED;
   }
 
   /** A long file in one piece: nobody else can have a part in it, so it is written when its turn comes. */
@@ -186,7 +176,7 @@ export class ZipPacker implements UnitRunner {
     this.#output.settle();
     if (!this.#control.waitForTurnOf(unit)) return;
     const { root, method, level, descriptor, storesGrowing } = this.#task;
-    const entry = this.#entries.entry(index);
+    const entry = this.#plan.entries.entry(index);
     const start = this.#control.length;
     const write = async (form: number): Promise<EntryData> => {
       const local = localHeader(this.#header(entry, form));
@@ -204,8 +194,8 @@ export class ZipPacker implements UnitRunner {
     const headerBytes = localHeaderLength(this.#header(entry, form));
     const end = dataDescriptor(data);
     writeAll(descriptor, end, start + headerBytes + data.compressedBytes);
-    this.#entries.setOffset(index, start);
-    this.#entries.setPacked(index, form, data);
+    this.#plan.entries.setOffset(index, start);
+    this.#plan.entries.setPacked(index, form, data);
     this.#control.commit(headerBytes + data.compressedBytes + end.length);
     this.#control.finish();
   }
@@ -215,9 +205,9 @@ export class ZipPacker implements UnitRunner {
     if (!this.#control.waitForTurnOf(unit)) return;
     const bytes = writeDirectory(
       {
-        entries: this.#entries,
-        units: this.#units,
-        blocks: this.#blocks,
+        entries: this.#plan.entries,
+        units: this.#plan.units,
+        blocks: this.#plan.blocks,
         headerOf: (entry, form) => this.#header(entry, form),
       },
       this.#task.descriptor,

@@ -1,11 +1,11 @@
-import { compareTree, createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import { compareTree, createArchive, extractArchive, openSelection, selectFiles } from "@fleetfoot/cache-archive";
 import type { ArchiveSummary, RestoreSummary } from "@fleetfoot/cache-archive";
 
 import type { JobLog } from "../job-log.ts";
 import type { CacheArchiver } from "./types.ts";
 
 /** The real thing. */
-export const realArchiver: CacheArchiver = { selectFiles, createArchive, extractArchive, compareTree };
+export const realArchiver: CacheArchiver = { selectFiles, openSelection, createArchive, extractArchive, compareTree };
 
 /** Without a manifest the next job does more than it need, and nothing else. Some archives of others allow none. */
 export function warnOfManifest(log: Pick<JobLog, "warning">, { manifestError }: ArchiveSummary): void {

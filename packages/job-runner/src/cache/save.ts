@@ -1,5 +1,5 @@
 import { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "@fleetfoot/cache-archive";
-import type { ArchiveEntry, TreeState } from "@fleetfoot/cache-archive";
+import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions, TreeState } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
@@ -88,25 +88,42 @@ async function save(
   const local = await findLocalArchive(location);
   const { paths = [], untracked = false } = entry;
   const exclude = excludedPaths(lookup);
+  let isChanged = false;
   if (local !== undefined && exclude.length === 0 && isWhole(entry)) {
     // One look at each file is enough where nothing has to be chosen.
     const { state } = await compare(options, location, { paths });
     if (state === "unchanged") return await keep(options, entry, location, local, policy);
+    isChanged = state === "changed";
   }
-  const { entries, warnings } = await archiver.selectFiles({ root, paths, untracked, exclude, environment, signal });
-  for (const warning of warnings) log.warning(warning);
-  if (entries.length === 0) {
+  const selection = archiver.openSelection({ root, paths, untracked, exclude, environment, signal });
+  const warn = (): void => {
+    for (const warning of selection.warnings) log.warning(warning);
+  };
+  if (!(await selection.hasEntries())) {
+    warn();
     log.plain(`Nothing to save for cache ${key}`);
     return undefined;
   }
-  if (local !== undefined && !(await hasChanged(options, location, local, entries))) {
-    return await keep(options, entry, location, local, policy);
-  }
   const metadata = describeArchive(entry, key, options);
-  const bytes = await archive(options, location.localPath, entries, metadata);
-  log.info(`Saved cache ${key}: ${entries.length} entries in ${formatBytes(bytes)}`);
-  await upload(options, location, metadata, bytes, policy);
-  return { kind: "saved", bytes };
+  let saved: ArchiveSummary;
+  if (local === undefined || isChanged) {
+    try {
+      saved = await archive(options, location.localPath, selection, metadata);
+    } finally {
+      warn();
+    }
+  } else {
+    const entries: ArchiveEntry[] = [];
+    for await (const batch of selection) entries.push(...batch);
+    warn();
+    if (!(await hasChanged(options, location, local, entries))) {
+      return await keep(options, entry, location, local, policy);
+    }
+    saved = await archive(options, location.localPath, entries, metadata);
+  }
+  log.info(`Saved cache ${key}: ${saved.entries} entries in ${formatBytes(saved.bytes)}`);
+  await upload(options, location, metadata, saved.bytes, policy);
+  return { kind: "saved", bytes: saved.bytes };
 }
 
 /** The archive stays; the store gets it if it has none. */
@@ -170,9 +187,9 @@ async function compare(
 async function archive(
   options: CacheStageOptions,
   archivePath: string,
-  entries: readonly ArchiveEntry[],
+  entries: CreateArchiveOptions["entries"],
   metadata: CacheMetadata,
-): Promise<number> {
+): Promise<ArchiveSummary> {
   const { projectDirectory: root, lookup, log, signal, archiver = realArchiver } = options;
   const format = parseArchiveFormat(lookup("CACHE_COMPRESSION_FORMAT"));
   const { value: level, warning } = parseCompressionLevel(lookup("CACHE_COMPRESSION_LEVEL"));
@@ -188,7 +205,7 @@ async function archive(
   warnOfManifest(log, summary);
   await forgetArchive(archivePath, manifestPath);
   await writeMetadata(archivePath, metadata);
-  return summary.bytes;
+  return summary;
 }
 
 async function uploadWhereMissing(

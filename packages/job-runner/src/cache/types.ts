@@ -1,4 +1,4 @@
-import type { compareTree, createArchive, extractArchive, selectFiles } from "@fleetfoot/cache-archive";
+import type { compareTree, createArchive, extractArchive, openSelection, selectFiles } from "@fleetfoot/cache-archive";
 import type { CacheStore, TransferProgress } from "@fleetfoot/cache-backend";
 import type { JobCache } from "@fleetfoot/coordinator-client";
 
@@ -79,6 +79,7 @@ export interface CacheEvent {
 /** The part of `@fleetfoot/cache-archive` that caches need. */
 export interface CacheArchiver {
   readonly selectFiles: typeof selectFiles;
+  readonly openSelection: typeof openSelection;
   readonly createArchive: typeof createArchive;
   readonly extractArchive: typeof extractArchive;
   readonly compareTree: typeof compareTree;
