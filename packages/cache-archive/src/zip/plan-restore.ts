@@ -11,6 +11,7 @@ import type { RestoreRows } from "../restore/restore-rows.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
 import { RestoreUnits, SHORT, STREAM } from "../restore/units.ts";
 import { inSteps } from "../turn.ts";
+import type { BlockIndex } from "./block-index.ts";
 import { METHOD_STORED } from "./constants.ts";
 import { WHOLE_ENTRY_BYTES } from "./content.ts";
 import { readDirectory, sortByOffset } from "./directory.ts";
@@ -27,11 +28,19 @@ export interface RestoreSchedule {
   readonly entries: number;
   /** Of all entries together what is to be unpacked, packed or unpacked, whichever is longer. */
   readonly workBytes: number;
+  /** Most packed bytes that are unpacked with one call, which nothing can interrupt. */
+  readonly longestCallBytes: number;
 }
+
+/**
+ * Packed bytes that the main thread may unpack with one call: when an archive is made for it, a block of 12 bytes holds nothing but codes that have
+ * to be prepared, and a megabyte of such blocks takes 50 ms.
+ */
+export const MAX_INLINE_CALL_BYTES: number = 512 * 1024;
 
 /** Entries of one unit, and archive bytes that they may span. */
 const MAX_SHORT_ENTRIES = 128;
-const MAX_SHORT_BYTES = 1024 * 1024;
+const MAX_SHORT_BYTES: number = MAX_INLINE_CALL_BYTES;
 const ENTRIES_PER_STEP = 2000;
 
 /**
@@ -54,7 +63,7 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const folders = sortFolders(rows, directories);
   const units = new RestoreUnits();
   yield;
-  const { wholes, shorts } = addLong(sorted, directory, units);
+  const { wholes, shorts, longestCallBytes } = addLong(sorted, directory, units);
   yield;
   const order = wholes.concat(shorts);
   addShort(rows, order, wholes.length, units);
@@ -72,13 +81,17 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     control: makeControl(units.length, units.phases),
     entries: rows.count,
     workBytes,
+    longestCallBytes,
   };
 }
 
 /** Packed or unpacked, whichever is longer. */
-function longestBytes({ numbers }: RestoreRows, entry: number): number {
-  const row = entry * COLUMNS;
-  return Math.max(numbers[row + COLUMN.bytes] ?? 0, numbers[row + COLUMN.compressedBytes] ?? 0);
+function longestBytes(rows: RestoreRows, entry: number): number {
+  return Math.max(rows.numbers[entry * COLUMNS + COLUMN.bytes] ?? 0, packedBytes(rows, entry));
+}
+
+function packedBytes({ numbers }: RestoreRows, entry: number): number {
+  return numbers[entry * COLUMNS + COLUMN.compressedBytes] ?? 0;
 }
 
 /** Up to this length a file that only one participant can unpack is unpacked at once. */
@@ -93,17 +106,21 @@ function addLong(
   files: readonly number[],
   { rows, blocks }: ZipDirectory,
   units: RestoreUnits,
-): { wholes: number[]; shorts: number[] } {
+): { wholes: number[]; shorts: number[]; longestCallBytes: number } {
   const shorts: number[] = [];
   const wholes: number[] = [];
   const streams: number[] = [];
   const cut: number[] = [];
+  let longestCallBytes = MAX_SHORT_BYTES;
   for (const entry of files) {
     const longest = longestBytes(rows, entry);
     if (longest <= WHOLE_ENTRY_BYTES) shorts.push(entry);
     else if (blocks.has(entry) || isStoredWhole(rows, entry)) cut.push(entry);
     else if (longest <= MAX_WHOLE_BYTES && !isMostlyEmpty(rows, entry)) wholes.push(entry);
     else streams.push(entry);
+    if (packedBytes(rows, entry) > longestCallBytes && streams.at(-1) !== entry) {
+      longestCallBytes = Math.max(longestCallBytes, callBytes(rows, entry, blocks.get(entry)));
+    }
   }
   const longestFirst = (a: number, b: number): number => rows.table.bytes(b) - rows.table.bytes(a);
   for (const entry of streams.sort(longestFirst)) units.add(STREAM, entry, 1);
@@ -111,7 +128,14 @@ function addLong(
     addBlocks(entry, blocks.get(entry)?.packedBytes ?? storedLengths(rows.table.bytes(entry)), units);
   }
   for (const [nth] of wholes.sort(longestFirst).entries()) units.add(SHORT, nth, 1);
-  return { wholes, shorts };
+  return { wholes, shorts, longestCallBytes };
+}
+
+/** Of an entry that is unpacked at once, or in blocks. Stored data takes no time worth mentioning. */
+function callBytes({ table }: RestoreRows, entry: number, index: BlockIndex | undefined): number {
+  const { method, compressedBytes } = table.facts(entry);
+  if (method === METHOD_STORED) return 0;
+  return index === undefined ? compressedBytes : Math.max(...index.packedBytes);
 }
 
 /** Whether the data is longer than any that was packed to become shorter: blocks without content, which take time and show nothing for it. */
