@@ -4,12 +4,12 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { EntryTable } from "./engine/entry-table.ts";
-import type { SharedEntries } from "./engine/entry-table.ts";
+import { FoundTable } from "./engine/found-table.ts";
 import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS, prepareThreads } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./warn-of-streaming.ts";
 import { observeTree, recordTree } from "./manifest/tree-manifest.ts";
-import type { ObservedTree } from "./manifest/tree-manifest.ts";
+import type { ObservedTree, TreeJob } from "./manifest/tree-manifest.ts";
 import { openOutputFile } from "./output-file.ts";
 import type { OutputFile } from "./output-file.ts";
 import { comparePathBytes, printablePath, sortByPathBytes } from "./path-bytes.ts";
@@ -46,19 +46,12 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   }
   const attempt = `write archive ${archivePath}`;
   try {
+    const planned = planEntries(options.entries, signal);
     const tree = manifestPath === undefined ? undefined : { root, manifestPath, maxInlineMs, signal };
-    let planned = planEntries(options.entries, signal);
-    let observed: ObservedTree | undefined;
-    if (tree !== undefined) {
-      const list = await listOf(planned);
-      observed = await observeTree(tree, list);
-      planned = inBatches(list);
-    }
     const output = await openOutputFile(archivePath);
     try {
-      const table = EntryTable.share();
-      const work = { root, planned, table, output, format, level, concurrency, maxInlineMs, signal };
-      const entries = await (engine === "streaming" ? packStreaming(work) : packParallel(work));
+      const work = { root, planned, tree, output, format, level, concurrency, maxInlineMs, signal };
+      const { entries, observed } = await (engine === "streaming" ? packStreaming(work) : packParallel(work));
       signal?.throwIfAborted();
       const { descriptor, size } = await output.commit(options.beforeReplace);
       const summary = { entries, bytes: size };
@@ -114,8 +107,8 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
 interface PackWork {
   readonly root: string;
   readonly planned: AsyncIterable<readonly ArchiveEntry[]>;
-  /** Where the entries are kept that were taken. */
-  readonly table: SharedEntries;
+  /** Present when it is to be kept how everything was found. */
+  readonly tree: Omit<TreeJob, "file" | "manifestPath"> | undefined;
   readonly output: OutputFile;
   readonly format: ArchiveFormat;
   readonly level: CompressionLevel;
@@ -124,35 +117,43 @@ interface PackWork {
   readonly signal: AbortSignal | undefined;
 }
 
-/** @returns how many entries the archive has */
-async function packParallel(work: PackWork): Promise<number> {
-  const { planned, table, output, format, level, concurrency } = work;
+interface Packed {
+  /** How many the archive has. */
+  readonly entries: number;
+  readonly observed: ObservedTree | undefined;
+}
+
+async function packParallel(work: PackWork): Promise<Packed> {
+  const { planned, tree, output, format, level, concurrency } = work;
   // One frame, as the reference writes it.
   if (format === "tarzstd" && concurrency === 1) return await packStreaming(work);
-  const { descriptor } = output;
-  const parts = { ...work, entries: planned, descriptor };
+  const takenAtMs = Date.now();
+  const entries = EntryTable.share();
+  const found = tree === undefined ? undefined : FoundTable.share();
+  const parts = { ...work, entries: planned, tables: { entries, found }, descriptor: output.descriptor };
   try {
     if (format === "tarzstd") await packTar({ ...parts, level: ZSTD_LEVELS[level] });
     else await packZip({ ...parts, method: packMethodFor(format, level) });
-    return new EntryTable(table).count;
+    const observed = found === undefined ? undefined : { takenAtMs, rows: { entries, found } };
+    return { entries: new EntryTable(entries).count, observed };
   } catch (error) {
     if (!(error instanceof WorkersUnavailable)) throw error;
     warnOfStreaming();
     await output.rewind(0);
-    return await packStreaming({ ...work, planned: inBatches(entriesOf(new EntryTable(table))) });
+    return await packStreaming({ ...work, planned: inBatches(entriesOf(new EntryTable(entries))) });
   }
 }
 
-/** @returns how many entries the archive has */
-async function packStreaming({ planned, ...work }: PackWork): Promise<number> {
+async function packStreaming({ planned, tree, ...work }: PackWork): Promise<Packed> {
   const entries = await listOf(planned);
+  const observed = tree === undefined ? undefined : await observeTree(tree, entries);
   const sink = new Writable({
     write(piece: Buffer, _encoding, done) {
       work.output.write(piece).then(() => done(), done);
     },
   });
   await streamTo({ ...work, entries }, sink);
-  return entries.length;
+  return { entries: entries.length, observed };
 }
 
 interface StreamWork extends Pick<PackWork, "root" | "format" | "level" | "signal"> {

@@ -113,6 +113,18 @@ export class EntryTable {
     return last < 0 ? 0 : this.#rows.get(last, NAME_START) + this.#rows.get(last, NAME_LENGTH);
   }
 
+  /** Where the bytes of an entry's path are among {@link shareNames}. */
+  namePlace(index: number): { start: number; length: number } {
+    return { start: this.#rows.get(index, NAME_START), length: this.#rows.get(index, NAME_LENGTH) };
+  }
+
+  /** The bytes of all paths, one after the other. */
+  shareNames(): SharedArrayBuffer {
+    const names = new SharedArrayBuffer(this.nameBytes);
+    this.#names.copy(Buffer.from(names));
+    return names;
+  }
+
   /** Writes the bytes of an entry's path to a place. @returns how many there are */
   copyName(index: number, target: Buffer, at: number): number {
     const start = this.#rows.get(index, NAME_START);
@@ -124,6 +136,11 @@ export class EntryTable {
     this.#rows.set(index, PACKED_FROM, bytes);
     this.#rows.set(index, PACKED_TO, compressedBytes);
     this.#rows.set(index, FORM, form);
+  }
+
+  /** Of a file whose parts were packed each on its own. */
+  setCrc(index: number, crc: number): void {
+    this.#rows.set(index, CRC, crc);
   }
 
   packed(index: number): PackedFacts {

@@ -4,7 +4,9 @@ import { JobControl, makeGrowingControl } from "./control.ts";
 import type { SharedControl } from "./control.ts";
 import { EntryTable } from "./entry-table.ts";
 import type { SharedEntries } from "./entry-table.ts";
+import { foundFacts, FoundTable } from "./found-table.ts";
 import { makeGrowing, makeRoom } from "./number-table.ts";
+import type { Look } from "./source.ts";
 import { UnitCutter, UnitList } from "./units.ts";
 import type { UnitRules } from "./units.ts";
 
@@ -16,7 +18,12 @@ export interface SharedPlan {
   readonly blocks: SharedArrayBuffer;
   /** One word for each unit, for what participants have to agree on. */
   readonly choices: SharedArrayBuffer;
+  /** Where it is kept how the entries were found, if it is to be kept. */
+  readonly found: SharedArrayBuffer | undefined;
 }
+
+/** What is kept of the entries that were packed. */
+export type PackTables = Pick<SharedPlan, "entries" | "found">;
 
 /** The entries and units of one archive; whoever packs may begin while they are still being found. */
 export class PackPlan {
@@ -25,19 +32,21 @@ export class PackPlan {
   readonly #entries: EntryTable;
   readonly #units: UnitList;
   readonly #blocks: BlockTable;
+  readonly #found: FoundTable | undefined;
   readonly #cutter: UnitCutter;
   readonly #own: JobControl;
   #bytes = 0;
   #isWhole = false;
 
-  /** @param entries - as of {@link EntryTable.share}; empty */
-  constructor(entries: SharedEntries, rules: UnitRules) {
+  /** @param tables - as of {@link EntryTable.share} and {@link FoundTable.share}; empty */
+  constructor({ entries, found }: PackTables, rules: UnitRules) {
     const choices = makeGrowing(0);
-    this.shared = { entries, units: UnitList.share(), blocks: BlockTable.shareGrowing(), choices };
+    this.shared = { entries, units: UnitList.share(), blocks: BlockTable.shareGrowing(), choices, found };
     this.control = makeGrowingControl();
     this.#entries = new EntryTable(entries);
     this.#units = new UnitList(this.shared.units);
     this.#blocks = new BlockTable(this.shared.blocks);
+    this.#found = found === undefined ? undefined : new FoundTable(found);
     this.#own = new JobControl(this.control);
     this.#cutter = new UnitCutter(rules, (unit) => {
       this.#units.push(unit);
@@ -64,6 +73,7 @@ export class PackPlan {
   take(batch: readonly ArchiveEntry[]): void {
     for (const entry of batch) {
       this.#entries.push(entry);
+      this.#found?.push();
       this.#cutter.take(entry.bytes);
       this.#bytes += entry.bytes;
     }
@@ -83,9 +93,12 @@ export class PlanView {
   readonly entries: EntryTable;
   readonly units: UnitList;
   readonly blocks: BlockTable;
+  /** How entries are found right before they are packed, if it is to be kept. */
+  readonly found: FoundTable | undefined;
   readonly #choices: SharedArrayBuffer;
 
-  constructor({ entries, units, blocks, choices }: SharedPlan) {
+  constructor({ entries, units, blocks, choices, found }: SharedPlan) {
+    this.found = found === undefined ? undefined : new FoundTable(found);
     this.#choices = choices;
     this.entries = new EntryTable(entries);
     this.units = new UnitList(units);
@@ -97,6 +110,13 @@ export class PlanView {
     this.entries.refresh();
     this.units.refresh();
     this.blocks.refresh();
+    this.found?.refresh();
+  }
+
+  /** Whom to tell how an entry is, if anybody wants to know. */
+  look(index: number): Look | undefined {
+    const { found } = this;
+    return found === undefined ? undefined : (stats) => found.set(index, foundFacts(stats, 0));
   }
 
   /** The word of a unit, which is 0 at first. */

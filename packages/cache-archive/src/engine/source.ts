@@ -1,5 +1,7 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import type { Stats } from "node:fs";
 
+import { unlessMissing } from "../missing.ts";
 import { changed, entryPath, sourceError } from "../source-file.ts";
 import type { ArchiveEntry } from "../types.ts";
 
@@ -22,13 +24,23 @@ function withEntry<T>(root: string, entry: ArchiveEntry, use: (descriptor: numbe
   }
 }
 
+/** Told how an entry is, before anything of its content is read. */
+export type Look = (found: Stats) => void;
+
+/** Looks at an entry that is not opened; at nothing when it is not there any more. */
+export function lookAtEntry(root: string, entry: ArchiveEntry, look: Look): void {
+  const found = unlessMissing(() => lstatSync(entryPath(root, entry), { throwIfNoEntry: false }));
+  if (found !== undefined) look(found);
+}
+
 /**
  * The content as it is now, whether it has grown or shrunk since it was listed.
  *
  * @param scratch - at least one byte longer than the entry; the result may be a part of it
  */
-export function readWhole(root: string, entry: ArchiveEntry, scratch: Buffer): Buffer {
+export function readWhole(root: string, entry: ArchiveEntry, scratch: Buffer, look?: Look): Buffer {
   return withEntry(root, entry, (descriptor) => {
+    look?.(fstatSync(descriptor));
     // One byte more than planned shows in the same call that nothing was added.
     const length = readSync(descriptor, scratch, 0, entry.bytes + 1, 0);
     if (length === entry.bytes) return scratch.subarray(0, length);

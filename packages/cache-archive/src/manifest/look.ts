@@ -2,8 +2,9 @@ import { lstatSync, readlinkSync } from "node:fs";
 import type { Stats } from "node:fs";
 import { crc32 } from "node:zlib";
 
+import { foundFacts } from "../engine/found-table.ts";
+import type { FoundFacts } from "../engine/found-table.ts";
 import { fileCrc } from "../file-crc.ts";
-import type { FoundFacts } from "./manifest-rows.ts";
 
 /**
  * Change times come from a clock that ticks every few milliseconds. What changed this shortly before it was looked at may have
@@ -17,9 +18,7 @@ const COARSE_TICK_MS = 2000;
 export function lookAt(place: string | Buffer): FoundFacts | undefined {
   const found = lstatSync(place, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
-  const { mode, ino: inode, mtimeMs, ctimeMs, uid, gid } = found;
-  const crc = found.isSymbolicLink() ? crc32(readlinkSync(place, { encoding: "buffer" })) : 0;
-  return { mode, inode, bytes: found.isDirectory() ? 0 : found.size, mtimeMs, ctimeMs, uid, gid, crc };
+  return foundFacts(found, found.isSymbolicLink() ? crc32(readlinkSync(place, { encoding: "buffer" })) : 0);
 }
 
 /**

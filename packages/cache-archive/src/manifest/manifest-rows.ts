@@ -1,6 +1,8 @@
 import { isAscii } from "node:buffer";
 import { constants } from "node:fs";
 
+import type { EntryTable } from "../engine/entry-table.ts";
+import type { FoundFacts, FoundTable } from "../engine/found-table.ts";
 import { pathFromPart, pathToBytes } from "../path-bytes.ts";
 import { inSteps } from "../turn.ts";
 
@@ -9,22 +11,6 @@ export interface SharedRows {
   readonly names: SharedArrayBuffer;
   readonly rows: SharedArrayBuffer;
   readonly count: number;
-}
-
-/** How an entry was found. */
-export interface FoundFacts {
-  /** The file type of the mode, and its permission bits. */
-  readonly mode: number;
-  readonly inode: number;
-  /** 0 for folders. */
-  readonly bytes: number;
-  /** To a quarter of a microsecond, which is what a number of milliseconds holds. */
-  readonly mtimeMs: number;
-  readonly ctimeMs: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Of the content of a file or the target of a link; 0 for folders. */
-  readonly crc: number;
 }
 
 const COLUMN = {
@@ -71,6 +57,29 @@ export class ManifestRows {
     at = 0;
     for (const name of names) at += name.copy(bytes, at);
     return { names: shared, rows, count };
+  }
+
+  /** Rows of what an archive was made of, in steps of less than a few milliseconds. */
+  static *ofPacked(entries: EntryTable, found: FoundTable): Generator<void, SharedRows> {
+    const { count } = entries;
+    const names = entries.shareNames();
+    const shared = { names, rows: new SharedArrayBuffer(ManifestRows.bytesFor(count)), count };
+    const rows = new ManifestRows(shared);
+    yield* inSteps(count, ENTRIES_PER_STEP, (index) => {
+      const { start, length } = entries.namePlace(index);
+      rows.#set(index, COLUMN.start, start);
+      rows.#set(index, COLUMN.length, length);
+      const facts = found.get(index);
+      if (facts === undefined) return;
+      if (entries.metadata(index).kind !== "file") {
+        rows.setFound(index, facts);
+        return;
+      }
+      const { bytes, crc } = entries.packed(index);
+      // Something was added to it while it was read.
+      if (facts.bytes === bytes) rows.setFound(index, { ...facts, crc });
+    });
+    return shared;
   }
 
   constructor({ names, rows, count }: SharedRows) {
@@ -143,6 +152,10 @@ export class ManifestRows {
       if (isCleanPath(path)) paths.push(path);
     });
     return paths.length === this.count && end === this.#names.length ? paths : undefined;
+  }
+
+  #set(index: number, column: number, value: number): void {
+    this.#rows[index * COLUMNS + column] = value;
   }
 
   #get(index: number, column: number): number {

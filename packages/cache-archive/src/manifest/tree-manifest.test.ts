@@ -24,17 +24,18 @@ import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createArchive } from "../create.ts";
+import type { FoundFacts } from "../engine/found-table.ts";
 import { JobControl, makeControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import { extractArchive } from "../extract.ts";
-import { selectFiles } from "../select/select.ts";
+import { openSelection, selectFiles } from "../select/select.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import type { ArchiveEntry, ArchiveFormat, ArchiveSummary, RestoreSummary, TreeState } from "../types.ts";
 import { isUnchanged, lookAt } from "./look.ts";
 import { identityOf, readManifest, writeManifest } from "./manifest-file.ts";
 import { ManifestRows } from "./manifest-rows.ts";
-import type { FoundFacts, SharedRows } from "./manifest-rows.ts";
+import type { SharedRows } from "./manifest-rows.ts";
 import { compareTree } from "./tree-manifest.ts";
 import { treeHandler } from "./tree-runner.ts";
 
@@ -64,6 +65,32 @@ beforeEach(async () => {
 afterEach(async () => {
   await scratch[Symbol.asyncDispose]();
 });
+
+describe.each<ArchiveFormat>(["zip", "zipzstd", "tarzstd"])(
+  "the manifest of a tree that was found while it was packed (%s)",
+  (format) => {
+    it.each([
+      { row: "by several threads", options: { concurrency: 2, maxInlineMs: 0 } },
+      { row: "on the calling thread", options: { concurrency: 2, maxInlineMs: 100_000 } },
+    ])("knows the content of everything, also of what was packed in parts: $row", async ({ options }) => {
+      const parts = Buffer.alloc(9_000_000, "some text ");
+      await writeFile(at("parts"), parts);
+      for (const place of [at("parts"), at("")]) await lutimes(place, OLD, OLD);
+      await createArchive({ ...places(), ...options, format, entries: openSelection({ root, paths: ["modules"] }) });
+      expect(await compare({})).toEqual({ state: "unchanged" });
+      // With another inode only the content can tell that it is the same.
+      for (const name of ["parts", "a/index.js", "a/deep/long.bin", "a/deep/nothing", "empty/link"])
+        await replace(at(name));
+      for (const { path, kind } of await select(["modules"])) {
+        if (kind === "directory") await lutimes(scratch.at("project", path), OLD, OLD);
+      }
+      expect(await compare({})).toEqual({ state: "unchanged" });
+      await writeFile(at("parts"), parts.fill("S", 8_999_999));
+      await lutimes(at("parts"), OLD, OLD);
+      expect(await compare({})).toEqual({ state: "changed", what: "changed", path: "modules/parts" });
+    });
+  },
+);
 
 describe.each<[format: ArchiveFormat, maxInlineMs: number]>([
   ["zip", 1000],
@@ -506,6 +533,13 @@ async function restore(maxInlineMs: number): Promise<RestoreSummary> {
 
 async function compare(options: { readonly maxInlineMs?: number }): Promise<TreeState> {
   return await compareTree({ ...places(), ...options, paths: ["modules"] });
+}
+
+/** Puts a copy with the same time into the place of a file or a link. */
+async function replace(place: string): Promise<void> {
+  await cp(place, `${place}.copy`, { verbatimSymlinks: true });
+  await lutimes(`${place}.copy`, OLD, OLD);
+  await rename(`${place}.copy`, place);
 }
 
 /** What a change of anything would change. */

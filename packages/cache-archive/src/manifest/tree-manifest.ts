@@ -13,7 +13,7 @@ import { identityOf } from "./manifest-file.ts";
 import { isCleanPath, ManifestRows } from "./manifest-rows.ts";
 import type { SharedRows } from "./manifest-rows.ts";
 import { treeHandler } from "./tree-runner.ts";
-import type { TreeComparison, TreeTask } from "./tree-task.ts";
+import type { PackedTree, TreeComparison, TreeTask } from "./tree-task.ts";
 
 /** Rough cost of one thread, to choose where to work. */
 const MS_PER_ENTRY = 0.006;
@@ -23,7 +23,7 @@ const BYTES_PER_ENTRY = 100;
 /** How a tree was, for {@link recordTree}. */
 export interface ObservedTree {
   readonly takenAtMs: number;
-  readonly rows: SharedRows;
+  readonly rows: SharedRows | PackedTree;
 }
 
 /**
@@ -105,7 +105,7 @@ export async function recordTree(job: RecordJob): Promise<CacheArchiveError | un
 }
 
 /** A tree, and what it is the tree of. */
-interface TreeJob {
+export interface TreeJob {
   readonly root: string;
   /** The very archive that was written or is restored: its name may stand for another one by now. */
   readonly file: ArchiveFile;

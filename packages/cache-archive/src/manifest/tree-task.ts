@@ -1,6 +1,9 @@
 import { fstatSync, lstatSync } from "node:fs";
 
 import type { ArchiveFile } from "../archive-file.ts";
+import { EntryTable } from "../engine/entry-table.ts";
+import type { SharedEntries } from "../engine/entry-table.ts";
+import { FoundTable } from "../engine/found-table.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { EntryPlaces } from "../restore/entry-places.ts";
 import { COLUMN, COLUMNS, OTHER } from "../restore/restore-columns.ts";
@@ -33,8 +36,14 @@ interface RecordTask {
   readonly isTar: boolean;
   readonly manifestPath: string;
   /** How the tree was before it was archived; undefined for a tree that was just restored. */
-  readonly observed: SharedRows | undefined;
+  readonly observed: SharedRows | PackedTree | undefined;
   readonly takenAtMs: number;
+}
+
+/** What was packed, and how it was found right before. */
+export interface PackedTree {
+  readonly entries: SharedEntries;
+  readonly found: SharedArrayBuffer;
 }
 
 /** Compares a tree with a manifest. */
@@ -82,19 +91,38 @@ function* observe({ root, rows: shared }: ObserveTask): Generator<void, undefine
 /** @returns whether it could be written: an archive without an index tells too little */
 function* record(task: RecordTask): Generator<void, boolean> {
   const { root, file, manifestPath, takenAtMs } = task;
-  const listed = yield* task.isTar ? readFrameIndex(file) : readDirectory(file);
-  if (listed === undefined) return false;
-  const { rows } = listed;
-  // Of what was read, whatever its name stands for by now.
+  const content = yield* contentOf(task);
+  if (content === undefined) return false;
+  yield;
+  // Of what was read or written, whatever its name stands for by now.
   const archive = identityOf(fstatSync(file.descriptor));
   const { dev: device, ino: inode } = lstatSync(toFileSystemPath(root));
-  const facts = { archive, root: { device, inode }, takenAtMs, entries: rows.count };
-  const placed = yield* placesOf(rows);
-  const shared = task.observed ?? (yield* restoredRows(root, rows.table, placed));
-  yield* setCrcs(new ManifestRows(shared), rows.table, placed);
-  yield;
-  writeManifest(toFileSystemPath(manifestPath), facts, shared);
+  const facts = { archive, root: { device, inode }, takenAtMs, entries: content.entries };
+  writeManifest(toFileSystemPath(manifestPath), facts, content.rows);
   return true;
+}
+
+/** @returns undefined for an archive without an index */
+function* contentOf({
+  root,
+  file,
+  isTar,
+  observed,
+}: RecordTask): Generator<void, { entries: number; rows: SharedRows } | undefined> {
+  if (observed !== undefined && "found" in observed) {
+    const entries = new EntryTable(observed.entries);
+    return {
+      entries: entries.count,
+      rows: yield* ManifestRows.ofPacked(entries, new FoundTable(observed.found)),
+    };
+  }
+  const listed = yield* isTar ? readFrameIndex(file) : readDirectory(file);
+  if (listed === undefined) return undefined;
+  const { table, count } = listed.rows;
+  const placed = yield* placesOf(listed.rows);
+  const rows = observed ?? (yield* restoredRows(root, table, placed));
+  yield* setCrcs(new ManifestRows(rows), table, placed);
+  return { entries: count, rows };
 }
 
 /** Finds the places of all entries that have one. @returns their indexes */

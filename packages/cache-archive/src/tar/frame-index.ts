@@ -86,8 +86,8 @@ export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: B
   for (let unit = 0; unit < units.length; unit += 1) {
     end = index.writeUInt32LE(frames.bytes(unit), index.writeUInt32LE(frames.compressedBytes(unit), end));
   }
-  const longCrcs = crcsOfLongFiles(units, frames, entries);
-  for (let nth = 0; nth < entries.count; nth += 1) end = putEntry(index, end, entries, nth, longCrcs.get(nth));
+  setCrcsOfLongFiles(units, frames, entries);
+  for (let nth = 0; nth < entries.count; nth += 1) end = putEntry(index, end, entries, nth);
   const packed = zstdCompressSync(index.subarray(0, end), { chunkSize: PACKED_CHUNK_BYTES });
   return Buffer.concat([
     numbers(SKIPPABLE_MAGIC, packed.length + FOOTER_BYTES),
@@ -171,13 +171,7 @@ const ENTRIES_PER_STEP = 2000;
 const FRAMES_PER_STEP = 5000;
 
 /** @returns where the entry ends */
-function putEntry(
-  record: Buffer,
-  start: number,
-  entries: EntryTable,
-  index: number,
-  longCrc: number | undefined,
-): number {
+function putEntry(record: Buffer, start: number, entries: EntryTable, index: number): number {
   const { kind, mode, mtimeMs, uid, gid } = entries.metadata(index);
   const { crc, bytes, compressedBytes: headerBytes, form: frame } = entries.packed(index);
   const nameStart = start + 2;
@@ -190,7 +184,7 @@ function putEntry(
   at = record.writeDoubleLE(bytes, at);
   at = record.writeUInt32LE(uid, at);
   at = record.writeUInt32LE(gid, at);
-  at = record.writeUInt32LE(longCrc ?? crc, at);
+  at = record.writeUInt32LE(crc, at);
   at = record.writeUInt32LE(frame, at);
   at = record.writeUInt32LE(entries.offset(index), at);
   return record.writeUInt32LE(headerBytes, at);
@@ -225,16 +219,14 @@ function addEntry(file: ArchiveFile, rows: RestoreRows, index: DataView, start: 
 }
 
 /** The content of a long file is in several frames, and the CRC of each is known. */
-function crcsOfLongFiles(units: UnitList, frames: BlockTable, entries: EntryTable): Map<number, number> {
-  const crcs = new Map<number, number>();
+function setCrcsOfLongFiles(units: UnitList, frames: BlockTable, entries: EntryTable): void {
   for (let unit = 0; unit < units.length; unit += 1) {
     const { first, block, count } = units.at(unit);
     if (block < 0 || count === 0) continue;
-    const { bytes } = entries.packed(first);
+    const { bytes, crc } = entries.packed(first);
     const content = Math.min(LONG_FILE_FRAME_BYTES, bytes - block * LONG_FILE_FRAME_BYTES);
-    crcs.set(first, combineCrc32(crcs.get(first) ?? 0, frames.crc(unit), content));
+    entries.setCrc(first, combineCrc32(block === 0 ? 0 : crc, frames.crc(unit), content));
   }
-  return crcs;
 }
 
 /** Content of each frame of a long file but the last. */

@@ -1,5 +1,5 @@
-import type { SharedEntries } from "../engine/entry-table.ts";
 import { PackPlan } from "../engine/pack-plan.ts";
+import type { PackTables } from "../engine/pack-plan.ts";
 import { runPackTask } from "../engine/run-pack-task.ts";
 import { MS_PER_ENTRY } from "../engine/run-task.ts";
 import type { ArchiveEntry } from "../types.ts";
@@ -11,7 +11,7 @@ export interface PackTarOptions {
   /** In byte order of the paths, which is the order in the archive. */
   readonly entries: AsyncIterable<readonly ArchiveEntry[]>;
   /** Where they are kept; empty. */
-  readonly table: SharedEntries;
+  readonly tables: PackTables;
   /** Open for writing, and empty. */
   readonly descriptor: number;
   /** Of Zstandard. */
@@ -26,8 +26,8 @@ const MS_PER_MEGABYTE = 4;
 
 /** Writes a tar archive into a file, in frames that threads pack on their own, with an index behind them. */
 export async function packTar(options: PackTarOptions): Promise<void> {
-  const { root, entries, table, descriptor, level, concurrency, maxInlineMs, signal } = options;
-  const plan = new PackPlan(table, {
+  const { root, entries, tables, descriptor, level, concurrency, maxInlineMs, signal } = options;
+  const plan = new PackPlan(tables, {
     unitEntries: 1024,
     unitBytes: LONG_FILE_FRAME_BYTES,
     blockBytes: () => LONG_FILE_FRAME_BYTES,

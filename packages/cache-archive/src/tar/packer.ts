@@ -6,7 +6,7 @@ import { JobAborted } from "../engine/job-aborted.ts";
 import { OrderedOutput } from "../engine/ordered-output.ts";
 import { PlanView } from "../engine/pack-plan.ts";
 import type { SharedPlan } from "../engine/pack-plan.ts";
-import { readPart, readWhole } from "../engine/source.ts";
+import { lookAtEntry, readPart, readWhole } from "../engine/source.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
 import type { Unit } from "../engine/units.ts";
 import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
@@ -70,10 +70,12 @@ export class TarPacker implements UnitRunner {
     if (this.#control.isAborted) throw new JobAborted();
     const entry = this.#plan.entries.entry(index);
     const offset = this.#used;
+    if (entry.kind !== "file") this.#lookAt(index, entry);
     const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;
+    if (entry.kind === "symlink") this.#plan.found?.setCrc(index, crc32(linkTarget));
     this.#appendHeader(tarHeader(entry, entry.kind === "file" ? entry.bytes : 0, linkTarget));
     const headerBytes = this.#used - offset;
-    const content = entry.kind === "file" ? this.#takeContent(entry, offset) : EMPTY;
+    const content = entry.kind === "file" ? this.#takeContent(index, entry, offset) : EMPTY;
     this.#pad(content.length);
     const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes };
     this.#plan.entries.setPacked(index, unit, facts);
@@ -81,8 +83,8 @@ export class TarPacker implements UnitRunner {
   }
 
   /** Reads straight to where it belongs, behind a header for the length that was listed. */
-  #takeContent(entry: ArchiveEntry, headerOffset: number): Buffer {
-    const content = readWhole(this.#task.root, entry, this.#room(entry.bytes + 1));
+  #takeContent(index: number, entry: ArchiveEntry, headerOffset: number): Buffer {
+    const content = readWhole(this.#task.root, entry, this.#room(entry.bytes + 1), this.#plan.look(index));
     if (content.length === entry.bytes) {
       this.#used += content.length;
       return content;
@@ -96,7 +98,10 @@ export class TarPacker implements UnitRunner {
 
   #takeBlock(unit: number, { first: index, block }: Unit): void {
     const entry = this.#plan.entries.entry(index);
-    if (block === 0) this.#appendHeader(tarHeader(entry, entry.bytes, EMPTY));
+    if (block === 0) {
+      this.#lookAt(index, entry);
+      this.#appendHeader(tarHeader(entry, entry.bytes, EMPTY));
+    }
     const headerBytes = this.#used;
     const position = block * LONG_FILE_FRAME_BYTES;
     const wanted = Math.min(LONG_FILE_FRAME_BYTES, entry.bytes - position);
@@ -126,6 +131,11 @@ export class TarPacker implements UnitRunner {
     const frame = this.#compress(unit);
     const index = encodeFrameIndex(this.#plan.entries, this.#plan.units, this.#plan.blocks);
     this.#output.give({ unit, bytes: Buffer.concat([frame, index]), place: () => undefined }, false);
+  }
+
+  #lookAt(index: number, entry: ArchiveEntry): void {
+    const look = this.#plan.look(index);
+    if (look !== undefined) lookAtEntry(this.#task.root, entry, look);
   }
 
   #readLink(entry: ArchiveEntry): Buffer {

@@ -1,5 +1,5 @@
-import type { SharedEntries } from "../engine/entry-table.ts";
 import { PackPlan } from "../engine/pack-plan.ts";
+import type { PackTables } from "../engine/pack-plan.ts";
 import { runPackTask } from "../engine/run-pack-task.ts";
 import { MS_PER_ENTRY } from "../engine/run-task.ts";
 import { WHOLE_FILE_BYTES } from "../source-file.ts";
@@ -14,7 +14,7 @@ export interface PackZipOptions {
   /** In byte order of the paths, which is the order in the archive. */
   readonly entries: AsyncIterable<readonly ArchiveEntry[]>;
   /** Where they are kept; empty. */
-  readonly table: SharedEntries;
+  readonly tables: PackTables;
   /** Open for writing, and empty. */
   readonly descriptor: number;
   readonly method: PackMethod;
@@ -25,10 +25,10 @@ export interface PackZipOptions {
 
 /** Writes a zip archive into a file, on as many threads as it is worth. */
 export async function packZip(options: PackZipOptions): Promise<void> {
-  const { root, entries, table, descriptor, method, concurrency, maxInlineMs, signal } = options;
+  const { root, entries, tables, descriptor, method, concurrency, maxInlineMs, signal } = options;
   // A Zstandard entry is one frame for readers that know no more, and with one worker the reference's layout counts.
   const isCut = concurrency > 1 && method.method !== METHOD_ZSTD;
-  const plan = new PackPlan(table, {
+  const plan = new PackPlan(tables, {
     unitEntries: 32,
     unitBytes: WHOLE_FILE_BYTES,
     blockBytes: (fileBytes) => (isCut ? blockBytesFor(fileBytes) : undefined),

@@ -5,7 +5,7 @@ import type { JobControl } from "../engine/control.ts";
 import { OrderedOutput, writeAll } from "../engine/ordered-output.ts";
 import { PlanView } from "../engine/pack-plan.ts";
 import type { SharedPlan } from "../engine/pack-plan.ts";
-import { readPart, readSamples, readWhole } from "../engine/source.ts";
+import { lookAtEntry, readPart, readSamples, readWhole } from "../engine/source.ts";
 import type { Unit } from "../engine/units.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
 import { changed, entryPath, sourceError, WHOLE_FILE_BYTES } from "../source-file.ts";
@@ -93,6 +93,7 @@ export class ZipPacker implements UnitRunner {
 
   #packEntry(index: number): void {
     const entry = this.#plan.entries.entry(index);
+    if (entry.kind !== "file") this.#lookAt(index, entry);
     if (entry.kind === "directory") {
       this.#bytes.appendHeader(entryHeader(entry, METHOD_STORED, "owner-first"), NOTHING);
       this.#plan.entries.setPacked(index, FORM_STORED, NOTHING);
@@ -101,6 +102,7 @@ export class ZipPacker implements UnitRunner {
       const data = { crc: crc32(target), compressedBytes: target.length, bytes: target.length };
       this.#bytes.appendHeader(entryHeader(entry, METHOD_STORED, "time-first"), data);
       this.#bytes.append(target);
+      this.#plan.found?.setCrc(index, data.crc);
       this.#plan.entries.setPacked(index, FORM_STORED, data);
     } else {
       this.#packFile(index, entry);
@@ -109,7 +111,7 @@ export class ZipPacker implements UnitRunner {
 
   #packFile(index: number, entry: ArchiveEntry): void {
     const { root, method, storesGrowing } = this.#task;
-    const content = readWhole(root, entry, this.#bytes.input);
+    const content = readWhole(root, entry, this.#bytes.input, this.#plan.look(index));
     const crc = crc32(content);
     const bytes = content.length;
     let packedBytes: number | undefined;
@@ -134,6 +136,7 @@ export class ZipPacker implements UnitRunner {
     const firstUnit = unit - block;
     const position = block * blockBytes;
     const form = this.#formOf(entry, firstUnit);
+    if (block === 0) this.#lookAt(index, entry);
     const wanted = Math.min(blockBytes, entry.bytes - position);
     const { input } = this.#bytes;
     const target = wanted <= input.length ? input.subarray(0, wanted) : Buffer.allocUnsafe(wanted);
@@ -178,6 +181,7 @@ export class ZipPacker implements UnitRunner {
     const { root, method, level, descriptor, storesGrowing } = this.#task;
     const entry = this.#plan.entries.entry(index);
     const start = this.#control.length;
+    this.#lookAt(index, entry);
     const write = async (form: number): Promise<EntryData> => {
       const local = localHeader(this.#header(entry, form));
       writeAll(descriptor, local, start);
@@ -222,6 +226,11 @@ export class ZipPacker implements UnitRunner {
     if (entry.kind === "symlink") return entryHeader(entry, METHOD_STORED, "time-first");
     if (form === FORM_STORED) return entryHeader(entry, METHOD_STORED, "owner-first");
     return entryHeader(entry, method, storesGrowing ? "time-first" : "owner-first");
+  }
+
+  #lookAt(index: number, entry: ArchiveEntry): void {
+    const look = this.#plan.look(index);
+    if (look !== undefined) lookAtEntry(this.#task.root, entry, look);
   }
 
   #readLink(entry: ArchiveEntry): Buffer {
