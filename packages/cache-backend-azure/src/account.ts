@@ -26,7 +26,10 @@ export function openAccount(options: AzureStoreOptions): AzureAccount {
     throw new TypeError("a store in Azure needs the names of an account and of a container");
   }
   const url = options.endpoint ?? `https://${accountName}.${storageDomain || "blob.core.windows.net"}`;
-  const clients = undiciClients(options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } }));
+  const clients = undiciClients(
+    options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } }),
+    options.idleTimeoutMs,
+  );
   const sharedKey = accountKey === "" ? undefined : new StorageSharedKeyCredential(accountName, accountKey);
   const credential = sharedKey ?? options.credential ?? defaultCredential(clients.forCredentials);
   const service = (maxTries: number): BlobServiceClient =>

@@ -1,6 +1,11 @@
 import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type PlannedFault, startFaultyForwarder } from "@fleetfoot-tooling/systems/faults";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { describe, expect, it } from "vitest";
+import { downloadToFile } from "@fleetfoot/cache-backend";
 import { describeCacheStore, killUploads } from "@fleetfoot/cache-backend/testing";
 import { createAzureStore } from "./azure-store.ts";
 
@@ -24,6 +29,49 @@ describeWithSystem("azurite", (azurite) => {
         close: async () => {},
       };
     },
+  });
+
+  describe("a connection of the Azure store that hangs", () => {
+    const content = Buffer.alloc(11 * mebibyte, "0123456789");
+    const openRange = (start: number, end: number) => new Blob([content.slice(start, end)]).stream();
+    const body = { bytes: content.byteLength, open: () => openRange(0, content.byteLength), openRange };
+
+    it.each<{ row: string; plan: Omit<PlannedFault, "fault"> }>([
+      { row: "where an upload is put together", plan: { request: /^PUT \S*comp=blocklist/, within: "answer" } },
+      {
+        row: "in the middle of a part",
+        plan: { request: /^PUT \S*comp=block&/, within: "request", afterBytes: mebibyte },
+      },
+      { row: "in the middle of a download", plan: { request: /^GET /, within: "answer", afterBytes: mebibyte } },
+    ])("is given up, and the request tried again: $row", async ({ plan }) => {
+      const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
+      await using forwarder = await startFaultyForwarder(blobEndpoint);
+      const containerName = `container-${randomUUID()}`;
+      await createContainer(containerName);
+      const endpoint = blobEndpoint.replace(new URL(blobEndpoint).host, forwarder.address);
+      const store = createAzureStore({
+        accountName,
+        accountKey,
+        endpoint,
+        containerName,
+        partBytes: 5 * mebibyte,
+        idleTimeoutMs: 1500,
+        sleep: async () => {},
+      });
+      const directory = await mkdtemp(join(tmpdir(), "hanging-"));
+      try {
+        const fault = forwarder.nextFault();
+        forwarder.planned.push({ ...plan, fault: "hang" });
+        await store.put("dir/object", body, { concurrency: 1 });
+        const path = join(directory, "cache.zip");
+        const sleep = async (): Promise<void> => {};
+        await downloadToFile(store, "dir/object", path, { sleep });
+        await fault;
+        expect((await readFile(path)).equals(content)).toBe(true);
+      } finally {
+        await rm(directory, { recursive: true });
+      }
+    });
   });
 
   describe("the Azure store", () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { BlobRequestConditions } from "@azure/storage-blob";
-import { CacheStoreError, uploadParts } from "@fleetfoot/cache-backend";
+import { CacheStoreError, retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import type { AzureAccount } from "./account.ts";
 import { withStoreErrors } from "./failures.ts";
@@ -47,7 +47,7 @@ export async function putInBlocks(
 }
 
 async function putBlocksOnce(
-  { container, containerOnce }: AzureAccount,
+  { containerOnce }: AzureAccount,
   call: StoreCall,
   body: PutBody,
   conditions: BlobRequestConditions,
@@ -57,6 +57,7 @@ async function putBlocksOnce(
   const { maxAttempts, retryDelayMs, sleep } = options;
   const { metadata = {}, onProgress, attemptTimeoutMs } = putOptions;
   const { partBytes = options.partBytes, concurrency = options.uploadConcurrency } = putOptions;
+  const tries = { maxAttempts, retryDelayMs, attemptTimeoutMs, sleep, signal: call.signal };
   const once = containerOnce.getBlockBlobClient(call.object);
   const nameOf = blockNames();
   const names = await uploadParts(
@@ -71,16 +72,15 @@ async function putBlocksOnce(
     {
       partBytes: blockLength({ partBytes }, body.bytes),
       concurrency,
-      attemptTimeoutMs,
-      maxAttempts,
-      retryDelayMs,
-      sleep,
-      signal: call.signal,
       onProgress,
+      ...tries,
     },
   );
-  const blob = container.getBlockBlobClient(call.object);
-  return commitBlocks(blob, call, names, { bytes: body.bytes, metadata }, conditions);
+  return retryTransfer(
+    call,
+    (signal) => commitBlocks(once, { ...call, signal }, names, { bytes: body.bytes, metadata }, conditions),
+    tries,
+  );
 }
 
 /** Makes a blob of blocks that were sent. */

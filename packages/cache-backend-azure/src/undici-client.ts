@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { createHttpHeaders } from "@azure/core-rest-pipeline";
 import type { HttpClient, PipelineResponse } from "@azure/core-rest-pipeline";
 import type { IHttpClient } from "@azure/storage-blob";
-import { chunksToSend } from "@fleetfoot/cache-backend";
+import { asSilence, chunksToSend, silenceLimits } from "@fleetfoot/cache-backend";
 import { request } from "undici";
 import type { Dispatcher } from "undici";
 
@@ -15,8 +15,11 @@ export interface UndiciClients {
 /**
  * Sends the requests of the Azure SDK through a dispatcher, so that whoever made the dispatcher decides about proxies, and no
  * variable of the environment does.
+ *
+ * @param idleTimeoutMs - longest silence of a connection
  */
-export function undiciClients(dispatcher: Dispatcher): UndiciClients {
+export function undiciClients(dispatcher: Dispatcher, idleTimeoutMs?: number): UndiciClients {
+  const limits = silenceLimits(idleTimeoutMs);
   const send = async (order: Order): Promise<Answer> => {
     const { method, url, rawHeaders, body, abortSignal, streamResponseStatusCodes } = order;
     const answer = await request(url, {
@@ -25,6 +28,9 @@ export function undiciClients(dispatcher: Dispatcher): UndiciClients {
       headers: withoutFraming(rawHeaders),
       body: (typeof body === "function" ? (body as () => unknown)() : body) as Dispatcher.DispatchOptions["body"] & {},
       signal: abortSignal instanceof AbortSignal ? abortSignal : null,
+      ...limits,
+    }).catch((error: unknown) => {
+      throw asSilence(error, idleTimeoutMs);
     });
     // The SDK destroys a body that nobody wants without listening to what the body says to that.
     answer.body.on("error", () => {});

@@ -21,6 +21,13 @@ export interface GcsStoreOptions {
   readonly maxAttempts?: number | undefined;
   /** Pause before a further try, in milliseconds. @default 1000 */
   readonly retryDelayMs?: number | undefined;
+  /**
+   * Longest silence of a connection, in milliseconds: while it takes nothing more of what is sent, before it answers, and within its answer. A try
+   * that ends so is followed by another one.
+   *
+   * @default 30000
+   */
+  readonly idleTimeoutMs?: number | undefined;
   /** Every request goes through it; it decides about proxies. @default connections of its own, never through a proxy */
   readonly dispatcher?: Dispatcher | undefined;
   /** Epoch milliseconds. @default Date.now */

@@ -1,6 +1,6 @@
 import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
-import { translatingErrors, withoutAnswer } from "@fleetfoot/cache-backend";
+import { asSilence, silenceLimits, translatingErrors, withoutAnswer } from "@fleetfoot/cache-backend";
 import type { StoreCall } from "@fleetfoot/cache-backend";
 import { noCredentials, refusal } from "./failures.ts";
 import { openIdentity } from "./identity.ts";
@@ -43,6 +43,7 @@ export interface GcsService {
 export function openService(options: GcsStoreOptions): GcsService {
   const { universeDomain = "" } = options;
   const dispatcher = options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } });
+  const limits = silenceLimits(options.idleTimeoutMs);
   const identity = openIdentity(options, dispatcher);
   const endpoint = (options.endpoint ?? `https://storage.${universeDomain || "googleapis.com"}`).replace(/\/+$/, "");
 
@@ -55,6 +56,9 @@ export function openService(options: GcsStoreOptions): GcsService {
         headers: { ...headers, ...authorization },
         body: body as Dispatcher.DispatchOptions["body"] & {},
         signal: call.signal ?? null,
+        ...limits,
+      }).catch((error: unknown) => {
+        throw asSilence(error, options.idleTimeoutMs);
       }),
     );
     const { statusCode: status } = answer;

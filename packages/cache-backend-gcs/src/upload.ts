@@ -119,7 +119,8 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
 
 const mebibyte = 1024 * 1024;
 const pieceUnit = 256 * 1024;
-const forgetTimeoutMs = 30_000;
+/** Who aborts an upload waits for the end of this. */
+const forgetTimeoutMs = { whenAborted: 3000, otherwise: 30_000 };
 
 /** @returns the URL of the session */
 async function beginSession(order: Upload, call: StoreCall): Promise<string> {
@@ -165,7 +166,8 @@ function receivedBytes({ headers }: Answer): number {
 /** The service forgets sessions by itself after a week, so a failure is not worth telling. */
 async function forget(service: GcsService, call: StoreCall, session: string): Promise<void> {
   // Not under the caller's signal: it may be the reason why the upload is given up.
-  const forgetting = { ...call, signal: AbortSignal.timeout(forgetTimeoutMs) };
+  const limitMs = call.signal?.aborted === true ? forgetTimeoutMs.whenAborted : forgetTimeoutMs.otherwise;
+  const forgetting = { ...call, signal: AbortSignal.timeout(limitMs) };
   const order = { method: "DELETE", url: session, headers: { "content-length": "0" }, accepts: [499] } as const;
   await service.sendPresigned(forgetting, order).then(
     ({ body }) => body.dump(),

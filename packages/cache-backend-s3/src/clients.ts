@@ -11,6 +11,8 @@ import { undiciHandler } from "./undici-handler.ts";
 
 /** Makes the clients of one bucket. */
 export interface S3Clients {
+  /** Finds the region, which the clients themselves would wait for whatever their signal says. */
+  findRegion(signal: AbortSignal | undefined): Promise<void>;
   /** A client for transfers. @param credentials - other ones than the store's own */
   client(credentials?: S3Credentials): S3Client;
   /** One whose requests somebody else will send: nothing of a body that is not known goes into the signature. */
@@ -25,7 +27,7 @@ export function createClients(options: S3StoreOptions): S3Clients {
   checkServerAddress(serverAddress);
   const endpoint = chooseEndpoint({ bucket, serverAddress, insecure, pathStyle });
   const dispatcher = options.dispatcher ?? new Agent({ connect: { timeout: connectTimeoutMs } });
-  const requestHandler = undiciHandler(dispatcher);
+  const requestHandler = undiciHandler(dispatcher, options.idleTimeoutMs);
   const ownCredentials = staticCredentials(options);
   const isCustom = endpoint.url !== undefined;
   const byItself = isCustom ? "when-required" : undefined;
@@ -52,8 +54,9 @@ export function createClients(options: S3StoreOptions): S3Clients {
     ...(ownCredentials === undefined ? {} : { credentials: ownCredentials }),
   });
   const { assumeRoleMaxConcurrency = 0, disableAssumeRoleCredentialsCaching = false } = options;
-  const { transferTimeoutMs = 600_000, serverSideEncryption, serverSideEncryptionKeyId } = options;
+  const { serverSideEncryption, serverSideEncryptionKeyId } = options;
   return {
+    findRegion: async (signal) => void (await untilAborted(region(), signal)),
     client: (credentials) => new S3Client({ ...configFor(credentials), ...checksums }),
     signingClient: (credentials) =>
       new S3Client({ ...configFor(credentials), ...checksumOptions("when-required", "when-required") }),
@@ -63,7 +66,6 @@ export function createClients(options: S3StoreOptions): S3Clients {
       serverSideEncryptionKeyId,
       maxConcurrency: concurrencyOf(assumeRoleMaxConcurrency),
       caches: !disableAssumeRoleCredentialsCaching,
-      neededLifetimeMs: Math.min(Math.max(transferTimeoutMs, 60_000), 55 * 60_000),
       now,
       region,
       client: stsClient,
@@ -124,6 +126,20 @@ function regionOf(
     }
     return known;
   };
+}
+
+/** Others may wait for the same; only this one's waiting ends. */
+async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  if (signal === undefined) return work;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html */

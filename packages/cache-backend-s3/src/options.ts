@@ -36,7 +36,7 @@ export interface S3StoreOptions extends Partial<EncryptionSettings> {
   readonly assumeRoleMaxConcurrency?: number | undefined;
   /** Whether each transfer asks for credentials of its own, even when earlier ones would do. @default false */
   readonly disableAssumeRoleCredentialsCaching?: boolean | undefined;
-  /** Time that reused credentials must still last, in milliseconds; kept between 1 and 55 minutes. @default 600000 */
+  /** Time that reused credentials must still last where an operation has no `timeLimitMs`, in milliseconds; kept between 1 and 55 minutes. @default 600000 */
   readonly transferTimeoutMs?: number | undefined;
   /** @default Amazon's in the bucket's region; with a `serverAddress` that is not Amazon's, the same server */
   readonly stsEndpoint?: string | undefined;
@@ -56,6 +56,13 @@ export interface S3StoreOptions extends Partial<EncryptionSettings> {
   readonly maxAttempts?: number | undefined;
   /** Pause before a further try, in milliseconds. @default 1000 */
   readonly retryDelayMs?: number | undefined;
+  /**
+   * Longest silence of a connection, in milliseconds: while it takes nothing more of what is sent, before it answers, and within its answer. A try
+   * that ends so is followed by another one.
+   *
+   * @default 30000
+   */
+  readonly idleTimeoutMs?: number | undefined;
   /** Every request goes through it; it decides about proxies. @default connections of its own, never through a proxy */
   readonly dispatcher?: Dispatcher | undefined;
   /** Takes one line for people. @default nobody listens */

@@ -1,11 +1,14 @@
+import { createHash } from "node:crypto";
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  NoSuchUpload,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
-import { uploadParts } from "@fleetfoot/cache-backend";
+import type { CompletedPart, HeadObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import { retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { dateOf } from "./date-of.ts";
 import { withStoreErrors } from "./failures.ts";
@@ -42,7 +45,12 @@ export async function putInParts(
   const { maxAttempts, retryDelayMs, sleep } = options;
   const { metadata = {}, onProgress, attemptTimeoutMs } = putOptions;
   const { partBytes = options.partBytes, concurrency = options.uploadConcurrency } = putOptions;
-  const upload = await beginUpload(target, call, metadata);
+  const tries = { maxAttempts, retryDelayMs, attemptTimeoutMs, sleep, signal: call.signal };
+  const upload = await retryTransfer(
+    call,
+    (signal) => withStoreErrors({ ...call, signal }, () => beginUpload(target, { ...call, signal }, metadata)),
+    tries,
+  );
   const place = { Bucket: bucket, Key: call.object, UploadId: upload };
   try {
     const parts = await uploadParts<CompletedPart>(
@@ -62,15 +70,16 @@ export async function putInParts(
       {
         partBytes: partLength({ partBytes }, body.bytes),
         concurrency,
-        attemptTimeoutMs,
-        maxAttempts,
-        retryDelayMs,
-        sleep,
-        signal: call.signal,
         onProgress,
+        ...tries,
       },
     );
-    return await completeUpload(target, call, upload, parts, { bytes: body.bytes, metadata }, conditions);
+    return await retryTransfer(
+      call,
+      (signal) =>
+        completeUpload(target, { ...call, signal }, upload, parts, { bytes: body.bytes, metadata }, conditions),
+      tries,
+    );
   } catch (error) {
     await abortUpload(target, call, upload);
     throw error;
@@ -106,20 +115,41 @@ export async function completeUpload(
   });
   const date = dateOf(command);
   // The service answers at once and fails in the body of its answer, so the SDK's own tries are worth having here.
-  const { ETag: version = "" } = await withStoreErrors(call, () =>
-    client.send(command, call.signal === undefined ? {} : { abortSignal: call.signal }),
-  );
-  return { bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
+  const options = call.signal === undefined ? {} : { abortSignal: call.signal };
+  return withStoreErrors(call, async () => {
+    try {
+      const { ETag: version = "" } = await client.send(command, options);
+      return { bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
+    } catch (error) {
+      // The answer to an earlier try may be what was lost, and some services have forgotten the upload then.
+      if (!(error instanceof NoSuchUpload)) throw error;
+      const head = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
+      const { ETag: version = "", LastModified } = await client
+        .send(head, options)
+        .catch(() => ({}) as HeadObjectCommandOutput);
+      if (version !== tagOfParts(parts)) throw error;
+      return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: { ...metadata } };
+    }
+  });
+}
+
+/** Of an object that was put together of parts. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html */
+function tagOfParts(parts: readonly CompletedPart[]): string {
+  const tags = parts.map(({ ETag = "" }) => Buffer.from(ETag.replaceAll('"', ""), "hex"));
+  return `"${createHash("md5").update(Buffer.concat(tags)).digest("hex")}-${parts.length}"`;
 }
 
 /** Forgets an upload; a failure is not worth telling, since a lifecycle rule of the bucket forgets it, too. */
 export async function abortUpload({ client, bucket }: S3Bucket, call: StoreCall, upload: string): Promise<void> {
   const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: call.object, UploadId: upload });
   // Not under the caller's signal: it may be the reason why the upload is given up.
-  await client.send(command, { abortSignal: AbortSignal.timeout(abortTimeoutMs) }).catch(() => {});
+  const isWanted = call.signal?.aborted === true;
+  const limitMs = isWanted ? abortTimeoutMs.whenAborted : abortTimeoutMs.otherwise;
+  await client.send(command, { abortSignal: AbortSignal.timeout(limitMs) }).catch(() => {});
 }
 
 const mebibyte = 1024 * 1024;
 const mostParts = 10_000;
 const longestPartBytes = 5 * 1024 * mebibyte;
-const abortTimeoutMs = 30_000;
+/** Who aborts an upload waits for the end of this. */
+const abortTimeoutMs = { whenAborted: 3000, otherwise: 30_000 };

@@ -379,6 +379,20 @@ describe("credentials of a role", () => {
     expect(policies()).toHaveLength(4);
   });
 
+  it("last for as long as the operation may take", async () => {
+    const store = open({ roleArn, transferTimeoutMs: hour / 4 });
+    await store.head("a", { timeLimitMs: hour / 2 });
+    now += hour / 2;
+    await store.head("a", { timeLimitMs: hour / 2 });
+    expect(policies()).toHaveLength(1);
+    await store.head("a", { timeLimitMs: hour / 2 + 1 });
+    expect(policies()).toHaveLength(2);
+    // Of credentials for an hour nothing can ask for more.
+    now += 5 * 60_000;
+    await store.head("a", { timeLimitMs: 3 * hour });
+    expect(policies()).toHaveLength(2);
+  });
+
   it("are asked for each time when they are not to be kept", async () => {
     const store = open({ roleArn, disableAssumeRoleCredentialsCaching: true });
     await store.head("a");

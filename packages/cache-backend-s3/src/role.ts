@@ -11,8 +11,6 @@ export interface RoleSettings extends EncryptionSettings {
   readonly bucket: string;
   readonly maxConcurrency: number;
   readonly caches: boolean;
-  /** Time that reused credentials must still last, in milliseconds. */
-  readonly neededLifetimeMs: number;
   readonly now: () => number;
   readonly region: () => Promise<string>;
   readonly client: STSClient;
@@ -30,7 +28,11 @@ export type AssumeScopedRole = (
   roleArn: string,
   name: string,
   direction: Direction,
-  signal?: AbortSignal,
+  transfer: {
+    readonly signal: AbortSignal | undefined;
+    /** How long the transfer may take, in milliseconds. */
+    readonly timeLimitMs: number;
+  },
 ) => Promise<ScopedCredentials>;
 
 /**
@@ -39,7 +41,7 @@ export type AssumeScopedRole = (
  * @see https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
  */
 export function assumeScopedRoles(settings: RoleSettings): AssumeScopedRole {
-  const { caches, now, client, neededLifetimeMs } = settings;
+  const { caches, now, client } = settings;
   const limited = createLimit(settings.maxConcurrency);
   // The first entry is the one that was used longest ago.
   const kept = new Map<string, ScopedCredentials>();
@@ -66,7 +68,8 @@ export function assumeScopedRoles(settings: RoleSettings): AssumeScopedRole {
     };
   }
 
-  return async (roleArn, name, direction, signal) => {
+  return async (roleArn, name, direction, { signal, timeLimitMs }) => {
+    const neededLifetimeMs = Math.min(Math.max(timeLimitMs, 60_000), 55 * 60_000);
     const key = JSON.stringify([roleArn, name, direction]);
     const known = kept.get(key);
     kept.delete(key);

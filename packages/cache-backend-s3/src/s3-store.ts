@@ -79,7 +79,7 @@ export interface IssuesCredentials {
  * @throws {TypeError} there is no bucket, `serverAddress` is a URL, or keys are wanted and not there
  */
 export function createS3Store(options: S3StoreOptions): S3Store {
-  const { bucket, roleArn, uploadRoleArn } = options;
+  const { bucket, roleArn, uploadRoleArn, transferTimeoutMs = 600_000 } = options;
   const clients = createClients(options);
   let own: S3Client | undefined;
 
@@ -90,13 +90,14 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     return role === "" ? undefined : role;
   }
 
-  async function credentialsFor(name: string, direction: Direction, signal: AbortSignal | undefined) {
+  async function credentialsFor({ object, signal, timeLimitMs = transferTimeoutMs }: StoreCall, direction: Direction) {
+    await clients.findRegion(signal);
     const role = roleFor(direction);
-    return role === undefined ? undefined : clients.assumeRole(role, name, direction, signal);
+    return role === undefined ? undefined : clients.assumeRole(role, object, direction, { signal, timeLimitMs });
   }
 
   async function bucketFor(call: StoreCall, direction: Direction): Promise<S3Bucket> {
-    const credentials = await credentialsFor(call.object, direction, call.signal);
+    const credentials = await credentialsFor(call, direction);
     const client = credentials === undefined ? (own ??= clients.client()) : clients.client(credentials);
     return { client, bucket, options };
   }
@@ -256,19 +257,19 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     presign(request, operation = {}) {
       return onObject("presign", request.name, operation, async (call) => {
         const direction = request.method === "PUT" ? "upload" : "download";
-        const credentials = await credentialsFor(request.name, direction, call.signal);
+        const credentials = await credentialsFor(call, direction);
         return presignObject({ client: clients.signingClient(credentials), bucket, options }, call, request);
       });
     },
     presignParts(request, operation = {}) {
       return onObject("presignParts", request.name, operation, async (call) => {
-        const credentials = await credentialsFor(request.name, "upload", call.signal);
+        const credentials = await credentialsFor(call, "upload");
         return presignUpload({ client: clients.signingClient(credentials), bucket, options }, call, request);
       });
     },
     issueCredentials(name, direction, operation = {}) {
       return onObject("issueCredentials", name, operation, async (call) => {
-        const credentials = await credentialsFor(name, direction, call.signal);
+        const credentials = await credentialsFor(call, direction);
         if (credentials !== undefined) return credentials;
         throw new CacheStoreError({ code: "rejected", ...call, reason: `there is no role for ${direction}s` });
       });

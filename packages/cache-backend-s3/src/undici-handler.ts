@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { chunksToSend } from "@fleetfoot/cache-backend";
+import { asSilence, chunksToSend, silenceLimits } from "@fleetfoot/cache-backend";
 import { request } from "undici";
 import type { Dispatcher } from "undici";
 
@@ -33,8 +33,11 @@ export interface SdkRequestHandler extends Record<string, unknown> {
 /**
  * Sends the requests of an AWS client through a dispatcher, so that whoever made the dispatcher decides about proxies, and no
  * variable of the environment does.
+ *
+ * @param idleTimeoutMs - longest silence of a connection
  */
-export function undiciHandler(dispatcher: Dispatcher): SdkRequestHandler {
+export function undiciHandler(dispatcher: Dispatcher, idleTimeoutMs?: number): SdkRequestHandler {
+  const limits = silenceLimits(idleTimeoutMs);
   return {
     metadata: { handlerProtocol: "http/1.1" },
     async handle(order, { abortSignal } = {}) {
@@ -45,6 +48,10 @@ export function undiciHandler(dispatcher: Dispatcher): SdkRequestHandler {
         headers: headersToSend(order.headers),
         body: contentOf(order.body) as Dispatcher.DispatchOptions["body"] & {},
         signal,
+        ...limits,
+        ...(putsTogether(order) ? { headersTimeout: 0 } : {}),
+      }).catch((error: unknown) => {
+        throw asSilence(error, idleTimeoutMs);
       });
       // The SDK may destroy a body that nobody wants without listening to what the body says to that.
       body.on("error", () => {});
@@ -69,6 +76,11 @@ const contents = new WeakMap<object, AsyncIterable<Uint8Array>>();
 function contentOf(body: unknown): unknown {
   const chunks = typeof body === "object" && body !== null ? contents.get(body) : undefined;
   return chunks === undefined ? (body ?? null) : chunksToSend(chunks);
+}
+
+/** Services that do not begin to answer before they have copied all parts take as long as that. */
+function putsTogether({ method, query = {} }: SdkRequest): boolean {
+  return method === "POST" && "uploadId" in query;
 }
 
 function urlOf({ protocol, hostname, port, path, query = {} }: SdkRequest): string {

@@ -28,6 +28,8 @@ export interface DownloadOptions extends RetryOptions {
    * @default nothing is to be done
    */
   readonly beforeReplace?: (() => Promise<void>) | undefined;
+  /** How long all of it may take at most, in milliseconds: credentials that the store gets for it last as long. @default the store's own */
+  readonly timeLimitMs?: number | undefined;
   /** Told how far the download is; goes back when it starts over. Must not throw. @default nobody listens */
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
@@ -63,7 +65,7 @@ export async function downloadToFile(
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
   const { concurrency = 1, chunkBytes = 16 * 1024 * 1024, newerThanMs = -Infinity, unlessVersion } = options;
-  const { onProgress = () => {} } = options;
+  const { onProgress = () => {}, timeLimitMs } = options;
   const what = { store: store.kind, operation: "get", object: name };
   const partial = new PartialFile(path);
   const transfer: Transfer = {
@@ -74,6 +76,7 @@ export async function downloadToFile(
     concurrency,
     chunkBytes,
     partial,
+    timeLimitMs,
     onProgress,
   };
   try {
@@ -94,6 +97,7 @@ interface Transfer {
   readonly chunkBytes: number;
   /** Outlives a try, so that the next one goes on where it ended. */
   readonly partial: PartialFile;
+  readonly timeLimitMs: number | undefined;
   readonly onProgress: (progress: TransferProgress) => void;
 }
 
@@ -131,10 +135,10 @@ async function downloadOnce(transfer: Transfer, signal: AbortSignal): Promise<Do
  * @returns `undefined` when the object is wanted, or who may read it may not ask
  */
 async function unlessWanted(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult | undefined> {
-  const { store, name, newerThanMs, unlessVersion } = transfer;
+  const { store, name, newerThanMs, unlessVersion, timeLimitMs } = transfer;
   if (newerThanMs === -Infinity && unlessVersion === undefined) return undefined;
   try {
-    const facts = await store.head(name, { signal });
+    const facts = await store.head(name, { signal, timeLimitMs });
     if (facts === undefined) return { outcome: "absent" };
     return isUpToDate(transfer, facts) ? { outcome: "up-to-date", facts } : undefined;
   } catch (error) {
@@ -153,8 +157,8 @@ function isUpToDate({ newerThanMs, unlessVersion }: Transfer, facts: ObjectFacts
 }
 
 async function inOne(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
-  const { store, name, partial } = transfer;
-  const object = await store.get(name, { signal });
+  const { store, name, partial, timeLimitMs } = transfer;
+  const object = await store.get(name, { signal, timeLimitMs });
   if (object === undefined) return { outcome: "absent" };
   const { facts, body } = object;
   if (isUpToDate(transfer, facts)) {
@@ -168,9 +172,9 @@ async function inOne(transfer: Transfer, signal: AbortSignal): Promise<DownloadR
 
 /** Resolves to `undefined` when fetching parts is not wanted, not possible, or not worth it. */
 async function inParts(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult | undefined> {
-  const { store, name, concurrency, chunkBytes, partial } = transfer;
+  const { store, concurrency, chunkBytes, partial } = transfer;
   if (concurrency <= 1 || !canReadRanges(store)) return undefined;
-  const probe = await probeRanges(store, name, signal);
+  const probe = await probeRanges(transfer, store, signal);
   if (probe === "ranges-ignored") return undefined;
   if (probe === "absent") return { outcome: "absent" };
   if (isUpToDate(transfer, probe)) return { outcome: "up-to-date", facts: probe };
@@ -222,12 +226,12 @@ async function fetchMissing(
 }
 
 async function probeRanges(
+  { name, timeLimitMs }: Transfer,
   store: CacheStore & ReadsRanges,
-  name: string,
   signal: AbortSignal,
 ): Promise<ObjectFacts | "absent" | "ranges-ignored"> {
   try {
-    const first = await store.getRange(name, { start: 0, end: 1 }, { signal });
+    const first = await store.getRange(name, { start: 0, end: 1 }, { signal, timeLimitMs });
     if (first === undefined) return "absent";
     await discard(first.body);
     return first.facts;
@@ -245,7 +249,7 @@ async function openPart(
   signal: AbortSignal,
 ): Promise<StoredObject | undefined> {
   try {
-    return await store.getRange(transfer.name, range, { signal });
+    return await store.getRange(transfer.name, range, { signal, timeLimitMs: transfer.timeLimitMs });
   } catch (error) {
     if (!CacheStoreError.isInstance(error) || error.code !== "ranges-ignored") throw error;
     throw failure(transfer, "object-changed", "a part was answered with the whole object", error);

@@ -6,6 +6,8 @@ import type { OperationOptions } from "./store.ts";
 /** What is attempted, for messages, and what ends it. */
 export interface StoreCall extends BodyFacts {
   readonly signal: AbortSignal | undefined;
+  /** How long all of the transfer may take at most, in milliseconds. */
+  readonly timeLimitMs?: number | undefined;
 }
 
 /** Makes the contract's error of what a client of a service throws; what is no failure of the service comes back as it is. */
@@ -36,8 +38,8 @@ export type OnObject = <Result>(
 
 /** The way from a name to a request, for a store whose only one it is to be: checks the name, acts, and translates what is thrown. */
 export function operationsOf(store: string, translate: TranslateError): OnObject {
-  return (operation, object, { signal }, action) => {
-    const call = { store, operation, object, signal };
+  return (operation, object, { signal, timeLimitMs }, action) => {
+    const call = { store, operation, object, signal, timeLimitMs };
     return translatingErrors(call, translate, async () => {
       checkObjectName(object, call);
       return action(call);

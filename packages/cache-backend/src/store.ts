@@ -25,6 +25,8 @@ export interface CacheStore {
 export interface OperationOptions {
   /** Ends the operation, and the reading of a body that it opened. */
   readonly signal?: AbortSignal | undefined;
+  /** How long all of the transfer may take at most, in milliseconds: credentials that the store gets for it last as long. @default the store's own */
+  readonly timeLimitMs?: number | undefined;
 }
 
 /** What is known of an object without reading it. */

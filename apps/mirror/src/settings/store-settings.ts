@@ -68,6 +68,7 @@ const storeKeys: Readonly<Record<StoreSettings["kind"], ReadonlySet<string>>> = 
     uploadConcurrency: true,
     maxAttempts: true,
     retryDelayMs: true,
+    idleTimeoutMs: true,
   }),
   gcs: keysOf<Exclude<keyof GcsStoreOptions, Unsettable>>({
     bucket: true,
@@ -80,6 +81,7 @@ const storeKeys: Readonly<Record<StoreSettings["kind"], ReadonlySet<string>>> = 
     partBytes: true,
     maxAttempts: true,
     retryDelayMs: true,
+    idleTimeoutMs: true,
   }),
   azure: keysOf<Exclude<keyof AzureStoreOptions, Unsettable>>({
     accountName: true,
@@ -91,6 +93,7 @@ const storeKeys: Readonly<Record<StoreSettings["kind"], ReadonlySet<string>>> = 
     uploadConcurrency: true,
     maxAttempts: true,
     retryDelayMs: true,
+    idleTimeoutMs: true,
   }),
 };
 

@@ -55,5 +55,6 @@ export async function headObject(
   object: string,
 ): Promise<ObjectFacts | undefined> {
   const what = { store: store.kind, operation: "head", object };
-  return retryTransfer(what, (signal) => store.head(object, { signal }), trySettings(options));
+  const { timeLimitMs, ...tries } = trySettings(options);
+  return retryTransfer(what, (signal) => store.head(object, { signal, timeLimitMs }), tries);
 }

@@ -23,6 +23,12 @@ describe("the time that one try may take", () => {
   });
 });
 
+describe("the time of all of a transfer", () => {
+  it("is the job's", () => {
+    expect(trySettings({ ...given({}), jobTimeoutMs: 5000 }).timeLimitMs).toBe(5000);
+  });
+});
+
 describe("the parts of a transfer", () => {
   it("go one after the other unless the flag is set", () => {
     expect(partSettings(given({ CACHE_CONCURRENCY: "4" })).concurrency).toBe(1);

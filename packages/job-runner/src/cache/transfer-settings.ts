@@ -26,16 +26,19 @@ interface PartSettings {
 /** Reads how long one try may take; the number of tries is not the job's to choose. */
 export function trySettings({
   lookup,
+  jobTimeoutMs: timeLimitMs,
   sleep,
   signal,
-}: Pick<CacheStageOptions, "lookup" | "sleep" | "signal">): TrySettings {
+}: Pick<CacheStageOptions, "lookup" | "jobTimeoutMs" | "sleep" | "signal">): TrySettings {
   const minutes = Number(lookup("CACHE_REQUEST_TIMEOUT") ?? "");
   const usable = Number.isInteger(minutes) && minutes > 0 && minutes <= longestTimeoutMinutes;
-  return { attemptTimeoutMs: (usable ? minutes : defaultTimeoutMinutes) * 60_000, sleep, signal };
+  return { attemptTimeoutMs: (usable ? minutes : defaultTimeoutMinutes) * 60_000, timeLimitMs, sleep, signal };
 }
 
 interface TrySettings {
   readonly attemptTimeoutMs: number;
+  /** Of the whole job: no transfer takes longer. */
+  readonly timeLimitMs: number | undefined;
   readonly sleep: CacheStageOptions["sleep"];
   readonly signal: AbortSignal;
 }

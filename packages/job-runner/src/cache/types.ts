@@ -35,6 +35,8 @@ export interface CacheStageOptions {
   /** Told how far the transfers with the store are. Must not throw. @default nobody listens */
   readonly onTransfer?: ((transfer: CacheTransfer) => void) | undefined;
   readonly signal: AbortSignal;
+  /** How long the job may take, in milliseconds. @default what stores take for a transfer */
+  readonly jobTimeoutMs?: number | undefined;
   /** Pauses between the tries of a transfer. @default a timer */
   readonly sleep?: ((milliseconds: number, signal?: AbortSignal) => Promise<void>) | undefined;
   /** Chooses files, writes and restores archives. @default those of `@fleetfoot/cache-archive` */

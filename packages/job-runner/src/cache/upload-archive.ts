@@ -41,8 +41,8 @@ export async function uploadArchive(
     const body = bodyOfFile(file, size);
     const metadata = { ...archive.metadata, [CONTENT_DIGEST]: await digestOf(file, size, options.signal) };
     const put = async (signal: AbortSignal): Promise<ObjectFacts | undefined> => {
-      const { attemptTimeoutMs } = tries;
-      const putOptions = { metadata, signal, onProgress, attemptTimeoutMs, concurrency, partBytes };
+      const { attemptTimeoutMs, timeLimitMs } = tries;
+      const putOptions = { metadata, signal, onProgress, attemptTimeoutMs, timeLimitMs, concurrency, partBytes };
       if (!archive.onlyIfAbsent || !canPutConditionally(store)) return store.put(object, body, putOptions);
       return store.putIf(object, body, { absent: true }, putOptions);
     };

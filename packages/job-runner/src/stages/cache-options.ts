@@ -24,6 +24,7 @@ export async function cacheOptions(job: PreparedJob): Promise<CacheStageOptions>
     log: job.log,
     events: (event) => job.events({ type: "cache", event }),
     signal: job.signals.job,
+    jobTimeoutMs: plan.jobTimeoutMs,
     sleep: job.sleep,
   };
 }
