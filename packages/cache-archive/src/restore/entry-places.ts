@@ -61,7 +61,6 @@ export class EntryPlaces {
     const nameLength = numbers[row + COLUMN.nameLength] ?? 0;
     // Those of folders end in a slash.
     const length = nameLength > 0 && names[start + nameLength - 1] === SLASH ? nameLength - 1 : nameLength;
-    this.#compare(names, start, length);
     if (this.#look(names, start, length)) this.#take(row, start, length);
     else this.#takeCleaned(index, start, nameLength);
   }
@@ -70,9 +69,7 @@ export class EntryPlaces {
     const name = this.#rows.names.toString("latin1", nameStart, nameStart + nameLength);
     const place = Buffer.from(this.#cleaned(index, name), "latin1");
     const start = this.#rows.addName(place);
-    this.#compare(this.#rows.names, start, place.length);
-    this.#slash = place.lastIndexOf(SLASH);
-    this.#hasDots = true;
+    this.#look(this.#rows.names, start, place.length);
     this.#take(index * COLUMNS, start, place.length);
   }
 
@@ -100,19 +97,15 @@ export class EntryPlaces {
     this.#length = length;
   }
 
-  /** Compares what may be a place with the last one. */
-  #compare(names: Buffer, start: number, length: number): void {
+  /** Compares what may be a place with the last one, and looks at the segments that are not the same. @returns whether all of them are names */
+  #look(names: Buffer, start: number, length: number): boolean {
     const before = this.#start;
     const least = Math.min(length, this.#length);
     let common = 0;
     while (common < least && names[before + common] === names[start + common]) common += 1;
     this.#common = common;
     this.#isAfter = common === least ? length > least : (names[start + common] ?? 0) > (names[before + common] ?? 0);
-  }
-
-  /** Looks at the segments that are not those of the last place. @returns whether all of them are names */
-  #look(names: Buffer, start: number, length: number): boolean {
-    let segment = this.#common;
+    let segment = common;
     while (segment > 0 && names[start + segment - 1] !== SLASH) segment -= 1;
     this.#hasDots = false;
     for (let at = segment; at < length; at += 1) {

@@ -28,10 +28,11 @@ export class RestorePlanner {
   readonly #places: EntryPlaces;
   /** Entries that are restored, in the order of the archive. */
   readonly #planned: number[] = [];
-  /** So many of them are in the order of their places. */
-  #ordered = 0;
-  /** Places from the first entry on that is out of order. */
-  #unordered: Set<string> | undefined;
+  /** Those whose place comes after the places of all before them. */
+  readonly #ordered: number[] = [];
+  #isLastOrdered = true;
+  /** The places of all others. */
+  readonly #unordered = new Set<string>();
   /** Folders that some entry lies in. */
   readonly #parents = new Set<string>();
   readonly #limits: RestoreLimits;
@@ -63,7 +64,7 @@ export class RestorePlanner {
       const what = `names that begin with ${STAGING_PREFIX} are kept for unfinished restores`;
       throw entryFailure("outside-root", this.#rows, index, what);
     }
-    if (!places.isAfter || this.#unordered !== undefined) this.#takeUnordered(index);
+    this.#takePlace(index);
     // One that the place before lies in, too, is known.
     if (places.slash >= places.common) this.#addParents();
     this.#count(index);
@@ -127,11 +128,13 @@ export class RestorePlanner {
     });
   }
 
-  /** What comes after all others is the place of none of them, so only archives that are out of order are looked up. */
-  #takeUnordered(index: number): void {
-    if (this.#unordered === undefined) {
-      this.#unordered = new Set();
-      this.#ordered = this.#planned.length;
+  /** What comes after all others is the place of none of them, so only entries that are out of order are looked up. */
+  #takePlace(index: number): void {
+    const last = this.#isLastOrdered ? undefined : this.#ordered.at(-1);
+    this.#isLastOrdered = last === undefined ? this.#places.isAfter : this.#compare(last, index) < 0;
+    if (this.#isLastOrdered) {
+      this.#ordered.push(index);
+      return;
     }
     const key = this.#places.key();
     if (this.#unordered.has(key) || this.#isOrdered(index)) {
@@ -143,9 +146,9 @@ export class RestorePlanner {
   /** Whether the place of an entry is that of one in order. Each look takes a few comparisons, where a map of all places takes a tenth of a second to make. */
   #isOrdered(index: number): boolean {
     let low = 0;
-    for (let high = this.#ordered; low < high;) {
+    for (let high = this.#ordered.length; low < high;) {
       const middle = (low + high) >>> 1;
-      const order = this.#compare(this.#planned[middle] ?? 0, index);
+      const order = this.#compare(this.#ordered[middle] ?? 0, index);
       if (order === 0) return true;
       if (order < 0) low = middle + 1;
       else high = middle;
