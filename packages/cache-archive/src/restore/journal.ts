@@ -3,7 +3,7 @@ import { closeSync, lstatSync, rmSync } from "node:fs";
 import type { EntryMetadata } from "../archived-entry.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { readJsonLines } from "./read-lines.ts";
-import { isOurs, openToRead, writeWhole } from "./staging-files.ts";
+import { isOurs, JOURNAL, openToRead, writeWhole } from "./staging-files.ts";
 
 /*
  * The journal says that a tree is complete, for which root it was made, and what its folders get after the moves. It is written before the
@@ -19,8 +19,6 @@ export interface FolderFacts {
   readonly target: string;
   readonly entry: FolderMetadata;
 }
-
-const JOURNAL = "complete.jsonl";
 
 export function* writeJournal(root: string, staging: string, folders: Iterable<FolderFacts>): Generator<void, void> {
   yield* writeWhole(`${staging}/${JOURNAL}`, linesOf(root, folders));

@@ -1,4 +1,14 @@
-import { closeSync, constants, lstatSync, openSync, renameSync, rmdirSync, rmSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import type { Stats } from "node:fs";
 
 import { toFileSystemPath } from "../path-bytes.ts";
@@ -13,6 +23,9 @@ import { openPlainFile } from "../plain-file.ts";
 export const TREE = "tree";
 /** Holds what was replaced, until all moves are done. */
 export const KEPT = "replaced";
+
+/** Says that the tree is complete. */
+export const JOURNAL = "complete.jsonl";
 
 /** Tells who holds the folder. */
 export const LOCK = "lock";
@@ -29,6 +42,21 @@ export function isOurs(staging: string): boolean {
 /** A link is none, wherever it leads. */
 export function isOwnFolder(found: Stats): boolean {
   return found.isDirectory() && found.uid === process.geteuid?.();
+}
+
+/**
+ * Gives us back what a job of the same user may have taken from us with `chmod`: neither completing nor clearing away could go on otherwise, and so no
+ * restore into the root. What others may do stays, since what they can have written is not believed.
+ */
+export function allowOurselves(staging: string): void {
+  // Whom nothing keeps out needs nothing, and a link that takes the place of a folder just now must not have its target changed.
+  if (process.geteuid?.() === 0) return;
+  for (const path of [staging, ...[TREE, KEPT, JOURNAL].map((name) => `${staging}/${name}`)]) {
+    const found = lookAt(path);
+    const wanted = found?.isDirectory() === true ? 0o700 : 0o600;
+    const isOwn = found !== undefined && found.uid === process.geteuid?.() && (found.isDirectory() || found.isFile());
+    if (isOwn && (found.mode & wanted) !== wanted) chmodSync(toFileSystemPath(path), (found.mode & 0o777) | wanted);
+  }
 }
 
 /** What is in a place, which is not followed if it is a link; `undefined` when nothing is. */

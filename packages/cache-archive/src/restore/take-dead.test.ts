@@ -105,6 +105,41 @@ describe("a restore that had begun, whose lock cannot be looked at", () => {
   });
 });
 
+describe("a dead restore from which a job has taken all rights", () => {
+  it.each([
+    { what: "the folder", name: "", hasBegun: true },
+    { what: "the folder of one that had not begun", name: "", hasBegun: false },
+    { what: "the tree", name: "tree", hasBegun: true },
+    { what: "the tree of one that had not begun", name: "tree", hasBegun: false },
+    { what: "what says that it had begun", name: "complete.jsonl", hasBegun: true },
+  ])("is completed, or cleared away, by its own user: $what", async ({ name, hasBegun }) => {
+    const folder = await dead({ hasBegun });
+    const { chmod, chown } = fs.promises;
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) {
+      for (const owned of ["", ...(await readdir(scratch.path, { recursive: true }))])
+        await chown(scratch.at(owned), 65_534, 65_534);
+    }
+    await chmod(path.join(folder, name), 0);
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      expect(await finishRestores(root)).toBe(hasBegun ? 1 : 0);
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
+    expect(await readdir(scratch.path)).toEqual(["project"]);
+    expect(await readdir(root)).toEqual(hasBegun ? ["file"] : []);
+  });
+
+  it("is not believed when it is open to others by then", async () => {
+    const folder = await dead({ hasBegun: true });
+    await fs.promises.chmod(folder, 0o077);
+    expect(await finishRestores(root)).toBe(0);
+    expect(await readdir(scratch.path)).toEqual(["project"]);
+    expect(await readdir(root)).toEqual([]);
+  });
+});
+
 describe("several dead restores", () => {
   it("of other machines are watched at the same time, and once", async () => {
     for (let nth = 0; nth < 3; nth += 1) await writeMark(await dead({ hasBegun: false }), { boot: "another-one" });

@@ -1,6 +1,6 @@
 import { errnoOf } from "../errors.ts";
 import { readJournalHead } from "./journal.ts";
-import { isOurs, KEPT, LOCK, lookAt, removeIfEmpty, TREE } from "./staging-files.ts";
+import { allowOurselves, isOurs, KEPT, LOCK, lookAt, removeIfEmpty, TREE } from "./staging-files.ts";
 import { isOddLock, takeFolder } from "./staging-lock.ts";
 import type { FolderLock, LockOptions } from "./staging-lock.ts";
 
@@ -15,6 +15,7 @@ export async function takeDead(root: string, folder: string, options: LockOption
   if (lookAt(folder)?.isDirectory() !== true) return NO_LOCK;
   let wasHeld = false;
   try {
+    allowOurselves(folder);
     // Before the lock is looked at: these are made under the lock, so who has not got it afterwards does not get it any more.
     wasHeld = [TREE, KEPT].some((name) => lookAt(`${folder}/${name}`) !== undefined);
     return await takeFolder(folder, options);
