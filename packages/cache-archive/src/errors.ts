@@ -63,8 +63,10 @@ export function toArchiveError(cause: unknown, attempt: string, entryName?: stri
   if (CacheArchiveError.isInstance(cause)) return cause;
   const errno = errnoOf(cause);
   const reason = cause instanceof Error ? cause.message : String(cause);
+  // What the errors of locks know to do about them.
+  const cure = cause instanceof Error && "cure" in cause ? ` ${String(cause.cure)}` : "";
   const code = errno === "ENOSPC" || errno === "EDQUOT" || errno === "EFBIG" ? "no-space" : "io";
-  return new CacheArchiveError({ code, message: `${attempt}: ${reason}`, entryName, cause });
+  return new CacheArchiveError({ code, message: `${attempt}: ${reason}${cure}`, entryName, cause });
 }
 
 /** The `code` of a Node.js system error, such as `ENOENT`. */

@@ -1,12 +1,15 @@
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import fs from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { acquireLock } from "./acquire-lock.ts";
 import { DirectoryLockError, LockHeldError, UnusableLockError } from "./errors.ts";
+import type { NoHardLinksError } from "./errors.ts";
 
 const deadProcess = 999_999_999;
 const holdIt = `
@@ -112,6 +115,26 @@ describe("acquireLock", () => {
     await expect(acquireLock(path)).rejects.toThrow(LockHeldError);
     await lock.release();
   });
+
+  it.each(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"])(
+    "says what to do where there are no hard links (%s), and leaves nothing",
+    async (code) => {
+      const { link } = fs.promises;
+      fs.promises.link = async () => await Promise.reject(Object.assign(new Error(`${code}: refused`), { code }));
+      syncBuiltinESMExports();
+      try {
+        const error = await acquireLock(path).catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(UnusableLockError);
+        expect(error).toMatchObject({ name: "NoHardLinksError", code: "no-hard-links", path, retryable: false });
+        expect(String(error)).toContain(`its file system has no hard links (${code})`);
+        expect((error as NoHardLinksError).cure).toContain("file system that has them");
+      } finally {
+        fs.promises.link = link;
+        syncBuiltinESMExports();
+      }
+      expect(await readdir(directory)).toEqual([]);
+    },
+  );
 
   it.each(["link", "pipe"])("is taken over from a %s, which is neither followed nor waited for", async (what) => {
     const outside = join(directory, "outside");

@@ -38,6 +38,7 @@ export interface AcquireLockOptions {
  * @param path - of the file, on a file system with hard links
  * @throws {LockHeldError} a living process has it, or is just taking it over
  * @throws {UnusableLockError} there is a folder in its place
+ * @throws {NoHardLinksError} nothing is left of the attempt
  */
 export async function acquireLock(path: string, options: AcquireLockOptions = {}): Promise<DirectoryLock> {
   // Whoever has begun nothing else lives by the wait for a holder.

@@ -46,16 +46,32 @@ export class LockHeldError extends DirectoryLockError {
   }
 }
 
-/** There is something else in the place of the lock's file. */
+/** There is something else in the place of the lock's file, or there can be no lock at all: {@link NoHardLinksError}. */
 export class UnusableLockError extends DirectoryLockError {
-  override readonly name = "UnusableLockError";
-  override readonly code = "lock-unusable";
+  override readonly name: string = "UnusableLockError";
+  override readonly code: string = "lock-unusable";
   override readonly retryable = false;
   /** What to do about it, a sentence. */
   readonly cure: string = "Remove the folder, or use another place.";
 
-  constructor(path: string, options?: ErrorOptions) {
-    super(path, `${path} is a folder, where the file of a lock belongs.`, options);
+  constructor(
+    path: string,
+    message: string = `${path} is a folder, where the file of a lock belongs.`,
+    options?: ErrorOptions,
+  ) {
+    super(path, message, options);
+  }
+}
+
+/** A file system without hard links, such as FAT: nothing else gives a name to a whole file and to one process alone. */
+export class NoHardLinksError extends UnusableLockError {
+  override readonly name = "NoHardLinksError";
+  override readonly code = "no-hard-links";
+  override readonly cure: string = "Use a place on a file system that has them, such as ext4, XFS, Btrfs or NFS.";
+
+  /** @param errno - how the system said so */
+  constructor(path: string, errno: string, options?: ErrorOptions) {
+    super(path, `${path} cannot be locked, since its file system has no hard links (${errno}).`, options);
   }
 }
 

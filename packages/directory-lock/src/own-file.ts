@@ -3,6 +3,7 @@ import type { BigIntStats } from "node:fs";
 import { link, open, opendir, rename, rm, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { NoHardLinksError } from "./errors.ts";
 import type { FileCalls } from "./file-calls.ts";
 import { lockByKernel } from "./kernel-lock.ts";
 import { ownMark, writeMark } from "./mark.ts";
@@ -52,7 +53,8 @@ export class OwnFile {
         return true;
       } catch (error) {
         if (hasCode(error, "EEXIST")) return false;
-        throw error;
+        const errno = NO_HARD_LINKS.find((code) => hasCode(error, code));
+        throw errno === undefined ? error : new NoHardLinksError(target, errno, { cause: error });
       }
     };
     return this.#calls.run(make, { onLate: (isLinked) => this.#undo(isLinked, target) });
@@ -122,6 +124,13 @@ export class OwnFile {
     }
   }
 }
+
+/**
+ * How systems say that there are none: EPERM for FAT and exFAT, the others for FUSE, 9p and network file systems. A file of two names has not too many.
+ *
+ * @see https://man7.org/linux/man-pages/man2/link.2.html
+ */
+const NO_HARD_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
 
 /** What the right to replace a dead process's file is called; see `take`. */
 export function nameOfRight(lockPath: string, key: string): string {

@@ -75,6 +75,16 @@ describe.each(["EDQUOT", "ENOSPC", "ENOTSUP", "EPERM", "EROFS"])("where a lock c
   });
 });
 
+it("a restore says what to do about a file system without hard links", async () => {
+  await writeFile(scratch.at("file"), "x");
+  const { entries } = await selectFiles({ root: scratch.path, paths: ["file"] });
+  await createArchive({ root: scratch.path, entries, archivePath: scratch.at("cache.zip") });
+  refuseLocks("EPERM");
+  await expect(extractArchive({ archivePath: scratch.at("cache.zip"), root })).rejects.toThrow(
+    /has no hard links \(EPERM\)\. Use a place on a file system that has them/,
+  );
+});
+
 describe("a restore that had begun, whose lock cannot be looked at", () => {
   it("is completed when its lock is a file of ours that is not for us to read", async () => {
     const folder = await dead({ hasBegun: true });

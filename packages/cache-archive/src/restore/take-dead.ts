@@ -38,4 +38,12 @@ export async function takeDead(root: string, folder: string, options: LockOption
 const NO_LOCK: FolderLock = { release: async (): Promise<void> => {} };
 
 /** A full disk, one to read only, and one without hard links. */
-const UNWRITABLE: ReadonlySet<string> = new Set(["EDQUOT", "ENOSPC", "ENOSYS", "ENOTSUP", "EPERM", "EROFS"]);
+const UNWRITABLE: ReadonlySet<string> = new Set([
+  "EDQUOT",
+  "ENOSPC",
+  "ENOSYS",
+  "ENOTSUP",
+  "EPERM",
+  "EROFS",
+  "no-hard-links",
+]);
