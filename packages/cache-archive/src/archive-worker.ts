@@ -2,10 +2,17 @@
 import { parentPort } from "node:worker_threads";
 
 import { serveJobs } from "./engine/serve-jobs.ts";
-import { treeHandler } from "./manifest/tree-runner.ts";
+import type { ThreadTaskHandler } from "./engine/task.ts";
+import type { TreeTask } from "./manifest/tree-task.ts";
 import { stagingHandler } from "./restore/staging-task.ts";
 import { tarPackHandler, tarPlanHandler, tarUnpackHandler } from "./tar/tasks.ts";
 import { zipPackHandler, zipPlanHandler, zipUnpackHandler } from "./zip/tasks.ts";
+
+/** Loaded when it is needed: no archive waits for the library of hashes, which takes longest of all to load. */
+const treeHandler: ThreadTaskHandler<TreeTask> = {
+  kinds: ["observe-tree", "record-tree", "compare-tree"] satisfies TreeTask["kind"][],
+  open: async (task, control) => (await import("./manifest/tree-runner.ts")).treeHandler.open(task, control),
+};
 
 if (parentPort !== null) {
   serveJobs(parentPort, [

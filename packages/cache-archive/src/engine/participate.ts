@@ -11,13 +11,13 @@ import type { UnitRunner } from "./unit-runner.ts";
  * @returns what the job computes; most jobs compute nothing
  */
 export async function participate(
-  open: () => UnitRunner,
+  open: () => UnitRunner | Promise<UnitRunner>,
   control: JobControl,
   participant: number,
   pause?: () => Promise<void> | undefined,
 ): Promise<unknown> {
   try {
-    const runner = open();
+    const runner = await open();
     for (;;) {
       const unit = control.claim(participant, () => runner.settle());
       if (unit === undefined) break;

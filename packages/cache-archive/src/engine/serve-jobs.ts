@@ -5,7 +5,7 @@ import type { SharedControl } from "./control.ts";
 import { encodeFailure } from "./failure.ts";
 import type { EncodedFailure } from "./failure.ts";
 import { participate } from "./participate.ts";
-import type { Task, TaskHandler } from "./task.ts";
+import type { Task, ThreadTaskHandler } from "./task.ts";
 import type { UnitRunner } from "./unit-runner.ts";
 
 /** Asks a thread to take part in a job. */
@@ -23,7 +23,7 @@ export interface LeftMessage {
 }
 
 /** Takes part in one job after the other, as the pool asks for it. */
-export function serveJobs(port: MessagePort, handlers: readonly TaskHandler<never>[]): void {
+export function serveJobs(port: MessagePort, handlers: readonly ThreadTaskHandler<never>[]): void {
   const leave = (message: LeftMessage): void => port.postMessage(message);
   port.on("message", ({ task, control: shared, participant }: JoinMessage) => {
     const control = new JobControl(shared);
@@ -34,7 +34,11 @@ export function serveJobs(port: MessagePort, handlers: readonly TaskHandler<neve
   });
 }
 
-function openTask(handlers: readonly TaskHandler<never>[], task: Task, control: JobControl): UnitRunner {
+function openTask(
+  handlers: readonly ThreadTaskHandler<never>[],
+  task: Task,
+  control: JobControl,
+): UnitRunner | Promise<UnitRunner> {
   const handler = handlers.find(({ kinds }) => kinds.includes(task.kind));
   if (handler === undefined) throw new TypeError(`nobody does tasks of the kind ${task.kind}`);
   return handler.open(task as never, control);

@@ -13,3 +13,8 @@ export interface TaskHandler<T extends Task> {
   /** Called once by each participant. */
   readonly open: (task: T, control: JobControl) => UnitRunner;
 }
+
+/** The same for a thread, which loads some only when they are needed. */
+export interface ThreadTaskHandler<T extends Task> extends Pick<TaskHandler<T>, "kinds"> {
+  readonly open: (task: T, control: JobControl) => UnitRunner | Promise<UnitRunner>;
+}

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { mkdirSync, renameSync, rmdirSync } from "node:fs";
 
 import { errnoOf } from "../errors.ts";
@@ -11,8 +10,8 @@ import { markAsGivenUp } from "./staging-files.ts";
  * kept and marked as given up.
  */
 export function* carryOut(moves: readonly Move[], staging: string): Generator<void, void> {
-  // What an earlier attempt has kept is not replaced.
-  const attempt = randomUUID();
+  // What an earlier attempt has kept is not replaced. Most have nothing to keep, and making one takes longer than their moves.
+  let attempt: string | undefined;
   const undo: (() => void)[][] = [];
   try {
     for (const [nth, { from, to, replaces, kept }] of moves.entries()) {
@@ -26,7 +25,10 @@ export function* carryOut(moves: readonly Move[], staging: string): Generator<vo
         rmdirSync(toFileSystemPath(to));
         steps.push(() => mkdirSync(toFileSystemPath(to)));
       }
-      if (replaces === "something") rename(to, `${kept}/${attempt}-${nth}`);
+      if (replaces === "something") {
+        attempt ??= crypto.randomUUID();
+        rename(to, `${kept}/${attempt}-${nth}`);
+      }
       rename(from, to);
       yield;
     }

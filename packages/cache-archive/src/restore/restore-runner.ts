@@ -34,7 +34,7 @@ export interface SharedRestoreJob {
 /** Unpacks the content of one format. */
 export interface ContentUnpacker {
   /** A run of short files. */
-  restoreShort(entries: readonly number[]): void;
+  restoreShort(entries: Int32Array): void;
   restoreBlock(unit: number, range: RestoreUnit): void;
   restoreStream(entry: number): Promise<void>;
   linkTarget(entry: number): Buffer;
@@ -98,8 +98,8 @@ export class RestoreRunner implements UnitRunner {
     }
   }
 
-  #range({ first, count }: RestoreUnit): number[] {
-    return [...this.#order.subarray(first, first + count)];
+  #range({ first, count }: RestoreUnit): Int32Array {
+    return this.#order.subarray(first, first + count);
   }
 
   #each(range: RestoreUnit, restore: (entry: ArchivedEntry, target: string, index: number) => void): void {

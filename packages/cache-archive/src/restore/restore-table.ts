@@ -21,30 +21,31 @@ export interface ContentFacts {
 
 /** The entries that are to be restored, in memory that all participants share. */
 export class RestoreTable {
-  readonly #names: Buffer;
+  /** What the places of names are in. */
+  readonly names: Buffer;
   readonly #rows: Float64Array;
 
   constructor({ names, rows }: SharedRestore) {
-    this.#names = Buffer.from(names);
+    this.names = Buffer.from(names);
     this.#rows = new Float64Array(rows);
   }
 
   /** As in the archive. */
   rawName(index: number): Buffer {
-    const start = this.#get(index, COLUMN.nameStart);
-    return this.#names.subarray(start, start + this.#get(index, COLUMN.nameLength));
+    const start = this.number(index, COLUMN.nameStart);
+    return this.names.subarray(start, start + this.number(index, COLUMN.nameLength));
   }
 
   /** The entry's place: a clean slash path relative to the root. */
   target(index: number): string {
-    const start = this.#get(index, COLUMN.targetStart);
-    return pathFromPart(this.#names, start, start + this.#get(index, COLUMN.targetLength));
+    const start = this.number(index, COLUMN.targetStart);
+    return pathFromPart(this.names, start, start + this.number(index, COLUMN.targetLength));
   }
 
   /** As in the archive, as a path. */
   name(index: number): string {
-    const start = this.#get(index, COLUMN.nameStart);
-    return pathFromPart(this.#names, start, start + this.#get(index, COLUMN.nameLength));
+    const start = this.number(index, COLUMN.nameStart);
+    return pathFromPart(this.names, start, start + this.number(index, COLUMN.nameLength));
   }
 
   entry(index: number): ArchivedEntry {
@@ -53,41 +54,40 @@ export class RestoreTable {
 
   /** Of an entry, without its name, which takes longer to make than all of the rest. */
   metadata(index: number): EntryMetadata {
-    const uid = this.#get(index, COLUMN.uid);
+    const uid = this.number(index, COLUMN.uid);
     return {
-      kind: KINDS[this.#get(index, COLUMN.kind)] ?? "other",
-      mode: this.#get(index, COLUMN.mode),
-      mtimeMs: this.#get(index, COLUMN.mtimeMs),
-      owner: uid < 0 ? undefined : { uid, gid: this.#get(index, COLUMN.gid) },
-      bytes: this.#get(index, COLUMN.bytes),
+      kind: KINDS[this.number(index, COLUMN.kind)] ?? "other",
+      mode: this.number(index, COLUMN.mode),
+      mtimeMs: this.number(index, COLUMN.mtimeMs),
+      owner: uid < 0 ? undefined : { uid, gid: this.number(index, COLUMN.gid) },
+      bytes: this.number(index, COLUMN.bytes),
     };
   }
 
+  /** One of an entry's numbers. @param column - of {@link COLUMN} */
+  number(index: number, column: number): number {
+    return this.#rows[index * COLUMNS + column] ?? 0;
+  }
+
   bytes(index: number): number {
-    return this.#get(index, COLUMN.bytes);
+    return this.number(index, COLUMN.bytes);
   }
 
   /** Whether the name of an entry, as in the archive, stands at a place in other bytes. */
   hasNameAt(index: number, bytes: Buffer, start: number, end: number): boolean {
-    const nameStart = this.#get(index, COLUMN.nameStart);
-    const nameLength = this.#get(index, COLUMN.nameLength);
-    return (
-      nameLength === end - start && bytes.compare(this.#names, nameStart, nameStart + nameLength, start, end) === 0
-    );
+    const nameStart = this.number(index, COLUMN.nameStart);
+    const nameLength = this.number(index, COLUMN.nameLength);
+    return nameLength === end - start && bytes.compare(this.names, nameStart, nameStart + nameLength, start, end) === 0;
   }
 
   facts(index: number): ContentFacts {
     return {
-      crc: this.#get(index, COLUMN.crc),
-      compressedBytes: this.#get(index, COLUMN.compressedBytes),
-      offset: this.#get(index, COLUMN.offset),
-      method: this.#get(index, COLUMN.method),
-      flags: this.#get(index, COLUMN.flags),
-      frame: this.#get(index, COLUMN.frame),
+      crc: this.number(index, COLUMN.crc),
+      compressedBytes: this.number(index, COLUMN.compressedBytes),
+      offset: this.number(index, COLUMN.offset),
+      method: this.number(index, COLUMN.method),
+      flags: this.number(index, COLUMN.flags),
+      frame: this.number(index, COLUMN.frame),
     };
-  }
-
-  #get(index: number, column: number): number {
-    return this.#rows[index * COLUMNS + column] ?? 0;
   }
 }

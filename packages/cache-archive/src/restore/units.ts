@@ -78,5 +78,6 @@ export class RestoreUnits {
 export function restoreUnitAt(rows: Float64Array, unit: number): RestoreUnit {
   const row = rows.subarray(unit * COLUMNS, (unit + 1) * COLUMNS);
   const [kind = 0, first = 0, count = 0, block = 0, blocks = 0, packedStart = 0, packedBytes = 0] = row;
-  return { kind, first, count, block, blocks, packedStart, packedBytes };
+  // An index that came out of these numbers would not do for code that was compiled for indexes.
+  return { kind, first: first | 0, count: count | 0, block, blocks, packedStart, packedBytes };
 }

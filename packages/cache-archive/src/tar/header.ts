@@ -28,8 +28,8 @@ const TYPE_FLAGS: Readonly<Record<TarType, number>> = { file: 0x30, symlink: 0x3
 const USTAR = Buffer.from("ustar\x0000", "latin1");
 
 /** Octal digits that fit before the terminator. */
-const MAX_OCTAL_7 = 0o7777777;
-const MAX_OCTAL_11 = 0o77777777777;
+export const MAX_OCTAL_7 = 0o7777777;
+export const MAX_OCTAL_11 = 0o77777777777;
 
 /**
  * The header of an entry: a USTAR block, and before it an extended header when a value does not fit into one, or when a
@@ -134,7 +134,7 @@ function putBlock(block: Buffer, header: TarHeader, { prefix, name }: SplitName)
   block[154] = 0;
 }
 
-function octal(block: Buffer, at: number, digits: number, value: number): void {
+export function octal(block: Buffer, at: number, digits: number, value: number): void {
   let left = value;
   for (let place = at + digits - 1; place >= at; place -= 1) {
     block[place] = ZERO + (left % 8);
@@ -142,7 +142,7 @@ function octal(block: Buffer, at: number, digits: number, value: number): void {
   }
 }
 
-const ZERO = 0x30;
+export const ZERO = 0x30;
 const SPACE = 0x20;
 
 function sumOf(block: Buffer, from: number, to: number): number {

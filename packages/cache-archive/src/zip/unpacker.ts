@@ -58,9 +58,9 @@ export class ZipUnpacker implements ContentUnpacker {
     this.#questions = new FileQuestions(this.#counters, context.control);
   }
 
-  restoreShort(entries: readonly number[]): void {
+  restoreShort(entries: Int32Array): void {
     const { table } = this.#context;
-    const todo = entries.filter((index) => !this.#isThere(index));
+    const todo = [...entries].filter((index) => !this.#isThere(index));
     const first = todo[0];
     const last = todo.at(-1);
     if (first === undefined || last === undefined) return;
