@@ -64,16 +64,18 @@ export function toFileSystemPath(path: string): string | Buffer {
 
 /** Compares the bytes of two paths. @returns below 0, 0 or above 0 */
 export function comparePathBytes(a: string, b: string): number {
-  if (UNORDERED.test(a) || UNORDERED.test(b)) return Buffer.compare(pathToBytes(a), pathToBytes(b));
+  if (hasOtherOrder(a) || hasOtherOrder(b)) return Buffer.compare(pathToBytes(a), pathToBytes(b));
   return compareStrings(a, b);
 }
 
-/** Only from here on the order of JavaScript strings is another one. */
-const UNORDERED = /[\ud800-\uffff]/;
+/** Whether text has characters by which the order of JavaScript strings is another one than that of their bytes. */
+export function hasOtherOrder(text: string): boolean {
+  return /[\ud800-\uffff]/.test(text);
+}
 
 /** Sorts by the bytes of the paths, which is not the order of JavaScript strings above U+D7FF. */
 export function sortByPathBytes<T>(items: readonly T[], pathOf: (item: T) => string): T[] {
-  if (!items.some((item) => UNORDERED.test(pathOf(item)))) {
+  if (!items.some((item) => hasOtherOrder(pathOf(item)))) {
     if (isAscending(items, pathOf)) return [...items];
     return [...items].sort((a, b) => compareStrings(pathOf(a), pathOf(b)));
   }

@@ -3,7 +3,7 @@ import type { Dirent, Stats } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import { isMissing, unlessMissing } from "../missing.ts";
 import type { Glob, GlobState } from "./glob.ts";
-import { pathFromBytes, printablePath, sortByPathBytes, toFileSystemPath } from "../path-bytes.ts";
+import { hasOtherOrder, pathFromBytes, printablePath, sortByPathBytes, toFileSystemPath } from "../path-bytes.ts";
 import { Turn } from "../turn.ts";
 import type { ArchiveEntry } from "../types.ts";
 
@@ -125,22 +125,13 @@ export class Walk {
    * `a/`.
    */
   #keys(folder: string): string[] {
-    const keys: string[] = [];
-    for (const { name, isFolder } of this.#names(folder)) {
-      keys.push(name);
-      if (isFolder) keys.push(`${name}/`);
-    }
-    return sortByPathBytes(keys, (key) => key);
-  }
-
-  #names(folder: string): { name: string; isFolder: boolean }[] {
     const place = toFileSystemPath(`${this.#options.root}/${folder}`);
     try {
-      const found = readdirSync(place, { withFileTypes: true });
-      if (!found.some(({ name }) => name.includes("\ufffd"))) return found.map((entry) => named(entry.name, entry));
-      // The replacement character may stand for bytes that are not UTF-8.
-      const raw = readdirSync(place, { withFileTypes: true, encoding: "buffer" });
-      return raw.map((entry) => named(pathFromBytes(entry.name), entry));
+      const keys: string[] = [];
+      for (const entry of readdirSync(place, { withFileTypes: true })) addKeys(keys, entry.name, entry);
+      // The replacement character, which may stand for bytes that are not UTF-8, is one of those.
+      if (!hasOtherOrder(keys.join("/"))) return keys.sort();
+      return this.#keysOfBytes(place);
     } catch (error) {
       if (isMissing(error)) return [];
       const reason = errnoOf(error) ?? String(error);
@@ -148,10 +139,19 @@ export class Walk {
       return [];
     }
   }
+
+  #keysOfBytes(place: string | Buffer): string[] {
+    const keys: string[] = [];
+    for (const entry of readdirSync(place, { withFileTypes: true, encoding: "buffer" })) {
+      addKeys(keys, pathFromBytes(entry.name), entry);
+    }
+    return sortByPathBytes(keys, (key) => key);
+  }
 }
 
-function named(name: string, entry: Dirent | Dirent<Buffer>): { name: string; isFolder: boolean } {
-  return { name, isFolder: entry.isDirectory() };
+function addKeys(keys: string[], name: string, entry: Dirent | Dirent<Buffer>): void {
+  keys.push(name);
+  if (entry.isDirectory()) keys.push(`${name}/`);
 }
 
 function toEntry(path: string, stats: Stats): ArchiveEntry | undefined {
