@@ -147,6 +147,21 @@ describe("the local store", () => {
     expect(await leftovers(directory)).toEqual([]);
   });
 
+  it("says that nothing can be written, where Node says that a directory is absent", async () => {
+    const readOnly = async (path: string, options?: { readonly recursive?: boolean }): Promise<undefined> => {
+      if (path === directory) return;
+      const code = options?.recursive === true ? "ENOENT" : "EROFS";
+      throw Object.assign(new Error(`${code}: mkdir`), { code, syscall: "mkdir" });
+    };
+    const fileSystem = { ...hostFileSystem, mkdir: readOnly as typeof mkdir };
+    const store = createLocalStore({ directory, fileSystem });
+    await expect(store.put("dir/name", bodyOf("x"))).rejects.toMatchObject({
+      code: "access-denied",
+      serviceCode: "EROFS",
+      retryable: false,
+    });
+  });
+
   it("says so when it may not read, unless nothing is forbidden to this user", async () => {
     const store = createLocalStore({ directory });
     await store.put("name", bodyOf("x"));

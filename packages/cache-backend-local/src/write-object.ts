@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { readExactly } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutOptions } from "@fleetfoot/cache-backend";
+import { systemCodeOf } from "./failures.ts";
 import type { LocalCall } from "./failures.ts";
 import { encodeSegment } from "./file-names.ts";
 import type { LocalFileSystem } from "./file-system.ts";
@@ -28,7 +29,7 @@ export async function writeObject<Result>(
   commit: (temporary: string, facts: ObjectFacts) => Promise<Result>,
 ): Promise<Result> {
   const temporary = temporaryPath(path);
-  await fileSystem.mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeDirectories(fileSystem, dirname(path));
   const file = await fileSystem.open(temporary, "wx", 0o600);
   try {
     const facts = { bytes: body.bytes, modifiedAtMs: now(), version: randomUUID(), metadata: { ...metadata } };
@@ -51,6 +52,20 @@ export async function writeObject<Result>(
     return result;
   } finally {
     await fileSystem.rm(temporary, { force: true });
+  }
+}
+
+/** Where nothing can be written, Node says of several directories at once that one is absent; of a single one the system says what is wrong. */
+async function makeDirectories(fileSystem: LocalFileSystem, path: string): Promise<void> {
+  try {
+    await fileSystem.mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (systemCodeOf(error) !== "ENOENT" || dirname(path) === path) throw error;
+    await makeDirectories(fileSystem, dirname(path));
+    await fileSystem.mkdir(path, { mode: 0o700 }).catch((reason: unknown) => {
+      // By another put, meanwhile.
+      if (systemCodeOf(reason) !== "EEXIST") throw reason;
+    });
   }
 }
 

@@ -28,7 +28,7 @@ export function asStoreError(call: StoreCall, error: Error): unknown {
   if (status !== undefined) {
     const { store, operation, object } = call;
     const serviceCode = error.name;
-    const reason = `status ${status}, ${serviceCode}${error.message === serviceCode ? "" : `: ${error.message}`}`;
+    const reason = `status ${status}${wordsOf(error)}${regionAdvice(status, error)}`;
     const code = codeOf(status, serviceCode);
     return new CacheStoreError({ code, store, operation, object, reason, status, serviceCode }, { cause: error });
   }
@@ -36,6 +36,30 @@ export function asStoreError(call: StoreCall, error: Error): unknown {
     return withoutCredentials(call, error, error.message);
   }
   return withoutAnswer(call, error);
+}
+
+/** An answer to HEAD has no body to say it in. */
+function wordsOf({ name, message }: Error): string {
+  if (message === "UnknownError") return " without a reason";
+  return `, ${name}${message === name ? "" : `: ${message}`}`;
+}
+
+/**
+ * A bucket in another region is told in many ways, and in HEAD by a status alone.
+ *
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/Redirects.html
+ */
+function regionAdvice(status: number, error: Error): string {
+  const { Region, $response } = error as {
+    readonly Region?: string;
+    readonly $response?: { readonly headers?: Readonly<Record<string, string>> };
+  };
+  const region = Region ?? $response?.headers?.["x-amz-bucket-region"];
+  const isElsewhere = status === 301 || status === 307 || error.name === "AuthorizationHeaderMalformed";
+  if (isElsewhere && region !== undefined) return `; the bucket is in the region ${region}: set that one, or none`;
+  if (isElsewhere) return "; the bucket is in another region than the one that is set: set its own, or none";
+  const mayBeElsewhere = status === 400 && error.message === "UnknownError";
+  return mayBeElsewhere ? "; the bucket may be in another region than the one that is set" : "";
 }
 
 function codeOf(status: number, serviceCode: string): CacheStoreErrorCode {

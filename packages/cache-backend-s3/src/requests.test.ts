@@ -311,6 +311,12 @@ describe("what requests say", () => {
     expect(searchParams.get("X-Amz-Expires")).toBe("604800");
   });
 
+  it.each([301, 307])("tells where a bucket is, when the service answers a HEAD with status %i", async (status) => {
+    answer = (_request, response) => void response.writeHead(status, { "x-amz-bucket-region": "eu-west-3" }).end();
+    const said = `status ${status} without a reason; the bucket is in the region eu-west-3: set that one, or none`;
+    await expect(open().head("a")).rejects.toMatchObject({ status, message: `s3 head "a": ${said}` });
+  });
+
   it("tells a failure with the service's own words, and tries a part again when it may help", async () => {
     const statuses = [503, 500, 200];
     answer = (_request, response) => {

@@ -48,6 +48,19 @@ describeWithSystem("minio", (minio) => {
       kills * 15_000,
     );
 
+    it("says that a bucket is in another region, and in which one where the service tells", async () => {
+      const { endpoint, accessKeyId, secretAccessKey } = minio();
+      const { bucket } = await openStore(minio());
+      const keys = { accessKeyId, secretAccessKey, insecure: true };
+      const store = createS3Store({ bucket, serverAddress: new URL(endpoint).host, region: "eu-west-1", ...keys });
+      await expect(store.put("name", bodyOf("x"))).rejects.toThrow(
+        "the bucket is in the region us-east-1: set that one, or none",
+      );
+      await expect(store.head("name")).rejects.toThrow(
+        "status 400 without a reason; the bucket may be in another region",
+      );
+    });
+
     it("gives a role's credentials for one object and one direction, which MinIO enforces", async () => {
       const root = await openStore(minio());
       await root.put("a", bodyOf("content of a"));
