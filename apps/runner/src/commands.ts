@@ -108,6 +108,8 @@ const pipelineOptions = {
   quiet: { type: "boolean", short: "q", help: "leave out what the jobs print" },
 } as const satisfies OptionTable;
 
+const cacheNameWidth = Math.max(...cacheCommands.map(({ name }) => name.length));
+
 /** Every command, in the order in which the help lists them. */
 export const commands: readonly Command[] = [
   {
@@ -319,7 +321,7 @@ export const commands: readonly Command[] = [
     description: [
       "Looks after caches. Its commands:",
       "",
-      ...cacheCommands.map(({ name, summary }) => `  ${name.padEnd(14)}  ${summary}`),
+      ...cacheCommands.map(({ name, summary }) => `  ${name.padEnd(cacheNameWidth)}  ${summary}`),
     ].join("\n"),
     options: {},
     examples: ["fleetfoot cache ls", "fleetfoot cache prune --older-than 14d", "fleetfoot cache create --help"],

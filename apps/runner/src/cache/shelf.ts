@@ -29,14 +29,20 @@ export interface InspectedCache {
 }
 
 /**
- * How to go on when a name is not there: names that end in it are probably meant.
+ * How to go on when a name is not there: names that end in it are probably meant, or in what coordinators make of it.
  *
  * @param names those that are there
  */
 export function nameCure(names: readonly string[], missing: readonly string[]): string {
-  const meant = names.filter((name) => missing.some((end) => name.endsWith(`/${end}`)));
+  const meant = names.filter((name) => missing.some((end) => name.endsWith(`/${end}`) || isKeyOfJobs(name, end)));
   if (meant.length === 0) return "fleetfoot cache ls prints the names.";
   return `Perhaps ${meant.join(", ")} is meant; fleetfoot cache ls prints the names.`;
+}
+
+/** Whether a name is that of a key with the index of cleared caches and the word about protection, which coordinators append. */
+export function isKeyOfJobs(name: string, key: string): boolean {
+  const at = `/${name}`.lastIndexOf(`/${key}-`);
+  return at >= 0 && /^(?:-\d+)?(?:-(?:non_)?protected)?$/.test(name.slice(at + key.length));
 }
 
 /** What of a shelf may stay. */

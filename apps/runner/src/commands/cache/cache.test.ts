@@ -69,6 +69,17 @@ describe("fleetfoot cache", () => {
     expect((await cache("inspect", "deps/lib")).complained).toContain("is no archive");
   });
 
+  it("knows what coordinators append to a key", async () => {
+    for (const key of ["k-2-protected", "k-non_protected", "k-other"])
+      await cache("create", "--key", key, "--path", "deps");
+    const whole = "project-1/k-2-protected, project-1/k-non_protected";
+    expect((await cache("inspect", "k")).complained).toContain(`Perhaps ${whole} is meant`);
+    const { code, complained } = await cache("restore", "--key", "k", "--path", "deps");
+    expect(code).toBe(0);
+    expect(complained).toBe("Jobs have saved k-2-protected, k-non_protected; --key takes the whole key.\n");
+    expect((await cache("restore", "--key", "none", "--path", "deps")).complained).toBe("");
+  });
+
   it("removes by name all or nothing, and leaves no empty folder", async () => {
     await cache("create", ...deps);
     await cache("create", "--key", "a/b", "--path", "deps");
