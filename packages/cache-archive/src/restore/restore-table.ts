@@ -76,8 +76,10 @@ export class RestoreTable {
   /** Whether the name of an entry, as in the archive, stands at a place in other bytes. */
   hasNameAt(index: number, bytes: Buffer, start: number, end: number): boolean {
     const nameStart = this.number(index, COLUMN.nameStart);
-    const nameLength = this.number(index, COLUMN.nameLength);
-    return nameLength === end - start && bytes.compare(this.names, nameStart, nameStart + nameLength, start, end) === 0;
+    if (this.number(index, COLUMN.nameLength) !== end - start) return false;
+    // Names are so short that a call which compares them takes longer.
+    for (let at = start; at < end; at += 1) if (bytes[at] !== this.names[nameStart + at - start]) return false;
+    return true;
   }
 
   facts(index: number): ContentFacts {

@@ -14,6 +14,7 @@ import { isAlreadyThere } from "../restore/already-there.ts";
 import { FileQuestions } from "../restore/file-questions.ts";
 import { restoreError } from "../restore/restore-runner.ts";
 import type { ContentUnpacker, SharedRestoreJob, UnpackContext } from "../restore/restore-runner.ts";
+import { COLUMN } from "../restore/restore-columns.ts";
 import type { RestoreUnit } from "../restore/units.ts";
 import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
 import { Turn } from "../turn.ts";
@@ -60,44 +61,53 @@ export class ZipUnpacker implements ContentUnpacker {
 
   restoreShort(entries: Int32Array): void {
     const { table } = this.#context;
-    const todo = [...entries].filter((index) => !this.#isThere(index));
+    const todo = entries.filter((index) => !this.#isThere(index));
     const first = todo[0];
     const last = todo.at(-1);
     if (first === undefined || last === undefined) return;
-    const start = this.#content(first).offset;
-    const longest = todo.reduce((bytes, index) => Math.max(bytes, table.bytes(index)), 0);
-    const read = this.#read(start, endOf(this.#content(last)) + LOCAL_EXTRA_SLACK - start, longest);
+    let longest = 0;
+    for (const index of todo) longest = Math.max(longest, table.bytes(index));
+    const start = table.number(first, COLUMN.offset);
+    const read = this.#read(start, this.#endOf(last) + LOCAL_EXTRA_SLACK - start, longest);
     const unread = todo.filter((index) => !this.#restoreFrom(read, start, index));
-    for (const index of unread) this.#restore(index, () => this.#unpackAlone(index));
+    for (const index of unread) this.#restoreAlone(index);
   }
 
   /** @returns false when the local header is so long that not all of the entry was read */
   #restoreFrom(read: Buffer, readStart: number, index: number): boolean {
-    const { table } = this.#context;
-    const { method, offset, compressedBytes } = table.facts(index);
-    const at = offset - readStart;
+    const { table, control } = this.#context;
+    if (control.isAborted) throw new JobAborted();
+    const at = table.number(index, COLUMN.offset) - readStart;
     const nameStart = at + LOCAL_HEADER_LENGTH;
     if (nameStart > read.length) return false;
     const nameEnd = nameStart + read.readUInt16LE(at + 26);
     const dataStart = nameEnd + read.readUInt16LE(at + 28);
-    if (dataStart + compressedBytes > read.length) return false;
-    this.#restore(index, () => {
-      // The usual header is looked at without making anything of the entry.
-      const isUsual = isStreamedHeader(read, at, method) && table.hasNameAt(index, read, nameStart, nameEnd);
-      if (!isUsual) checkLocalHeader(read.subarray(at), this.#content(index));
-      return this.#unpack(index, read, dataStart);
-    });
-    return true;
-  }
-
-  #restore(index: number, unpack: () => Buffer): void {
-    const { table, folders, job, control } = this.#context;
-    if (control.isAborted) throw new JobAborted();
+    if (dataStart + table.number(index, COLUMN.compressedBytes) > read.length) return false;
     try {
-      writeNewFile(folders.stage(table.target(index)), unpack(), 0, table.metadata(index), job.policy);
+      // The usual header is looked at without making anything of the entry.
+      const isStreamed = isStreamedHeader(read, at, table.number(index, COLUMN.method));
+      const isUsual = isStreamed && table.hasNameAt(index, read, nameStart, nameEnd);
+      if (!isUsual) checkLocalHeader(read.subarray(at), this.#content(index));
+      this.#write(index, this.#unpack(index, read, dataStart));
     } catch (error) {
       throw restoreError(error, table.entry(index));
     }
+    return true;
+  }
+
+  #restoreAlone(index: number): void {
+    const { table, control } = this.#context;
+    if (control.isAborted) throw new JobAborted();
+    try {
+      this.#write(index, this.#unpackAlone(index));
+    } catch (error) {
+      throw restoreError(error, table.entry(index));
+    }
+  }
+
+  #write(index: number, content: Buffer): void {
+    const { table, folders, job } = this.#context;
+    writeNewFile(folders.stage(table.target(index)), content, 0, table.metadata(index), job.policy);
   }
 
   restoreBlock(unit: number, range: RestoreUnit): void {
@@ -199,7 +209,10 @@ export class ZipUnpacker implements ContentUnpacker {
   #isThere(index: number): boolean {
     const { table, folders, job } = this.#context;
     const place = folders.existing(table.target(index));
-    return place !== undefined && isAlreadyThere(place, table.metadata(index), table.facts(index).crc, job.policy.mask);
+    return (
+      place !== undefined &&
+      isAlreadyThere(place, table.metadata(index), table.number(index, COLUMN.crc), job.policy.mask)
+    );
   }
 
   /** The checked content of an entry that is read on its own. */
@@ -212,16 +225,17 @@ export class ZipUnpacker implements ContentUnpacker {
   /** The checked content of an entry whose data begins at a place of what was read. */
   #unpack(index: number, read: Buffer, dataStart: number): Buffer {
     const { table } = this.#context;
-    const { compressedBytes, crc } = table.facts(index);
+    const dataEnd = dataStart + table.number(index, COLUMN.compressedBytes);
     const expected = table.bytes(index);
-    const bytes = this.#unpackData(index, read, dataStart, dataStart + compressedBytes, expected, false);
+    const bytes = this.#unpackData(index, read, dataStart, dataEnd, expected, false);
     const found = crc32(bytes);
-    if (bytes.length !== expected || found !== crc) checkContent(this.#content(index), bytes.length, found);
+    if (bytes.length !== expected || found !== table.number(index, COLUMN.crc))
+      checkContent(this.#content(index), bytes.length, found);
     return bytes;
   }
 
   #unpackData(index: number, read: Buffer, start: number, end: number, bytes: number, isOpenEnded: boolean): Buffer {
-    const { method } = this.#context.table.facts(index);
+    const method = this.#context.table.number(index, COLUMN.method);
     try {
       if (method !== METHOD_DEFLATE) return unpackBytes(method, read.subarray(start, end), bytes);
       const { output } = this.#inflater;
@@ -248,6 +262,13 @@ export class ZipUnpacker implements ContentUnpacker {
     return readArchiveInto(file, position, this.#inflater.input.subarray(0, wanted));
   }
 
+  /** Of an entry without local extra fields. */
+  #endOf(index: number): number {
+    const { table } = this.#context;
+    const nameEnd = table.number(index, COLUMN.offset) + LOCAL_HEADER_LENGTH + table.number(index, COLUMN.nameLength);
+    return nameEnd + table.number(index, COLUMN.compressedBytes);
+  }
+
   #content(index: number): ZipContent {
     const { table } = this.#context;
     return {
@@ -264,8 +285,4 @@ function blockBytesOf(bytes: number, blocks: number): number {
   let blockBytes = STORED_BLOCK_BYTES;
   while (Math.ceil(bytes / blockBytes) > blocks) blockBytes *= 2;
   return blockBytes;
-}
-
-function endOf(content: ZipContent): number {
-  return content.offset + LOCAL_HEADER_LENGTH + content.rawName.length + content.compressedBytes;
 }
