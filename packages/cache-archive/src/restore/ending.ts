@@ -31,6 +31,7 @@ const OWNER_MAY_CHANGE = 0o300;
  * @param order - entries in the order in which units name them, which ends with the links and then the folders; the empty ones are added
  *   once more
  * @param empty - folders that nothing is in
+ * @param packOf - what has to be unpacked for a link, as a number: one participant does all that follow one another in it
  */
 export function addEnding(
   units: RestoreUnits,
@@ -38,13 +39,14 @@ export function addEnding(
   links: number,
   folders: FolderOrder,
   empty: readonly number[],
+  packOf: (link: number) => number,
 ): void {
   const length = order.length;
   const start = length - folders.sorted.length;
   const closed = start + folders.open;
   for (const index of empty) order.push(index);
   units.startPhase();
-  units.addRuns(LINKS, start - links, start, ENTRIES_PER_UNIT);
+  addLinks(units, order.slice(start - links, start), start - links, packOf);
   units.addRuns(FOLDERS, length, order.length, ENTRIES_PER_UNIT);
   units.startPhase();
   units.add(PLACE, start, folders.sorted.length);
@@ -52,4 +54,19 @@ export function addEnding(
   units.addRuns(FINISH, start, closed, ENTRIES_PER_UNIT);
   units.startPhase();
   if (closed < length) units.add(FINISH, closed, length - closed);
+}
+
+function addLinks(
+  units: RestoreUnits,
+  links: readonly number[],
+  start: number,
+  packOf: (link: number) => number,
+): void {
+  let first = 0;
+  for (let nth = 1; nth <= links.length; nth += 1) {
+    const isSame = nth < links.length && packOf(links[nth] ?? 0) === packOf(links[first] ?? 0);
+    if (isSame && nth - first < ENTRIES_PER_UNIT) continue;
+    units.add(LINKS, start + first, nth - first);
+    first = nth;
+  }
 }

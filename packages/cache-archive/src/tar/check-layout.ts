@@ -11,7 +11,7 @@ import { paddingBytes } from "./read.ts";
 
 /** Two empty blocks. */
 const END_BYTES = 2 * BLOCK_BYTES;
-const ENTRIES_PER_STEP = 2000;
+const ENTRIES_PER_STEP = 1000;
 const FRAMES_PER_STEP = 5000;
 
 /**

@@ -167,7 +167,7 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
   return { frames, rows };
 }
 
-const ENTRIES_PER_STEP = 2000;
+const ENTRIES_PER_STEP = 1000;
 const FRAMES_PER_STEP = 5000;
 
 /** @returns where the entry ends */

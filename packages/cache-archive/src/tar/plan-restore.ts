@@ -6,6 +6,7 @@ import type { RestoreLimits } from "../restore/restore-plan.ts";
 import { addEnding, sortFolders } from "../restore/ending.ts";
 import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { COLUMN, COLUMNS } from "../restore/restore-columns.ts";
+import type { RestoreRows } from "../restore/restore-rows.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
 import { RestoreUnits, SHORT } from "../restore/units.ts";
 import { inSteps } from "../turn.ts";
@@ -26,7 +27,7 @@ export interface TarSchedule {
 
 /** A participant holds a frame in memory. Only files that grew while they were saved, or many endless names, make longer ones. */
 const MAX_FRAME_BYTES = 2 * LONG_FILE_FRAME_BYTES;
-const ENTRIES_PER_STEP = 2000;
+const ENTRIES_PER_STEP = 1000;
 
 /**
  * Reads the index of a tar archive, checks it, and cuts the work into units. In steps of less than a few milliseconds.
@@ -48,7 +49,7 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   yield* addFiles(files, index, units);
   const folders = sortFolders(rows, directories);
   const order = files.concat(symlinks, folders.sorted);
-  addEnding(units, order, symlinks.length, folders, empty);
+  addEnding(units, order, symlinks.length, folders, empty, (link) => frameOf(rows, link));
   const shared = {
     table: rows.share(),
     order: shareNumbers(order),
@@ -69,8 +70,6 @@ function* hasLongFrames(frames: Frames): Generator<void, boolean> {
 }
 
 function* addFiles(files: readonly number[], { frames, rows }: FrameIndex, units: RestoreUnits): Generator<void> {
-  const { numbers } = rows;
-  const frameOf = (entry: number): number => numbers[entry * COLUMNS + COLUMN.frame] ?? 0;
   let first = 0;
   let frame = -1;
   const close = (end: number): void => {
@@ -86,10 +85,14 @@ function* addFiles(files: readonly number[], { frames, rows }: FrameIndex, units
         units.addBlock(entry, { block, blocks, packedStart: 0, packedBytes: 0 });
       }
       first = nth + 1;
-    } else if (frameOf(entry) !== frame) {
+    } else if (frameOf(rows, entry) !== frame) {
       close(nth);
     }
-    frame = frameOf(entry);
+    frame = frameOf(rows, entry);
   });
   close(files.length);
+}
+
+function frameOf({ numbers }: RestoreRows, entry: number): number {
+  return numbers[entry * COLUMNS + COLUMN.frame] ?? 0;
 }

@@ -41,7 +41,7 @@ export const MAX_INLINE_CALL_BYTES: number = 512 * 1024;
 /** Entries of one unit, and archive bytes that they may span. */
 const MAX_SHORT_ENTRIES = 128;
 const MAX_SHORT_BYTES: number = MAX_INLINE_CALL_BYTES;
-const ENTRIES_PER_STEP = 2000;
+const ENTRIES_PER_STEP = 1000;
 
 /**
  * Reads the directory of a zip archive, checks it, and cuts the work into units. In steps of less than a few milliseconds.
@@ -69,7 +69,7 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   addShort(rows, order, wholes.length, units);
   yield;
   const ordered = order.concat(symlinks, folders.sorted);
-  addEnding(units, ordered, symlinks.length, folders, empty);
+  addEnding(units, ordered, symlinks.length, folders, empty, () => 0);
   return {
     shared: {
       table: rows.share(),
