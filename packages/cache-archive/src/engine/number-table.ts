@@ -6,8 +6,11 @@
 /** Before the first row: how many rows there are. */
 const HEADER = 1;
 const NUMBER_BYTES = 8;
-/** What a table may come to. Until memory is used, this is a range of addresses and nothing else. */
-const MAX_TABLE_BYTES = 16 * 1024 ** 3;
+/**
+ * What a table may come to, which are forty million entries. Until memory is used, this is a range of addresses and nothing else; but of those,
+ * too, there is an end, and short archives that nobody has collected yet have theirs.
+ */
+const MAX_TABLE_BYTES = 4 * 1024 ** 3;
 const GROWTH_BYTES = 512 * 1024;
 
 /** Rows of so many numbers each. */
