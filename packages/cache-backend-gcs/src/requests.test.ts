@@ -143,6 +143,29 @@ describe("requests of the GCS store", () => {
     expect(() => open({ privateKey: "" })).toThrow(TypeError);
   });
 
+  it("are given up when nothing answers them, and made again, for no more than what the service does not have", async () => {
+    const silent = new Set(["POST", "PUT"]);
+    let have = 0;
+    answer = ({ method, headers, url }, response) => {
+      const [, last] = /^bytes \d+-(\d+)\//.exec(headers["content-range"] ?? "") ?? [];
+      if (last !== undefined) have = Number(last) + 1;
+      // The service does what it is told, and its answer never comes.
+      if (silent.delete(method)) return undefined;
+      if (method === "POST") return void response.writeHead(200, { location: `${url.origin}/session` }).end();
+      if (have < 2 * mebibyte) return void response.writeHead(308, { range: `bytes=0-${have - 1}` }).end();
+      return void response.writeHead(200).end(JSON.stringify({ generation: "7", updated: "2026-11-21T12:00:00Z" }));
+    };
+    const store = open({ partBytes: mebibyte, idleTimeoutMs: 1500 });
+    expect(await store.put("a", bodyOf(counted(2 * mebibyte)))).toMatchObject({ version: "7" });
+    expect(server.requests.map(({ method, headers }) => headers["content-range"] ?? method).slice(1)).toEqual([
+      "POST",
+      "POST",
+      `bytes 0-1048575/2097152`,
+      `bytes */2097152`,
+      `bytes 1048576-2097151/2097152`,
+    ]);
+  });
+
   it("begin the session of an upload again when the service was in trouble", async () => {
     let failures = 2;
     answer = ({ method, url }, response) => {

@@ -180,6 +180,18 @@ describe("where requests go", () => {
     expect(told).toHaveLength(warnings);
   });
 
+  it("does not hold anybody back who no longer wants to wait for the region", async () => {
+    const stop = new AbortController();
+    const asked = Promise.withResolvers<ServerResponse>();
+    answer = (_request, response) => asked.resolve(response);
+    const putting = open({ region: "" }).put("a", bodyOf("x"), { signal: stop.signal });
+    putting.catch(() => {});
+    const response = await asked.promise;
+    stop.abort(new Error("the job's time is up"));
+    await expect(putting).rejects.toBe(stop.signal.reason);
+    response.writeHead(403).end();
+  });
+
   it("asks for the region again some time after it could not be found", async () => {
     let isDenied = true;
     answer = (request, response) => {
