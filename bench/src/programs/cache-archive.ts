@@ -14,7 +14,7 @@ const options = {
   ...(manifestPath === "" ? {} : { manifestPath }),
 };
 
-const delay = monitorEventLoopDelay({ resolution: 1 });
+const delay = monitorEventLoopDelay({ resolution: 5 });
 delay.enable();
 // A block before the first or after the last tick of the histogram would not be seen.
 await pause(50);

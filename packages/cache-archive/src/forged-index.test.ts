@@ -230,8 +230,8 @@ describe("a forged frame index of a tar archive", () => {
   });
 
   it.each<[bytes: number, isShort: boolean]>([
-    [4 * MEGABYTE, true],
-    [4 * MEGABYTE + 1, false],
+    [8 * MEGABYTE, true],
+    [8 * MEGABYTE + 1, false],
     [64 * MEGABYTE, false],
   ])("that unpacks to %i bytes is read on the main thread: %s", async (bytes, isShort) => {
     const archive = await save("tarzstd");

@@ -7,7 +7,10 @@ import type { PlanHandler, PlanTask } from "./plan-runner.ts";
 /** The plan of a shorter archive is made before a thread has started. */
 const MAX_INLINE_ARCHIVE_BYTES = 16 * 1024 * 1024;
 
-/** Plans the restore of an archive, on a thread or right here. */
+/**
+ * Plans the restore of an archive, on a thread or right here. The plan of a long one is made here only when no thread has started:
+ * the first one does meanwhile, and then goes on with the plan's files while the next one starts.
+ */
 export async function planRestore<T>(handler: PlanHandler<T>, work: ExtractWork): Promise<T> {
   const {
     kinds: [kind = ""],
@@ -15,8 +18,11 @@ export async function planRestore<T>(handler: PlanHandler<T>, work: ExtractWork)
     isShort,
   } = handler;
   const { file, limits, concurrency, maxInlineMs, signal } = work;
-  const isInline = maxInlineMs > 0 && file.size <= MAX_INLINE_ARCHIVE_BYTES && isShort(file);
-  if (isInline) return await inTurns(steps(file, limits), signal);
+  const needsThreads = file.size > MAX_INLINE_ARCHIVE_BYTES;
+  if (maxInlineMs > 0 && (!needsThreads || sharedPool.threads === 0) && isShort(file)) {
+    if (needsThreads) sharedPool.prepare(1);
+    return await inTurns(steps(file, limits), signal);
+  }
   sharedPool.prepare(concurrency);
   const task: PlanTask = { kind, file, limits };
   return (await sharedPool.run({ task, control: makeControl(1), concurrency: 1, signal })) as T;

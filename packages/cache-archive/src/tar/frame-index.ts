@@ -31,7 +31,7 @@ const FIXED_BYTES = 2 + 1 + 2 + 8 + 8 + 6 * 4;
 /** It is read as a whole. An archive whose index is longer, with more than half a million entries, is read without it. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 /** Unpacking a longer one is too much for the main thread at once. */
-const MAX_INLINE_INDEX_BYTES = 4 * 1024 * 1024;
+const MAX_INLINE_INDEX_BYTES = 8 * 1024 * 1024;
 /** A magic number, two bytes of header and the header of an empty block. */
 const MIN_FRAME_BYTES = 9;
 
