@@ -36,14 +36,18 @@ describeWithSystem("azurite", (azurite) => {
     const openRange = (start: number, end: number) => new Blob([content.slice(start, end)]).stream();
     const body = { bytes: content.byteLength, open: () => openRange(0, content.byteLength), openRange };
 
-    it.each<{ row: string; plan: Omit<PlannedFault, "fault"> }>([
-      { row: "where an upload is put together", plan: { request: /^PUT \S*comp=blocklist/, within: "answer" } },
+    it.each<{ row: string; plan: Omit<PlannedFault, "fault">; attemptTimeoutMs?: number }>([
+      {
+        row: "where an upload is put together, for as long as one try may take",
+        plan: { request: /^PUT \S*comp=blocklist/, within: "answer" },
+        attemptTimeoutMs: 3000,
+      },
       {
         row: "in the middle of a part",
         plan: { request: /^PUT \S*comp=block&/, within: "request", afterBytes: mebibyte },
       },
       { row: "in the middle of a download", plan: { request: /^GET /, within: "answer", afterBytes: mebibyte } },
-    ])("is given up, and the request tried again: $row", async ({ plan }) => {
+    ])("is given up, and the request tried again: $row", async ({ plan, attemptTimeoutMs }) => {
       const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
       await using forwarder = await startFaultyForwarder(blobEndpoint);
       const containerName = `container-${randomUUID()}`;
@@ -62,7 +66,7 @@ describeWithSystem("azurite", (azurite) => {
       try {
         const fault = forwarder.nextFault();
         forwarder.planned.push({ ...plan, fault: "hang" });
-        await store.put("dir/object", body, { concurrency: 1 });
+        await store.put("dir/object", body, { concurrency: 1, attemptTimeoutMs });
         const path = join(directory, "cache.zip");
         const sleep = async (): Promise<void> => {};
         await downloadToFile(store, "dir/object", path, { sleep });

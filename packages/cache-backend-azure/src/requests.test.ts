@@ -88,6 +88,21 @@ describe("requests of the Azure store", () => {
     await expect(open({ accountKey }).put("a", bodyOf("x"))).rejects.toMatchObject({ code: "access-denied" });
   });
 
+  it("have as long as one try may take where the service puts an upload together, which may take a minute", async () => {
+    const limits: Record<string, number | null | undefined> = {};
+    const dispatcher = server.dispatcher.compose((dispatch) => (options, handler) => {
+      limits[new URL(options.path, "http://host").searchParams.get("comp") ?? ""] = options.headersTimeout;
+      return dispatch(options, handler);
+    });
+    await open({ accountKey, dispatcher, partBytes: 1 }).put("a", bodyOf(new Uint8Array(1_048_577)));
+    expect(limits).toEqual({ block: 30_000, blocklist: 600_000 });
+    await open({ accountKey, dispatcher, partBytes: 1, idleTimeoutMs: 900_000 }).put(
+      "a",
+      bodyOf(new Uint8Array(1_048_577)),
+    );
+    expect(limits).toEqual({ block: 900_000, blocklist: 900_000 });
+  });
+
   it("say that there are no credentials", async () => {
     const error = Object.assign(new Error("nothing\nat all"), { name: "CredentialUnavailableError" });
     const none = { getToken: () => Promise.reject(error) };

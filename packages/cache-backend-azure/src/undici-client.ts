@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { createHttpHeaders } from "@azure/core-rest-pipeline";
 import type { HttpClient, PipelineResponse } from "@azure/core-rest-pipeline";
 import type { IHttpClient } from "@azure/storage-blob";
-import { asSilence, chunksToSend, silenceLimits } from "@fleetfoot/cache-backend";
+import { asSilence, chunksToSend, limitsOfCompletion, silenceLimits } from "@fleetfoot/cache-backend";
 import { request } from "undici";
 import type { Dispatcher } from "undici";
 
@@ -19,9 +19,10 @@ export interface UndiciClients {
  * @param idleTimeoutMs - longest silence of a connection
  */
 export function undiciClients(dispatcher: Dispatcher, idleTimeoutMs?: number): UndiciClients {
-  const limits = silenceLimits(idleTimeoutMs);
+  const usualLimits = silenceLimits(idleTimeoutMs);
   const send = async (order: Order): Promise<Answer> => {
     const { method, url, rawHeaders, body, abortSignal, streamResponseStatusCodes } = order;
+    const limits = putsTogether(order) ? limitsOfCompletion(usualLimits) : usualLimits;
     const answer = await request(url, {
       dispatcher,
       method,
@@ -30,7 +31,7 @@ export function undiciClients(dispatcher: Dispatcher, idleTimeoutMs?: number): U
       signal: abortSignal instanceof AbortSignal ? abortSignal : null,
       ...limits,
     }).catch((error: unknown) => {
-      throw asSilence(error, idleTimeoutMs);
+      throw asSilence(error, limits.headersTimeout);
     });
     // The SDK destroys a body that nobody wants without listening to what the body says to that.
     answer.body.on("error", () => {});
@@ -82,6 +83,11 @@ interface Answer {
   readonly headers: Record<string, string>;
   readonly bodyAsText?: string;
   readonly readableStreamBody?: Readable;
+}
+
+/** @see https://learn.microsoft.com/rest/api/storageservices/setting-timeouts-for-blob-service-operations */
+function putsTogether({ method, url }: Order): boolean {
+  return method === "PUT" && new URL(url).searchParams.get("comp") === "blocklist";
 }
 
 function orderOf({ method, url, body, abortSignal, streamResponseStatusCodes }: Omit<Order, "rawHeaders">) {

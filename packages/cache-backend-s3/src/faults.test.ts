@@ -103,6 +103,23 @@ describeWithSystem("minio", (minio) => {
       expect((await uploadsOf(minio())).filter((other) => other === name)).toEqual(unknown);
     });
 
+    it.each<PlannedFault>([
+      { request: /^POST \S*uploadId/, within: "answer", fault: "break" },
+      { request: /^POST \S*uploadId/, within: "answer", fault: "hang" },
+    ])(
+      "is not taken for somebody else's: it was to be the first, and what is lost ($fault) is only the answer",
+      async (plan) => {
+        const name = `dir/first-${plan.fault}`;
+        forwarder.planned.push(plan);
+        const fault = forwarder.nextFault();
+        const transfer = { attemptTimeoutMs: 3000, concurrency: 1 };
+        const facts = await open(minio()).putIf(name, bodyOf(content), { absent: true }, transfer);
+        await fault;
+        expect(await direct.head(name)).toMatchObject({ version: facts?.version });
+        expect(await open(minio()).putIf(name, bodyOf(content), { absent: true }, transfer)).toBeUndefined();
+      },
+    );
+
     it("ends with the job, whatever the service does", async () => {
       const stop = new AbortController();
       // The last one is for the request that gives the upload up.

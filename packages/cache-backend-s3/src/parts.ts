@@ -11,7 +11,7 @@ import type { CompletedPart, HeadObjectCommandOutput, S3Client } from "@aws-sdk/
 import { retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { dateOf } from "./date-of.ts";
-import { withStoreErrors } from "./failures.ts";
+import { statusOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
 import { streamToSend } from "./undici-handler.ts";
@@ -74,10 +74,14 @@ export async function putInParts(
         ...tries,
       },
     );
+    let isRepeated = false;
     return await retryTransfer(
       call,
-      (signal) =>
-        completeUpload(target, { ...call, signal }, upload, parts, { bytes: body.bytes, metadata }, conditions),
+      (signal) => {
+        const completion = { parts, bytes: body.bytes, metadata, conditions, isRepeated };
+        isRepeated = true;
+        return completeUpload(target, { ...call, signal }, upload, completion);
+      },
       tries,
     );
   } catch (error) {
@@ -97,14 +101,19 @@ export async function beginUpload(
   return UploadId;
 }
 
+export interface Completion extends Pick<ObjectFacts, "bytes" | "metadata"> {
+  readonly parts: readonly CompletedPart[];
+  readonly conditions?: { readonly IfNoneMatch?: string; readonly IfMatch?: string };
+  /** Whether an earlier try has asked for the same, and may have got it. @default false */
+  readonly isRepeated?: boolean;
+}
+
 /** Puts the parts of an upload together and makes the object visible. */
 export async function completeUpload(
   { client, bucket }: S3Bucket,
   call: StoreCall,
   upload: string,
-  parts: readonly CompletedPart[],
-  { bytes, metadata }: Pick<ObjectFacts, "bytes" | "metadata">,
-  conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string } = {},
+  { parts, bytes, metadata, conditions, isRepeated = false }: Completion,
 ): Promise<ObjectFacts> {
   const command = new CompleteMultipartUploadCommand({
     Bucket: bucket,
@@ -121,8 +130,9 @@ export async function completeUpload(
       const { ETag: version = "" } = await client.send(command, options);
       return { bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
     } catch (error) {
-      // The answer to an earlier try may be what was lost, and some services have forgotten the upload then.
-      if (!(error instanceof NoSuchUpload)) throw error;
+      // The answer to an earlier try may be what was lost: some services have forgotten the upload then, others say that there is an object already.
+      const mayBeOwn = error instanceof NoSuchUpload || (statusOf(error) === 412 && (isRepeated || triesOf(error) > 1));
+      if (!mayBeOwn) throw error;
       const head = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
       const { ETag: version = "", LastModified } = await client
         .send(head, options)
@@ -131,6 +141,11 @@ export async function completeUpload(
       return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: { ...metadata } };
     }
   });
+}
+
+/** How often the SDK has tried by itself. */
+function triesOf(error: unknown): number {
+  return (error as { readonly $metadata?: { readonly attempts?: number } }).$metadata?.attempts ?? 1;
 }
 
 /** Of an object that was put together of parts. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html */

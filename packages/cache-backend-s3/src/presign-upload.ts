@@ -33,7 +33,9 @@ export async function presignUpload(
       complete: (receipts, { signal } = {}) => {
         const completing = { ...call, operation: "completeParts", signal };
         const done = receipts.map((ETag, index) => ({ ETag, PartNumber: index + 1 }));
-        return withStoreErrors(completing, () => completeUpload(target, completing, upload, done, { bytes, metadata }));
+        return withStoreErrors(completing, () =>
+          completeUpload(target, completing, upload, { parts: done, bytes, metadata }),
+        );
       },
       abort: () => abortUpload(target, call, upload),
     };

@@ -73,6 +73,24 @@ describe("a delete of one version", () => {
   });
 });
 
+describe("an upload in parts", () => {
+  it("has as long as one try may take where the service puts it together, which may take minutes, and no longer", async () => {
+    answer = ({ method, url }, response) => {
+      const result = url.searchParams.has("uploads") ? "InitiateMultipartUpload" : "CompleteMultipartUpload";
+      const text = `<${result}Result><UploadId>1</UploadId><ETag>"1"</ETag></${result}Result>`;
+      response.writeHead(200, { etag: '"1"', date: new Date().toUTCString() }).end(method === "POST" ? text : "");
+    };
+    const limits: (number | null | undefined)[] = [];
+    const dispatcher = server.dispatcher.compose((dispatch) => (options, handler) => {
+      limits.push(options.headersTimeout);
+      return dispatch(options, handler);
+    });
+    const part = 5 * 1024 * 1024;
+    await open({ ...keys, dispatcher, partBytes: part }).put("a", bodyOf(new Uint8Array(part + 1)));
+    expect(limits).toEqual([30_000, 30_000, 30_000, 600_000]);
+  });
+});
+
 describe("where requests go", () => {
   it.each([
     {

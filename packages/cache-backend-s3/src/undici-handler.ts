@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { asSilence, chunksToSend, silenceLimits } from "@fleetfoot/cache-backend";
+import { asSilence, chunksToSend, limitsOfCompletion, silenceLimits } from "@fleetfoot/cache-backend";
 import { request } from "undici";
 import type { Dispatcher } from "undici";
 
@@ -37,11 +37,12 @@ export interface SdkRequestHandler extends Record<string, unknown> {
  * @param idleTimeoutMs - longest silence of a connection
  */
 export function undiciHandler(dispatcher: Dispatcher, idleTimeoutMs?: number): SdkRequestHandler {
-  const limits = silenceLimits(idleTimeoutMs);
+  const usualLimits = silenceLimits(idleTimeoutMs);
   return {
     metadata: { handlerProtocol: "http/1.1" },
     async handle(order, { abortSignal } = {}) {
       const signal = abortSignal instanceof AbortSignal ? abortSignal : null;
+      const limits = putsTogether(order) ? limitsOfCompletion(usualLimits) : usualLimits;
       const { statusCode, headers, body } = await request(urlOf(order), {
         dispatcher,
         method: order.method,
@@ -49,9 +50,8 @@ export function undiciHandler(dispatcher: Dispatcher, idleTimeoutMs?: number): S
         body: contentOf(order.body) as Dispatcher.DispatchOptions["body"] & {},
         signal,
         ...limits,
-        ...(putsTogether(order) ? { headersTimeout: 0 } : {}),
       }).catch((error: unknown) => {
-        throw asSilence(error, idleTimeoutMs);
+        throw asSilence(error, limits.headersTimeout);
       });
       // The SDK may destroy a body that nobody wants without listening to what the body says to that.
       body.on("error", () => {});
@@ -78,7 +78,6 @@ function contentOf(body: unknown): unknown {
   return chunks === undefined ? (body ?? null) : chunksToSend(chunks);
 }
 
-/** Services that do not begin to answer before they have copied all parts take as long as that. */
 function putsTogether({ method, query = {} }: SdkRequest): boolean {
   return method === "POST" && "uploadId" in query;
 }

@@ -25,7 +25,7 @@ export { retryTransfer } from "./retry.ts";
 export type { RetryOptions } from "./retry.ts";
 export { chunksToSend } from "./send.ts";
 export { codeOfStatus } from "./service.ts";
-export { asSilence, silenceLimits } from "./silence.ts";
+export { asSilence, limitsOfCompletion, silenceLimits } from "./silence.ts";
 export type { SilenceLimits } from "./silence.ts";
 export { operationsOf, seeEmpty, translatingErrors, withoutAnswer, withoutCredentials } from "./store-call.ts";
 export type { OnObject, StoreCall, TranslateError } from "./store-call.ts";

@@ -43,7 +43,8 @@ describe("chunks that undici sends", () => {
       const { body } = await request(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, {
         method: "PUT",
         headers: { "content-length": String(content.byteLength) },
-        body: chunksToSend(watched()) as unknown as string,
+        // A clock that stands still: nothing is slow.
+        body: chunksToSend(watched(), () => 0) as unknown as string,
       });
       await body.dump();
     } finally {
@@ -52,7 +53,24 @@ describe("chunks that undici sends", () => {
       await rm(directory, { recursive: true });
     }
     expect(Buffer.compare(Buffer.concat(received), content)).toBe(0);
-    expect(buffers.size).toBe(1);
+    // The first one was sent in pieces.
+    expect(buffers.size).toBe(2);
+  });
+
+  it("are little at a time while a connection is slow, or not known to be fast, so that it is not taken for silent", async () => {
+    let nowMs = 0;
+    const sent: number[] = [];
+    const chunk = new Uint8Array(512 * 1024);
+    async function* fourChunks(): AsyncGenerator<Uint8Array, void, void> {
+      for (let count = 0; count < 4; count += 1) yield chunk;
+    }
+    // From the second chunk on the connection takes four kilobytes in a second, and then it is fast again.
+    for await (const { byteLength } of chunksToSend(fourChunks(), () => nowMs)) {
+      if (sent.length >= 8 && sent.length < 16) nowMs += byteLength / 4;
+      sent.push(byteLength);
+    }
+    const inSlices = Array.from({ length: 8 }, () => 64 * 1024);
+    expect(sent).toEqual([...inSlices, chunk.byteLength, ...inSlices, ...inSlices]);
   });
 
   it("keep their memory when they are too short to tell when they are sent", async () => {

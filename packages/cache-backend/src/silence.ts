@@ -15,6 +15,17 @@ export function silenceLimits(idleTimeoutMs: number = DEFAULT_IDLE_TIMEOUT_MS): 
   return { headersTimeout: idleTimeoutMs, bodyTimeout: idleTimeoutMs };
 }
 
+/**
+ * The same for the request that puts the parts of an upload together: services that do not begin to answer before they have copied all of them take
+ * minutes. It is not without a limit, since who asks for it may have none.
+ *
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+ */
+export function limitsOfCompletion(limits: SilenceLimits): SilenceLimits {
+  const { headersTimeout } = limits;
+  return headersTimeout === 0 ? limits : { ...limits, headersTimeout: Math.max(headersTimeout, COMPLETION_TIMEOUT_MS) };
+}
+
 /** What undici throws at such a limit, told in a way that the SDKs of the clouds understand: they try the same request again. */
 export function asSilence(error: unknown, idleTimeoutMs: number = DEFAULT_IDLE_TIMEOUT_MS): unknown {
   if (!(error instanceof Error) || !("code" in error) || !undiciCodes.has(String(error.code))) return error;
@@ -27,4 +38,6 @@ class SilenceError extends Error {
 }
 
 const DEFAULT_IDLE_TIMEOUT_MS = 30_000;
+/** As long as one try may take by default. */
+const COMPLETION_TIMEOUT_MS = 600_000;
 const undiciCodes: ReadonlySet<string> = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
