@@ -153,6 +153,26 @@ describe("a forged frame index of a tar archive", () => {
     await expect(plan()).rejects.toMatchObject({ code: "malformed" });
   });
 
+  it.each<[what: string, kind: number, headerBytes: number]>([
+    ["a folder without a header", 1, 0],
+    ["an empty file with a longer header than there is", 0, 2048],
+  ])("that adds an entry, %s, is refused before anything is unpacked", async (_what, kind, headerBytes) => {
+    const archive = await save("tarzstd");
+    const index = withNumber(frameIndexOf(archive), 4, (entries) => entries + 1);
+    const name = "the next";
+    const added = Buffer.alloc(2 + name.length + 43);
+    added.writeUInt16LE(name.length);
+    added.write(name, 2);
+    const at = 2 + name.length;
+    added.writeUInt8(kind, at);
+    // The frame that holds nothing but the end.
+    added.writeUInt32LE(6, at + 31);
+    added.writeUInt32LE(headerBytes, at + 39);
+    await writeFile(archivePath, withIndex(archive, Buffer.concat([index, added])));
+    await expect(plan()).rejects.toMatchObject({ code: "malformed", entryName: name });
+    for (const maxInlineMs of [0, 10_000]) expect(await restore(maxInlineMs)).toMatchObject({ code: "malformed" });
+  });
+
   it.each<[what: string, forge: (archive: Buffer) => Buffer, message: string]>([
     ["is longer than the archive", (archive) => archive.subarray(-FOOTER_BYTES - 8), "cannot be that long"],
     ["begins as something else", (archive) => inFrame(archive, (frame) => frame.write("x")), "in a frame of its own"],
@@ -169,6 +189,11 @@ describe("a forged frame index of a tar archive", () => {
     [
       "has a kind that nobody knows",
       (archive) => forged(archive, (at, index) => index.writeUInt8(3, at)),
+      "impossible",
+    ],
+    [
+      "has a file that others take for a folder",
+      (archive) => forged(archive, (at, index) => index.write("/", at - 1)),
       "impossible",
     ],
     ["has half a byte", (archive) => forged(archive, (at, index) => index.writeDoubleLE(0.5, at + 11)), "impossible"],

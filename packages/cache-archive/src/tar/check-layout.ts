@@ -30,13 +30,15 @@ export function* checkLayout(file: ArchiveFile, { frames, rows }: FrameIndex): G
   yield* inSteps(rows.count, ENTRIES_PER_STEP, (index) => {
     const row = index * COLUMNS;
     const bytes = numbers[row + COLUMN.bytes] ?? 0;
+    const headerBytes = numbers[row + COLUMN.compressedBytes] ?? 0;
     const isPlaced = numbers[row + COLUMN.frame] === frame && numbers[row + COLUMN.offset] === offset;
-    if (!isPlaced || (numbers[row + COLUMN.kind] !== FILE && bytes > 0)) throw misplaced(rows, index);
+    const hasHeader = headerBytes > 0 && headerBytes % BLOCK_BYTES === 0;
+    if (!isPlaced || !hasHeader || (numbers[row + COLUMN.kind] !== FILE && bytes > 0)) throw misplaced(rows, index);
     if (hasFramesAlone(rows, index, frames)) {
       frame = endOfFrames(rows, index, frames);
       return;
     }
-    offset += wholeBytes(numbers[row + COLUMN.compressedBytes] ?? 0, bytes);
+    offset += wholeBytes(headerBytes, bytes);
     if (frame >= frames.count || offset !== frames.bytes(frame)) return;
     frame += 1;
     offset = 0;
@@ -64,8 +66,8 @@ function endOfFrames(rows: RestoreRows, index: number, frames: Frames): number {
   const { offset, frame: first, compressedBytes: headerBytes } = rows.table.facts(index);
   const bytes = rows.table.bytes(index);
   const end = first + framesOf(bytes);
-  // Others lie in its first frame.
-  if (offset !== 0) throw misplaced(rows, index);
+  // Others lie in its first frame, or it has no frame at all.
+  if (offset !== 0 || end === first) throw misplaced(rows, index);
   for (let frame = first; frame < end; frame += 1) {
     const left = bytes - (frame - first) * LONG_FILE_FRAME_BYTES;
     const content = left > LONG_FILE_FRAME_BYTES ? LONG_FILE_FRAME_BYTES : left + paddingBytes(bytes);

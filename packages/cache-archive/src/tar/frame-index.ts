@@ -8,7 +8,7 @@ import type { EntryTable } from "../engine/entry-table.ts";
 import type { UnitList } from "../engine/units.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { pathFromPart, printablePath } from "../path-bytes.ts";
-import { COLUMN, KINDS, OTHER } from "../restore/restore-columns.ts";
+import { COLUMN, FILE, KINDS, OTHER } from "../restore/restore-columns.ts";
 import { RestoreRows } from "../restore/restore-rows.ts";
 import { inSteps } from "../turn.ts";
 
@@ -198,7 +198,15 @@ function addEntry(file: ArchiveFile, rows: RestoreRows, index: DataView, start: 
   const kind = index.getUint8(at);
   const mtime = index.getFloat64(at + 3, true);
   const bytes = index.getFloat64(at + 11, true);
-  if (kind >= OTHER || !Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(mtime)) {
+  // Whoever reads the archive without this index takes what has such a name for a folder.
+  const isFolderName = nameBytes > 0 && index.getUint8(at - 1) === SLASH;
+  if (
+    kind >= OTHER ||
+    (kind === FILE && isFolderName) ||
+    !Number.isSafeInteger(bytes) ||
+    bytes < 0 ||
+    !Number.isSafeInteger(mtime)
+  ) {
     const name = pathFromPart(rows.names, nameStart, at);
     throw malformed(file, `its index describes "${printablePath(name)}" with impossible values`);
   }
