@@ -68,14 +68,13 @@ export class JobControl {
   /**
    * The next unit for this participant; waits for it to be found, and for the phase before to end.
    *
-   * @param participant - number in the job, from 0; those from {@link share} on leave
-   * @param beforeWaiting - called once before a wait, to do what others may be waiting for
+   * @param participant - number in the job, from 0; those from {@link share} on leave, even while they wait for a unit to be found
+   * @param beforeWaiting - called before a wait, to do what others may be waiting for
    * @returns undefined when nothing is left, or nothing for this participant
    */
   claim(participant: number, beforeWaiting: () => void): number | undefined {
-    if (this.isAborted || participant >= Atomics.load(this.#words, SHARE)) return undefined;
-    const unit = Atomics.add(this.#words, NEXT, 1);
-    if (!this.#isPublished(unit) && !this.#waitUntilPublished(unit, beforeWaiting)) return undefined;
+    const unit = this.#claimPublished(participant, beforeWaiting);
+    if (unit === undefined) return undefined;
     const barrier = this.#phases.findLast((phase) => phase <= unit) ?? 0;
     if (Atomics.load(this.#words, DONE) < barrier) {
       beforeWaiting();
@@ -138,9 +137,10 @@ export class JobControl {
     return Atomics.load(this.#words, STATE) === FINAL;
   }
 
-  /** Participants with this number or a higher one leave after the unit at hand. */
+  /** Participants with this number or a higher one leave after the unit at hand, or while they wait for one to be found. */
   set share(participants: number) {
     Atomics.store(this.#words, SHARE, participants);
+    Atomics.notify(this.#words, PUBLISHED);
   }
 
   /** Whether it is this unit's turn to take its place in the output. */
@@ -169,16 +169,24 @@ export class JobControl {
     return Atomics.load(this.#words, IS_WHOLE) === 1;
   }
 
-  #isPublished(unit: number): boolean {
-    return Atomics.load(this.#words, PUBLISHED) > unit;
-  }
-
-  /** @returns false when the unit will not come */
-  #waitUntilPublished(unit: number, beforeWaiting: () => void): boolean {
-    if (this.#isWhole) return this.#isPublished(unit);
-    beforeWaiting();
-    const isReached = (published: number): boolean => published > unit || this.#isWhole;
-    return this.#wait(PUBLISHED, isReached) && this.#isPublished(unit);
+  /** Claims nothing that is still to be found, so that whoever waits for that can leave without it. */
+  #claimPublished(participant: number, beforeWaiting: () => void): number | undefined {
+    const isUnwanted = (): boolean => participant >= Atomics.load(this.#words, SHARE);
+    while (!this.isAborted && !isUnwanted()) {
+      // Read before the number of units, which is final then.
+      const isWhole = this.#isWhole;
+      const published = Atomics.load(this.#words, PUBLISHED);
+      const unit = Atomics.load(this.#words, NEXT);
+      if (unit < published) {
+        if (Atomics.compareExchange(this.#words, NEXT, unit, unit + 1) === unit) return unit;
+      } else if (isWhole) {
+        return undefined;
+      } else {
+        beforeWaiting();
+        this.#wait(PUBLISHED, (now) => now > published || this.#isWhole || isUnwanted());
+      }
+    }
+    return undefined;
   }
 
   #wakeAll(): void {

@@ -27,8 +27,8 @@ export async function runPackTask<T extends Task>(run: PackRun<T>): Promise<void
   const batches = run.entries[Symbol.asyncIterator]();
   try {
     do {
-      signal?.throwIfAborted();
       await takeBatch(plan, batches);
+      signal?.throwIfAborted();
     } while (!plan.isWhole && estimateMs(plan) <= maxInlineMs);
     await packWhileFinding(run, batches);
   } catch (error) {
