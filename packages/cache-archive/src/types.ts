@@ -56,10 +56,10 @@ export interface Selection {
 
 /**
  * A selection that is still being found: its entries come in batches, in byte order of the paths, while whoever takes them may work on those
- * that came before. They can be taken once; whoever stops early ends the search.
+ * that came before. They can be taken once, and a second time is refused (`invalid-option`); whoever stops early ends the search.
  */
 export interface OpenSelection extends AsyncIterable<readonly ArchiveEntry[]> {
-  /** Finds the first entry, if there is one; it still comes when entries are taken. */
+  /** Finds the first entry, if there is one; it still comes when entries are taken. Not to be asked after that. */
   hasEntries(): Promise<boolean>;
   /** As of {@link Selection}; whole when all entries were taken. */
   readonly warnings: readonly string[];

@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { pathFromBytes, pathToBytes } from "../path-bytes.ts";
 import { openSelection, selectFiles } from "./select.ts";
-import type { SelectOptions, Selection } from "../types.ts";
+import type { OpenSelection, SelectOptions, Selection } from "../types.ts";
 
 let scratch: string;
 let root: string;
@@ -233,8 +233,7 @@ describe("openSelection", () => {
     const expected = await select(options);
     const selection = openSelection({ root, paths: [], ...options });
     expect(await selection.hasEntries()).toBe(expected.entries.length > 0);
-    const found: string[] = [];
-    for await (const batch of selection) found.push(...batch.map((entry) => entry.path));
+    const found = await taken(selection);
     expect(found).toEqual(expected.entries.map((entry) => entry.path));
     expect(found).toEqual([...new Set(found)].toSorted((a, b) => Buffer.compare(pathToBytes(a), pathToBytes(b))));
     expect(selection.warnings).toEqual(expected.warnings);
@@ -253,6 +252,23 @@ describe("openSelection", () => {
     expect(warnings.map((line) => line.split(" ")[0])).toEqual(['"nothing"', '"absent"']);
   });
 
+  it("loses nothing when it is asked twice at once, or taken while it is asked", async () => {
+    const selection = openSelection({ root, paths: ["."] });
+    expect(await Promise.all([selection.hasEntries(), selection.hasEntries()])).toEqual([true, true]);
+    expect(await taken(selection)).toEqual([".", ...ALL]);
+    const asked = openSelection({ root, paths: ["."] });
+    const [hasEntries, found] = await Promise.all([asked.hasEntries(), taken(asked)]);
+    expect(hasEntries).toBe(true);
+    expect(found).toEqual([".", ...ALL]);
+  });
+
+  it("refuses to be taken twice: there would be nothing, and an archive of nothing", async () => {
+    const selection = openSelection({ root, paths: ["."] });
+    expect(await taken(selection)).toEqual([".", ...ALL]);
+    await expect(taken(selection)).rejects.toMatchObject({ code: "invalid-option" });
+    await expect(selection.hasEntries()).rejects.toMatchObject({ code: "invalid-option" });
+  });
+
   it("says why it found nothing, and stops with the signal's reason", async () => {
     const empty = openSelection({ root, paths: ["empty/*"] });
     expect(await empty.hasEntries()).toBe(false);
@@ -262,3 +278,9 @@ describe("openSelection", () => {
     await expect(stopped.hasEntries()).rejects.toBe(stop);
   });
 });
+
+async function taken(selection: OpenSelection): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const batch of selection) paths.push(...batch.map((entry) => entry.path));
+  return paths;
+}

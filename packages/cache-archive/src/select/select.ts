@@ -54,8 +54,10 @@ class FileSelection implements OpenSelection {
   readonly #excludeWarnings: string[] = [];
   readonly #lastWarnings: string[] = [];
   #untracked: number | undefined;
-  #batches: AsyncGenerator<readonly ArchiveEntry[]> | undefined;
-  #first: readonly ArchiveEntry[] | undefined;
+  #batches: AsyncGenerator<readonly ArchiveEntry[], undefined> | undefined;
+  /** What {@link hasEntries} has looked at, until it is taken. */
+  #first: Promise<IteratorResult<readonly ArchiveEntry[], undefined>> | undefined;
+  #isTaken = false;
 
   constructor(options: SelectOptions) {
     const { root, environment = {} } = options;
@@ -86,21 +88,24 @@ class FileSelection implements OpenSelection {
   }
 
   async hasEntries(): Promise<boolean> {
+    if (this.#isTaken) throw takenBefore();
     this.#batches ??= this.#find();
-    const first = this.#first ?? (await this.#batches.next()).value ?? [];
-    this.#first = first;
-    return first.length > 0;
+    this.#first ??= this.#batches.next();
+    return (await this.#first).done !== true;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly ArchiveEntry[]> {
+    // Nothing would come, and an archive of nothing would take the place of one that was whole.
+    if (this.#isTaken) throw takenBefore();
+    this.#isTaken = true;
     const batches = (this.#batches ??= this.#find());
-    const first = this.#first;
-    this.#first = [];
-    if (first !== undefined && first.length > 0) yield first;
+    const first = await this.#first;
+    this.#first = undefined;
+    if (first !== undefined && first.done !== true) yield first.value;
     yield* batches;
   }
 
-  async *#find(): AsyncGenerator<readonly ArchiveEntry[]> {
+  async *#find(): AsyncGenerator<readonly ArchiveEntry[], undefined> {
     const { root, signal } = this.#options;
     signal?.throwIfAborted();
     let count = 0;
@@ -117,6 +122,7 @@ class FileSelection implements OpenSelection {
     }
     signal?.throwIfAborted();
     if (count === 0) this.#lastWarnings.push(`No files were found in the working directory ${root}.`);
+    return undefined;
   }
 
   async *#walkAll(items: readonly WalkedItem[]): AsyncGenerator<readonly ArchiveEntry[]> {
@@ -226,6 +232,11 @@ function inOrder(root: string, walked: readonly WalkedItem[]): readonly WalkedIt
     before = base;
   }
   return ordered;
+}
+
+function takenBefore(): CacheArchiveError {
+  const message = "the entries of this selection were taken before; open another one";
+  return new CacheArchiveError({ code: "invalid-option", message });
 }
 
 function isLink(root: string, path: string): boolean {
