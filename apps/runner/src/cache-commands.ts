@@ -53,7 +53,7 @@ export const cacheCommands: readonly Command[] = [
     summary: "restore files of a project",
     operands: "",
     description:
-      "Restores files of a project from the first key that has a cache. A restore that fails leaves nothing half done.",
+      "Restores files of a project from the first key that has a cache. A restore that fails leaves nothing half done, and ends with 1.",
     options: {
       ...entryOptions,
       "fallback-key": { type: "string", value: "KEY", multiple: true, help: "tried in turn when the key has no cache" },

@@ -1,3 +1,5 @@
+import { printablePath } from "@fleetfoot/cache-archive";
+
 /** A place with caches that people look after: a directory of this host, or a store. */
 export interface CacheShelf {
   /** For messages, for example `/var/lib/fleetfoot/cache`. */
@@ -36,7 +38,7 @@ export interface InspectedCache {
 export function nameCure(names: readonly string[], missing: readonly string[]): string {
   const meant = names.filter((name) => missing.some((end) => name.endsWith(`/${end}`) || isKeyOfJobs(name, end)));
   if (meant.length === 0) return "fleetfoot cache ls prints the names.";
-  return `Perhaps ${meant.join(", ")} is meant; fleetfoot cache ls prints the names.`;
+  return `Perhaps ${meant.map(printablePath).join(", ")} is meant; fleetfoot cache ls prints the names.`;
 }
 
 /** Whether a name is that of a key with the index of cleared caches and the word about protection, which coordinators append. */

@@ -21,14 +21,16 @@ export function* carryOut(moves: readonly Move[], staging: string): Generator<vo
         renameSync(toFileSystemPath(source), toFileSystemPath(target));
         steps.push(() => renameSync(toFileSystemPath(target), toFileSystemPath(source)));
       };
-      if (replaces === "empty folder") {
-        rmdirSync(toFileSystemPath(to));
-        steps.push(() => mkdirSync(toFileSystemPath(to)));
-      }
-      if (replaces === "something") {
-        attempt ??= crypto.randomUUID();
-        rename(to, `${kept}/${attempt}-${nth}`);
-      }
+      unlessGone(() => {
+        if (replaces === "empty folder") {
+          rmdirSync(toFileSystemPath(to));
+          steps.push(() => mkdirSync(toFileSystemPath(to)));
+        }
+        if (replaces === "something") {
+          attempt ??= crypto.randomUUID();
+          rename(to, `${kept}/${attempt}-${nth}`);
+        }
+      });
       rename(from, to);
       yield;
     }
@@ -40,6 +42,18 @@ export function* carryOut(moves: readonly Move[], staging: string): Generator<vo
     }
     if (failures.length === 0) throw error;
     throw giveUp(staging, error, failures);
+  }
+}
+
+/**
+ * What was in the way may have been taken away since it was looked at, by another restore into the same root for instance. What else can be missing, the move itself
+ * misses, too.
+ */
+function unlessGone(clear: () => void): void {
+  try {
+    clear();
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
   }
 }
 
@@ -62,6 +76,7 @@ function giveUp(staging: string, first: unknown, failures: unknown[]): Error {
   }
   const reason = first instanceof Error ? first.message : String(first);
   const kept = `what they replaced is kept in ${printablePath(staging)}`;
-  const cause = new AggregateError(failures, `${failures.length} moves could not be taken back; ${kept}`);
+  const count = failures.length === 1 ? "1 move" : `${failures.length} moves`;
+  const cause = new AggregateError(failures, `${count} could not be taken back; ${kept}`);
   return Object.assign(new Error(`${reason}; ${cause.message}`, { cause }), { code: errnoOf(first) });
 }

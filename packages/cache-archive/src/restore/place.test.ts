@@ -219,13 +219,45 @@ describe("a move that can neither be carried out nor taken back", () => {
     const report: unknown = JSON.parse(execFileSync(process.execPath, parameters, { encoding: "utf8" }));
     expect(report).toMatchObject({
       code: "io",
-      message: expect.stringContaining("EIO: the move; 1 moves could not be taken back"),
+      message: expect.stringContaining("EIO: the move; 1 move could not be taken back"),
       cause: ["Error: EIO: the way back"],
       found: expect.arrayContaining(["complete.jsonl", "given-up", "replaced", "tree"]),
       kept: ["1"],
       contents: `${"1".repeat(FILES - 1)}2`,
       completed: 1,
     });
+    expect(await versionsOf(root)).toEqual(["2"]);
+    expect((await readdir(scratch.path)).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+});
+
+describe("what is in the way of a move", () => {
+  it("may be gone when the move comes to it, as when two restores replace the same tree at once", async () => {
+    await makeTree(root, "1");
+    await makeTree(scratch.at("new"), "2");
+    await rm(path.join(root, "d0/e0/f0"));
+    await mkdir(path.join(root, "d0/e0/f0"));
+    const archivePath = await archiveOf("new");
+    const program = `
+      import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      const { renameSync, rmdirSync } = fs;
+      const gone = [];
+      fs.renameSync = (from, to) => {
+        // Somebody else is faster with each second file.
+        if (String(to).includes("/replaced/") && gone.push(String(from)) % 2 === 0) fs.unlinkSync(from);
+        renameSync(from, to);
+      };
+      fs.rmdirSync = (folder, ...others) => {
+        if (String(folder).endsWith("/f0") && gone.push(String(folder)) > 0) rmdirSync(folder);
+        rmdirSync(folder, ...others);
+      };
+      syncBuiltinESMExports();
+      const { extractArchive } = await import(${JSON.stringify(path.join(import.meta.dirname, "../extract.ts"))});
+      await extractArchive(${JSON.stringify({ archivePath, root, maxInlineMs: 60_000 })});
+      console.log(gone.length);`;
+    const parameters = ["--conditions=@fleetfoot/source", "--input-type=module", "--eval", program];
+    expect(Number(execFileSync(process.execPath, parameters, { encoding: "utf8" }))).toBe(FILES);
     expect(await versionsOf(root)).toEqual(["2"]);
     expect((await readdir(scratch.path)).filter((name) => name.startsWith("."))).toEqual([]);
   });

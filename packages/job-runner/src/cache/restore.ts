@@ -52,42 +52,44 @@ async function restoreEntry(options: CacheStageOptions, entry: JobCache, index: 
   }
 
   const names = resolved.primary === undefined ? resolved.fallbacks : [resolved.primary, ...resolved.fallbacks];
+  let hasFailed = false;
   for (const name of names) {
     const location = locate(options, name);
-    const bytes = await tryName(options, entry, location);
-    if (bytes === undefined) continue;
-    events({ kind: "hit", entry: index, key: name.readable, bytes });
-    return location.localPath;
+    const outcome = await tryName(options, entry, location);
+    if (typeof outcome === "number") {
+      events({ kind: "hit", entry: index, key: name.readable, bytes: outcome });
+      return location.localPath;
+    }
+    hasFailed ||= outcome === "failed";
   }
-  log.plain(
-    `No cache for ${readable}${names.length > 1 ? ` or its ${names.length - 1} fallback keys` : ""}, going on without`,
-  );
-  events({ kind: "miss", entry: index, key: readable });
+  const tried = `${readable}${names.length > 1 ? ` or its ${names.length - 1} fallback keys` : ""}`;
+  log.plain(`No ${hasFailed ? "usable " : ""}cache for ${tried}, going on without`);
+  events({ kind: "miss", entry: index, key: readable, ...(hasFailed ? { hasFailed } : {}) });
   return undefined;
 }
 
-/** @returns the length of the archive, or `undefined` when it is absent or cannot be used */
+/** @returns the length of the archive, or why it was not restored */
 async function tryName(
   options: CacheStageOptions,
   entry: JobCache,
   location: CacheLocation,
-): Promise<number | undefined> {
+): Promise<number | "absent" | "failed"> {
   const { log, signal, archiver = realArchiver } = options;
   const key = location.name.readable;
   try {
     const found = await obtainArchive(options, location);
     if (found === undefined) {
       log.plain(`Cache ${key} not found`);
-      return undefined;
+      return "absent";
     }
     const metadata = await readMetadata(location.localPath);
-    if (!acceptsPlatform(options, key, metadata)) return undefined;
+    if (!acceptsPlatform(options, key, metadata)) return "absent";
     if (await options.keptTrees?.isRestored(entry, location.localPath, { signal, archiver })) {
       log.info(`Restored cache ${key}: the files of the job before are unchanged`);
       return found.bytes;
     }
     // What is left of another archive must not pass for files of this one.
-    if ((await options.keptTrees?.remove(entry)) === false) return undefined;
+    if ((await options.keptTrees?.remove(entry)) === false) return "failed";
     const { entries, wasInPlace } = await extract(options, location, found.object);
     const what = `${entries} entries ${wasInPlace ? "were there, unchanged, as in" : "from"}`;
     log.info(`Restored cache ${key}: ${what} ${formatBytes(found.bytes)}, ${found.from}`);
@@ -97,7 +99,7 @@ async function tryName(
     signal.throwIfAborted();
     log.warning(`Cache ${key} could not be ${failureText(error, "downloaded", "restored from", location.localPath)}`);
     await cleanUp(options, entry);
-    return undefined;
+    return "failed";
   }
 }
 

@@ -76,6 +76,8 @@ export interface CacheEvent {
   readonly key: string;
   /** Length of the archive. */
   readonly bytes?: number;
+  /** For a miss: there was an archive, or perhaps one, but it could not be fetched or restored. @default there was none */
+  readonly hasFailed?: boolean;
 }
 
 /** The part of `@fleetfoot/cache-archive` that caches need. */

@@ -42,6 +42,35 @@ describe("fleetfoot cache", () => {
     expect(missed).toMatchObject({ code: 1, printed: expect.stringContaining("No cache for new") });
   });
 
+  it("ends with 1 when there is a cache that cannot be restored", async () => {
+    await cache("create", ...deps);
+    await rm(join(project, "deps"), { recursive: true });
+    await writeFile(join(project, "deps"), "in the way");
+    const { code, printed, complained } = await cache("restore", ...deps);
+    expect({ code, printed }).toEqual({ code: 1, printed: "No usable cache for deps, going on without\n" });
+    expect(complained).toContain("a file is in the place of a folder");
+    expect(await readFile(join(project, "deps"), "utf8")).toBe("in the way");
+    await cache("create", "--key", "other", "--path", "deps");
+    expect(await cache("restore", ...deps, "--fallback-key", "other")).toMatchObject({ code: 0 });
+  });
+
+  it("shows control characters in names, and does not send them to the terminal", async () => {
+    const key = "a\nb\u001B[31m-1-protected";
+    const shown = String.raw`project-1/a\x0ab\x1b[31m-1-protected`;
+    await cache("create", "--key", key, "--path", "deps");
+    expect((await cache("ls")).printed).toMatch(/^\S+ +\d+ B +used .* ago\n$/);
+    expect((await cache("ls")).printed).toContain(shown);
+    expect(JSON.parse((await cache("ls", "--json")).printed)).toMatchObject([{ name: `project-1/${key}` }]);
+    expect((await cache("inspect", key)).complained).toContain(`Perhaps ${shown} is meant`);
+    const inspected = (await cache("inspect", `project-1/${key}`)).printed;
+    expect(inspected).toContain(`/caches/${shown}/cache.zip\n`);
+    expect((await cache("restore", "--key", "a\nb\u001B[31m", "--path", "deps")).complained).toContain(
+      String.raw`a\x0ab\x1b[31m-1-protected`,
+    );
+    expect((await cache("prune", "--max-size", "0", "--dry-run")).printed).toContain(`would remove ${shown} (`);
+    expect((await cache("rm", `project-1/${key}`)).printed).toBe(`removed ${shown}\n`);
+  });
+
   it("leaves a cache that is there as it is when asked to", async () => {
     await cache("create", ...deps);
     await writeFile(join(project, "deps/lib"), "other");

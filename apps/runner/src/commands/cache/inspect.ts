@@ -1,6 +1,6 @@
 import { open, stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { sniffFormat } from "@fleetfoot/cache-archive";
+import { printablePath, sniffFormat } from "@fleetfoot/cache-archive";
 import { openShelf } from "../../cache/open-shelf.ts";
 import { type CacheShelf, type InspectedCache, nameCure } from "../../cache/shelf.ts";
 import type { CommandAction } from "../../command.ts";
@@ -34,7 +34,8 @@ export const cacheInspect: CommandAction = async (invocation, context) => {
   }
   const { metadata: _, bytes: __, ...rest } = facts;
   const rows = { ...rest, size: formatBytes(bytes), ...metadata };
-  for (const [label, value] of Object.entries(rows)) context.stdout.write(`${`${label}:`.padEnd(12)} ${value}\n`);
+  for (const [label, value] of Object.entries(rows))
+    context.stdout.write(`${printablePath(`${label}:`.padEnd(12))} ${printablePath(value)}\n`);
   return 0;
 };
 

@@ -1,3 +1,4 @@
+import { printablePath } from "@fleetfoot/cache-archive";
 import { openShelf } from "../../cache/open-shelf.ts";
 import type { ShelvedCache } from "../../cache/shelf.ts";
 import type { CommandAction } from "../../command.ts";
@@ -23,7 +24,7 @@ export const cacheLs: CommandAction = async (invocation, context) => {
 function table(caches: readonly ShelvedCache[]): readonly string[] {
   const now = Date.now();
   const rows = caches.map((cache) => [
-    cache.name,
+    printablePath(cache.name),
     formatBytes(cache.bytes),
     `used ${formatDuration(Math.max(0, now - cache.usedAtMs))} ago`,
   ]);

@@ -1,3 +1,4 @@
+import { printablePath } from "@fleetfoot/cache-archive";
 import { readAge, readSize } from "../../cache/amounts.ts";
 import { openShelf } from "../../cache/open-shelf.ts";
 import { choosePruned } from "../../cache/shelf.ts";
@@ -25,7 +26,8 @@ export const cachePrune: CommandAction = async (invocation, context) => {
   const pruned = choosePruned(caches, limits, Date.now());
   for (const cache of pruned) {
     if (!isDryRun) await shelf.remove(cache, forced);
-    context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${cache.name} (${formatBytes(cache.bytes)})\n`);
+    const shown = `${printablePath(cache.name)} (${formatBytes(cache.bytes)})`;
+    context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${shown}\n`);
   }
   const bytes = pruned.reduce((sum, cache) => sum + cache.bytes, 0);
   const said = isDryRun ? "would be removed from" : "removed from";

@@ -1,3 +1,4 @@
+import { printablePath } from "@fleetfoot/cache-archive";
 import { restoreCaches } from "@fleetfoot/job-runner";
 import { hostShelf } from "../../cache/host-shelf.ts";
 import { cachePlace } from "../../cache/place.ts";
@@ -14,7 +15,9 @@ export const cacheRestore: CommandAction = async (invocation, context) => {
   } finally {
     stage.close();
   }
-  if (stage.event()?.kind === "hit") return 0;
+  const event = stage.event();
+  if (event?.kind === "hit") return 0;
+  if (event?.hasFailed === true) return 1;
   await tellKeysOfJobs(invocation, context);
   return invocation.flag("fail-on-miss") ? 1 : 0;
 };
@@ -26,7 +29,7 @@ async function tellKeysOfJobs(invocation: Invocation, context: CliContext): Prom
   const keys = [invocation.text("key") ?? "", ...invocation.texts("fallback-key")];
   const meant: string[] = [];
   for await (const { name } of shelf.list("", context.stop.forced)) {
-    if (keys.some((key) => isKeyOfJobs(name, key))) meant.push(name);
+    if (keys.some((key) => isKeyOfJobs(name, key))) meant.push(printablePath(name));
   }
   if (meant.length > 0) context.stderr.write(`Jobs have saved ${meant.join(", ")}; --key takes the whole key.\n`);
 }

@@ -1,3 +1,4 @@
+import { printablePath } from "@fleetfoot/cache-archive";
 import { openShelf } from "../../cache/open-shelf.ts";
 import { nameCure } from "../../cache/shelf.ts";
 import type { CommandAction } from "../../command.ts";
@@ -23,7 +24,7 @@ export const cacheRm: CommandAction = async (invocation, context) => {
   }
   for (const cache of found) {
     await shelf.remove(cache, forced);
-    context.stdout.write(`removed ${cache.name}\n`);
+    context.stdout.write(`removed ${printablePath(cache.name)}\n`);
   }
   return 0;
 };
