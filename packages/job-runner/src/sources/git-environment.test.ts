@@ -34,6 +34,7 @@ it("gives git nothing that runs a program or writes a file where scripts run apa
     GCM_INTERACTIVE: "Never",
     GIT_LFS_SKIP_SMUDGE: "1",
     GIT_NO_REPLACE_OBJECTS: "1",
+    GIT_INDEX_VERSION: "2",
   });
 });
 

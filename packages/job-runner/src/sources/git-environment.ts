@@ -21,6 +21,8 @@ export function gitEnvironment({
     GIT_LFS_SKIP_SMUDGE: "1",
     // A job in the same working copy can have named another object in the place of one that the commit has.
     GIT_NO_REPLACE_OBJECTS: "1",
+    // One of another version may hide files, and is made anew; the host's settings may ask for such for all repositories.
+    GIT_INDEX_VERSION: "2",
   };
 }
 

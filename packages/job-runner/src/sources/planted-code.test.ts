@@ -1,4 +1,4 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { appendFile, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -144,6 +144,14 @@ describe.each([
     const log = await run(SHOW);
     expect(await readdir(ran)).toEqual([]);
     expect(log).toContain(`$ ${SHOW}\ncontent\ninner\nsection_end`);
+  });
+
+  it("does not make it check out everything where the host's own settings ask for another version of the index", async () => {
+    await appendFile(join(copy.harness.root, ".gitconfig"), "[feature]\n\tmanyFiles = true\n");
+    const show = "stat -c 'written %y' file group/sub/in.txt";
+    const written = async (): Promise<readonly string[]> => (await run(show)).match(/^written .*$/gm) ?? [];
+    const first = await written();
+    expect([first.length, await written()]).toEqual([2, first]);
   });
 
   it("neither runs nor changes anything in one that leaves submodules alone", async () => {

@@ -35,7 +35,7 @@ export function sourcesScript(facts: SourcesScriptFacts): string {
   const format = objectFormat === undefined || objectFormat === "" || objectFormat === "sha1" ? [] : [objectFormat];
   return whole([
     'command -v git >/dev/null 2>&1 || { echo "there is no git in the helper image" >&2; exit 127; }',
-    "export GIT_TERMINAL_PROMPT=0 GCM_INTERACTIVE=Never GIT_LFS_SKIP_SMUDGE=1 GIT_NO_REPLACE_OBJECTS=1",
+    "export GIT_TERMINAL_PROMPT=0 GCM_INTERACTIVE=Never GIT_LFS_SKIP_SMUDGE=1 GIT_NO_REPLACE_OBJECTS=1 GIT_INDEX_VERSION=2",
     'export HOME="${HOME:-/root}"; mkdir -p "$HOME"',
     // Files of the job before may be anybody's; git asks who they belong to.
     `git config --global --replace-all safe.directory ${quote("*")}`,
