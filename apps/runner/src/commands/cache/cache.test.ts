@@ -67,7 +67,7 @@ describe("fleetfoot cache", () => {
     expect((await cache("restore", "--key", "a\nb\u001B[31m", "--path", "deps")).complained).toContain(
       String.raw`a\x0ab\x1b[31m-1-protected`,
     );
-    expect((await cache("prune", "--max-size", "0", "--dry-run")).printed).toContain(`would remove ${shown} (`);
+    expect((await cache("prune", "--max-size", "1b", "--dry-run")).printed).toContain(`would remove ${shown} (`);
     expect((await cache("rm", `project-1/${key}`)).printed).toBe(`removed ${shown}\n`);
   });
 
