@@ -10,6 +10,7 @@ import { extractArchive } from "./extract.ts";
 import { selectFiles } from "./select/select.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
+import { encodeHeader } from "./tar/header.ts";
 import { planTarRestore } from "./tar/plan-restore.ts";
 import type { TarSchedule } from "./tar/plan-restore.ts";
 import { tarPlanHandler } from "./tar/tasks.ts";
@@ -238,6 +239,25 @@ describe("a forged frame index of a tar archive", () => {
       await writeFile(archivePath, withIndex(archive, forged));
       await restore(10_000);
     }
+  });
+
+  it("that calls two headers the end of the archive is refused, as by whoever reads the frames without it", async () => {
+    const archive = await save("tarzstd");
+    const index = frameIndexOf(archive);
+    const header = { type: "directory" as const, mode: 0o755, uid: 0, gid: 0, bytes: 0, mtime: 0 };
+    const headers = ["x/", "y/"].map((name) =>
+      encodeHeader({ ...header, name: Buffer.from(name), linkTarget: Buffer.alloc(0) }),
+    );
+    const frame = zstdCompressSync(Buffer.concat(headers));
+    const footer = archive.length - FOOTER_BYTES;
+    const end = footer - archive.readUInt32LE(footer) - 8;
+    const start = end - index.readUInt32LE(packedAt(6));
+    index.writeUInt32LE(frame.length, packedAt(6));
+    const forgedArchive = Buffer.concat([archive.subarray(0, start), frame, archive.subarray(end)]);
+    await writeFile(archivePath, withIndex(forgedArchive, index));
+    await expect(plan()).rejects.toMatchObject({ code: "malformed" });
+    const streamed = extractArchive({ archivePath, root, engine: "streaming" });
+    await expect(streamed).rejects.toMatchObject({ code: "truncated" });
   });
 
   it("that describes more frames than fit into the archive is refused before anything is made of them", async () => {

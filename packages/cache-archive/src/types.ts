@@ -85,7 +85,8 @@ export interface CreateArchiveOptions {
   readonly root: string;
   /**
    * A list in any order; the archive has them in byte order of the paths. Or batches that come in that order, as of `openSelection`: packing begins
-   * while they are still being found, and what finding them throws ends the archive like any other failure.
+   * while they are still being found, and what finding them throws ends the archive like any other failure. A source of one's own should
+   * stop by the same signal: an abort or a failure waits for the batch that it is about to give.
    */
   readonly entries: readonly ArchiveEntry[] | AsyncIterable<readonly ArchiveEntry[]>;
   /** Absolute path of the archive. It appears there only when it is complete; an older one stays until then. */

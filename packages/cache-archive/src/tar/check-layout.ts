@@ -1,3 +1,4 @@
+import { readArchive } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { CacheArchiveError } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
@@ -8,14 +9,15 @@ import type { FrameIndex, Frames } from "./frame-index.ts";
 import { BLOCK_BYTES } from "./header.ts";
 import { inSteps } from "../turn.ts";
 import { paddingBytes } from "./read.ts";
+import { unpackFrame } from "./unpacker.ts";
 
 /** Two empty blocks. */
-const END_BYTES = 2 * BLOCK_BYTES;
+const END = Buffer.alloc(2 * BLOCK_BYTES);
 const ENTRIES_PER_STEP = 1000;
 const FRAMES_PER_STEP = 5000;
 
 /**
- * Checks that the entries fill the frames, without gaps, and that the end of the archive is what remains of the last one. So no
+ * Checks that the entries fill the frames, without gaps, and that the last frame is the end of the archive and nothing else. So no
  * byte belongs to two entries, and what is held in memory for a frame is what its entries need.
  *
  * @throws {CacheArchiveError} `malformed`
@@ -43,9 +45,16 @@ export function* checkLayout(file: ArchiveFile, { frames, rows }: FrameIndex): G
     frame += 1;
     offset = 0;
   });
-  if (frame === frames.count - 1 && frames.bytes(frame) === offset + END_BYTES) return;
+  if (frame === frames.count - 1 && offset === 0 && isEnd(file, frames, frame)) return;
   const message = `${printablePath(file.path)} is damaged: its frames hold something else than the index describes`;
   throw new CacheArchiveError({ code: "malformed", message });
+}
+
+/** Whoever reads the frames without their index finds more entries where something else stands. */
+function isEnd(file: ArchiveFile, frames: Frames, frame: number): boolean {
+  if (frames.bytes(frame) !== END.length) return false;
+  const packed = readArchive(file, frames.offset(frame), frames.packedBytes(frame));
+  return unpackFrame(file, packed, END.length).equals(END);
 }
 
 /** Whether a file does not fit into one frame, so that several threads can restore it. One that has grown since it was listed may be long, and fit. */

@@ -58,6 +58,11 @@ export class Frames {
     this.#numbers[frame * FRAME_COLUMNS + 2] = bytes;
   }
 
+  /** Place in the file. */
+  offset(frame: number): number {
+    return this.#numbers[frame * FRAME_COLUMNS] ?? 0;
+  }
+
   packedBytes(frame: number): number {
     return this.#numbers[frame * FRAME_COLUMNS + 1] ?? 0;
   }

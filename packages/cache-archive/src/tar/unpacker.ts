@@ -181,7 +181,8 @@ function linkTargetOf(header: Buffer): Buffer {
   return beforeZero(block.subarray(157, 257));
 }
 
-function unpackFrame(file: ArchiveFile, packed: Buffer, bytes: number): Buffer {
+/** The content of a frame, which has to have this length. @throws {CacheArchiveError} `malformed` */
+export function unpackFrame(file: ArchiveFile, packed: Buffer, bytes: number): Buffer {
   try {
     const content = unpackBytes(METHOD_ZSTD, packed, bytes);
     // The decoder of some versions takes a frame that was cut off for a short one.
