@@ -106,6 +106,14 @@ describe.each<[format: ArchiveFormat, maxInlineMs: number]>([
     });
   });
 
+  it("knows a restored tree whose archive names the root itself", async () => {
+    await createArchive({ root, archivePath, format, maxInlineMs, entries: await select(["."]) });
+    await rm(scratch.at("project/modules"), { recursive: true });
+    expect(await restore(maxInlineMs)).toMatchObject({ wasInPlace: false });
+    expect(await compareTree({ ...places(), paths: ["."], maxInlineMs })).toEqual({ state: "unchanged" });
+    expect(await restore(maxInlineMs)).toMatchObject({ wasInPlace: true });
+  });
+
   it("shows that a restore has nothing to do, and then nothing is touched", async () => {
     await save(format, maxInlineMs);
     const before = await facts();

@@ -118,8 +118,9 @@ function* contentOf({
   }
   const listed = yield* isTar ? readFrameIndex(file) : readDirectory(file);
   if (listed === undefined) return undefined;
-  const { table, count } = listed.rows;
   const placed = yield* placesOf(listed.rows);
+  // Places that are not the names themselves were added only now.
+  const { table, count } = listed.rows;
   const rows = observed ?? (yield* restoredRows(root, table, placed));
   yield* setCrcs(new ManifestRows(rows), table, placed);
   return { entries: count, rows };
