@@ -55,9 +55,9 @@ const BYTES_PER_STEP = 1024 ** 2;
 /** A directory of this length would describe tens of millions of entries; it is read as a whole. */
 const MAX_DIRECTORY_BYTES = 1024 ** 3;
 /** What is done with all of them at once would keep the main thread too long for more. */
-const MAX_INLINE_ENTRIES = 80_000;
+const MAX_INLINE_ENTRIES = 40_000;
 /** They have names of usual lengths. */
-const MAX_INLINE_DIRECTORY_BYTES = 12 * 1024 ** 2;
+const MAX_INLINE_DIRECTORY_BYTES = 6 * 1024 ** 2;
 
 /** Whether the main thread can read the directory of an archive without keeping others waiting. @throws as {@link readDirectory} */
 export function isShortDirectory(file: ArchiveFile): boolean {
