@@ -12,7 +12,7 @@ import { observeTree, recordTree } from "./manifest/tree-manifest.ts";
 import type { ObservedTree, TreeJob } from "./manifest/tree-manifest.ts";
 import { openOutputFile } from "./output-file.ts";
 import type { OutputFile } from "./output-file.ts";
-import { comparePathBytes, printablePath, sortByPathBytes } from "./path-bytes.ts";
+import { comparePathBytes, isCleanPath, printablePath, sortByPathBytes } from "./path-bytes.ts";
 import { checkedConcurrency } from "./settings.ts";
 import { packTar } from "./tar/pack.ts";
 import { writeTarZstdTo } from "./tar/write.ts";
@@ -229,9 +229,7 @@ function checkEntry(entry: ArchiveEntry, before: string | undefined): void {
 }
 
 function isInside({ path, kind }: ArchiveEntry): boolean {
-  if (path === ".") return kind === "directory";
-  // No segment is empty, `.` or `..`.
-  return !path.includes("\0") && !/(?:^|\/)\.{0,2}(?:\/|$)/.test(path);
+  return path === "." ? kind === "directory" : isCleanPath(path);
 }
 
 function refusal(

@@ -47,6 +47,11 @@ export function pathToBytes(path: string): Buffer {
   return Buffer.concat(parts);
 }
 
+/** Whether a path is the root itself, or a slash path whose segments are neither empty, nor `.`, nor `..`. */
+export function isCleanPath(path: string): boolean {
+  return path === "." || (!path.includes("\0") && !/(?:^|\/)\.{0,2}(?:\/|$)/.test(path));
+}
+
 /** A path as people read it: bytes that are not UTF-8 and control characters become `\xNN`. */
 export function printablePath(path: string): string {
   if (path.isWellFormed() && !/\p{Cc}/u.test(path)) return path;

@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 
 import type { EntryTable } from "../engine/entry-table.ts";
 import type { FoundFacts, FoundTable } from "../engine/found-table.ts";
-import { pathFromPart, pathToBytes } from "../path-bytes.ts";
+import { isCleanPath, pathFromPart, pathToBytes } from "../path-bytes.ts";
 import { inSteps } from "../turn.ts";
 
 /** What {@link ManifestRows} needs in another thread. */
@@ -161,9 +161,4 @@ export class ManifestRows {
   #get(index: number, column: number): number {
     return this.#rows[index * COLUMNS + column] ?? 0;
   }
-}
-
-/** The root itself, or a slash path whose segments are neither empty, nor `.`, nor `..`. */
-export function isCleanPath(path: string): boolean {
-  return path === "." || (!path.includes("\0") && !/(?:^|\/)\.{0,2}(?:\/|$)/.test(path));
 }

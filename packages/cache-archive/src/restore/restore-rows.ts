@@ -44,6 +44,7 @@ export class RestoreRows {
     return this.#numbers;
   }
 
+  /** What was added, as other threads read it, until a name or an entry is added. */
   get table(): RestoreTable {
     this.#table ??= new RestoreTable(this.share());
     return this.#table;

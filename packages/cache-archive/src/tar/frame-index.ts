@@ -44,12 +44,22 @@ export interface FrameIndex {
 
 /** Where the frames of an archive are, as rows of numbers in memory that other threads can read. */
 export class Frames {
-  readonly count: number;
+  /** What another thread makes the same rows of. */
+  readonly shared: SharedArrayBuffer;
   readonly #numbers: Float64Array;
 
-  constructor(count: number) {
-    this.count = count;
-    this.#numbers = new Float64Array(new SharedArrayBuffer(count * FRAME_COLUMNS * 8));
+  /** Room for so many frames. */
+  static share(count: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(count * FRAME_COLUMNS * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  constructor(shared: SharedArrayBuffer) {
+    this.shared = shared;
+    this.#numbers = new Float64Array(shared);
+  }
+
+  get count(): number {
+    return this.#numbers.length / FRAME_COLUMNS;
   }
 
   set(frame: number, offset: number, packedBytes: number, bytes: number): void {
@@ -70,13 +80,6 @@ export class Frames {
   /** Length of the content; 0 when there is no such frame. */
   bytes(frame: number): number {
     return this.#numbers[frame * FRAME_COLUMNS + 2] ?? 0;
-  }
-
-  /** For each frame its place in the file, its packed and its unpacked length. */
-  share(): SharedArrayBuffer {
-    const { buffer } = this.#numbers;
-    if (buffer instanceof SharedArrayBuffer) return buffer;
-    throw new TypeError("this memory is not shared");
   }
 }
 
@@ -148,7 +151,7 @@ function* decode(file: ArchiveFile, index: Buffer, end: number): Generator<void,
   const entryCount = index.readUInt32LE(4);
   if (8 + frameCount * 8 + entryCount * FIXED_BYTES > index.length) throw malformed(file, "its index is too short");
   if (frameCount * MIN_FRAME_BYTES > end) throw malformed(file, "its index describes more frames than fit into it");
-  const frames = new Frames(frameCount);
+  const frames = new Frames(Frames.share(frameCount));
   let offset = 0;
   yield* inSteps(frameCount, FRAMES_PER_STEP, (nth) => {
     const packedBytes = index.readUInt32LE(8 + nth * 8);

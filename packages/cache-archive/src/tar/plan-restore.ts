@@ -55,7 +55,7 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     order: shareNumbers(order),
     units: units.share(),
     counters: new SharedArrayBuffer(units.length * 8),
-    frames: frames.share(),
+    frames: frames.shared,
   };
   const control = makeControl(units.length, units.phases);
   return { shared, control, entries: rows.count, bytes: planner.bytes };

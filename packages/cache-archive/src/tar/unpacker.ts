@@ -17,7 +17,7 @@ import type { RestoreUnit } from "../restore/units.ts";
 import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
 import { unpackBytes } from "../zip/codec.ts";
 import { METHOD_ZSTD } from "../zip/constants.ts";
-import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
+import { Frames, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
 import { FileHeader } from "./file-header.ts";
 import { BLOCK_BYTES, encodeHeader } from "./header.ts";
 import { beforeZero, records } from "./read.ts";
@@ -26,7 +26,7 @@ import { beforeZero, records } from "./read.ts";
 export interface UnpackTarTask extends SharedRestoreJob {
   readonly kind: "unpack-tar";
   readonly file: ArchiveFile;
-  /** For each frame its place in the file, its packed and its unpacked length. */
+  /** Of {@link Frames}. */
   readonly frames: SharedArrayBuffer;
 }
 
@@ -34,7 +34,7 @@ export interface UnpackTarTask extends SharedRestoreJob {
 export class TarUnpacker implements ContentUnpacker {
   readonly #task: UnpackTarTask;
   readonly #context: UnpackContext;
-  readonly #frames: Float64Array;
+  readonly #frames: Frames;
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
   readonly #header = new FileHeader();
@@ -45,7 +45,7 @@ export class TarUnpacker implements ContentUnpacker {
   constructor(task: UnpackTarTask, context: UnpackContext) {
     this.#task = task;
     this.#context = context;
-    this.#frames = new Float64Array(task.frames);
+    this.#frames = new Frames(task.frames);
     this.#counters = new Int32Array(task.counters);
     this.#questions = new FileQuestions(this.#counters, context.control);
   }
@@ -153,10 +153,11 @@ export class TarUnpacker implements ContentUnpacker {
 
   #frame(frame: number): Buffer {
     if (this.#unpacked?.frame === frame) return this.#unpacked.content;
-    const [offset = 0, packedBytes = 0, bytes = 0] = this.#frames.subarray(frame * 3, frame * 3 + 3);
+    const packedBytes = this.#frames.packedBytes(frame);
+    const bytes = this.#frames.bytes(frame);
     this.#release();
     if (packedBytes > this.#packed.length) this.#packed = Buffer.allocUnsafeSlow(packedBytes);
-    const packed = readArchiveInto(this.#task.file, offset, this.#packed.subarray(0, packedBytes));
+    const packed = readArchiveInto(this.#task.file, this.#frames.offset(frame), this.#packed.subarray(0, packedBytes));
     const content = unpackFrame(this.#task.file, packed, bytes);
     this.#unpacked = { frame, content };
     return content;
