@@ -10,9 +10,11 @@ import { requireDataSet, setNames } from "./data-sets.ts";
 import type { DataSet, SetName } from "./data-sets.ts";
 import { verify } from "./verify.ts";
 
-/** Seconds of a whole process, its peak memory, and for our own the longest block of the main thread. */
+/** What a whole process took, its peak memory, and for our own the longest block of the main thread. */
 interface Sample {
   readonly milliseconds: number;
+  /** Of all its threads and children, in the system, too. */
+  readonly processorMs: number;
   readonly peakMegabytes: number;
   readonly longestBlockMs: number;
 }
@@ -164,12 +166,17 @@ function print(
 ): void {
   const mine = samples.get(row) ?? [];
   const theirs = samples.get(base) ?? [];
-  const ratios = mine.map(({ milliseconds }, round) => milliseconds / (theirs[round]?.milliseconds ?? Number.NaN));
+  const ratiosOf = (key: "milliseconds" | "processorMs"): number[] =>
+    mine.map((sample, round) => sample[key] / (theirs[round]?.[key] ?? Number.NaN));
+  const ratios = ratiosOf("milliseconds");
+  const processor = `processor time ${median(ratiosOf("processorMs")).toFixed(2)}`;
   const figures = `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)})`;
   const peak = Math.max(...mine.map(({ peakMegabytes }) => peakMegabytes));
   const block = Math.max(...mine.map(({ longestBlockMs }) => longestBlockMs));
   const limits = `peak ${peak.toFixed(0)} MB (to reach ${MAX_PEAK_MEGABYTES}), longest block ${block.toFixed(0)} ms (to reach ${MAX_BLOCK_MS})`;
-  console.log(`  ${row}: ratio ${figures}, to reach ${target}; ${limits}${note === "" ? "" : `; ${note}`}`);
+  console.log(
+    `  ${row}: ratio ${figures}, to reach ${target}; ${processor}; ${limits}${note === "" ? "" : `; ${note}`}`,
+  );
 }
 
 function seconds(samples: ReadonlyMap<string, readonly Sample[]>, row: string): string {
@@ -185,23 +192,25 @@ async function own(
   format = "zip",
   manifest = "",
 ): Promise<Sample> {
-  const { milliseconds, output } = await run(process.execPath, [
-    ownProgram,
-    command,
-    archive,
-    root,
-    format,
-    "parallel",
-    manifest,
-  ]);
-  const { peakMegabytes, longestBlockMs } = JSON.parse(output) as Sample;
+  const args = [ownProgram, command, archive, root, format, "parallel", manifest];
+  const { output, ...sample } = await whole(process.execPath, args);
+  const { longestBlockMs } = JSON.parse(output) as Pick<Sample, "longestBlockMs">;
   // Without the pauses that the measurement of blocks needs.
-  return { milliseconds: milliseconds - 100, peakMegabytes, longestBlockMs };
+  return { ...sample, milliseconds: sample.milliseconds - 100, longestBlockMs };
 }
 
-async function whole(program: string, args: readonly string[]): Promise<Sample> {
-  const { milliseconds, output } = await run("time", ["-f", "%M", program, ...args]);
-  return { milliseconds, peakMegabytes: Number(output.trim().split("\n").at(-1)) / 1000, longestBlockMs: 0 };
+async function whole(program: string, args: readonly string[]): Promise<Sample & { readonly output: string }> {
+  const { milliseconds, output } = await run("time", ["-f", "%M %U %S", program, ...args]);
+  const lines = output.trimEnd().split("\n");
+  const [kilobytes = 0, user = 0, system = 0] = (lines.pop() ?? "").split(" ").map(Number);
+  const processorMs = (user + system) * 1000;
+  return {
+    milliseconds,
+    processorMs,
+    peakMegabytes: (kilobytes * 1024) / 1e6,
+    longestBlockMs: 0,
+    output: lines.join("\n"),
+  };
 }
 
 /** A folder in memory where there is one with room, so that programs are compared and not disks. */

@@ -3,7 +3,6 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { compareTree, createArchive, extractArchive, openSelection } from "@fleetfoot/cache-archive";
 import type { ArchiveFormat } from "@fleetfoot/cache-archive";
-import { peakMemoryMb } from "../peak-memory.ts";
 
 const [command, archivePath = "", root = "", format = "zip", engine = "parallel", manifestPath = ""] =
   process.argv.slice(2);
@@ -33,7 +32,6 @@ await pause(50);
 console.log(
   JSON.stringify({
     milliseconds,
-    peakMegabytes: await peakMemoryMb("self"),
     longestBlockMs: delay.max / 1e6,
     blockP99Ms: delay.percentile(99) / 1e6,
   }),
