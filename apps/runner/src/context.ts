@@ -30,9 +30,9 @@ export interface StopSignals {
   onReload(callback: () => void): () => void;
   /**
    * Calls back when the process is about to exit without waiting for anything; what it started must be killed before the callback
-   * returns. Returns a function that ends it.
+   * returns, and it says in a sentence what becomes of what was under way. Returns a function that ends it.
    */
-  onAbandon(callback: () => void): () => void;
+  onAbandon(callback: () => string): () => void;
 }
 
 /** Why the process is told to end. */

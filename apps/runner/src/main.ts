@@ -6,10 +6,16 @@ import { runCli } from "./cli.ts";
 import { StopReason, type CliContext, type Output } from "./context.ts";
 
 const LINGER_MS = 1000;
+/** Whoever starts programs, as npx does, passes on what the terminal or the supervisor has sent to both: that is one signal. */
+const PASSED_ON_MS = 500;
+/** As shells know it. Others end with what any failure ends with, like GitLab Runner. */
+const INTERRUPTED = 130;
 const graceful = new AbortController();
 const forced = new AbortController();
 const reloadCallbacks = new Set<() => void>();
-const abandonCallbacks = new Set<() => void>();
+const abandonCallbacks = new Set<() => string>();
+const firstHeard = new Map<string, number>();
+let hasEnded = false;
 
 process.on("SIGQUIT", () => graceful.abort(new StopReason("SIGQUIT")));
 process.on("SIGHUP", () => {
@@ -19,8 +25,9 @@ process.on("SIGHUP", () => {
 });
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
+    if (isPassedOn(name)) return;
     // The second one is for people who do not want to wait.
-    if (forced.signal.aborted) abandon();
+    if (forced.signal.aborted) abandon(name);
     stop(name);
   });
 }
@@ -59,14 +66,28 @@ try {
   console.error(error);
   process.exitCode = 1;
 }
+hasEnded = true;
 // What a forced stop could not end must not keep the process.
 if (forced.signal.aborted) setTimeout(() => process.exit(), LINGER_MS).unref();
 
-function abandon(): never {
+function isPassedOn(signalName: string): boolean {
+  const now = performance.now();
+  const first = firstHeard.get(signalName);
+  if (first === undefined) firstHeard.set(signalName, now);
+  return first !== undefined && now - first < PASSED_ON_MS;
+}
+
+function abandon(signalName: string): never {
+  // All is done and said; only something that nobody needs keeps the process.
+  if (hasEnded) process.exit();
+  const exitCode = signalName === "SIGINT" ? INTERRUPTED : 1;
   try {
-    for (const callback of abandonCallbacks) callback();
+    const consequences = Array.from(abandonCallbacks, (callback) => callback()).join(" ");
+    context.stderr.write(
+      `fleetfoot: ended at once by a second signal (${signalName}). ${consequences || "What was under way is given up."}\n`,
+    );
   } finally {
-    process.exit(1);
+    process.exit(exitCode);
   }
 }
 

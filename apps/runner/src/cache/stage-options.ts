@@ -19,10 +19,15 @@ export interface CacheStage {
 /**
  * Reads the entry and prepares the stage.
  *
+ * @param whenAbandoned - what becomes of the entry when the process ends in the middle of the stage, a sentence
  * @throws {UsageError} no key, no paths, or no such project
  * @throws {CacheArchiveError} an earlier restore that was killed cannot be completed
  */
-export async function openCacheStage(invocation: Invocation, context: CliContext): Promise<CacheStage> {
+export async function openCacheStage(
+  invocation: Invocation,
+  context: CliContext,
+  whenAbandoned: string,
+): Promise<CacheStage> {
   const key = invocation.text("key");
   const paths = invocation.texts("path");
   if (key === undefined || key.trim() === "")
@@ -47,6 +52,10 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
   };
   const lookup = (name: string): string | undefined => variables[name];
   let last: CacheEvent | undefined;
+  const endAbandon = context.stop.onAbandon(() => {
+    transfer.close();
+    return whenAbandoned;
+  });
   return {
     options: {
       entries: [
@@ -82,6 +91,9 @@ export async function openCacheStage(invocation: Invocation, context: CliContext
       signal: context.stop.forced,
     },
     event: () => last,
-    close: () => transfer.close(),
+    close: () => {
+      endAbandon();
+      transfer.close();
+    },
   };
 }

@@ -12,6 +12,8 @@ first: { stage: one, script: ['[ -e "$GATE" ] || echo "$$-waits"', 'until [ -e "
 second: { stage: two, script: [echo second ran] }
 `;
 
+const STUBBORN = PIPELINE.replace("script: [", "script: [\"trap '' TERM\", ");
+
 describe("fleetfoot exec that is stopped", () => {
   it("stops the jobs at SIGINT, cleans up, prints the summary and ends with 1", async () => {
     await using project = await testProject({ ".gitlab-ci.yml": PIPELINE });
@@ -65,16 +67,27 @@ describe("fleetfoot exec that is stopped", () => {
     expect(child.output()).toContain("Pipeline canceled in ");
   });
 
-  it("kills the processes of jobs before it exits at the second signal", async () => {
-    const stubborn = PIPELINE.replace("script: [", "script: [\"trap '' TERM\", ");
-    await using project = await testProject({ ".gitlab-ci.yml": stubborn });
+  it("kills the processes of jobs before it exits at the second Ctrl-C, says what that means and ends with 130", async () => {
+    await using project = await testProject({ ".gitlab-ci.yml": STUBBORN });
     const child = start(project);
     const shell = await waitingShell(child);
     child.kill("SIGINT");
     await child.printed("first  > canceled");
+    expect(child.output()).toContain("A second Ctrl-C kills them");
+    expect(await child.killUntilEnded("SIGINT")).toBe(130);
+    expect(child.output()).toContain("ended at once by a second signal (SIGINT). Running jobs are killed");
+    await expect.poll(async () => await isRunning(shell)).toBe(false);
+  });
+
+  it("takes the signal of a terminal that npx passes on as well for one Ctrl-C", async () => {
+    await using project = await testProject({ ".gitlab-ci.yml": PIPELINE });
+    const child = start(project);
+    await waitingShell(child);
+    child.kill("SIGINT");
     child.kill("SIGINT");
     expect(await child.ended).toBe(1);
-    await expect.poll(async () => await isRunning(shell)).toBe(false);
+    expect(child.output()).toContain("Logs and artifacts:");
+    expect(child.output()).not.toContain("second signal");
   });
 
   it("passes after a run that was killed in the middle of a job, whatever that has left", async () => {

@@ -61,8 +61,10 @@ describe("fleetfoot run that is stopped", () => {
     const [shell = ""] = await traceMatch(world.coordinator, id, /\d+(?=-is-here)/);
     child.kill("SIGTERM");
     await child.printed("running jobs are interrupted");
-    child.kill("SIGTERM");
-    expect(await child.ended).toBe(1);
+    expect(await child.killUntilEnded("SIGTERM")).toBe(1);
+    expect(child.output()).toContain(
+      "ended at once by a second signal (SIGTERM). 1 running job is killed and not reported; the next start reports",
+    );
     await expectGone(Number(shell));
   });
 

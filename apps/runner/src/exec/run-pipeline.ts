@@ -126,12 +126,16 @@ export async function runPipeline(run: {
       pipeline.cancel({ force: true });
     },
     interrupt() {
+      progress.close();
+      context.stderr.write("Stopping: running jobs are stopped and cleaned up. A second Ctrl-C kills them.\n");
       stopJobs.abort(JobInterrupted.processStopped("interrupt"));
       pipeline.cancel({ force: true });
     },
-    killAll() {
+    abandon() {
+      progress.close();
       executor.killAll();
       ownProcesses.killAll();
+      return "Running jobs are killed, and what they would have saved or cleaned up is left.";
     },
   });
   const ticker = setInterval(progress.tick, TICK_MS);
@@ -162,7 +166,7 @@ export async function runPipeline(run: {
 /** Tells what is to happen when the process is told to end; returns a function that ends it. */
 function stopWhenTold(
   { graceful, forced, onAbandon }: StopSignals,
-  react: { finish(): Promise<void>; interrupt(): void; killAll(): void },
+  react: { finish(): Promise<void>; interrupt(): void; abandon(): string },
 ): () => void {
   // A forced stop is a graceful one as well.
   const onGraceful = (): void => {
@@ -173,7 +177,7 @@ function stopWhenTold(
   forced.addEventListener("abort", onForced, { once: true });
   if (forced.aborted) onForced();
   else if (graceful.aborted) onGraceful();
-  const endAbandon = onAbandon(react.killAll);
+  const endAbandon = onAbandon(react.abandon);
   return () => {
     graceful.removeEventListener("abort", onGraceful);
     forced.removeEventListener("abort", onForced);

@@ -223,7 +223,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
   }
 
   async function untilStopped(): Promise<boolean> {
-    const endAbandon = options.stop.onAbandon(killAll);
+    const endAbandon = options.stop.onAbandon(abandon);
     try {
       await abortOf(graceful);
       observer.stateChanged("graceful-shutdown");
@@ -257,6 +257,17 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
     giveUp.abort(new Error("the time for stopping is up"));
     await endsWithin(GIVE_UP_MS, finished);
     return false;
+  }
+
+  function abandon(): string {
+    const { runningJobs } = poller;
+    killAll();
+    if (runningJobs === 0) return "No job was running.";
+    const jobs =
+      runningJobs === 1
+        ? "1 running job is killed and not reported"
+        : `${runningJobs} running jobs are killed and not reported`;
+    return unfinishedJobs === undefined ? `${jobs}.` : `${jobs}; the next start reports what this one could not.`;
   }
 
   function killAll(): void {

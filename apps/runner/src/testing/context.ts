@@ -21,7 +21,7 @@ export function testContext(
   const graceful = new AbortController();
   const forced = new AbortController();
   const reloads = new Set<() => void>();
-  const abandons = new Set<() => void>();
+  const abandons = new Set<() => string>();
   return {
     environment: given.environment ?? {},
     workingDirectory: given.workingDirectory ?? "/nonexistent",

@@ -10,6 +10,8 @@ export interface ChildRunner {
   /** All that it has printed. */
   output(): string;
   kill(signal: NodeJS.Signals): void;
+  /** Sends the signal again and again, as somebody without patience does; resolves as `ended` does. */
+  killUntilEnded(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
   /** Reads nothing more of what it prints, as a reader that ends. */
   stopReading(): void;
   /** Exit code, or the signal that ended it. */
@@ -17,6 +19,8 @@ export interface ChildRunner {
 }
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
+
+const AGAIN_MS = 50;
 
 /** Starts it from its sources. */
 export function startChild(
@@ -50,6 +54,14 @@ export function startChild(
     output: () => output,
     ended,
     kill: (signal) => void child.kill(signal),
+    async killUntilEnded(signal) {
+      const again = setInterval(() => child.kill(signal), AGAIN_MS);
+      try {
+        return await ended;
+      } finally {
+        clearInterval(again);
+      }
+    },
     stopReading: () => {
       child.stdout.destroy();
     },

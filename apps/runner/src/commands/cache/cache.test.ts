@@ -54,6 +54,23 @@ describe("fleetfoot cache", () => {
     expect(await cache("restore", ...deps, "--fallback-key", "other")).toMatchObject({ code: 0 });
   });
 
+  it.each(["create", "restore"])(
+    "says what becomes of the cache when %s is ended by a second signal",
+    async (command) => {
+      const context = testContext({ workingDirectory: project });
+      const said: string[] = [];
+      let listening = 0;
+      const onAbandon = (callback: () => string): (() => void) => {
+        said.push(callback());
+        listening += 1;
+        return () => (listening -= 1);
+      };
+      await runCli(["cache", command, ...deps], { ...context, stop: { ...context.stop, onAbandon } });
+      expect(said).toEqual([expect.stringMatching(/^The cache is not (saved|restored); /)]);
+      expect(listening).toBe(0);
+    },
+  );
+
   it("shows control characters in names, and does not send them to the terminal", async () => {
     const key = "a\nb\u001B[31m-1-protected";
     const shown = String.raw`project-1/a\x0ab\x1b[31m-1-protected`;

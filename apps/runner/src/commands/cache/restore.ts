@@ -7,9 +7,12 @@ import { openCacheStage } from "../../cache/stage-options.ts";
 import type { CommandAction, Invocation } from "../../command.ts";
 import type { CliContext } from "../../context.ts";
 
+const WHEN_ABANDONED =
+  "The cache is not restored; what was begun is removed or completed by the next fleetfoot cache create or restore, or by the next job.";
+
 /** Restores files of a project as a job's cache stage does. */
 export const cacheRestore: CommandAction = async (invocation, context) => {
-  const stage = await openCacheStage(invocation, context);
+  const stage = await openCacheStage(invocation, context, WHEN_ABANDONED);
   try {
     await restoreCaches(stage.options);
   } finally {
