@@ -38,13 +38,17 @@ export function chooseEndpoint({ bucket, serverAddress, insecure, pathStyle }: E
  * GitLab's runner puts a scheme before whatever it is given, so that the host of a URL is its scheme, which nobody knows. What is said of it holds
  * nothing of the address but the host: a URL may have credentials.
  *
- * @throws {TypeError} the address is a URL
+ * @throws {TypeError} the address is a URL, or has a user
  */
 export function checkServerAddress(serverAddress: string): void {
-  const [, scheme = "", host = ""] = /^([a-z][a-z0-9+.-]*):\/\/(?:[^/?#]*@)?([^/?#]*)/i.exec(serverAddress) ?? [];
-  if (scheme === "") return;
-  const cure = `write ${JSON.stringify(host)}${scheme.toLowerCase() === "http" ? " and set insecure to true" : ""}`;
-  throw new TypeError(`serverAddress is a host with or without a port, not a URL: ${cure}`);
+  const [, scheme, host = ""] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(?:[^/?#]*@)?([^/?#]*)/i.exec(serverAddress) ?? [];
+  const insecurely = scheme?.toLowerCase() === "http" ? " and set insecure to true" : "";
+  // Behind one of /, ? and # an @ may still belong to a password that nobody has escaped, and all before it as well.
+  const isDoubtful = /[/?#].*@/s.test(serverAddress.slice(scheme === undefined ? 0 : scheme.length + "://".length));
+  const cure = `write ${isDoubtful ? "its host alone" : JSON.stringify(host)}${insecurely}`;
+  if (scheme !== undefined) throw new TypeError(`serverAddress is a host with or without a port, not a URL: ${cure}`);
+  if (serverAddress.includes("@"))
+    throw new TypeError(`serverAddress is a host with or without a port, and has no user and no password: ${cure}`);
 }
 
 const amazonHost = /(?:^|\.)amazonaws\.com(?:\.cn)?$/;

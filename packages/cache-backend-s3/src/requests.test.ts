@@ -148,8 +148,19 @@ describe("where requests go", () => {
     ["http://minio:9000", 'write "minio:9000" and set insecure to true'],
     ["HTTPS://minio.example.com/caches", 'write "minio.example.com"'],
     ["https://user:secret@minio:9000?x=secret", 'write "minio:9000"'],
+    ["https://user:sec/ret@minio:9000", "write its host alone"],
+    ["http://user:sec#r@et@minio:9000/caches", "write its host alone and set insecure to true"],
+    ["https://minio:9000/?x=sec@ret", "write its host alone"],
   ])("refuses the URL %s as serverAddress, and says what to do", (serverAddress, cure) => {
     const reason = `serverAddress is a host with or without a port, not a URL: ${cure}`;
+    expect(() => open({ serverAddress })).toThrow(new TypeError(reason));
+  });
+
+  it.each([
+    ["user:secret@minio:9000", 'write "minio:9000"'],
+    ["user:sec/ret@minio:9000", "write its host alone"],
+  ])("refuses the credentials in the serverAddress %s, and does not repeat them", (serverAddress, cure) => {
+    const reason = `serverAddress is a host with or without a port, and has no user and no password: ${cure}`;
     expect(() => open({ serverAddress })).toThrow(new TypeError(reason));
   });
 
