@@ -9,21 +9,25 @@ export interface ParsedSetting<T> {
 }
 
 /**
- * Reads `CACHE_COMPRESSION_FORMAT`: any case; unknown and empty mean zip, without a word.
+ * Reads `CACHE_COMPRESSION_FORMAT`: any case. Empty means zip; so does an unknown name, with a warning.
  *
+ * @param name - of the variable, for the warning
  * @see https://docs.gitlab.com/ci/runners/configure_runners/ (cache document 3.1)
  */
-export function parseArchiveFormat(text: string | undefined): ArchiveFormat {
-  const name = (text ?? "").toLowerCase();
-  return name === "zipzstd" || name === "tarzstd" ? name : "zip";
+export function parseArchiveFormat(text: string | undefined, name: string): ParsedSetting<ArchiveFormat> {
+  const format = (text ?? "").toLowerCase();
+  if (format === "zip" || format === "zipzstd" || format === "tarzstd") return { value: format };
+  if (format === "") return { value: "zip" };
+  return { value: "zip", warning: unknown(name, text, "zip, zipzstd and tarzstd", "zip") };
 }
 
 /**
  * Reads `CACHE_COMPRESSION_LEVEL` or `ARTIFACT_COMPRESSION_LEVEL`. The case counts; an unknown name means the default level and a warning.
  *
+ * @param name - of the variable, for the warning
  * @see https://docs.gitlab.com/ci/runners/configure_runners/ (cache document 3.1)
  */
-export function parseCompressionLevel(text: string | undefined): ParsedSetting<CompressionLevel> {
+export function parseCompressionLevel(text: string | undefined, name: string): ParsedSetting<CompressionLevel> {
   switch (text) {
     case "fastest":
     case "fast":
@@ -35,22 +39,25 @@ export function parseCompressionLevel(text: string | undefined): ParsedSetting<C
     case undefined:
       return { value: "default" };
     default:
-      return { value: "default", warning: `Unknown compression level "${text}"; using "default".` };
+      return { value: "default", warning: unknown(name, text, "fastest, fast, default, slow and slowest", "default") };
   }
 }
 
 /**
  * Reads `FASTZIP_ARCHIVER_CONCURRENCY` or `FASTZIP_EXTRACTOR_CONCURRENCY`.
  *
+ * @param name - of the variable, for the error
  * @returns undefined when it is not set, so that the default applies
  * @throws {CacheArchiveError} `invalid-option`: not an integer, or less than 1
  */
-export function parseConcurrency(text: string | undefined): number | undefined {
+export function parseConcurrency(text: string | undefined, name: string): number | undefined {
   if (text === undefined || text === "") return undefined;
-  if (!/^[+-]?\d+$/.test(text)) {
-    throw new CacheArchiveError({ code: "invalid-option", message: `concurrency "${text}" is not an integer` });
-  }
-  return checkedConcurrency(Number(text));
+  const value = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new CacheArchiveError({
+    code: "invalid-option",
+    message: `${name} is ${JSON.stringify(text)}: concurrency must be ${value < 1 ? "at least 1" : "an integer"}`,
+  });
 }
 
 /** @throws {CacheArchiveError} `invalid-option`: less than 1, or not an integer */
@@ -58,4 +65,8 @@ export function checkedConcurrency(value: number | undefined): number {
   if (value === undefined) return availableParallelism();
   if (Number.isSafeInteger(value) && value >= 1) return value;
   throw new CacheArchiveError({ code: "invalid-option", message: `concurrency must be at least 1, but is ${value}` });
+}
+
+function unknown(name: string, text: string | undefined, known: string, used: string): string {
+  return `${name} is ${JSON.stringify(text)}, which is not known: "${used}" is used. It knows ${known}.`;
 }

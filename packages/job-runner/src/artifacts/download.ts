@@ -93,6 +93,8 @@ async function save(
   return await options.download(dependency, file);
 }
 
+const CONCURRENCY = "FASTZIP_EXTRACTOR_CONCURRENCY";
+
 async function unpack(
   dependency: JobDependency,
   archivePath: string,
@@ -104,7 +106,7 @@ async function unpack(
     `unpacking artifacts from ${label(dependency)}`,
     options,
     async () => {
-      const concurrency = parseConcurrency(environment["FASTZIP_EXTRACTOR_CONCURRENCY"]);
+      const concurrency = parseConcurrency(environment[CONCURRENCY], CONCURRENCY);
       return await extractArchive({
         archivePath,
         root: projectDirectory,

@@ -53,11 +53,14 @@ export async function packArtifacts(options: PackOptions): Promise<PackedArtifac
   }
 }
 
+const LEVEL = "ARTIFACT_COMPRESSION_LEVEL";
+const CONCURRENCY = "FASTZIP_ARCHIVER_CONCURRENCY";
+
 async function packArchive(target: string, options: PackOptions): Promise<number> {
   const { entries, projectDirectory, environment, log, signal } = options;
-  const { value: level, warning } = parseCompressionLevel(environment["ARTIFACT_COMPRESSION_LEVEL"]);
+  const { value: level, warning } = parseCompressionLevel(environment[LEVEL], LEVEL);
   if (warning !== undefined) log.warning(warning);
-  const concurrency = parseConcurrency(environment["FASTZIP_ARCHIVER_CONCURRENCY"]);
+  const concurrency = parseConcurrency(environment[CONCURRENCY], CONCURRENCY);
   const { bytes } = await createArchive({
     root: projectDirectory,
     entries,

@@ -132,6 +132,8 @@ function acceptsPlatform(options: CacheStageOptions, key: string, { os, arch }: 
   return foreignArchitecture === "warn";
 }
 
+const CONCURRENCY = "FASTZIP_EXTRACTOR_CONCURRENCY";
+
 /** All or nothing, also when the process dies: the next job on the host completes what was begun. */
 async function extract(
   options: CacheStageOptions,
@@ -139,7 +141,7 @@ async function extract(
   object: StoredArchive | undefined,
 ): Promise<RestoreSummary> {
   const { projectDirectory: root, lookup, signal, log, archiver = realArchiver } = options;
-  const concurrency = parseConcurrency(lookup("FASTZIP_EXTRACTOR_CONCURRENCY"));
+  const concurrency = parseConcurrency(lookup(CONCURRENCY), CONCURRENCY);
   const opened = await archiveIdentity(localPath);
   try {
     const chosen = concurrency === undefined ? {} : { concurrency };

@@ -184,6 +184,10 @@ async function compare(
   return await archiver.compareTree({ root, archivePath, manifestPath, signal, ...content });
 }
 
+const FORMAT = "CACHE_COMPRESSION_FORMAT";
+const LEVEL = "CACHE_COMPRESSION_LEVEL";
+const CONCURRENCY = "FASTZIP_ARCHIVER_CONCURRENCY";
+
 async function archive(
   options: CacheStageOptions,
   archivePath: string,
@@ -191,16 +195,17 @@ async function archive(
   metadata: CacheMetadata,
 ): Promise<ArchiveSummary> {
   const { projectDirectory: root, lookup, log, signal, archiver = realArchiver } = options;
-  const format = parseArchiveFormat(lookup("CACHE_COMPRESSION_FORMAT"));
-  const { value: level, warning } = parseCompressionLevel(lookup("CACHE_COMPRESSION_LEVEL"));
-  if (warning !== undefined) log.warning(warning);
-  const concurrency = parseConcurrency(lookup("FASTZIP_ARCHIVER_CONCURRENCY"));
+  const format = parseArchiveFormat(lookup(FORMAT), FORMAT);
+  const level = parseCompressionLevel(lookup(LEVEL), LEVEL);
+  for (const { warning } of [format, level]) if (warning !== undefined) log.warning(warning);
+  const concurrency = parseConcurrency(lookup(CONCURRENCY), CONCURRENCY);
   await makeArchiveDirectory(archivePath);
   await removeLeftovers(options, archivePath);
   const chosen = concurrency === undefined ? {} : { concurrency };
   const manifestPath = treeManifestPath(archivePath, root);
   const beforeReplace = (): Promise<void> => forgetMetadata(archivePath);
-  const order = { root, entries, archivePath, manifestPath, format, level, beforeReplace, signal, ...chosen };
+  const style = { format: format.value, level: level.value, ...chosen };
+  const order = { root, entries, archivePath, manifestPath, beforeReplace, signal, ...style };
   const summary = await archiver.createArchive(order);
   warnOfManifest(log, summary);
   await forgetArchive(archivePath, manifestPath);

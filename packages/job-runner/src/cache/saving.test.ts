@@ -149,7 +149,6 @@ describe("saving on this host", () => {
   });
 
   it.each([
-    { row: "CA C10", format: "7z", start: "504b0304" },
     { row: "CA C11", format: "tarzstd", start: "28b52ffd" },
     { row: "CA C11", format: "zipzstd", start: "504b0304" },
   ])("$row: writes cache.zip in the format $format, which begins with $start", async ({ format, start }) => {
@@ -163,13 +162,23 @@ describe("saving on this host", () => {
     expect(bench.warnings()).toEqual([]);
   });
 
+  it("CA C10: warns of the unknown format 7z, and writes a zip", async () => {
+    bench.variables = { CACHE_COMPRESSION_FORMAT: "7z" };
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    expect((await readFile(bench.archive("gems"))).toString("hex", 0, 4)).toBe("504b0304");
+    expect(bench.warnings()).toEqual([
+      'CACHE_COMPRESSION_FORMAT is "7z", which is not known: "zip" is used. It knows zip, zipzstd and tarzstd.',
+    ]);
+  });
+
   it("CA C12: warns of an unknown compression level, and takes the default one", async () => {
     await bench.write({ "vendor/a": "one".repeat(10_000) });
     for (const level of ["default", "Fast"]) {
       bench.variables = { CACHE_COMPRESSION_LEVEL: level };
       await bench.save({ ...gems, key: level });
     }
-    expect(bench.warnings()).toEqual([expect.stringContaining('"Fast"')]);
+    expect(bench.warnings()).toEqual([expect.stringContaining('CACHE_COMPRESSION_LEVEL is "Fast"')]);
     expect((await stat(bench.archive("Fast"))).size).toBe((await stat(bench.archive("default"))).size);
   });
 
@@ -178,7 +187,23 @@ describe("saving on this host", () => {
     await bench.write({ "vendor/a": "one" });
     await bench.save(gems);
     expect(bench.events).toEqual([{ kind: "failed", entry: 0, key: "gems" }]);
-    expect(bench.warnings()).toEqual([expect.stringContaining("concurrency must be at least 1")]);
+    expect(bench.warnings()).toEqual([
+      expect.stringContaining('FASTZIP_ARCHIVER_CONCURRENCY is "0": concurrency must be at least 1'),
+    ]);
+  });
+
+  it("fails the restore, and names the variable, when a setting of the extractor is wrong", async () => {
+    await bench.write({ "vendor/a": "one" });
+    await bench.save(gems);
+    await bench.clean();
+    bench.variables = { FASTZIP_EXTRACTOR_CONCURRENCY: "two" };
+    await bench.restore(gems);
+    expect(bench.warnings()).toEqual([
+      expect.stringContaining('FASTZIP_EXTRACTOR_CONCURRENCY is "two": concurrency must be an integer'),
+    ]);
+    bench.variables = {};
+    await bench.restore(gems);
+    expect(await bench.read("vendor/a")).toBe("one");
   });
 
   it("names a cache directory that cannot be used, and goes on", async () => {
