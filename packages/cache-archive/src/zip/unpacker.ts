@@ -19,7 +19,7 @@ import type { RestoreUnit } from "../restore/units.ts";
 import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.ts";
 import { Turn } from "../turn.ts";
 import { decompressStream, unpackBytes } from "./codec.ts";
-import { LOCAL_HEADER_LENGTH, METHOD_DEFLATE } from "./constants.ts";
+import { LOCAL_HEADER_LENGTH, METHOD_DEFLATE, METHOD_STORED } from "./constants.ts";
 import { checkContent, checkLinkTarget, checkLocalHeader, damage, isStreamedHeader } from "./content.ts";
 import type { ZipContent } from "./content.ts";
 import { inflaterFor } from "./thread-inflater.ts";
@@ -34,7 +34,6 @@ export interface UnpackZipTask extends SharedRestoreJob {
 
 /** Local extra fields are often a little longer than central ones. */
 const LOCAL_EXTRA_SLACK = 64;
-const MAX_LOCAL_EXTRA = 0xffff;
 /** Blocks of stored files. */
 export const STORED_BLOCK_BYTES: number = 1024 * 1024;
 
@@ -48,8 +47,10 @@ export class ZipUnpacker implements ContentUnpacker {
   readonly #blocks: BlockTable;
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
-  #inflater = inflaterFor(0, 0);
   #pieceInflater: Inflater | undefined;
+  #piece: Buffer | undefined;
+  /** The last long entry whose local header was looked at; most have many blocks. */
+  #headed = { index: -1, dataStart: 0 };
 
   constructor(task: UnpackZipTask, context: UnpackContext) {
     this.#task = task;
@@ -138,25 +139,47 @@ export class ZipUnpacker implements ContentUnpacker {
   #restoreBlock(unit: number, { first: index, block, blocks, packedStart, packedBytes }: RestoreUnit): void {
     const { table, folders, job } = this.#context;
     const content = this.#content(index);
-    const dataStart = content.offset + this.#checkHeader(content);
+    const dataStart = this.#dataStart(index, content);
     const blockBytes = blockBytesOf(content.bytes, blocks);
-    const expected = Math.min(blockBytes, content.bytes - block * blockBytes);
-    const packed = this.#read(dataStart + packedStart, packedBytes, expected);
-    const bytes = this.#unpackData(index, packed, 0, packedBytes, expected, block < blocks - 1);
-    if (bytes.length !== expected) checkContent(content, block * blockBytes + bytes.length, -1);
-    this.#blocks.set(unit, crc32(bytes), bytes.length, packedBytes);
+    const position = block * blockBytes;
+    const expected = Math.min(blockBytes, content.bytes - position);
+    const isStored = content.method === METHOD_STORED && packedBytes === expected;
+    const from = dataStart + packedStart;
     const descriptor = openSharedFile(folders.stage(table.target(index)));
     try {
-      writeAll(descriptor, bytes, block * blockBytes);
+      let crc: number;
+      if (isStored) {
+        crc = this.#copy(from, expected, descriptor, position);
+      } else {
+        const packed = this.#read(from, packedBytes, expected);
+        const bytes = this.#unpackData(index, packed, 0, packedBytes, expected, block < blocks - 1);
+        if (bytes.length !== expected) checkContent(content, position + bytes.length, -1);
+        crc = crc32(bytes);
+        writeAll(descriptor, bytes, position);
+      }
+      this.#blocks.set(unit, crc, expected, packedBytes);
       const firstUnit = unit - block;
       if (Atomics.add(this.#counters, 2 * firstUnit, 1) + 1 < blocks) return;
       // The last one of all blocks, whichever it is.
-      const { crc, bytes: total } = this.#blocks.sum(firstUnit, blocks);
-      checkContent(content, total, crc);
+      const whole = this.#blocks.sum(firstUnit, blocks);
+      checkContent(content, whole.bytes, whole.crc);
       finishFile(descriptor, table.entry(index), job.policy);
     } finally {
       closeSync(descriptor);
     }
+  }
+
+  /** Stored data goes through little memory. @returns its CRC */
+  #copy(from: number, length: number, descriptor: number, position: number): number {
+    this.#piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
+    let crc = 0;
+    for (let done = 0; done < length; done += PIECE_BYTES) {
+      const target = this.#piece.subarray(0, Math.min(PIECE_BYTES, length - done));
+      const piece = readArchiveInto(this.#task.file, from + done, target);
+      crc = crc32(piece, crc);
+      writeAll(descriptor, piece, position + done);
+    }
+    return crc;
   }
 
   async #restoreStream(index: number): Promise<void> {
@@ -215,11 +238,18 @@ export class ZipUnpacker implements ContentUnpacker {
     );
   }
 
-  /** The checked content of an entry that is read on its own. */
+  /** The checked content of an entry that is read on its own, with one call if its local header is not longer than most. */
   #unpackAlone(index: number): Buffer {
     const content = this.#content(index);
-    const dataStart = content.offset + this.#checkHeader(content);
-    return this.#unpack(index, this.#read(dataStart, content.compressedBytes, content.bytes), 0);
+    const { compressedBytes, bytes, offset } = content;
+    const usual = this.#read(offset, usualHeaderBytes(content) + compressedBytes, bytes);
+    const headerEnd = headerEndIn(usual);
+    if (headerEnd !== undefined && headerEnd + compressedBytes <= usual.length) {
+      checkLocalHeader(usual, content);
+      return this.#unpack(index, usual, headerEnd);
+    }
+    const dataStart = offset + this.#checkHeader(content);
+    return this.#unpack(index, this.#read(dataStart, compressedBytes, bytes), 0);
   }
 
   /** The checked content of an entry whose data begins at a place of what was read. */
@@ -238,28 +268,37 @@ export class ZipUnpacker implements ContentUnpacker {
     const method = this.#context.table.number(index, COLUMN.method);
     try {
       if (method !== METHOD_DEFLATE) return unpackBytes(method, read.subarray(start, end), bytes);
-      const { output } = this.#inflater;
-      const length = isOpenEnded
-        ? this.#inflater.inflateOpen(start, end, 0, bytes)
-        : this.#inflater.inflate(start, end, 0, bytes);
-      return output.subarray(0, length);
+      // What was read lies in its memory.
+      const inflater = inflaterFor(0, 0);
+      const length = isOpenEnded ? inflater.inflateOpen(start, end, 0, bytes) : inflater.inflate(start, end, 0, bytes);
+      return inflater.output.subarray(0, length);
     } catch (error) {
       throw damage(error, this.#content(index));
     }
   }
 
+  /** Where the data of a long entry begins, of which a participant unpacks many blocks. */
+  #dataStart(index: number, content: ZipContent): number {
+    if (this.#headed.index !== index) {
+      this.#headed = { index, dataStart: content.offset + this.#checkHeader(content) };
+    }
+    return this.#headed.dataStart;
+  }
+
   #checkHeader(content: ZipContent): number {
     const { file } = this.#task;
-    const length = LOCAL_HEADER_LENGTH + content.rawName.length + MAX_LOCAL_EXTRA;
-    return checkLocalHeader(readArchive(file, content.offset, Math.min(length, file.size - content.offset)), content);
+    const read = (length: number): Buffer =>
+      readArchive(file, content.offset, Math.min(length, file.size - content.offset));
+    const usual = read(usualHeaderBytes(content));
+    const headerEnd = headerEndIn(usual) ?? 0;
+    return checkLocalHeader(headerEnd <= usual.length ? usual : read(headerEnd), content);
   }
 
   /** Reads into the memory of the inflater, which then has room for so many unpacked bytes. */
   #read(position: number, length: number, unpackedBytes: number): Buffer {
     const { file } = this.#task;
     const wanted = Math.min(length, file.size - position);
-    this.#inflater = inflaterFor(wanted, unpackedBytes);
-    return readArchiveInto(file, position, this.#inflater.input.subarray(0, wanted));
+    return readArchiveInto(file, position, inflaterFor(wanted, unpackedBytes).input.subarray(0, wanted));
   }
 
   /** Of an entry without local extra fields. */
@@ -278,6 +317,16 @@ export class ZipUnpacker implements ContentUnpacker {
       bytes: table.bytes(index),
     };
   }
+}
+
+function usualHeaderBytes({ rawName }: ZipContent): number {
+  return LOCAL_HEADER_LENGTH + rawName.length + LOCAL_EXTRA_SLACK;
+}
+
+/** Length of a local header with name and extra fields, as it says itself; `undefined` when not even its own fields were read. */
+function headerEndIn(start: Buffer): number | undefined {
+  if (start.length < LOCAL_HEADER_LENGTH) return undefined;
+  return LOCAL_HEADER_LENGTH + start.readUInt16LE(26) + start.readUInt16LE(28);
 }
 
 /** Unpacked length of all blocks but the last. */
