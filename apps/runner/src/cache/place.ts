@@ -16,6 +16,8 @@ export interface CachePlace {
   /** Absolute path of this project's caches. */
   readonly projectCacheDirectory: string;
   readonly projectId: number;
+  /** Absolute path of what local runs of the project keep. */
+  readonly stateDirectory: string;
 }
 
 /** Caches of local runs of the project in the current folder, unless the command line says otherwise. */
@@ -30,6 +32,7 @@ export function cachePlace(invocation: Invocation, context: CliContext): CachePl
       cacheDirectory,
       projectCacheDirectory: join(cacheDirectory, invocation.text("project") ?? ""),
       projectId: LOCAL_PROJECT_ID,
+      stateDirectory,
     };
   }
   const cacheDirectory = join(stateDirectory, "caches");
@@ -40,6 +43,7 @@ export function cachePlace(invocation: Invocation, context: CliContext): CachePl
     cacheDirectory,
     projectCacheDirectory: join(cacheDirectory, slug),
     projectId: LOCAL_PROJECT_ID,
+    stateDirectory,
   };
 }
 

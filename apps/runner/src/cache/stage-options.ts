@@ -73,6 +73,7 @@ export async function openCacheStage(
       environment: context.environment,
       projectDirectory: place.projectDirectory,
       cacheDirectory: place.projectCacheDirectory,
+      ownDirectories: [place.cacheDirectory, place.stateDirectory],
       store: runnerStore?.remote,
       hashKeys: false,
       foreignArchitecture: runnerStore?.cache.foreignArchitecture,

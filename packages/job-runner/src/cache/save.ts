@@ -1,4 +1,4 @@
-import { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "@fleetfoot/cache-archive";
+import { parseArchiveFormat, parseCompressionLevel, parseConcurrency, printablePath } from "@fleetfoot/cache-archive";
 import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions, TreeState } from "@fleetfoot/cache-archive";
 import { resolveCacheKeys } from "@fleetfoot/cache-key";
 import type { JobCache } from "@fleetfoot/coordinator-client";
@@ -16,6 +16,7 @@ import { locate } from "./location.ts";
 import type { CacheLocation } from "./location.ts";
 import { describeArchive, forgetMetadata, readMetadata, writeMetadata } from "./metadata.ts";
 import type { CacheMetadata } from "./metadata.ts";
+import { ownPlaces } from "./own-places.ts";
 import { askIfStored, headArchive } from "./remote-objects.ts";
 import { uploadArchive } from "./upload-archive.ts";
 import { uploadLimitBytes } from "./transfer-settings.ts";
@@ -87,7 +88,8 @@ async function save(
   const key = location.name.readable;
   const local = await findLocalArchive(location);
   const { paths = [], untracked = false } = entry;
-  const exclude = excludedPaths(lookup);
+  const own = await ownPlaces(entry, options, location);
+  const exclude = [...excludedPaths(lookup), ...own.exclude];
   let isChanged = false;
   if (local !== undefined && exclude.length === 0 && isWhole(entry)) {
     // One look at each file is enough where nothing has to be chosen.
@@ -98,6 +100,8 @@ async function save(
   const selection = archiver.openSelection({ root, paths, untracked, exclude, environment, signal });
   const warn = (): void => {
     for (const warning of selection.warnings) log.warning(warning);
+    for (const path of own.leftOut(selection.reports))
+      log.plain(`Left out of cache ${key}, since caches and what the runner keeps are there: ${printablePath(path)}`);
   };
   if (!(await selection.hasEntries())) {
     warn();

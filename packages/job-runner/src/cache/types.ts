@@ -19,6 +19,8 @@ export interface CacheStageOptions {
   readonly projectDirectory: string;
   /** Absolute path of the project's caches on this host: the cache directory and the project's slug, without a key. */
   readonly cacheDirectory: string;
+  /** Absolute paths of what else the runner keeps; what of it lies in the project is in no cache. @default nothing */
+  readonly ownDirectories?: readonly string[] | undefined;
   /** Where caches lie beyond this host. @default caches stay on this host */
   readonly store?: RemoteCache | undefined;
   /** Caches that the working copy holds already. @default it holds none */

@@ -94,6 +94,39 @@ describe("fleetfoot cache", () => {
     expect((await cache("create", ...deps, "--if-absent")).printed).toContain("Not saving cache deps");
   });
 
+  it.each([
+    { where: "a folder in the project", words: ["--cache-dir", "deps/caches"] },
+    { where: "a folder with characters of patterns and of shells", words: ["--cache-dir", "deps/{a,b}*[$HOME]"] },
+    { where: "the project's .fleetfoot", words: [] },
+  ])("leaves itself and other caches out when they are kept in $where", async ({ words }) => {
+    const order = ["--key", "all", "--path", ".", ...words];
+    await cache("create", "--key", "other", "--path", "deps/notes.log", ...words);
+    const { printed } = await cache("create", ...order);
+    expect(printed).toMatch(/^Left out of cache all, .*\nSaved cache all: 4 entries/);
+    expect((await cache("create", ...order)).printed).toContain("is unchanged");
+    await rm(join(project, "deps/lib"));
+    expect((await cache("create", ...order)).printed).toContain("Saved cache all: 3 entries");
+  });
+
+  it("says nothing of its own places when no file there was meant", async () => {
+    const { printed } = await cache("create", "--key", "k", "--path", "deps", "--cache-dir", ".");
+    expect(printed).toMatch(/^Saved cache k: 3 entries[^\n]*\n$/);
+  });
+
+  it.each([
+    { what: "the project", words: ["--key", "k", "--path", ".", "--cache-dir", "."] },
+    {
+      what: "the folder around it",
+      words: ["--key", "deps", "--path", ".", "--directory", "deps", "--cache-dir", "."],
+    },
+    { what: "a folder of the project", words: ["--key", "deps", "--path", "deps/**", "--cache-dir", "."] },
+  ])("refuses to keep the cache in $what, where it would lie among its files", async ({ words }) => {
+    const { code, complained } = await cache("create", ...words);
+    expect(code).toBe(1);
+    expect(complained).toContain("the archive would lie among the files that it saves");
+    expect(await readdir(project, { recursive: true })).not.toContain(expect.stringMatching(/cache\.zip$/));
+  });
+
   it("finds the caches of local runs, and of a runner's directory", async () => {
     await cache("create", ...deps);
     await cache("create", ...deps, "--cache-dir", "host", "--project", "group/app");
