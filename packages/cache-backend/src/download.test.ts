@@ -60,6 +60,34 @@ describe("downloadToFile", () => {
     expect(await readdir(directory)).toEqual(["cache.zip"]);
   });
 
+  it("leaves the rest to the next turn of the event loop when much has come at once", async () => {
+    const content = counted(8 * mebibyte);
+    const chunk = mebibyte / 16;
+    const chunks = Array.from({ length: 128 }, (_, index) => content.subarray(index * chunk, (index + 1) * chunk));
+    const store = createMemoryStore();
+    await store.put("k", { bytes: content.byteLength, open: () => ReadableStream.from(chunks) });
+    let inThisTurn = 0;
+    let mostInOneTurn = 0;
+    let ends = setImmediate(function nextTurn() {
+      inThisTurn = 0;
+      ends = setImmediate(nextTurn);
+    });
+    let before = 0;
+    const onProgress = ({ bytes }: { readonly bytes: number }): void => {
+      inThisTurn += bytes - before;
+      before = bytes;
+      mostInOneTurn = Math.max(mostInOneTurn, inThisTurn);
+    };
+    try {
+      await downloadToFile(store, "k", path, { concurrency: 8, chunkBytes: mebibyte, onProgress });
+    } finally {
+      clearImmediate(ends);
+    }
+    expect((await readFile(path)).equals(content)).toBe(true);
+    // Twice what is handled in a row, since the two of them may take turns in one phase, and a chunk more of each part.
+    expect(mostInOneTurn).toBeLessThanOrEqual(2 * (mebibyte / 4 + 8 * chunk));
+  });
+
   it("says that there is no object, after one request", async () => {
     expect(await download()).toEqual({ outcome: "absent" });
     expect(server.requests).toHaveLength(1);

@@ -7,6 +7,8 @@ import type { MissingPiece } from "./partial-file.ts";
 import { retryTransfer } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
 import type { ByteRange, CacheStore, ObjectFacts, ReadsRanges, StoredObject, TransferProgress } from "./store.ts";
+import { turnBudget } from "./turn-budget.ts";
+import type { TurnBudget } from "./turn-budget.ts";
 
 export interface DownloadOptions extends RetryOptions {
   /**
@@ -78,6 +80,7 @@ export async function downloadToFile(
     partial,
     timeLimitMs,
     onProgress,
+    budget: turnBudget(TURN_BYTES),
   };
   try {
     const result = await retryTransfer(what, (signal) => downloadVerified(transfer, signal), options);
@@ -99,7 +102,12 @@ interface Transfer {
   readonly partial: PartialFile;
   readonly timeLimitMs: number | undefined;
   readonly onProgress: (progress: TransferProgress) => void;
+  /** Of all parts together. */
+  readonly budget: TurnBudget;
 }
+
+/** Some milliseconds of work where the processor is slow: copying, and beginning to write. */
+const TURN_BYTES = 256 * 1024;
 
 async function downloadVerified(transfer: Transfer, signal: AbortSignal): Promise<DownloadResult> {
   const result = await downloadOnce(transfer, signal);
@@ -262,25 +270,25 @@ async function copy(
   transfer: Transfer,
   signal: AbortSignal,
 ): Promise<void> {
-  const { partial, onProgress } = transfer;
+  const { partial, onProgress, budget } = transfer;
   const wanted = piece.end - piece.start;
   let ownFailure: unknown;
   const told = (error: unknown): never => {
     ownFailure = error;
     throw error;
   };
-  const taken = (chunk: Uint8Array): void => {
+  const taken = (chunk: Uint8Array): Promise<void> | undefined => {
+    const { byteLength } = chunk;
     freeMemory(chunk);
     onProgress({ bytes: partial.takenBytes, totalBytes: partial.totalBytes });
+    return budget(byteLength);
   };
   const take = (chunk: Uint8Array): Promise<void> | undefined => {
     if (chunk.byteLength > partial.missingBytes(piece)) {
       told(failure(transfer, "object-changed", `more came than the ${wanted} bytes that were announced`));
     }
     const writing = partial.write(chunk, piece);
-    if (writing !== undefined) return writing.then(() => taken(chunk), told);
-    taken(chunk);
-    return undefined;
+    return writing === undefined ? taken(chunk) : writing.then(() => taken(chunk), told);
   };
   try {
     await readBody(body, take, signal);
