@@ -17,8 +17,11 @@ const PIECE_BYTES = 256 * 1024;
 // A link or FIFO that took the file's place since it was listed must be neither followed nor waited for.
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
+/** What is said of an entry that cannot be read. */
+type NamedEntry = Pick<ArchiveEntry, "path">;
+
 /** Absolute path of an entry. */
-export function entryPath(root: string, entry: ArchiveEntry): string | Buffer {
+export function entryPath(root: string, entry: NamedEntry): string | Buffer {
   return toFileSystemPath(`${root}/${entry.path}`);
 }
 
@@ -103,7 +106,7 @@ async function readAt(descriptor: number, buffer: Buffer, offset: number): Promi
 }
 
 /** A system error while an entry was read, with the entry's name. */
-export function sourceError(error: unknown, entry: ArchiveEntry): CacheArchiveError {
+export function sourceError(error: unknown, entry: NamedEntry): CacheArchiveError {
   if (CacheArchiveError.isInstance(error)) return error;
   const errno = errnoOf(error);
   if (
@@ -119,7 +122,7 @@ export function sourceError(error: unknown, entry: ArchiveEntry): CacheArchiveEr
   return toArchiveError(error, `read "${name}"`, name);
 }
 
-export function changed(entry: ArchiveEntry, cause?: unknown): CacheArchiveError {
+export function changed(entry: NamedEntry, cause?: unknown): CacheArchiveError {
   const name = printablePath(entry.path);
   const message = `read "${name}": it vanished or became something else after it was listed`;
   return new CacheArchiveError({ code: "entry-changed", message, entryName: name, cause });

@@ -90,15 +90,22 @@ export class EntryTable {
   }
 
   entry(index: number): ArchiveEntry {
+    return { path: this.path(index), ...this.metadata(index) };
+  }
+
+  path(index: number): string {
     const start = this.#rows.get(index, NAME_START);
-    const path = pathFromPart(this.#names, start, start + this.#rows.get(index, NAME_LENGTH));
-    return { path, ...this.metadata(index) };
+    return pathFromPart(this.#names, start, start + this.#rows.get(index, NAME_LENGTH));
+  }
+
+  kind(index: number): ArchiveEntry["kind"] {
+    return KINDS[this.#rows.get(index, KIND)] ?? "file";
   }
 
   /** Of an entry, without its path, which takes longer to make than all of the rest. */
   metadata(index: number): Omit<ArchiveEntry, "path"> {
     return {
-      kind: KINDS[this.#rows.get(index, KIND)] ?? "file",
+      kind: this.kind(index),
       bytes: this.#rows.get(index, BYTES),
       mode: this.#rows.get(index, MODE),
       mtimeMs: this.#rows.get(index, MTIME),
@@ -113,7 +120,12 @@ export class EntryTable {
     return last < 0 ? 0 : this.#rows.get(last, NAME_START) + this.#rows.get(last, NAME_LENGTH);
   }
 
-  /** Where the bytes of an entry's path are among {@link shareNames}. */
+  /** The bytes of all paths, as of {@link refresh}. */
+  get names(): Uint8Array {
+    return this.#names;
+  }
+
+  /** Where the bytes of an entry's path are among {@link names} and {@link shareNames}. */
   namePlace(index: number): { start: number; length: number } {
     return { start: this.#rows.get(index, NAME_START), length: this.#rows.get(index, NAME_LENGTH) };
   }

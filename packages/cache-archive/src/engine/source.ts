@@ -36,19 +36,32 @@ export function lookAtEntry(root: string, entry: ArchiveEntry, look: Look): void
 /**
  * The content as it is now, whether it has grown or shrunk since it was listed.
  *
- * @param scratch - at least one byte longer than the entry; the result may be a part of it
+ * @param target - has room at `at` for one byte more than the entry; the result may be a part of it
  */
-export function readWhole(root: string, entry: ArchiveEntry, scratch: Buffer, look?: Look): Buffer {
-  return withEntry(root, entry, (descriptor) => {
+export function readWhole(root: string, entry: ListedFile, target: Buffer, at: number, look?: Look): Buffer {
+  // Without a function of its own to call: one of tens of thousands takes as long as a part of the system calls.
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(entryPath(root, entry), OPEN_FLAGS);
     look?.(fstatSync(descriptor));
     // One byte more than planned shows in the same call that nothing was added.
-    const length = readSync(descriptor, scratch, 0, entry.bytes + 1, 0);
-    if (length === entry.bytes) return scratch.subarray(0, length);
-    const stats = fstatSync(descriptor);
-    if (!stats.isFile() || stats.size > MAX_GROWN_BYTES) throw changed(entry);
-    const content = Buffer.allocUnsafe(stats.size);
-    return content.subarray(0, readFully(descriptor, content, 0));
-  });
+    const length = readSync(descriptor, target, at, entry.bytes + 1, 0);
+    return length === entry.bytes ? target.subarray(at, at + length) : readChanged(descriptor, entry);
+  } catch (error) {
+    throw sourceError(error, entry);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** What reading needs to know of a file. */
+type ListedFile = Pick<ArchiveEntry, "path" | "bytes">;
+
+function readChanged(descriptor: number, entry: ListedFile): Buffer {
+  const stats = fstatSync(descriptor);
+  if (!stats.isFile() || stats.size > MAX_GROWN_BYTES) throw changed(entry);
+  const content = Buffer.allocUnsafe(stats.size);
+  return content.subarray(0, readFully(descriptor, content, 0));
 }
 
 /** A part of the content; shorter only where the file ends. */

@@ -3,6 +3,7 @@ import { constants, crc32, zstdCompressSync } from "node:zlib";
 
 import type { JobControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
+import { keepMemory } from "../engine/keep-memory.ts";
 import { OrderedOutput } from "../engine/ordered-output.ts";
 import { PlanView } from "../engine/pack-plan.ts";
 import type { SharedPlan } from "../engine/pack-plan.ts";
@@ -15,7 +16,8 @@ import { ZSTD_LEVELS } from "../zip/codec.ts";
 import { encodeFrameIndex, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
 import { BLOCK_BYTES, encodeHeader, paddingLength, putHeader } from "./header.ts";
 import type { TarHeader } from "./header.ts";
-import { tarHeader } from "./write.ts";
+import { ReusedHeader } from "./reused-header.ts";
+import { tarHeader, tarSeconds } from "./write.ts";
 
 /** What a participant needs to pack a part of a tar archive. */
 export interface PackTarTask {
@@ -36,10 +38,12 @@ export class TarPacker implements UnitRunner {
   readonly #control: JobControl;
   readonly #plan: PlanView;
   readonly #output: OrderedOutput;
+  readonly #header = new ReusedHeader();
   #tar = Buffer.allocUnsafeSlow(LONG_FILE_FRAME_BYTES + WHOLE_FILE_BYTES);
   #used = 0;
 
   constructor(task: PackTarTask, control: JobControl) {
+    keepMemory();
     this.#task = task;
     this.#control = control;
     this.#plan = new PlanView(task.plan);
@@ -68,32 +72,51 @@ export class TarPacker implements UnitRunner {
   #takeEntry(unit: number, index: number): void {
     // A unit is a thousand files, and nobody waits for the rest of an archive that was given up.
     if (this.#control.isAborted) throw new JobAborted();
-    const entry = this.#plan.entries.entry(index);
+    const { entries } = this.#plan;
     const offset = this.#used;
-    if (entry.kind !== "file") this.#lookAt(index, entry);
-    const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;
-    if (entry.kind === "symlink") this.#plan.found?.setCrc(index, crc32(linkTarget));
-    this.#appendHeader(tarHeader(entry, entry.kind === "file" ? entry.bytes : 0, linkTarget));
+    entries.setOffset(index, offset);
+    if (entries.kind(index) === "file") this.#takeFile(unit, index);
+    else this.#takeOther(unit, index);
+    this.#pad(this.#used - offset);
+  }
+
+  #takeFile(unit: number, index: number): void {
+    const { entries } = this.#plan;
+    const offset = this.#used;
+    const metadata = entries.metadata(index);
+    const { start, length } = entries.namePlace(index);
+    const { mode, uid, gid, bytes, mtimeMs } = metadata;
+    const numbers = { mode: mode & 0o7777, uid, gid, bytes, mtime: tarSeconds(mtimeMs) };
+    if (this.#header.set(entries.names, start, length, numbers)) this.#append(this.#header.block);
+    else this.#appendHeader(tarHeader(entries.entry(index), bytes, EMPTY));
     const headerBytes = this.#used - offset;
-    const content = entry.kind === "file" ? this.#takeContent(index, entry, offset) : EMPTY;
-    this.#pad(content.length);
-    const facts = { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes };
-    this.#plan.entries.setPacked(index, unit, facts);
-    this.#plan.entries.setOffset(index, offset);
+    const content = this.#takeContent(index, entries.path(index), bytes, offset);
+    entries.setPacked(index, unit, { crc: crc32(content), bytes: content.length, compressedBytes: headerBytes });
   }
 
   /** Reads straight to where it belongs, behind a header for the length that was listed. */
-  #takeContent(index: number, entry: ArchiveEntry, headerOffset: number): Buffer {
-    const content = readWhole(this.#task.root, entry, this.#room(entry.bytes + 1), this.#plan.look(index));
-    if (content.length === entry.bytes) {
-      this.#used += content.length;
+  #takeContent(index: number, path: string, bytes: number, headerOffset: number): Buffer {
+    this.#makeRoom(bytes + 1);
+    const content = readWhole(this.#task.root, { path, bytes }, this.#tar, this.#used, this.#plan.look(index));
+    if (content.length === bytes) {
+      this.#used += bytes;
       return content;
     }
     // It has another length by now, and lies elsewhere; the header is as long as before.
     this.#used = headerOffset;
-    this.#appendHeader(tarHeader(entry, content.length, EMPTY));
+    this.#appendHeader(tarHeader(this.#plan.entries.entry(index), content.length, EMPTY));
     this.#append(content);
     return content;
+  }
+
+  #takeOther(unit: number, index: number): void {
+    const entry = this.#plan.entries.entry(index);
+    const offset = this.#used;
+    this.#lookAt(index, entry);
+    const linkTarget = entry.kind === "symlink" ? this.#readLink(entry) : EMPTY;
+    if (entry.kind === "symlink") this.#plan.found?.setCrc(index, crc32(linkTarget));
+    this.#appendHeader(tarHeader(entry, 0, linkTarget));
+    this.#plan.entries.setPacked(index, unit, { crc: 0, bytes: 0, compressedBytes: this.#used - offset });
   }
 
   #takeBlock(unit: number, { first: index, block }: Unit): void {
@@ -152,25 +175,30 @@ export class TarPacker implements UnitRunner {
   }
 
   #append(bytes: Buffer): void {
-    this.#room(bytes.length).set(bytes);
+    this.#makeRoom(bytes.length);
+    this.#tar.set(bytes, this.#used);
     this.#used += bytes.length;
   }
 
   /** Zeros that fill the last block of a content of this length. */
   #pad(bytes: number): void {
     const missing = paddingLength(bytes);
-    this.#room(missing).fill(0);
+    this.#makeRoom(missing);
+    this.#tar.fill(0, this.#used, this.#used + missing);
     this.#used += missing;
   }
 
   /** Memory behind what was taken so far. */
   #room(bytes: number): Buffer {
-    if (this.#used + bytes > this.#tar.length) {
-      const larger = Buffer.allocUnsafeSlow(2 * (this.#used + bytes));
-      this.#tar.copy(larger, 0, 0, this.#used);
-      this.#tar = larger;
-    }
+    this.#makeRoom(bytes);
     return this.#tar.subarray(this.#used, this.#used + bytes);
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#used + bytes <= this.#tar.length) return;
+    const larger = Buffer.allocUnsafeSlow(2 * (this.#used + bytes));
+    this.#tar.copy(larger, 0, 0, this.#used);
+    this.#tar = larger;
   }
 }
 

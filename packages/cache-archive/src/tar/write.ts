@@ -99,8 +99,12 @@ export function tarHeader(entry: ArchiveEntry, bytes: number, linkTarget: Buffer
     uid: entry.uid,
     gid: entry.gid,
     bytes,
-    // The reference rounds here, where zip cuts.
-    mtime: Math.round(entry.mtimeMs / 1000),
+    mtime: tarSeconds(entry.mtimeMs),
     linkTarget,
   };
+}
+
+/** The reference rounds here, where zip cuts. */
+export function tarSeconds(milliseconds: number): number {
+  return Math.round(milliseconds / 1000);
 }

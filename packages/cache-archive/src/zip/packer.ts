@@ -111,7 +111,7 @@ export class ZipPacker implements UnitRunner {
 
   #packFile(index: number, entry: ArchiveEntry): void {
     const { root, method, storesGrowing } = this.#task;
-    const content = readWhole(root, entry, this.#bytes.input, this.#plan.look(index));
+    const content = readWhole(root, entry, this.#bytes.input, 0, this.#plan.look(index));
     const crc = crc32(content);
     const bytes = content.length;
     let packedBytes: number | undefined;
