@@ -1,4 +1,4 @@
-import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { zstdDecompressSync } from "node:zlib";
 
 import { readArchive } from "../archive-file.ts";
 import type { ArchiveFile } from "../archive-file.ts";
@@ -11,6 +11,7 @@ import { pathFromPart, printablePath } from "../path-bytes.ts";
 import { COLUMN, FILE, KINDS, OTHER } from "../restore/restore-columns.ts";
 import { RestoreRows } from "../restore/restore-rows.ts";
 import { inSteps } from "../turn.ts";
+import { compressFrame, fastEncoder } from "./compress-frame.ts";
 
 /*
  * What our own archives have behind their last frame: where frames and entries are, so that several threads can restore at
@@ -96,7 +97,8 @@ export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: B
   }
   setCrcsOfLongFiles(units, frames, entries);
   for (let nth = 0; nth < entries.count; nth += 1) end = putEntry(index, end, entries, nth);
-  const packed = zstdCompressSync(index.subarray(0, end), { chunkSize: PACKED_CHUNK_BYTES });
+  // Rows of numbers repeat in short pieces.
+  const packed = compressFrame(index.subarray(0, end), fastEncoder(MIN_MATCH));
   return Buffer.concat([
     numbers(SKIPPABLE_MAGIC, packed.length + FOOTER_BYTES),
     packed,
@@ -105,7 +107,7 @@ export function encodeFrameIndex(entries: EntryTable, units: UnitList, frames: B
   ]);
 }
 
-const PACKED_CHUNK_BYTES = 256 * 1024;
+const MIN_MATCH = 5;
 
 /** Whether the main thread can read the index of an archive without keeping others waiting; so it is when there is none. */
 export function isShortFrameIndex(file: ArchiveFile): boolean {
