@@ -1,5 +1,5 @@
-import { createWriteStream } from "node:fs";
-import { link, lutimes, rm, symlink, utimes } from "node:fs/promises";
+import { constants, createWriteStream } from "node:fs";
+import { copyFile, link, lstat, lutimes, readlink, rm, symlink, utimes } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -84,13 +84,29 @@ async function writeEntry(
     const target = place(cleanName(linkname));
     if (target === undefined) return;
     const source = join(await directories.make(posix.dirname(target)), posix.basename(target));
-    await link(source, await directories.vacate(name));
+    await linkOrCopy(source, await directories.vacate(name));
   } else if (type === "file") {
     const path = await directories.vacate(name);
     await pipeline(content, createWriteStream(path, { flags: "wx", mode: mode & 0o777 }));
     if (mtime !== undefined) await utimes(path, mtime, mtime);
   }
 }
+
+/** A second name for a file or a link, or a copy of it where there can be no second name: it is told apart by nobody but who writes to it. */
+async function linkOrCopy(source: string, path: string): Promise<void> {
+  try {
+    await link(source, path);
+  } catch (error) {
+    const facts = NO_HARD_LINKS.has((error as NodeJS.ErrnoException).code) ? await lstat(source) : undefined;
+    if (facts?.isSymbolicLink() === true) await symlink(await readlink(source, "buffer"), path);
+    else if (facts?.isFile() === true) await copyFile(source, path, constants.COPYFILE_EXCL);
+    else throw error;
+    await lutimes(path, facts.atime, facts.mtime);
+  }
+}
+
+/** How file systems say that they have no hard links, as FAT and some network shares, or no further one of this file. */
+const NO_HARD_LINKS: ReadonlySet<unknown> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
 function cleanName(name: string): string {
   const clean = posix.normalize(name).replace(/\/+$/, "");
