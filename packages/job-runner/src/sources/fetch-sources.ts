@@ -22,7 +22,15 @@ import { readSourceSettings, repositoryAccessOf } from "./source-settings.ts";
 import type { SourceSettings } from "./source-settings.ts";
 import { updateSubmodules, words } from "./submodules.ts";
 import type { SubmoduleSettings } from "./submodules.ts";
-import { clearWorktree, exists, inspectWorkingCopy, removeSettings, removeStaleLocks } from "./working-copy.ts";
+import {
+  ATTRIBUTES_NOTICE,
+  clearWorktree,
+  exists,
+  inspectWorkingCopy,
+  removeMarks,
+  removeSettings,
+  removeStaleLocks,
+} from "./working-copy.ts";
 import type { WorkingCopy } from "./working-copy.ts";
 
 /**
@@ -38,12 +46,11 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
   const settings = readSourceSettings(job);
   if (job.plan.strategy === "clone") await removeTree(project);
   await mkdir(project, { recursive: true });
-  await clearOldTraces(job, project, settings);
-  const before = await inspectWorkingCopy(project);
-  const sideConfigPath = await writeSideConfig(job, access, temporary);
-
   const git = openJobGit(job, project, signal);
   try {
+    await clearOldTraces(job, git, project, settings);
+    const before = await inspectWorkingCopy(project);
+    const sideConfigPath = await writeSideConfig(job, access, temporary);
     await initialise(git, {
       before,
       project,
@@ -61,7 +68,9 @@ export async function fetchSources(job: PreparedJob, signal: AbortSignal): Promi
       throw error;
     }
     if (!before.empty) {
-      await removePlantedSubmodules(project, { deep: settings.submodules.strategy !== "none", log: job.log });
+      // Their repositories have gone with one that was made anew; no job has done that.
+      const log = before.usable ? job.log : undefined;
+      await removePlantedSubmodules(project, { deep: settings.submodules.strategy !== "none", log });
     }
     const lfs = !settings.userSkipsSmudge && (await hasLargeFileSupport(job.hostEnvironment["PATH"]));
     if (lfs && settings.checkout) await git.run(["lfs", "pull"]);
@@ -76,14 +85,23 @@ function keptTrees(job: PreparedJob): KeptTrees {
   return new KeptTrees(job.environment.workspace.directories.project, job.payload.id, job.log);
 }
 
-async function clearOldTraces(job: PreparedJob, project: string, { submodules }: SourceSettings): Promise<void> {
+async function clearOldTraces(
+  job: PreparedJob,
+  git: Git,
+  project: string,
+  { submodules }: SourceSettings,
+): Promise<void> {
   if (job.plan.strategy === "clone") return;
   const cleans = job.runner.cleanGitConfig === true;
   await removePlantedRepository(project, { cleans, borrows: !cleans || submodules.borrows, log: job.log });
   const modules = await exists(join(project, ".git", "modules"));
   await removeStaleLocks(project, modules);
-  if (cleans) await removeSettings(project, modules);
+  if (!cleans) return;
+  await removeSettings(project, modules);
+  await removeMarks(project, modules, (repository) => succeeds(git.run(PLAIN_INDEX, { directory: repository })));
 }
+
+const PLAIN_INDEX = ["update-index", "--no-split-index", "--index-version", "2"];
 
 async function writeSideConfig(job: PreparedJob, access: RepositoryAccess, temporary: string): Promise<string> {
   const { lookup } = job.variables;
@@ -200,9 +218,21 @@ async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, be
   const kept = cleans && !settings.hasOwnCleanFlags ? await keptTrees(job).choose(job.payload.cache) : [];
   await checkOutCommit(job, git, before);
   if (!cleans) return;
+  const { project } = job.environment.workspace.directories;
   const clean = ["clean", ...settings.cleanFlags, ...kept.flatMap((path) => ["-e", `/${path}`])];
-  await cleanWorkingCopy(job.environment.workspace.directories.project, kept, () => git.run(clean));
+  let hadAttributes = false;
+  const onLine = (line: string): void => {
+    hadAttributes ||= ATTRIBUTES.test(line);
+  };
+  await cleanWorkingCopy(project, kept, () => git.run(clean, { onLine }));
+  if (!hadAttributes) return;
+  job.log.notice(ATTRIBUTES_NOTICE);
+  await removeTree(join(project, ".git", "index"));
+  await checkOutCommit(job, git, before);
 }
+
+/** Removed beside files of the commit: git names a folder without any as a whole. */
+const ATTRIBUTES = /\.gitattributes\W*$/;
 
 async function succeeds(command: Promise<void>): Promise<boolean> {
   try {

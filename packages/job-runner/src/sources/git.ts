@@ -25,6 +25,8 @@ interface GitRunOptions {
   readonly directory?: string;
   /** Text for standard input. @default none */
   readonly input?: string;
+  /** Told each line of standard output, which goes to the job's log all the same. @default nobody is told */
+  readonly onLine?: (line: string) => void;
 }
 
 export interface GitOptions {
@@ -53,8 +55,11 @@ const KILL_GRACE_MS = 5_000;
 /** Time for which a daemon that git started may hold the output open after git's own end. */
 const OUTPUT_GRACE_MS = 1_000;
 
-/** A setting by which a job could make the git of the next one in its working copy run a program. */
-const SAFE_SETTINGS = ["-c", "core.fsmonitor=false"];
+/**
+ * A setting by which a job could make the git of the next one in its working copy run a program, and one by which an index of parts would come to be
+ * that is not trusted in the next one.
+ */
+const SAFE_SETTINGS = ["-c", "core.fsmonitor=false", "-c", "core.splitIndex=false"];
 
 async function runGit(args: readonly string[], run: GitRunOptions, options: GitOptions): Promise<void> {
   const { signal } = options;
@@ -72,7 +77,7 @@ async function runGit(args: readonly string[], run: GitRunOptions, options: GitO
   // A git that ends without reading is told by its exit code.
   child.stdin?.on("error", () => undefined);
   // In the turn of the start: what nobody reads when a short git ends is thrown away by the platform.
-  const output = carryOutput(child, options);
+  const output = carryOutput(child, options, run.onLine && lineReader(run.onLine));
   const over = new AbortController();
   const stop = (): void => void stopGroup(child, options.sleep, over.signal);
   signal.addEventListener("abort", stop, { once: true });
@@ -106,6 +111,16 @@ function exitOf(child: ChildProcess): Promise<GitExit> {
   });
 }
 
+/** Puts chunks together to lines. */
+function lineReader(onLine: (line: string) => void): (chunk: Buffer) => void {
+  let rest = "";
+  return (chunk) => {
+    const lines = `${rest}${chunk.toString("latin1")}`.split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+  };
+}
+
 /** What git prints, on its way to the log. */
 interface CarriedOutput {
   readonly done: Promise<unknown>;
@@ -121,10 +136,14 @@ interface Progress {
   waiting: number;
 }
 
-function carryOutput(child: ChildProcess, { stdout, stderr }: GitOptions): CarriedOutput {
+function carryOutput(
+  child: ChildProcess,
+  { stdout, stderr }: GitOptions,
+  onChunk?: (chunk: Buffer) => void,
+): CarriedOutput {
   const progress: Progress = { chunks: 0, waiting: 0 };
   return {
-    done: Promise.all([carry(child.stdout, stdout, progress), carry(child.stderr, stderr, progress)]),
+    done: Promise.all([carry(child.stdout, stdout, progress, onChunk), carry(child.stderr, stderr, progress)]),
     progress,
     stop: () => {
       child.stdout?.destroy();
@@ -133,11 +152,17 @@ function carryOutput(child: ChildProcess, { stdout, stderr }: GitOptions): Carri
   };
 }
 
-async function carry(source: Readable | null | undefined, destination: Writable, progress: Progress): Promise<void> {
+async function carry(
+  source: Readable | null | undefined,
+  destination: Writable,
+  progress: Progress,
+  onChunk?: (chunk: Buffer) => void,
+): Promise<void> {
   // A git that could not be started may have no pipes.
   if (source === null || source === undefined) return;
   try {
     for await (const chunk of source) {
+      onChunk?.(chunk);
       progress.waiting += 1;
       await new Promise<void>((resolve) => {
         destination.write(chunk, () => resolve());

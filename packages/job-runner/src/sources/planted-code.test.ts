@@ -1,5 +1,8 @@
-import { appendFile, mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { once } from "node:events";
+import { appendFile, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -125,6 +128,14 @@ describe.each([
       plant: "mkdir -p .git/info; echo '* working-tree-encoding=UTF-16' > .git/info/attributes; echo evil > file",
     },
     {
+      what: "about how files are written, beside them",
+      plant: "echo '* working-tree-encoding=UTF-16' > .gitattributes; rm file",
+    },
+    {
+      what: "about how files are written, in an index of parts and beside them",
+      plant: "echo '* text eol=crlf' > .gitattributes; git update-index --split-index; rm file",
+    },
+    {
       what: "about where objects are",
       plant:
         "mkdir $RAN/../objects; mv .git/objects/* $RAN/../objects; mkdir .git/objects/info; echo $RAN/../objects > .git/objects/info/alternates",
@@ -146,12 +157,35 @@ describe.each([
     expect(log).toContain(`$ ${SHOW}\ncontent\ninner\nsection_end`);
   });
 
-  it("does not make it check out everything where the host's own settings ask for another version of the index", async () => {
-    await appendFile(join(copy.harness.root, ".gitconfig"), "[feature]\n\tmanyFiles = true\n");
-    const show = "stat -c 'written %y' file group/sub/in.txt";
+  it.each([
+    { what: "for another version of the index", settings: "[feature]\n\tmanyFiles = true\n" },
+    { what: "for an index of parts", settings: "[core]\n\tsplitIndex = true\n" },
+  ])("does not make it check out everything where the host's own settings ask $what", async ({ settings }) => {
+    await appendFile(join(copy.harness.root, ".gitconfig"), settings);
+    const write = "git update-index --force-write-index; git -C group/sub update-index --force-write-index";
+    const show = `${write}; stat -c 'written %y' file group/sub/in.txt`;
     const written = async (): Promise<readonly string[]> => (await run(show)).match(/^written .*$/gm) ?? [];
     const first = await written();
     expect([first.length, await written()]).toEqual([2, first]);
+  });
+
+  it("does not count as planted where it is the socket of git's own file system monitor", async () => {
+    await run(SHOW);
+    const monitor = createServer();
+    // Its path has to be short.
+    const link = join(await mkdtemp(join(tmpdir(), "monitor-")), "git");
+    await symlink(join(copy.project, ".git"), link);
+    await once(monitor.listen(join(link, "fsmonitor--daemon.ipc")), "listening");
+    expect(await run(SHOW)).not.toContain("made anew");
+    monitor.close();
+    await rm(dirname(link), { recursive: true });
+  });
+
+  it("does not blame a job for objects elsewhere, which somebody else may have named, and says what to do instead", async () => {
+    await run(`echo ${join(copy.origin.directory, ".git/objects")} > .git/objects/info/alternates`);
+    const log = await run(SHOW);
+    expect(log).toMatch(/uses the objects of another one .*It will be made anew.* GIT_ALTERNATE_OBJECT_DIRECTORIES/);
+    expect(log).not.toContain("A job has put");
   });
 
   it("neither runs nor changes anything in one that leaves submodules alone", async () => {
@@ -161,4 +195,20 @@ describe.each([
     await copy.run("cat file; git status", { beside, runner: { cleanGitConfig: true } });
     expect(await readdir(ran)).toEqual([]);
   });
+});
+
+it("objects that the runner lends to all jobs are not fetched, and nothing is made anew for them", async () => {
+  const copy = await openKeptCopy({ file: "content\n" });
+  try {
+    const objects = join(copy.origin.directory, ".git/objects");
+    const runner = { cleanGitConfig: true, environment: [`GIT_ALTERNATE_OBJECT_DIRECTORIES=${objects}`] };
+    const count = "git count-objects -v | grep -E '^(count|in-pack):'";
+    for (const _ of ["first", "next"]) {
+      const log = await copy.run(count, { runner });
+      expect(log).toContain("\ncount: 0\nin-pack: 0\n");
+      expect(log).not.toContain("made anew");
+    }
+  } finally {
+    await copy.dispose();
+  }
 });

@@ -17,13 +17,17 @@ import { isAbsent } from "../system-errors.ts";
  */
 export async function removePlantedRepository(project: string, options: PlantedOptions): Promise<boolean> {
   const own = join(project, ".git");
-  if (!(await isPlanted(own, options))) return false;
-  options.log.warning(
-    "A job has put something else in the place of the repository, or of a part of it. It will be made anew.",
-  );
+  const found = await findPlanted(own, options);
+  if (found === undefined) return false;
+  options.log.warning(WARNINGS[found]);
   await removeTree(own);
   return true;
 }
+
+/** What is said of a repository that uses the objects of another one. */
+export const BORROWED_WARNING: string =
+  "The repository uses the objects of another one (objects/info/alternates). It will be made anew, since it is to use nothing that a job " +
+  "may have named; a runner that is to lend objects to all its jobs names their folder in GIT_ALTERNATE_OBJECT_DIRECTORIES.";
 
 export interface PlantedOptions {
   /** Whether nothing stays of what earlier jobs have said to git; then other objects in the place of those of commits count as well. */
@@ -34,7 +38,16 @@ export interface PlantedOptions {
   readonly log: Pick<JobLog, "warning">;
 }
 
-async function isPlanted(own: string, { borrows, cleans }: PlantedOptions): Promise<boolean> {
+type Planted = "something else" | "another's objects";
+
+const WARNINGS: Readonly<Record<Planted, string>> = {
+  "something else":
+    "A job has put something else in the place of the repository, or of a part of it. It will be made anew.",
+  // Whoever runs the runner may have done it as well as a job.
+  "another's objects": BORROWED_WARNING,
+};
+
+async function findPlanted(own: string, { borrows, cleans }: PlantedOptions): Promise<Planted | undefined> {
   const isFolder = await lstat(own).then(
     (found) => found.isDirectory(),
     (error: unknown) => {
@@ -42,23 +55,25 @@ async function isPlanted(own: string, { borrows, cleans }: PlantedOptions): Prom
       throw error;
     },
   );
-  if (isFolder !== true) return isFolder === false;
+  if (isFolder === undefined) return undefined;
+  if (!isFolder) return "something else";
   const waiting: Folder[] = [{ path: own, kind: "repository" }];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     const { path } = folder;
     const entries = await entriesOf(path);
-    if (entries === undefined) return true;
+    if (entries === undefined) return "something else";
     const isModule = folder.kind === "unknown" && entries.some(({ name }) => name === "HEAD");
     const kind = isModule ? "repository" : folder.kind;
-    if (entries.some((entry) => isMisplaced(kind, entry))) return true;
-    if (kind === "objects-info" && !borrows && entries.some(({ name }) => BORROWED.has(name))) return true;
-    if (kind === "repository" && cleans && (await replacesObjects(join(path, "packed-refs")))) return true;
+    if (entries.some((entry) => isMisplaced(kind, entry))) return "something else";
+    if (kind === "objects-info" && !borrows && entries.some(({ name }) => BORROWED.has(name)))
+      return "another's objects";
+    if (kind === "repository" && cleans && (await replacesObjects(join(path, "packed-refs")))) return "something else";
     for (const entry of entries) {
       const inner = entry.isDirectory() ? kindBelow(kind, entry.name) : undefined;
       if (inner !== undefined) waiting.push({ path: join(path, entry.name), kind: inner });
     }
   }
-  return false;
+  return undefined;
 }
 
 /** What a folder is to git. An unknown one is that of a submodule if it has a `HEAD`: names of submodules have slashes in them. */
@@ -99,11 +114,15 @@ const REPLACEMENTS = " refs/replace/";
 
 function isMisplaced(kind: Kind, entry: Dirent): boolean {
   const isFile = entry.isFile();
+  if (kind === "repository" && entry.isSocket() && entry.name === MONITOR) return false;
   if (!isFile && !entry.isDirectory()) return true;
   if (kind === "unknown") return isFile && entry.name === COMMON_DIRECTORY;
   if (kind !== "repository") return false;
   return entry.name === COMMON_DIRECTORY || (isFile ? FOLDERS : FILES).has(entry.name);
 }
+
+/** Of git's file system monitor, to which the runner's git never connects. @see https://git-scm.com/docs/git-fsmonitor--daemon */
+const MONITOR = "fsmonitor--daemon.ipc";
 
 /** In it git finds the name of another repository, which it then writes to. @see https://git-scm.com/docs/gitrepository-layout */
 const COMMON_DIRECTORY = "commondir";

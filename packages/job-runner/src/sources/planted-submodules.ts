@@ -11,8 +11,8 @@ import { repositories } from "./working-copy.ts";
 export interface PlantedSubmodulesOptions {
   /** Whether what lies in submodules is looked through: git will enter the submodules of submodules, and clean all. */
   readonly deep: boolean;
-  /** Told of what is removed. */
-  readonly log: Pick<JobLog, "warning">;
+  /** Told of what is removed; undefined when nobody is to be told. */
+  readonly log: Pick<JobLog, "warning"> | undefined;
 }
 
 /**
@@ -28,7 +28,7 @@ export async function removePlantedSubmodules(project: string, { deep, log }: Pl
   for (const path of pathsIn(listed)) {
     if (!(await isBelow(project, path))) continue;
     for (const planted of await plantedFolders(join(project, path), own, deep)) {
-      log.warning("A job has put another repository in the place of a submodule. It will be made anew.");
+      log?.warning("A job has put another repository in the place of a submodule. It will be made anew.");
       await removeTree(planted);
     }
   }

@@ -1,6 +1,8 @@
 import { noticeLine } from "@fleetfoot/job-trace";
 
 import { quote } from "../script/quote.ts";
+import { BORROWED_WARNING } from "./planted-repository.ts";
+import { ATTRIBUTES_NOTICE } from "./working-copy.ts";
 import type { SourceSettings } from "./source-settings.ts";
 import type { SubmoduleSettings } from "./submodules.ts";
 
@@ -46,7 +48,7 @@ export function sourcesScript(facts: SourcesScriptFacts): string {
     "if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi",
     ...removePlanted(facts),
     ...clearRepository(facts.cleansConfig),
-    "fresh=; if [ ! -e .git/HEAD ]; then fresh=1; fi; used=$(ls -A)",
+    "export fresh=; if [ ! -e .git/HEAD ]; then fresh=1; fi; used=$(ls -A)",
     `(umask 077; printf %s ${quote(facts.sideConfig)} >${quote(sideConfigPath)})`,
     `printf %s ${quote(facts.templateConfig)} >${quote(`${template}/config`)}`,
     git("init", "--quiet", "--template", template, ...format.flatMap((name) => ["--object-format", name])),
@@ -99,7 +101,7 @@ function whole(lines: readonly string[]): string {
 
 /** Without a setting by which a working copy could make git run a program. */
 function git(...args: readonly string[]): string {
-  return ["git", "-c", "core.fsmonitor=false", ...args.map(quote)].join(" ");
+  return ["git", "-c", "core.fsmonitor=false", "-c", "core.splitIndex=false", ...args.map(quote)].join(" ");
 }
 
 function say(text: string): string {
@@ -115,16 +117,24 @@ const HOOKS = "post-checkout post-index-change pre-auto-gc reference-transaction
 /** The same as on the runner's own host, where each is explained. */
 const SETTINGS = "branches config config.worktree hooks info refs/replace remotes";
 
+const MONITOR = "-type s -name fsmonitor--daemon.ipc";
+
 /** A repository that git would leave for another place: nothing of it is used. */
 function removePlanted({ cleansConfig, settings }: SourcesScriptFacts): string[] {
   const borrowed = ["alternates", "http-alternates"].map((name) => `-o -path '*/objects/info/${name}'`);
   const modules = "-o -path '.git/modules/*/commondir' ! -path '*/worktrees/*' ! -path '*/refs/*' ! -path '*/logs/*'";
-  const names = ["! -type f ! -type d", "-o -path .git/commondir", modules];
-  const found = [...names, ...(cleansConfig && !settings.submodules.borrows ? borrowed : [])].join(" ");
+  const found = [`! -type f ! -type d ! \\( ${MONITOR} \\)`, "-o -path .git/commondir", modules].join(" ");
+  const borrows = borrowed.join(" ").replace(/^-o /, "");
   const replaced = cleansConfig ? " || grep -qs ' refs/replace/' .git/packed-refs" : "";
   return [
     `if [ -d .git ]; then if [ -n "$(find .git \\( ${found} \\) -print)" ]${replaced}; then`,
     'echo "A job has put something else in the place of the repository, or of a part of it. It will be made anew." >&2; rm -rf .git; fi; fi',
+    ...(cleansConfig && !settings.submodules.borrows
+      ? [
+          `if [ -d .git ] && [ -n "$(find .git \\( ${borrows} \\) -print)" ]; then`,
+          `printf '%s\\n' ${quote(BORROWED_WARNING)} >&2; rm -rf .git; fi`,
+        ]
+      : []),
   ];
 }
 
@@ -139,7 +149,9 @@ function clearRepository(cleansConfig: boolean): string[] {
           `for name in ${SETTINGS}; do rm -rf "$folder/$name"; done`,
           // An index of another version than the second can hide files from git, and so can one in parts.
           'set -- "$folder"/sharedindex.*',
-          'if [ -e "$1" ] || [ "$(od -An -tu1 -j7 -N1 "$folder/index" 2>/dev/null | tr -d " ")" != 2 ]; then rm -f "$folder/index" "$@"; fi',
+          `plain() { [ "$(od -An -tu1 -j7 -N1 "$folder/index" 2>/dev/null | tr -d " ")" = 2 ]; }`,
+          'if [ -e "$1" ] || ! plain; then',
+          `if ! (cd "$folder" && ${git("update-index", "--no-split-index", "--index-version", "2")}) 2>/dev/null || ! plain; then rm -f "$folder/index"; fi; rm -f "$@"; fi`,
         ]
       : []),
     "done",
@@ -158,7 +170,13 @@ function checkOut({ settings, ref, sha }: SourcesScriptFacts): string[] {
     `if ! ${checkout}; then [ -n "$used" ] && ${git("cat-file", "-e", `${sha}^{commit}`)} || exit 1`,
     'echo "The commit cannot be checked out over the files of the job before, so these are removed." >&2',
     `find . -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf {} +; rm -f .git/index; ${checkout}; fi`,
-    ...(settings.skipClean ? [] : [git("clean", ...settings.cleanFlags)]),
+    ...(settings.skipClean
+      ? []
+      : [
+          `cleaned=$(${git("clean", ...settings.cleanFlags)}); if [ -n "$cleaned" ]; then printf '%s\\n' "$cleaned"; fi`,
+          // Removed beside files of the commit: git names a folder without any as a whole.
+          `if printf '%s\\n' "$cleaned" | grep -q '\\.gitattributes[^[:alnum:]]*$'; then ${say(ATTRIBUTES_NOTICE)}; rm -f .git/index; ${checkout}; fi`,
+        ]),
   ];
 }
 
@@ -214,7 +232,8 @@ const OWN_MODULE = [
   "for git do folder=${git%/.git}; found=",
   'if [ -f "$git" ] && [ ! -L "$git" ]; then IFS= read -r named <"$git" || :; found=$(cd "$folder" && cd "${named#gitdir: }" 2>/dev/null && pwd -P) || found=; fi',
   'case $found in "$0"/*) if [ -d "$found/objects" ] && [ -d "$found/refs" ] && [ ! -e "$found/commondir" ]; then continue; fi ;; esac',
-  'echo "A job has put another repository in the place of a submodule. It will be made anew." >&2; rm -rf "$folder"; done',
+  // The repositories of submodules have gone with one that was made anew; no job has done that.
+  '[ -n "$fresh" ] || echo "A job has put another repository in the place of a submodule. It will be made anew." >&2; rm -rf "$folder"; done',
 ].join("\n");
 
 const INCLUDE = 'text=$1; shift; for config do grep -qF "$0" "$config" || printf %s "$text" >>"$config"; done';

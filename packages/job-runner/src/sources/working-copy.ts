@@ -38,17 +38,29 @@ export async function removeStaleLocks(project: string, modules: boolean): Promi
 
 /**
  * Removes what an earlier job could have said to git: settings and hooks, with which it makes git run its code; other objects in the place of
- * those of a commit; attributes, by which it changes files on their way into the working copy; and the marks of files that git is to leave as they
- * are.
+ * those of a commit; and attributes, by which it changes files on their way into the working copy.
  */
 export async function removeSettings(project: string, modules: boolean): Promise<void> {
+  for (const repository of await repositories(project, modules)) await removeAll(repository, SETTINGS);
+}
+
+/**
+ * Removes an index that may have marks of files that git is to leave as they are: then all files are checked out. Git's own settings on the host can make
+ * one that is as large and harmless, so it is tried before to write it in the plain form. Not before `removeSettings`: git would obey them.
+ *
+ * @param rewrite - has git write the index of a repository in one part and in the second version, which has no marks; tells whether it did
+ */
+export async function removeMarks(
+  project: string,
+  modules: boolean,
+  rewrite: (repository: string) => Promise<boolean>,
+): Promise<void> {
   for (const repository of await repositories(project, modules)) {
-    await removeAll(repository, SETTINGS);
-    const names = await readdir(repository);
-    const shared = names.filter((name) => name.startsWith("sharedindex."));
-    if (shared.length > 0 || (await marksFiles(join(repository, "index")))) {
-      await removeAll(repository, ["index", ...shared]);
-    }
+    const index = join(repository, "index");
+    const shared = (await readdir(repository)).filter((name) => name.startsWith("sharedindex."));
+    if (shared.length === 0 && !(await marksFiles(index))) continue;
+    const isPlain = (await exists(index)) && (await rewrite(repository)) && !(await marksFiles(index));
+    await removeAll(repository, isPlain ? shared : ["index", ...shared]);
   }
 }
 
@@ -85,6 +97,10 @@ export async function exists(path: string): Promise<boolean> {
     return false;
   }
 }
+
+/** Said where a `.gitattributes` of no commit was beside files of one while these were written. */
+export const ATTRIBUTES_NOTICE: string =
+  "A .gitattributes of the job before may have changed how files were written, so all are checked out again.";
 
 const LOCKS = ["index.lock", "shallow.lock", "HEAD.lock", "config.lock", "packed-refs.lock"];
 
