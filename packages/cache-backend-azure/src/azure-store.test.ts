@@ -6,7 +6,7 @@ import { type PlannedFault, startFaultyForwarder } from "@fleetfoot-tooling/syst
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { describe, expect, it } from "vitest";
 import { downloadToFile } from "@fleetfoot/cache-backend";
-import { describeCacheStore, killUploads } from "@fleetfoot/cache-backend/testing";
+import { describeCacheStore, describeLostAnswers, killUploads } from "@fleetfoot/cache-backend/testing";
 import { createAzureStore } from "./azure-store.ts";
 
 const mebibyte = 1024 * 1024;
@@ -75,6 +75,30 @@ describeWithSystem("azurite", (azurite) => {
       } finally {
         await rm(directory, { recursive: true });
       }
+    });
+  });
+
+  describe("a conditional put to the Azure store", () => {
+    describeLostAnswers(async () => {
+      const { accountName, accountKey, blobEndpoint, createContainer } = azurite();
+      const containerName = `container-${randomUUID()}`;
+      await createContainer(containerName);
+      const forwarder = await startFaultyForwarder(blobEndpoint);
+      const lossyEndpoint = blobEndpoint.replace(new URL(blobEndpoint).host, forwarder.address);
+      const options = { accountName, accountKey, containerName, partBytes: 2 * mebibyte, sleep: async () => {} };
+      return {
+        lossy: createAzureStore({ ...options, endpoint: lossyEndpoint }),
+        direct: createAzureStore({ ...options, endpoint: blobEndpoint }),
+        longBytes: 5 * mebibyte,
+        lose(what, isLong) {
+          const request = isLong ? /^PUT \S*comp=blocklist/ : /^PUT /;
+          forwarder.planned.push({ request, within: what, fault: "break" });
+          return forwarder.nextFault();
+        },
+        async close() {
+          await forwarder[Symbol.asyncDispose]();
+        },
+      };
     });
   });
 

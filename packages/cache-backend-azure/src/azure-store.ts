@@ -5,11 +5,13 @@ import {
   bodyFromAnswer,
   checkListPrefix,
   checkMetadata,
+  createPutMark,
   operationsOf,
   partBehindEnd,
   partOfAnswer,
   seeEmpty,
   uploadParts,
+  withoutPutMark,
 } from "@fleetfoot/cache-backend";
 import type {
   CacheStore,
@@ -21,6 +23,7 @@ import type {
   PresignsParts,
   PutBody,
   PutCondition,
+  PutMark,
   PutOptions,
   PutsConditionally,
   PutsInParts,
@@ -95,9 +98,10 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
     const { metadata = {}, onProgress, attemptTimeoutMs, partBytes = options.partBytes } = putOptions;
     checkMetadata(metadata, call.object, call);
     const conditions = condition === undefined ? {} : toConditions(condition);
+    const mark = condition === undefined ? undefined : createPutMark();
     try {
       if (body.bytes > blockLength({ partBytes }, body.bytes)) {
-        return await putInBlocks(account, call, body, conditions, putOptions, options);
+        return await putInBlocks(account, call, body, { conditions, mark }, putOptions, options);
       }
       const { maxAttempts, retryDelayMs, sleep } = options;
       const [facts] = await uploadParts(
@@ -107,12 +111,13 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
           withStoreErrors({ ...call, signal }, async () => {
             const isEmpty = part.bytes === 0;
             if (isEmpty) await seeEmpty(part.chunks(signal));
+            mark?.requesting();
             const { etag: version = "", lastModified } = await containerOnce
               .getBlockBlobClient(call.object)
               .upload(isEmpty ? "" : () => contentToSend(part.chunks(signal)), part.bytes, {
                 abortSignal: signal,
                 conditions,
-                metadata: toAzureMetadata(metadata),
+                metadata: toAzureMetadata({ ...metadata, ...mark?.metadata }),
                 blobHTTPHeaders: { blobContentType: "application/octet-stream" },
               });
             const modifiedAtMs = lastModified?.getTime() ?? 0;
@@ -130,7 +135,18 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
       );
       return facts;
     } catch (error) {
-      if (condition !== undefined && isUnmet(error)) return undefined;
+      if (mark === undefined || !isUnmet(error)) throw error;
+      return mark.mayBeStored() ? await findOwn(call, mark) : undefined;
+    }
+  }
+
+  /** Finds the blob that an earlier request of this put has stored; `undefined` when it is somebody else's, or who may write it may not look. */
+  async function findOwn(call: StoreCall, mark: PutMark): Promise<ObjectFacts | undefined> {
+    try {
+      const found = await container.getBlobClient(call.object).getProperties(withSignal(call));
+      return mark.isOn(fromAzureMetadata(found.metadata)) ? toFacts(found) : undefined;
+    } catch (error) {
+      if (isAbsent(error) || statusOf(error) === 403) return undefined;
       throw error;
     }
   }
@@ -223,7 +239,12 @@ function toFacts(answer: {
   readonly metadata?: Readonly<Record<string, string>>;
 }): ObjectFacts {
   const { contentLength: bytes = 0, lastModified, etag: version = "", metadata } = answer;
-  return { bytes, modifiedAtMs: lastModified?.getTime() ?? 0, version, metadata: fromAzureMetadata(metadata) };
+  return {
+    bytes,
+    modifiedAtMs: lastModified?.getTime() ?? 0,
+    version,
+    metadata: withoutPutMark(fromAzureMetadata(metadata)),
+  };
 }
 
 function withSignal({ signal }: StoreCall): { abortSignal?: AbortSignal } {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { BlobRequestConditions } from "@azure/storage-blob";
 import { CacheStoreError, retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
-import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, PutBody, PutMark, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import type { AzureAccount } from "./account.ts";
 import { withStoreErrors } from "./failures.ts";
 import { toAzureMetadata } from "./metadata.ts";
@@ -22,6 +22,13 @@ export function blockNames(): (index: number) => string {
   return (index) => Buffer.from(`${upload}-${String(index).padStart(6, "0")}`).toString("base64");
 }
 
+/** When a blob may be made, and how it is known again then. */
+export interface Requirement {
+  readonly conditions: BlobRequestConditions;
+  /** There when there are conditions. */
+  readonly mark: PutMark | undefined;
+}
+
 /**
  * Stores a body as blocks and then says which blocks are the blob; before that nothing is visible.
  *
@@ -31,13 +38,13 @@ export async function putInBlocks(
   account: AzureAccount,
   call: StoreCall,
   body: PutBody,
-  conditions: BlobRequestConditions,
+  requirement: Requirement,
   putOptions: PutOptions,
   options: AzureStoreOptions,
 ): Promise<ObjectFacts> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await putBlocksOnce(account, call, body, conditions, putOptions, options);
+      return await putBlocksOnce(account, call, body, requirement, putOptions, options);
     } catch (error) {
       // Who puts the same name together first makes the service forget the blocks of all others: they send them again.
       const lost = CacheStoreError.isInstance(error) && error.serviceCode === "InvalidBlockList";
@@ -50,7 +57,7 @@ async function putBlocksOnce(
   { containerOnce }: AzureAccount,
   call: StoreCall,
   body: PutBody,
-  conditions: BlobRequestConditions,
+  requirement: Requirement,
   putOptions: PutOptions,
   options: AzureStoreOptions,
 ): Promise<ObjectFacts> {
@@ -78,7 +85,7 @@ async function putBlocksOnce(
   );
   return retryTransfer(
     call,
-    (signal) => commitBlocks(once, { ...call, signal }, names, { bytes: body.bytes, metadata }, conditions),
+    (signal) => commitBlocks(once, { ...call, signal }, names, { bytes: body.bytes, metadata }, requirement),
     tries,
   );
 }
@@ -89,13 +96,14 @@ export async function commitBlocks(
   call: StoreCall,
   names: readonly string[],
   { bytes, metadata }: Pick<ObjectFacts, "bytes" | "metadata">,
-  conditions: BlobRequestConditions = {},
+  { conditions, mark }: Requirement = { conditions: {}, mark: undefined },
 ): Promise<ObjectFacts> {
+  mark?.requesting();
   return withStoreErrors(call, async () => {
     const { etag: version = "", lastModified } = await blob.commitBlockList([...names], {
       ...(call.signal === undefined ? {} : { abortSignal: call.signal }),
       conditions,
-      metadata: toAzureMetadata(metadata),
+      metadata: toAzureMetadata({ ...metadata, ...mark?.metadata }),
       blobHTTPHeaders: { blobContentType: "application/octet-stream" },
     });
     return { bytes, modifiedAtMs: lastModified?.getTime() ?? 0, version, metadata: { ...metadata } };

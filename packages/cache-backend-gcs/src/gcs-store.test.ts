@@ -1,7 +1,9 @@
 import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { startFaultyForwarder } from "@fleetfoot-tooling/systems/faults";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { describe, expect, it } from "vitest";
-import { describeCacheStore, killUploads } from "@fleetfoot/cache-backend/testing";
+import { describeCacheStore, describeLostAnswers, killUploads } from "@fleetfoot/cache-backend/testing";
+import { Agent, buildConnector } from "undici";
 import { createGcsStore } from "./gcs-store.ts";
 
 const mebibyte = 1024 * 1024;
@@ -28,6 +30,34 @@ describeWithSystem("fake-gcs-server", (gcs) => {
       const store = createGcsStore({ bucket, endpoint: gcs().endpoint, partBytes: 5 * mebibyte, ...identity });
       return { store, close: async () => {} };
     },
+  });
+
+  describe("a conditional put to the GCS store", () => {
+    describeLostAnswers(async () => {
+      const bucket = `bucket-${randomUUID()}`;
+      await gcs().createBucket(bucket);
+      const forwarder = await startFaultyForwarder(gcs().endpoint);
+      const [hostname = "", port = ""] = forwarder.address.split(":");
+      const connect = buildConnector({});
+      // The server looks at the host that it is asked by.
+      const dispatcher = new Agent({ connect: (wanted, callback) => connect({ ...wanted, hostname, port }, callback) });
+      const { endpoint } = gcs();
+      const options = { bucket, endpoint, partBytes: 2 * mebibyte, sleep: async () => {} };
+      return {
+        lossy: createGcsStore({ ...options, dispatcher }),
+        direct: createGcsStore(options),
+        longBytes: 5 * mebibyte,
+        lose(what, isLong) {
+          const request = isLong ? /content-range: bytes 4194304-/i : /^POST \S*uploadType=multipart/;
+          forwarder.planned.push({ request, within: what, fault: "break" });
+          return forwarder.nextFault();
+        },
+        async close() {
+          await dispatcher.destroy();
+          await forwarder[Symbol.asyncDispose]();
+        },
+      };
+    });
   });
 
   describe("the GCS store", () => {

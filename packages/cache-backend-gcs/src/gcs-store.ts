@@ -3,10 +3,12 @@ import {
   bodyFromAnswer,
   checkListPrefix,
   checkMetadata,
+  createPutMark,
   decodeHeaderText,
   operationsOf,
   partBehindEnd,
   partOfAnswer,
+  withoutPutMark,
 } from "@fleetfoot/cache-backend";
 import type {
   CacheStore,
@@ -18,6 +20,7 @@ import type {
   PresignsParts,
   PutBody,
   PutCondition,
+  PutMark,
   PutOptions,
   PutsConditionally,
   PutsInParts,
@@ -100,14 +103,26 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
   ): Promise<ObjectFacts | undefined> {
     const { metadata = {} } = putOptions;
     checkMetadata(metadata, call.object, call);
+    const mark = condition === undefined ? undefined : createPutMark();
     try {
-      const { generation, updated } = await upload({ service, call, body, condition, putOptions, options });
+      const { generation, updated } = await upload({ service, call, body, condition, mark, putOptions, options });
       const modifiedAtMs = Math.floor(Date.parse(updated) / 1000) * 1000;
       return { bytes: body.bytes, modifiedAtMs, version: generation, metadata: { ...metadata } };
     } catch (error) {
-      if (condition !== undefined && CacheStoreError.isInstance(error) && error.status === 412) return undefined;
+      const status = CacheStoreError.isInstance(error) ? error.status : undefined;
+      // A service may have forgotten the session that ended with the object.
+      const mayBeOwn = mark?.mayBeStored() === true && (status === 412 || status === 404 || status === 410);
+      const own = mayBeOwn ? await findOwn(call, mark) : undefined;
+      if (own !== undefined || (mark !== undefined && status === 412)) return own;
       throw error;
     }
+  }
+
+  /** Finds the object that an earlier request of this put has stored; `undefined` when it is somebody else's. */
+  async function findOwn(call: StoreCall, mark: PutMark): Promise<ObjectFacts | undefined> {
+    const answer = await service.send(call, { method: "HEAD", url: objectAt(call.object).url, accepts: [403, 404] });
+    await answer.body.dump();
+    return answer.status < 300 && mark.isOn(metadataOf(answer)) ? toFacts(answer) : undefined;
   }
 
   return {
@@ -204,17 +219,23 @@ function toObject(call: StoreCall, { answer, facts }: Opened, bytes: number): St
 }
 
 /** @see https://cloud.google.com/storage/docs/xml-api/reference-headers */
-function toFacts({ headers }: Answer): ObjectFacts {
+function toFacts(answer: Answer): ObjectFacts {
+  const { headers } = answer;
   const total = /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1];
-  const metadata = Object.entries(headers)
-    .filter(([name]) => name.startsWith("x-goog-meta-"))
-    .map(([name, value]) => [name.slice("x-goog-meta-".length), decodeHeaderText(value ?? "")]);
   return {
     bytes: Number(total ?? headers["x-goog-stored-content-length"] ?? headers["content-length"] ?? 0),
     modifiedAtMs: Date.parse(headers["last-modified"] ?? ""),
     version: headers["x-goog-generation"] ?? "",
-    metadata: Object.fromEntries(metadata) as Record<string, string>,
+    metadata: withoutPutMark(metadataOf(answer)),
   };
+}
+
+/** All that was stored with an object. */
+function metadataOf({ headers }: Answer): Record<string, string> {
+  const metadata = Object.entries(headers)
+    .filter(([name]) => name.startsWith("x-goog-meta-"))
+    .map(([name, value]) => [name.slice("x-goog-meta-".length), decodeHeaderText(value ?? "")]);
+  return Object.fromEntries(metadata) as Record<string, string>;
 }
 
 /** A number is all that it can be, and another text would be a bad request. */

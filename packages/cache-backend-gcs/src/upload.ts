@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { CacheStoreError, chunksToSend, encodeHeaderText, retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
-import type { BodyPart, PutBody, PutCondition, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
+import type { BodyPart, PutBody, PutCondition, PutMark, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { kind } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
 import type { Answer, GcsService } from "./service.ts";
@@ -19,6 +19,8 @@ export interface Upload {
   readonly call: StoreCall;
   readonly body: PutBody;
   readonly condition: PutCondition | undefined;
+  /** There when there is a condition. */
+  readonly mark: PutMark | undefined;
   readonly putOptions: PutOptions;
   readonly options: GcsStoreOptions;
 }
@@ -33,7 +35,7 @@ export async function upload(order: Upload): Promise<StoredResource> {
 
 /** @see https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects (multipart) */
 async function uploadWhole(order: Upload): Promise<StoredResource> {
-  const { service, call, body, putOptions } = order;
+  const { service, call, body, mark, putOptions } = order;
   const boundary = `fleetfoot-${randomUUID()}`;
   const type = "application/octet-stream";
   const head = Buffer.from(
@@ -49,6 +51,7 @@ async function uploadWhole(order: Upload): Promise<StoredResource> {
         yield* part.chunks(signal);
         yield tail;
       };
+      mark?.requesting();
       const answer = await service.send(
         { ...call, signal },
         {
@@ -70,7 +73,7 @@ async function uploadWhole(order: Upload): Promise<StoredResource> {
 
 /** @see https://cloud.google.com/storage/docs/performing-resumable-uploads */
 async function uploadInPieces(order: Upload, pieceBytes: number): Promise<StoredResource> {
-  const { service, call, body, putOptions } = order;
+  const { service, call, body, mark, putOptions } = order;
   const tries = { ...retryOf(order), signal: call.signal };
   const session = await retryTransfer(call, (signal) => beginSession(order, { ...call, signal }), tries);
   const tried = new Set<number>();
@@ -81,6 +84,7 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
       async (part, signal) => {
         const trying = { ...call, signal };
         const end = part.start + part.bytes;
+        if (end === body.bytes) mark?.requesting();
         // What the service has of a piece that was broken off need not be sent again.
         const known = tried.has(part.index) ? await askProgress(service, trying, session, body.bytes) : part.start;
         tried.add(part.index);
@@ -181,9 +185,12 @@ function uploadUrl({ service, call, condition, options }: Upload, uploadType: "m
   return `${service.endpoint}/upload/storage/v1/b/${escape(options.bucket)}/o?${query}`;
 }
 
-function describe({ call, putOptions: { metadata = {} } }: Upload): string {
+function describe({ call, mark, putOptions: { metadata = {} } }: Upload): string {
   // The other interface of the service hands metadata out as headers, so it is spelled for them.
-  const spelled = Object.entries(metadata).map(([name, value]) => [name, encodeHeaderText(value)]);
+  const spelled = Object.entries({ ...metadata, ...mark?.metadata }).map(([name, value]) => [
+    name,
+    encodeHeaderText(value),
+  ]);
   return JSON.stringify({
     name: call.object,
     contentType: "application/octet-stream",

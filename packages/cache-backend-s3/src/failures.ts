@@ -22,6 +22,11 @@ export function statusOf(error: unknown): number | undefined {
   return httpStatusCode;
 }
 
+/** How often the SDK has tried by itself. */
+export function triesOf(error: unknown): number {
+  return (error as { readonly $metadata?: { readonly attempts?: number } }).$metadata?.attempts ?? 1;
+}
+
 /** The contract's error for one of the SDK. */
 export function asStoreError(call: StoreCall, error: Error): unknown {
   const status = statusOf(error);

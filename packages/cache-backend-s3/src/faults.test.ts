@@ -6,6 +6,7 @@ import type { Minio } from "@fleetfoot-tooling/systems";
 import { describeWithSystem } from "@fleetfoot-tooling/systems/vitest";
 import { downloadToFile } from "@fleetfoot/cache-backend";
 import type { PutBody } from "@fleetfoot/cache-backend";
+import { describeLostAnswers } from "@fleetfoot/cache-backend/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { S3StoreOptions } from "./options.ts";
 import { createS3Store } from "./s3-store.ts";
@@ -119,6 +120,22 @@ describeWithSystem("minio", (minio) => {
         expect(await open(minio()).putIf(name, bodyOf(content), { absent: true }, transfer)).toBeUndefined();
       },
     );
+
+    describeLostAnswers(async () => {
+      await direct.delete("dir/name");
+      const lossy = open(minio());
+      return {
+        lossy,
+        direct,
+        longBytes: content.byteLength,
+        lose(what, isLong) {
+          const request = isLong ? /^POST \S*uploadId/ : /^PUT /;
+          forwarder.planned.push({ request, within: what, fault: "break" });
+          return forwarder.nextFault();
+        },
+        close: async () => {},
+      };
+    });
 
     it("ends with the job, whatever the service does", async () => {
       const stop = new AbortController();

@@ -3,17 +3,19 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
-  HeadObjectCommand,
   NoSuchUpload,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import type { CompletedPart, HeadObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
 import { retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
-import type { ObjectFacts, PutBody, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, PutBody, PutMark, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { dateOf } from "./date-of.ts";
-import { statusOf, withStoreErrors } from "./failures.ts";
+import { metadataOf } from "./facts.ts";
+import type { ObjectOutput } from "./facts.ts";
+import { statusOf, triesOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
+import { lookAt } from "./own-object.ts";
 import { streamToSend } from "./undici-handler.ts";
 
 /** A bucket, and the client to reach it with. */
@@ -38,7 +40,7 @@ export async function putInParts(
   target: S3Bucket,
   call: StoreCall,
   body: PutBody,
-  conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string },
+  { conditions, mark }: Pick<Completion, "conditions" | "mark">,
   putOptions: PutOptions,
 ): Promise<ObjectFacts> {
   const { client, bucket, options } = target;
@@ -46,9 +48,10 @@ export async function putInParts(
   const { metadata = {}, onProgress, attemptTimeoutMs } = putOptions;
   const { partBytes = options.partBytes, concurrency = options.uploadConcurrency } = putOptions;
   const tries = { maxAttempts, retryDelayMs, attemptTimeoutMs, sleep, signal: call.signal };
+  const marked = { ...metadata, ...mark?.metadata };
   const upload = await retryTransfer(
     call,
-    (signal) => withStoreErrors({ ...call, signal }, () => beginUpload(target, { ...call, signal }, metadata)),
+    (signal) => withStoreErrors({ ...call, signal }, () => beginUpload(target, { ...call, signal }, marked)),
     tries,
   );
   const place = { Bucket: bucket, Key: call.object, UploadId: upload };
@@ -78,7 +81,7 @@ export async function putInParts(
     return await retryTransfer(
       call,
       (signal) => {
-        const completion = { parts, bytes: body.bytes, metadata, conditions, isRepeated };
+        const completion = { parts, bytes: body.bytes, metadata, conditions, mark, isRepeated };
         isRepeated = true;
         return completeUpload(target, { ...call, signal }, upload, completion);
       },
@@ -103,18 +106,21 @@ export async function beginUpload(
 
 export interface Completion extends Pick<ObjectFacts, "bytes" | "metadata"> {
   readonly parts: readonly CompletedPart[];
-  readonly conditions?: { readonly IfNoneMatch?: string; readonly IfMatch?: string };
+  readonly conditions?: { readonly IfNoneMatch?: string; readonly IfMatch?: string } | undefined;
+  /** What the upload was begun with. @default none: the object is known by the tags of its parts */
+  readonly mark?: PutMark | undefined;
   /** Whether an earlier try has asked for the same, and may have got it. @default false */
   readonly isRepeated?: boolean;
 }
 
 /** Puts the parts of an upload together and makes the object visible. */
 export async function completeUpload(
-  { client, bucket }: S3Bucket,
+  target: S3Bucket,
   call: StoreCall,
   upload: string,
-  { parts, bytes, metadata, conditions, isRepeated = false }: Completion,
+  { parts, bytes, metadata, conditions, mark, isRepeated = false }: Completion,
 ): Promise<ObjectFacts> {
+  const { client, bucket } = target;
   const command = new CompleteMultipartUploadCommand({
     Bucket: bucket,
     Key: call.object,
@@ -133,19 +139,16 @@ export async function completeUpload(
       // The answer to an earlier try may be what was lost: some services have forgotten the upload then, others say that there is an object already.
       const mayBeOwn = error instanceof NoSuchUpload || (statusOf(error) === 412 && (isRepeated || triesOf(error) > 1));
       if (!mayBeOwn) throw error;
-      const head = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
-      const { ETag: version = "", LastModified } = await client
-        .send(head, options)
-        .catch(() => ({}) as HeadObjectCommandOutput);
-      if (version !== tagOfParts(parts)) throw error;
+      const found = (await lookAt(target, call)) ?? {};
+      if (!isOwn(found, parts, mark)) throw error;
+      const { ETag: version = "", LastModified } = found;
       return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: { ...metadata } };
     }
   });
 }
 
-/** How often the SDK has tried by itself. */
-function triesOf(error: unknown): number {
-  return (error as { readonly $metadata?: { readonly attempts?: number } }).$metadata?.attempts ?? 1;
+function isOwn(found: ObjectOutput, parts: readonly CompletedPart[], mark: PutMark | undefined): boolean {
+  return mark === undefined ? found.ETag === tagOfParts(parts) : mark.isOn(metadataOf(found));
 }
 
 /** Of an object that was put together of parts. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html */

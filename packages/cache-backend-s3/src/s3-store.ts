@@ -13,7 +13,7 @@ import {
   bodyFromAnswer,
   checkListPrefix,
   checkMetadata,
-  decodeHeaderText,
+  createPutMark,
   operationsOf,
   partBehindEnd,
   partOfAnswer,
@@ -40,9 +40,11 @@ import type {
 } from "@fleetfoot/cache-backend";
 import { createClients } from "./clients.ts";
 import { dateOf } from "./date-of.ts";
-import { asStoreError, kind, statusOf, withStoreErrors } from "./failures.ts";
+import { toFacts } from "./facts.ts";
+import { asStoreError, kind, statusOf, triesOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
+import { findOwn } from "./own-object.ts";
 import { partLength, putInParts } from "./parts.ts";
 import type { S3Bucket } from "./parts.ts";
 import { presignObject } from "./presign.ts";
@@ -140,9 +142,10 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     checkMetadata(metadata, call.object, call);
     const target = await bucketFor(call, "upload");
     const conditions = condition === undefined ? {} : conditionParameters(condition);
+    const mark = condition === undefined ? undefined : createPutMark();
     try {
       if (body.bytes > partLength({ partBytes }, body.bytes)) {
-        return await putInParts(target, call, body, conditions, putOptions);
+        return await putInParts(target, call, body, { conditions, mark }, putOptions);
       }
       const [facts] = await uploadParts(
         body,
@@ -150,14 +153,22 @@ export function createS3Store(options: S3StoreOptions): S3Store {
         (part, signal) =>
           withStoreErrors({ ...call, signal }, async () => {
             const command = new PutObjectCommand({
-              ...objectParameters(options, call.object, metadata),
+              ...objectParameters(options, call.object, { ...metadata, ...mark?.metadata }),
               ...conditions,
               Body: part.bytes === 0 ? await noBytes(part.chunks(signal)) : streamToSend(part.chunks(signal)),
               ContentLength: part.bytes,
             });
             const date = dateOf(command);
-            const { ETag: version = "" } = await target.client.send(command, { abortSignal: signal });
-            return { bytes: body.bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
+            mark?.requesting();
+            try {
+              const { ETag: version = "" } = await target.client.send(command, { abortSignal: signal });
+              return { bytes: body.bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
+            } catch (error) {
+              const mayBeOwn = statusOf(error) === 412 && (mark?.mayBeStored() === true || triesOf(error) > 1);
+              const own = mayBeOwn ? await findOwn(target, { ...call, signal }, mark) : undefined;
+              if (own === undefined) throw error;
+              return own;
+            }
           }),
         {
           ...retryOptions(options),
@@ -285,17 +296,6 @@ function conditionParameters(condition: PutCondition): { IfNoneMatch?: string; I
 function isUnmet(error: unknown): boolean {
   if (!CacheStoreError.isInstance(error)) return false;
   return error.status === 412 || (error.status === 404 && error.serviceCode === "NoSuchKey");
-}
-
-function toFacts(output: {
-  readonly ContentLength?: number | undefined;
-  readonly LastModified?: Date | undefined;
-  readonly ETag?: string | undefined;
-  readonly Metadata?: Readonly<Record<string, string>> | undefined;
-}): ObjectFacts {
-  const { ContentLength: bytes = 0, LastModified, ETag: version = "", Metadata = {} } = output;
-  const metadata = Object.entries(Metadata).map(([name, value]) => [name.toLowerCase(), decodeHeaderText(value)]);
-  return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: Object.fromEntries(metadata) };
 }
 
 function sendOptions({ signal }: StoreCall): { abortSignal?: AbortSignal } {

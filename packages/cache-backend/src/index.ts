@@ -20,6 +20,8 @@ export { createMemoryStore } from "./memory-store.ts";
 export type { MemoryStore, MemoryStoreOptions } from "./memory-store.ts";
 export { checkListPrefix, checkMetadata, checkObjectName } from "./object-name.ts";
 export type { CheckedCall } from "./object-name.ts";
+export { createPutMark, withoutPutMark } from "./put-mark.ts";
+export type { PutMark } from "./put-mark.ts";
 export { partBehindEnd, partOfAnswer } from "./range-answer.ts";
 export { retryTransfer } from "./retry.ts";
 export type { RetryOptions } from "./retry.ts";

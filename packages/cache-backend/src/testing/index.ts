@@ -1,6 +1,8 @@
 export { bodyOf, counted, readBytes, readText, streamOf } from "./bodies.ts";
 export { describeCacheStore } from "./describe-cache-store.ts";
 export type { DescribeCacheStoreOptions, StoreAbility, StoreUnderTest } from "./describe-cache-store.ts";
+export { describeLostAnswers } from "./describe-lost-answers.ts";
+export type { LossyService } from "./describe-lost-answers.ts";
 export { createHttpStore } from "./http-store.ts";
 export type { HttpStore, HttpStoreOptions } from "./http-store.ts";
 export { killUploads } from "./kill-uploads.ts";
