@@ -11,8 +11,8 @@ export interface RemoteCaches {
   /** The store of a runner; undefined when its caches stay on this host. Opened when it is not open yet. */
   of(entry: RunnerEntry): Promise<RemoteCache | undefined>;
   /**
-   * Opens the stores of runners that may get jobs: the library of a cloud keeps the process from everything else for 60 to 200 ms while it is loaded,
-   * and while jobs run their output would wait for it.
+   * Opens the stores of runners that may get jobs: the library of a cloud keeps the process from everything else while it is loaded, in several steps
+   * of up to 50 ms, and while jobs run their output would wait for it.
    */
   open(entries: readonly RunnerEntry[]): Promise<void>;
 }
@@ -76,17 +76,20 @@ function kindsOf(cache: RunnerCache, tools: StoreTools): Readonly<Record<string,
     },
     async s3() {
       const options = await s3Options(cache, tools);
-      const { createS3Store } = await import("@fleetfoot/cache-backend-s3");
+      const { loadS3Store } = await import("@fleetfoot/cache-backend-s3/load");
+      const createS3Store = await loadS3Store();
       return createS3Store(options);
     },
     async gcs() {
       const options = await gcsOptions(cache, tools);
-      const { createGcsStore } = await import("@fleetfoot/cache-backend-gcs");
+      const { loadGcsStore } = await import("@fleetfoot/cache-backend-gcs/load");
+      const createGcsStore = await loadGcsStore();
       return createGcsStore(options);
     },
     async azure() {
       const options = await azureOptions(cache, tools);
-      const { createAzureStore } = await import("@fleetfoot/cache-backend-azure");
+      const { loadAzureStore } = await import("@fleetfoot/cache-backend-azure/load");
+      const createAzureStore = await loadAzureStore();
       return createAzureStore(options);
     },
   };
