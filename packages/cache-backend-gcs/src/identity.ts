@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { Storage } from "@google-cloud/storage";
 import { ExternalAccountClient, JWT, UserRefreshClient } from "google-auth-library";
@@ -76,13 +77,13 @@ async function explicitClient(
 ): Promise<AuthClient | undefined> {
   const common = { ...transport, ...(universeDomain === "" ? {} : { universeDomain }) };
   if (credentialsFile === "") {
-    return accessId === "" ? undefined : new JWT({ ...common, email: accessId, key: privateKey, scopes });
+    return accessId === "" ? undefined : new JWT({ ...common, email: accessId, key: checkedKey(privateKey), scopes });
   }
-  const content = JSON.parse(await readFile(credentialsFile, "utf8")) as CredentialsFile;
+  const content = parseCredentials(credentialsFile, await readFile(credentialsFile, "utf8"));
   switch (content.type) {
     case "service_account": {
       const { client_email: email = "", private_key: key = "", private_key_id: keyId = "" } = content;
-      return new JWT({ ...common, email, key, keyId, scopes });
+      return new JWT({ ...common, email, key: checkedKey(key), keyId, scopes });
     }
     case "authorized_user": {
       const { client_id: clientId, client_secret: clientSecret, refresh_token: refreshToken } = content;
@@ -95,6 +96,28 @@ async function explicitClient(
     }
     default:
       throw new Error(`credentials of the type ${JSON.stringify(content.type)} are not known`);
+  }
+}
+
+/** What is said of a broken file holds nothing of it. */
+function parseCredentials(path: string, text: string): CredentialsFile {
+  try {
+    return JSON.parse(text) as CredentialsFile;
+  } catch {
+    throw new Error(`the credentials file ${path} is not valid JSON`);
+  }
+}
+
+/** As soon as possible, and in words that say what to do. */
+function checkedKey(key: string): string {
+  try {
+    createPrivateKey(key);
+    return key;
+  } catch (cause) {
+    throw new Error(
+      "the private key cannot be read; it begins with -----BEGIN PRIVATE KEY----- and has real line breaks, \\n in a string of TOML",
+      { cause },
+    );
   }
 }
 

@@ -2,6 +2,7 @@ import { createVerify, generateKeyPairSync, createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
+import { inspect } from "node:util";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { bodyOf, counted } from "@fleetfoot/cache-backend/testing";
@@ -105,6 +106,17 @@ describe("requests of the GCS store", () => {
       await writeFile(credentialsFile, JSON.stringify(content));
       const { url } = await open({ credentialsFile }).presign({ method: "GET", name: "a", lifetimeMs: hour });
       expect(new URL(url).searchParams.get("X-Goog-Credential")).toMatch(/^file@example.com\//);
+      for (const [broken, said] of [
+        ['{ "private_key": precious }', `the credentials file ${credentialsFile} is not valid JSON`],
+        [JSON.stringify({ ...content, private_key: "precious" }), "the private key cannot be read; it begins with"],
+      ] as const) {
+        await writeFile(credentialsFile, broken);
+        const error: unknown = await open({ credentialsFile })
+          .head("a")
+          .catch((reason: unknown) => reason);
+        expect(error).toMatchObject({ code: "access-denied", message: expect.stringContaining(said) });
+        expect(inspect(error)).not.toContain("precious");
+      }
       await writeFile(credentialsFile, JSON.stringify({ type: "unheard_of" }));
       const refused = { code: "access-denied", message: expect.stringContaining("unheard_of") };
       await expect(open({ credentialsFile }).head("a")).rejects.toMatchObject(refused);

@@ -36,10 +36,15 @@ describeWithSystem("minio", (minio) => {
     await client.send(
       new PutBucketLifecycleConfigurationCommand({ Bucket: "expiring", LifecycleConfiguration: { Rules: [own] } }),
     );
+    await expireCaches(options("expiring"), { prefix: "other/", days: 7 });
     for (const days of [30, 14]) await expireCaches(options("expiring"), { prefix: "runner/", days });
     const rules = (await rulesOf("expiring")) ?? [];
     expect(new Set(rules.map(({ ID, Filter, Expiration }) => `${ID} ${Filter?.Prefix} ${Expiration?.Days}`))).toEqual(
-      new Set(["fleetfoot-cache-expiry runner/ 14", "own logs/ 3"]),
+      new Set([
+        "fleetfoot-cache-expiry-ff1f7c50 runner/ 14",
+        "fleetfoot-cache-expiry-184144ec other/ 7",
+        "own logs/ 3",
+      ]),
     );
   });
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   CreateBucketCommand,
   GetBucketLifecycleConfigurationCommand,
@@ -40,7 +41,7 @@ export async function createBucket(options: S3StoreOptions, signal?: AbortSignal
  */
 export function expiryRule({ prefix, days }: ExpiryOptions): LifecycleRule {
   return {
-    ID: EXPIRY_RULE,
+    ID: ruleId(prefix),
     Status: "Enabled",
     Filter: { Prefix: prefix },
     Expiration: { Days: days },
@@ -49,7 +50,7 @@ export function expiryRule({ prefix, days }: ExpiryOptions): LifecycleRule {
 }
 
 /**
- * Sets the rule in the bucket. Rules of others stay; an earlier one of ours is replaced.
+ * Sets the rule in the bucket. Rules of others stay, and so do ours for other prefixes; an earlier one for the same prefix is replaced.
  *
  * @throws {CacheStoreError} the service refuses
  */
@@ -63,7 +64,7 @@ export async function expireCaches(
   await inBucket(options, "set expiry", signal, async (client) => {
     const others = await client
       .send(new GetBucketLifecycleConfigurationCommand(bucket), send)
-      .then(({ Rules = [] }) => Rules.filter(({ ID }) => ID !== EXPIRY_RULE), noRules);
+      .then(({ Rules = [] }) => Rules.filter((rule) => !isOurs(rule, expiry)), noRules);
     const configuration = { Rules: [...others, expiryRule(expiry)] };
     await client.send(
       new PutBucketLifecycleConfigurationCommand({ ...bucket, LifecycleConfiguration: configuration }),
@@ -91,6 +92,17 @@ async function inBucket(
 }
 
 const EXPIRY_RULE = "fleetfoot-cache-expiry";
+
+/** Runners that share a bucket have a rule each. A prefix may be longer than an id. */
+function ruleId(prefix: string): string {
+  return prefix === ""
+    ? EXPIRY_RULE
+    : `${EXPIRY_RULE}-${createHash("sha256").update(prefix).digest("hex").slice(0, 8)}`;
+}
+
+function isOurs({ ID = "", Filter }: LifecycleRule, { prefix }: ExpiryOptions): boolean {
+  return ID.startsWith(EXPIRY_RULE) && (Filter?.Prefix ?? "") === prefix;
+}
 
 function noRules(error: unknown): readonly LifecycleRule[] {
   if (error instanceof Error && error.name === "NoSuchLifecycleConfiguration") return [];

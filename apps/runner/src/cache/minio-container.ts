@@ -17,8 +17,13 @@ export interface MinioContainer {
   readonly user?: string | undefined;
   /** @default that of the container that is there, or a new one */
   readonly password?: string | undefined;
-  /** Name or address under which this host is reached. With one of the host itself nobody else reaches the server. */
+  /** Name or address under which this host is reached, one of IPv6 without brackets. With one of the host itself nobody else reaches the server. */
   readonly address: string;
+}
+
+/** Where the server is reached, a host and a port. */
+export function serverAddressOf({ address, port }: Pick<MinioContainer, "address" | "port">): string {
+  return `${isIP(address) === 6 ? `[${address}]` : address}:${port}`;
 }
 
 /** Root user of the server. */
@@ -48,9 +53,30 @@ export async function startMinioContainer(
   const credentials = known === undefined ? { user, password } : credentialsOf(known);
   if (known === undefined) await create(engine, { ...wanted, ...credentials }, host.signal);
   else requireSame(known, wanted);
-  if (known?.State.Running !== true) await engine.getContainer(wanted.name).start();
-  await untilReady(`http://${wanted.address}:${wanted.port}`, host.signal);
+  if (known?.State.Running !== true) await start(engine, wanted, known === undefined);
+  await untilReady(wanted, host.signal);
   return credentials;
+}
+
+/** One that was made just now does not stay where it cannot start: the next try may want another port. */
+async function start(engine: Dockerode, { name, image }: MinioContainer, isNew: boolean): Promise<void> {
+  const container = engine.getContainer(name);
+  try {
+    await container.start();
+  } catch (error) {
+    if (isNew) await container.remove({ force: true });
+    throw refusal(error, `start ${image} as ${name}`);
+  }
+}
+
+/** What the engine says of a request, for people; what it did not say passes as it is. */
+function refusal(error: unknown, attempt: string): unknown {
+  if (statusOf(error) === undefined || !(error instanceof Error)) return error;
+  const reason = error.message.replace(/^\(HTTP code \d+\) [a-z ]+ - /, "").trim();
+  return new UsageError(`The engine cannot ${attempt}: ${reason}`, {
+    cure: "Give another value for what it names; fleetfoot cache provision-minio --help lists the options.",
+    cause: error,
+  });
 }
 
 function credentialsOf({ Config }: Dockerode.ContainerInspectInfo): MinioCredentials {
@@ -111,9 +137,11 @@ async function create(
   try {
     await engine.createContainer(container);
   } catch (error) {
-    if (statusOf(error) !== 404) throw error;
+    if (statusOf(error) !== 404) throw refusal(error, `make the container ${wanted.name}`);
     await pull(engine, wanted.image, signal);
-    await engine.createContainer(container);
+    await engine.createContainer(container).catch((second: unknown) => {
+      throw refusal(second, `make the container ${wanted.name}`);
+    });
   }
 }
 
@@ -173,7 +201,8 @@ function requireSame(known: Dockerode.ContainerInspectInfo, wanted: MinioContain
  *
  * @see https://min.io/docs/minio/linux/operations/monitoring/healthcheck-probe.html
  */
-async function untilReady(url: string, signal: AbortSignal): Promise<void> {
+async function untilReady(wanted: MinioContainer, signal: AbortSignal): Promise<void> {
+  const url = `http://${serverAddressOf(wanted)}`;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
   for (;;) {
     try {
@@ -184,7 +213,7 @@ async function untilReady(url: string, signal: AbortSignal): Promise<void> {
       signal.throwIfAborted();
       if (deadline.aborted)
         throw new UsageError(`MinIO does not answer at ${url}.`, {
-          cure: "Look into its log with docker logs.",
+          cure: `Look into its log with docker logs ${wanted.name}. If the engine is on another host, say with --address how that is reached.`,
           cause,
         });
     }

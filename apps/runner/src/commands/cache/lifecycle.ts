@@ -7,16 +7,13 @@ import { networkSettings } from "../../config-file.ts";
 import { UsageError } from "../../errors.ts";
 import { openStoreTools } from "../../stores/store-options.ts";
 
-const DEFAULT_DAYS = 14;
+const DEFAULT_DAYS = "14";
+/** A hundred years, which each of the clouds takes. */
+const MAX_DAYS = 36_500;
 
 /** Prints, or sets, the rule that lets the bucket of a runner forget caches. */
 export const cacheLifecycle: CommandAction = async (invocation, context) => {
-  const days = Number(invocation.text("days") ?? DEFAULT_DAYS);
-  if (!Number.isInteger(days) || days < 1) {
-    throw new UsageError(`--days ${invocation.text("days")} is no number of days.`, {
-      cure: "Give a whole number of 1 or more.",
-    });
-  }
+  const days = readDays(invocation.text("days") ?? DEFAULT_DAYS);
   const runnerStore = await openRunnerStore(invocation, context);
   if (runnerStore === undefined) {
     throw new UsageError("fleetfoot cache lifecycle is about the bucket of a runner.", {
@@ -39,3 +36,11 @@ export const cacheLifecycle: CommandAction = async (invocation, context) => {
   context.stderr.write(`The bucket forgets caches below ${expiry.prefix} after ${days} days from now on.\n`);
   return 0;
 };
+
+function readDays(text: string): number {
+  const days = /^\d+$/.test(text) ? Number(text) : 0;
+  if (days >= 1 && days <= MAX_DAYS) return days;
+  throw new UsageError(`--days ${JSON.stringify(text)} is no number of days.`, {
+    cure: `Give a whole number from 1 to ${MAX_DAYS}.`,
+  });
+}

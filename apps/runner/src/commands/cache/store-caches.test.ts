@@ -89,7 +89,10 @@ describeWithSystem("minio", (minio) => {
       says: "--project-id",
     },
     { words: ["lifecycle"], says: "bucket of a runner" },
-    { words: ["lifecycle", "--days", "0"], says: "--days 0" },
+    { words: ["lifecycle", "--days", "0"], says: '--days "0"' },
+    { words: ["lifecycle", "--days", "1e3"], says: '--days "1e3"' },
+    { words: ["lifecycle", "--days", ""], says: '--days ""' },
+    { words: ["lifecycle", "--days", "36501"], says: "from 1 to 36500" },
   ])("says what is wrong in $words", async ({ words, says }) => {
     const { code, complained } = await cache(...words);
     expect([code, complained]).toEqual([1, expect.stringContaining(says)]);
