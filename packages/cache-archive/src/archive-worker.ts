@@ -5,8 +5,10 @@ import { serveJobs } from "./engine/serve-jobs.ts";
 import type { ThreadTaskHandler } from "./engine/task.ts";
 import type { TreeTask } from "./manifest/tree-task.ts";
 import { stagingHandler } from "./restore/staging-task.ts";
-import { tarPackHandler, tarPlanHandler, tarUnpackHandler } from "./tar/tasks.ts";
-import { zipPackHandler, zipPlanHandler, zipUnpackHandler } from "./zip/tasks.ts";
+import { tarPackHandler } from "./tar/pack-task.ts";
+import { tarPlanHandler, tarUnpackHandler } from "./tar/restore-tasks.ts";
+import { zipPackHandler } from "./zip/pack-task.ts";
+import { zipPlanHandler, zipUnpackHandler } from "./zip/restore-tasks.ts";
 
 /** Loaded when it is needed: no archive waits for the library of hashes, which takes longest of all to load. */
 const treeHandler: ThreadTaskHandler<TreeTask> = {

@@ -28,14 +28,7 @@ import type {
 import { packMethodFor, ZSTD_LEVELS } from "./zip/codec.ts";
 import { packZip } from "./zip/pack.ts";
 
-/**
- * Writes an archive. It is made beside `archivePath` and takes that place when it is complete; after any failure, also a
- * killed process or a full disk, an older archive is still there, whole.
- *
- * @throws {CacheArchiveError} `outside-root`, `duplicate-name`: entries that cannot be archived; `entry-changed`: a file
- *   vanished since it was listed; `no-space`, `io`: reading or writing failed; `invalid-option`
- * @throws the signal's reason when it aborts
- */
+/** As the package has it, loaded when it is needed. */
 export async function createArchive(options: CreateArchiveOptions): Promise<ArchiveSummary> {
   const { root, archivePath, format = "zip", level = "default", engine = "parallel", signal } = options;
   const { manifestPath, maxInlineMs = DEFAULT_MAX_INLINE_MS } = options;
@@ -69,11 +62,7 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
   }
 }
 
-/**
- * Writes an archive to a sink that need not seek, such as an upload. What the sink got before a failure is no archive.
- *
- * @throws as {@link createArchive}
- */
+/** As the package has it, loaded when it is needed. */
 export async function writeArchive(options: WriteArchiveOptions): Promise<ArchiveSummary> {
   const { root, sink, format = "zip", level = "default", signal } = options;
   signal?.throwIfAborted();

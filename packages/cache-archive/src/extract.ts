@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
+import type { ArchiveFile } from "./archive-file.ts";
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
 import { checkedConcurrency } from "./settings.ts";
 import { sniffFormat } from "./sniff.ts";
@@ -11,11 +12,8 @@ import { WorkersUnavailable } from "./engine/pool.ts";
 import { DEFAULT_MAX_INLINE_MS } from "./engine/run-task.ts";
 import { warnOfStreaming } from "./warn-of-streaming.ts";
 import type { Extraction, ExtractWork } from "./restore/extract-work.ts";
-import { finishRestores } from "./restore/finish-restores.ts";
-import { entriesInPlace, recordTree } from "./manifest/tree-manifest.ts";
-import { extractTarSequentially, extractTarZstd } from "./tar/extract.ts";
+import { prepareForLong } from "./restore/plan.ts";
 import type { ArchiveEngine, ExtractArchiveOptions, ReadArchiveOptions, RestoreSummary } from "./types.ts";
-import { extractZip } from "./zip/extract.ts";
 
 const DEFAULT_MAX_BYTES = 1024 ** 4;
 const DEFAULT_MAX_RATIO = 40_000;
@@ -51,17 +49,22 @@ export async function extractArchive(options: ExtractArchiveOptions): Promise<Re
     try {
       const file = { path: archivePath, descriptor: handle.fd, size: (await handle.stat()).size };
       const work = { file, root, concurrency, maxInlineMs, limits: { maxBytes, maxRatio }, restoreSpecialBits, signal };
-      const tree = manifestPath === undefined ? undefined : { file, root, manifestPath, maxInlineMs, signal };
+      if (manifestPath === undefined) {
+        // It starts while what plans the restore is loaded.
+        if (engine === "parallel" && maxInlineMs > 0) prepareForLong(file);
+        return summaryOf(file, await extractAs(format, engine, work));
+      }
+      const tree = { file, root, manifestPath, maxInlineMs, signal };
+      const { entriesInPlace, recordTree } = await import("./manifest/tree-manifest.ts");
+      const { finishRestores } = await import("./restore/finish-restores.ts");
       // What was begun would take the place of what is found now, later.
-      if (tree !== undefined) await finishRestores(root, signal === undefined ? {} : { signal });
-      const inPlace = tree === undefined ? undefined : await entriesInPlace(tree);
+      await finishRestores(root, signal === undefined ? {} : { signal });
+      const inPlace = await entriesInPlace(tree);
       if (inPlace !== undefined) return { entries: inPlace, bytes: file.size, wasInPlace: true };
-      const { entries, stagingError } = await extractAs(format, engine, work);
-      const leftOver = stagingError === undefined ? {} : { stagingError };
-      const summary = { entries, bytes: file.size, wasInPlace: false, ...leftOver };
-      if (tree === undefined) return summary;
+      const extraction = await extractAs(format, engine, work);
+      const summary = summaryOf(file, extraction);
       const isTar = format === "tarzstd";
-      const manifestError = await recordTree({ ...tree, isTar, observed: undefined, entries });
+      const manifestError = await recordTree({ ...tree, isTar, observed: undefined, entries: extraction.entries });
       return manifestError === undefined ? summary : { ...summary, manifestError };
     } finally {
       await handle.close();
@@ -94,18 +97,23 @@ export async function extractArchiveFrom({ source, ...options }: ReadArchiveOpti
   }
 }
 
+function summaryOf(file: ArchiveFile, { entries, stagingError }: Extraction): RestoreSummary {
+  const leftOver = stagingError === undefined ? {} : { stagingError };
+  return { entries, bytes: file.size, wasInPlace: false, ...leftOver };
+}
+
+/** What a format needs is loaded here, and not with the package: the other ones, and everything that packs, take as long. */
 async function extractAs(format: "tarzstd" | "zip", engine: ArchiveEngine, work: ExtractWork): Promise<Extraction> {
-  const isTar = format === "tarzstd";
   if (engine === "parallel") {
     try {
-      return await (isTar ? extractTarZstd(work) : extractZip(work));
+      if (format === "zip") return await (await import("./zip/extract.ts")).extractZip(work);
+      return await (await import("./tar/extract.ts")).extractTarZstd(work);
     } catch (error) {
       if (!(error instanceof WorkersUnavailable)) throw error;
       warnOfStreaming();
     }
   }
-  if (isTar) return await extractTarSequentially(work);
-  // Loaded when it is needed: its libraries take longer to load than a short archive takes to restore.
+  if (format === "tarzstd") return await (await import("./tar/extract.ts")).extractTarSequentially(work);
   const { extractZipStreaming } = await import("./streaming/extract.ts");
   return await extractZipStreaming(work);
 }

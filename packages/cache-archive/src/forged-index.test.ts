@@ -13,7 +13,7 @@ import type { Scratch } from "./test-support/scratch.ts";
 import { encodeHeader } from "./tar/header.ts";
 import { planTarRestore } from "./tar/plan-restore.ts";
 import type { TarSchedule } from "./tar/plan-restore.ts";
-import { tarPlanHandler } from "./tar/tasks.ts";
+import { tarPlanHandler } from "./tar/restore-tasks.ts";
 import { inTurns } from "./turn.ts";
 import { EXTRA_BLOCKS } from "./zip/constants.ts";
 

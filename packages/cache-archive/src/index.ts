@@ -1,9 +1,7 @@
-export { createArchive, writeArchive } from "./create.ts";
 export { CacheArchiveError } from "./errors.ts";
 export type { CacheArchiveErrorCode, CacheArchiveErrorFacts } from "./errors.ts";
 export { extractArchive, extractArchiveFrom } from "./extract.ts";
-export { compareTree } from "./manifest/tree-manifest.ts";
-export { finishRestores } from "./restore/finish-restores.ts";
+export { compareTree, createArchive, finishRestores, writeArchive } from "./operations.ts";
 export { pathFromBytes, pathToBytes, printablePath, toFileSystemPath } from "./path-bytes.ts";
 export { openSelection, selectFiles } from "./select/select.ts";
 export { parseArchiveFormat, parseCompressionLevel, parseConcurrency } from "./settings.ts";

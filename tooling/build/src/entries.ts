@@ -30,6 +30,11 @@ export function entriesOf({ name, exports, bin = {} }: Manifest): Record<string,
   return entries;
 }
 
+/** Whether an entry is the program of threads, which nobody imports. */
+export function isThread(entry: string): boolean {
+  return entry.endsWith("-worker");
+}
+
 function sourceOf(built: string): string {
   return built.replace(/^\.\/dist\//, "./src/").replace(/\.js$/, ".ts");
 }

@@ -80,6 +80,13 @@ describe("the pool of worker threads", () => {
     await expect.poll(() => pool.threads).toBe(0);
   });
 
+  it("has a thread ready only when the program of one that was prepared runs", async () => {
+    const pool = new WorkerPool({ size: 1, idleMs: 60_000 });
+    pool.prepare(2);
+    expect([pool.threads, pool.hasIdle, pool.hasReady]).toEqual([1, true, false]);
+    await expect.poll(() => pool.hasReady, { timeout: 30_000 }).toBe(true);
+  });
+
   it("begins a job at once while another one keeps all threads, and lets go of one that has no thread yet", async () => {
     const pool = new WorkerPool({ size: 2, idleMs: 1 });
     const file = { path: "damaged", descriptor: -1, size: 10 };

@@ -44,6 +44,8 @@ interface RunningJob extends PoolJob {
 
 interface PooledWorker {
   readonly thread: Worker;
+  /** Whether its program runs. */
+  isReady: boolean;
   job: RunningJob | undefined;
   participant: number;
   idleTimer: NodeJS.Timeout | undefined;
@@ -74,6 +76,11 @@ export class WorkerPool {
   /** Whether a thread waits for work, so that none has to be started. */
   get hasIdle(): boolean {
     return this.#workers.values().some(({ job }) => job === undefined);
+  }
+
+  /** Whether a thread has started and waits for work. */
+  get hasReady(): boolean {
+    return this.#workers.values().some(({ isReady, job }) => isReady && job === undefined);
   }
 
   /**
@@ -164,7 +171,14 @@ export class WorkerPool {
 
   #start(limit: number): PooledWorker | undefined {
     if (this.#workers.size >= limit) return undefined;
-    const worker: PooledWorker = { thread: startThread(), job: undefined, participant: 0, idleTimer: undefined };
+    const worker: PooledWorker = {
+      thread: startThread(),
+      isReady: false,
+      job: undefined,
+      participant: 0,
+      idleTimer: undefined,
+    };
+    worker.thread.on("online", () => (worker.isReady = true));
     worker.thread.on("message", (message: LeftMessage) => this.#left(worker, message));
     worker.thread.on("error", (error) => this.#ended(worker, error));
     worker.thread.on("exit", () => this.#ended(worker, new Error("a worker thread ended")));

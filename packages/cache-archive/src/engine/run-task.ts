@@ -30,7 +30,12 @@ export const MS_PER_ENTRY: number = 0.03;
 
 /** Starts threads while the work for them is still planned, when so many entries are certain to need them. */
 export function prepareThreads(entries: number, concurrency: number, maxInlineMs: number): void {
-  if (entries * MS_PER_ENTRY > maxInlineMs) sharedPool.prepare(concurrency);
+  prepareThreadsFor(entries * MS_PER_ENTRY, concurrency, maxInlineMs);
+}
+
+/** The same for work that is planned, while something else is done before it can begin. */
+export function prepareThreadsFor(estimatedMs: number, concurrency: number, maxInlineMs: number): void {
+  if (estimatedMs > maxInlineMs) sharedPool.prepare(concurrency);
 }
 
 /** Of all jobs that are on the main thread now. */

@@ -26,18 +26,7 @@ export interface ObservedTree {
   readonly rows: SharedRows | PackedTree;
 }
 
-/**
- * Whether a tree is still what the archive holds, by the manifest that was written when it was archived or restored. One walk without
- * reading content, on another thread.
- *
- * Inode, length, owner, mode, modification and change time of everything are compared; no program can set the change time, so a file
- * that was changed and got its old time back is noticed, as is one that was added with an old time, and one that is gone. Where only
- * the change time or the inode differs, the content decides.
- *
- * @returns `unknown` without a usable manifest: it is missing or damaged, or belongs to another archive or another folder
- * @throws {CacheArchiveError} `io`
- * @throws the signal's reason when it aborts
- */
+/** As the package has it, loaded when it is needed. */
 export async function compareTree(options: CompareTreeOptions): Promise<TreeState> {
   const { root, archivePath, manifestPath, maxInlineMs = DEFAULT_MAX_INLINE_MS, signal } = options;
   signal?.throwIfAborted();

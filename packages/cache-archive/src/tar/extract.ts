@@ -1,6 +1,6 @@
 import { CacheArchiveError, errnoOf } from "../errors.ts";
 import type { Extraction, ExtractWork } from "../restore/extract-work.ts";
-import { runTask } from "../engine/run-task.ts";
+import { prepareThreadsFor, runTask } from "../engine/run-task.ts";
 import { named } from "../restore/extract-work.ts";
 import { pathToBytes, printablePath } from "../path-bytes.ts";
 import { RestorePlanner } from "../restore/restore-plan.ts";
@@ -17,7 +17,7 @@ import { readFrames } from "./frames.ts";
 import { PieceReader } from "./piece-reader.ts";
 import { paddingBytes, readTarEntry } from "./read.ts";
 import type { TarEntry } from "./read.ts";
-import { tarPlanHandler, tarUnpackHandler } from "./tasks.ts";
+import { tarPlanHandler, tarUnpackHandler } from "./restore-tasks.ts";
 
 /**
  * Restores a tar archive in Zstandard with the rules of zip: what is in the place is removed first, links come after all
@@ -29,9 +29,10 @@ export async function extractTarZstd(work: ExtractWork): Promise<Extraction> {
   const schedule = await planRestore(tarPlanHandler, work);
   if (schedule === undefined) return await extractTarSequentially(work);
   const { entries } = schedule;
+  const estimatedMs = entries * MS_PER_ENTRY + (schedule.bytes / 1e6) * MS_PER_MEGABYTE;
+  prepareThreadsFor(estimatedMs, concurrency, maxInlineMs);
   const stagingError = await restoreStaged(work, async (place) => {
     const task = { kind: "unpack-tar" as const, file, ...schedule.shared, ...place };
-    const estimatedMs = entries * MS_PER_ENTRY + (schedule.bytes / 1e6) * MS_PER_MEGABYTE;
     const run = { task, handler: tarUnpackHandler, control: schedule.control };
     await runTask({ ...run, concurrency, estimatedMs, maxInlineMs, signal });
   });

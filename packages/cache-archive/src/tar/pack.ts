@@ -4,7 +4,7 @@ import { runPackTask } from "../engine/run-pack-task.ts";
 import { MS_PER_ENTRY } from "../engine/run-task.ts";
 import type { ArchiveEntry } from "../types.ts";
 import { LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
-import { tarPackHandler } from "./tasks.ts";
+import { tarPackHandler } from "./pack-task.ts";
 
 export interface PackTarOptions {
   readonly root: string;

@@ -7,7 +7,7 @@ import type { ArchiveEntry } from "../types.ts";
 import { blockBytesFor } from "./block-index.ts";
 import type { PackMethod } from "./codec.ts";
 import { METHOD_ZSTD } from "./constants.ts";
-import { zipPackHandler } from "./tasks.ts";
+import { zipPackHandler } from "./pack-task.ts";
 
 export interface PackZipOptions {
   readonly root: string;

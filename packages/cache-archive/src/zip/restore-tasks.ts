@@ -3,17 +3,10 @@ import { planHandler } from "../restore/plan-runner.ts";
 import type { PlanHandler } from "../restore/plan-runner.ts";
 import { RestoreRunner } from "../restore/restore-runner.ts";
 import { isShortDirectory } from "./directory.ts";
-import { ZipPacker } from "./packer.ts";
-import type { PackZipTask } from "./packer.ts";
 import { planZipRestore } from "./plan-restore.ts";
 import type { RestoreSchedule } from "./plan-restore.ts";
 import { ZipUnpacker } from "./unpacker.ts";
 import type { UnpackZipTask } from "./unpacker.ts";
-
-export const zipPackHandler: TaskHandler<PackZipTask> = {
-  kinds: ["pack-zip"],
-  open: (task, control) => new ZipPacker(task, control),
-};
 
 export const zipPlanHandler: PlanHandler<RestoreSchedule> = planHandler("plan-zip", planZipRestore, isShortDirectory);
 

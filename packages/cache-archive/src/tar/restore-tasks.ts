@@ -3,17 +3,10 @@ import { planHandler } from "../restore/plan-runner.ts";
 import type { PlanHandler } from "../restore/plan-runner.ts";
 import { RestoreRunner } from "../restore/restore-runner.ts";
 import { isShortFrameIndex } from "./frame-index.ts";
-import { TarPacker } from "./packer.ts";
-import type { PackTarTask } from "./packer.ts";
 import { planTarRestore } from "./plan-restore.ts";
 import type { TarSchedule } from "./plan-restore.ts";
 import { TarUnpacker } from "./unpacker.ts";
 import type { UnpackTarTask } from "./unpacker.ts";
-
-export const tarPackHandler: TaskHandler<PackTarTask> = {
-  kinds: ["pack-tar"],
-  open: (task, control) => new TarPacker(task, control),
-};
 
 /** Plans to `undefined` for an archive without index. */
 export const tarPlanHandler: PlanHandler<TarSchedule | undefined> = planHandler(
