@@ -13,8 +13,8 @@
  * an earlier input is too far away to be seen.
  */
 
-/** Bits of the hash. A larger table would find a little more, and fall out of the processor's nearest cache. */
-const HASH_BITS: u32 = 13;
+/** Bits of the hash. A larger table would find little more, and fall out of the processor's nearer caches. */
+const HASH_BITS: u32 = 14;
 const HASH_FACTOR: u32 = 0x9e3779b1;
 const MIN_MATCH: u32 = 4;
 const MAX_MATCH: usize = 258;
