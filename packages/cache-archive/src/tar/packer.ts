@@ -41,6 +41,7 @@ export class TarPacker implements UnitRunner {
   readonly #plan: PlanView;
   readonly #output: OrderedOutput;
   readonly #header = new ReusedHeader();
+  readonly #parameters: EncoderParameters;
   #tar = Buffer.allocUnsafeSlow(LONG_FILE_FRAME_BYTES + WHOLE_FILE_BYTES);
   #used = 0;
 
@@ -50,6 +51,7 @@ export class TarPacker implements UnitRunner {
     this.#control = control;
     this.#plan = new PlanView(task.plan);
     this.#output = new OrderedOutput(control, task.descriptor);
+    this.#parameters = encoderParameters(task.level);
   }
 
   run(unit: number): undefined {
@@ -143,7 +145,7 @@ export class TarPacker implements UnitRunner {
 
   #compress(unit: number): Buffer {
     const content = this.#tar.subarray(0, this.#used);
-    const frame = compressFrame(content, encoderParameters(this.#task.level));
+    const frame = compressFrame(content, this.#parameters);
     this.#plan.blocks.set(unit, this.#plan.blocks.crc(unit), content.length, frame.length);
     return frame;
   }
