@@ -2,12 +2,11 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { createLocalStore } from "@fleetfoot/cache-backend-local";
-import type { JobCache } from "@fleetfoot/coordinator-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { CacheBench, inProcess } from "../test-support/cache-bench.ts";
+import { CacheBench, killedAt } from "../test-support/cache-bench.ts";
 
-const gems: JobCache = { key: "gems", paths: ["vendor"] };
+const gems = { key: "gems", paths: ["vendor"] };
 const own = { os: "linux", arch: "amd64" };
 const foreign = { os: "linux", arch: "arm64" };
 
@@ -106,18 +105,6 @@ async function platformBeside(): Promise<unknown> {
   return (JSON.parse(text) as { readonly arch?: unknown }).arch;
 }
 
-/** Runs a stage in a process that kills itself around the rename that puts an archive in its place. */
 async function killAt(when: "before" | "after", stage: "saveCaches" | "restoreCaches"): Promise<void> {
-  const prelude = `
-    const { default: fs } = await import("node:fs");
-    const { syncBuiltinESMExports } = await import("node:module");
-    const { rename } = fs.promises;
-    fs.promises.rename = async (from, to) => {
-      const isReplacement = to === ${JSON.stringify(bench.archive("gems"))};
-      if (isReplacement && ${when === "before"}) process.kill(process.pid, "SIGKILL");
-      await rename(from, to);
-      if (isReplacement) process.kill(process.pid, "SIGKILL");
-    };
-    syncBuiltinESMExports();`;
-  expect(await inProcess(stage, bench, gems, "", { prelude, storeDirectory })).toMatchObject({ signal: "SIGKILL" });
+  expect(await killedAt(when, stage, bench, gems, { storeDirectory })).toBe("SIGKILL");
 }

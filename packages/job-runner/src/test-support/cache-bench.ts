@@ -190,3 +190,25 @@ export function inProcess(
   const announced = Promise.race([once(child.stdout, "data"), ended]).then(() => {});
   return Object.assign(ended, { child, announced });
 }
+
+/** Runs a stage in a process that kills itself around the rename that puts an archive in its place; resolves to the signal that has ended it. */
+export async function killedAt(
+  when: "before" | "after",
+  stage: "saveCaches" | "restoreCaches",
+  bench: CacheBench,
+  entry: JobCache & { readonly key: string },
+  options: Pick<CacheProcessOptions, "storeDirectory"> = {},
+): Promise<NodeJS.Signals | null> {
+  const prelude = `
+    const { default: fs } = await import("node:fs");
+    const { syncBuiltinESMExports } = await import("node:module");
+    const { rename } = fs.promises;
+    fs.promises.rename = async (from, to) => {
+      const isReplacement = to === ${JSON.stringify(bench.archive(entry.key))};
+      if (isReplacement && ${when === "before"}) process.kill(process.pid, "SIGKILL");
+      await rename(from, to);
+      if (isReplacement) process.kill(process.pid, "SIGKILL");
+    };
+    syncBuiltinESMExports();`;
+  return (await inProcess(stage, bench, entry, "", { ...options, prelude })).signal;
+}
