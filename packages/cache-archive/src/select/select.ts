@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { lstatSync } from "node:fs";
 
 import { CacheArchiveError, toArchiveError } from "../errors.ts";
@@ -157,9 +156,10 @@ class FileSelection implements OpenSelection {
   }
 
   async #addUntracked(found: Map<string, ArchiveEntry>): Promise<void> {
-    const { root, signal, spawn: run = spawn } = this.#options;
+    const { root, signal } = this.#options;
     let paths: readonly string[];
     try {
+      const run = this.#options.spawn ?? (await import("node:child_process")).spawn;
       paths = await listUntracked(root, run, signal);
     } catch (error) {
       if (!CacheArchiveError.isInstance(error)) throw error;
