@@ -19,15 +19,25 @@ export interface ContentFacts {
   readonly frame: number;
 }
 
+/** What a file's metadata are written into. */
+export interface MutableMetadata {
+  readonly kind: "file";
+  mode: number;
+  mtimeMs: number;
+  readonly owner: { uid: number; gid: number };
+  bytes: number;
+}
+
 /** The entries that are to be restored, in memory that all participants share. */
 export class RestoreTable {
   /** What the places of names are in. */
   readonly names: Buffer;
-  readonly #rows: Float64Array;
+  /** A row of {@link COLUMNS} for each entry. */
+  readonly numbers: Float64Array;
 
   constructor({ names, rows }: SharedRestore) {
     this.names = Buffer.from(names);
-    this.#rows = new Float64Array(rows);
+    this.numbers = new Float64Array(rows);
   }
 
   /** As in the archive. */
@@ -64,9 +74,21 @@ export class RestoreTable {
     };
   }
 
+  /** The same for a file whose owner the archive names, written into an object that is used for one after the other. */
+  putMetadata(index: number, target: MutableMetadata): EntryMetadata {
+    const { numbers } = this;
+    const row = index * COLUMNS;
+    target.mode = numbers[row + COLUMN.mode] ?? 0;
+    target.mtimeMs = numbers[row + COLUMN.mtimeMs] ?? 0;
+    target.owner.uid = numbers[row + COLUMN.uid] ?? 0;
+    target.owner.gid = numbers[row + COLUMN.gid] ?? 0;
+    target.bytes = numbers[row + COLUMN.bytes] ?? 0;
+    return target;
+  }
+
   /** One of an entry's numbers. @param column - of {@link COLUMN} */
   number(index: number, column: number): number {
-    return this.#rows[index * COLUMNS + column] ?? 0;
+    return this.numbers[index * COLUMNS + column] ?? 0;
   }
 
   bytes(index: number): number {

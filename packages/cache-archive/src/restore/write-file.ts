@@ -25,28 +25,36 @@ export interface ModePolicy {
   readonly umask: number;
 }
 
-/** Writes `entry.bytes` bytes from a place of `content` on into a new file, where nothing is. */
+/**
+ * Writes `entry.bytes` bytes from a place of `content` on into a new file, where nothing is.
+ *
+ * @param nowMs - when it was last read
+ */
 export function writeNewFile(
   place: string | Buffer,
   content: Uint8Array,
   start: number,
   entry: EntryMetadata,
   policy: ModePolicy,
+  nowMs: number = Date.now(),
 ): void {
   const mode = entry.mode & policy.mask;
   const isPlain = !needsOwner(entry) && (mode & policy.umask) === 0 && mode <= 0o777;
   // With its own bits only if nothing will change them; else nobody else may read it until then.
-  const descriptor = openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, isPlain ? mode : 0o600);
+  const descriptor = openSync(place, NEW, isPlain ? mode : 0o600);
   try {
     for (let done = 0; done < entry.bytes;) {
       done += writeSync(descriptor, content, start + done, entry.bytes - done);
     }
     if (!isPlain) changeOwnerAndMode(descriptor, entry, mode);
-    futimesSync(descriptor, Date.now() / 1000, entry.mtimeMs / 1000);
+    futimesSync(descriptor, nowMs / 1000, entry.mtimeMs / 1000);
   } finally {
     closeSync(descriptor);
   }
 }
+
+/** To write, where nothing is, not even a link. Node looks at a word for less time than at a number. */
+const NEW = "wx";
 
 /** Files up to this length are written at once, also on the main thread: the calls take a tenth of a millisecond in all. */
 export const SHORT_FILE_BYTES: number = 64 * 1024;

@@ -134,7 +134,7 @@ function putBlock(block: Buffer, header: TarHeader, { prefix, name }: SplitName)
   block[154] = 0;
 }
 
-export function octal(block: Buffer, at: number, digits: number, value: number): void {
+function octal(block: Buffer, at: number, digits: number, value: number): void {
   let left = value;
   for (let place = at + digits - 1; place >= at; place -= 1) {
     block[place] = ZERO + (left % 8);

@@ -9,6 +9,8 @@ import { releaseMemory } from "../engine/release-memory.ts";
 import { CacheArchiveError, errnoOf } from "../errors.ts";
 import { printablePath } from "../path-bytes.ts";
 import { isAlreadyThere } from "../restore/already-there.ts";
+import type { MutableMetadata } from "../restore/restore-table.ts";
+import { StagedFiles } from "../restore/staged-files.ts";
 import { FileQuestions } from "../restore/file-questions.ts";
 import { restoreError } from "../restore/restore-runner.ts";
 import type { ContentUnpacker, SharedRestoreJob, UnpackContext } from "../restore/restore-runner.ts";
@@ -18,7 +20,7 @@ import { finishFile, openSharedFile, writeNewFile } from "../restore/write-file.
 import { unpackBytes } from "../zip/codec.ts";
 import { METHOD_ZSTD } from "../zip/constants.ts";
 import { Frames, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
-import { FileHeader } from "./file-header.ts";
+import { FileHeader, wordsOf } from "./file-header.ts";
 import { BLOCK_BYTES, encodeHeader } from "./header.ts";
 import { beforeZero, records } from "./read.ts";
 
@@ -38,7 +40,10 @@ export class TarUnpacker implements ContentUnpacker {
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
   readonly #header = new FileHeader();
+  readonly #places: StagedFiles;
+  readonly #entry: MutableMetadata = { kind: "file", mode: 0, mtimeMs: 0.5, owner: { uid: 0, gid: 0 }, bytes: 0 };
   #packed: Buffer = EMPTY;
+  #words: Int32Array = new Int32Array();
   /** The last frame that was unpacked; links lie close to each other. */
   #unpacked: { readonly frame: number; readonly content: Buffer } | undefined;
 
@@ -47,11 +52,33 @@ export class TarUnpacker implements ContentUnpacker {
     this.#context = context;
     this.#frames = new Frames(task.frames);
     this.#counters = new Int32Array(task.counters);
+    this.#places = new StagedFiles(context.table, context.folders, `${task.staging}/tree`);
     this.#questions = new FileQuestions(this.#counters, context.control);
   }
 
   restoreShort(entries: Int32Array): void {
-    for (let nth = 0; nth < entries.length; nth += 1) this.#restore(entries[nth] ?? 0);
+    const now = Date.now();
+    for (let nth = 0; nth < entries.length; nth += 1) {
+      const index = entries[nth] ?? 0;
+      if (!this.#restoreNew(index, now)) this.#restore(index);
+    }
+  }
+
+  /** @returns false for a file that may be there already, which takes longer */
+  #restoreNew(index: number, now: number): boolean {
+    const { table, job, control } = this.#context;
+    if (control.isAborted) throw new JobAborted();
+    try {
+      const place = this.#places.find(index);
+      if (place === undefined) return false;
+      const content = this.#frame(table.number(index, COLUMN.frame));
+      const entry = table.putMetadata(index, this.#entry);
+      if (!this.#hasUsualHeader(index)) this.#checkHeader(content, index, entry);
+      writeNewFile(place, content, this.#startOf(index), entry, job.policy, now);
+      return true;
+    } catch (error) {
+      throw restoreError(error, table.entry(index));
+    }
   }
 
   #restore(index: number): void {
@@ -62,7 +89,7 @@ export class TarUnpacker implements ContentUnpacker {
       const entry = table.metadata(index);
       if (this.#isThere(index, target, entry)) return;
       const content = this.#frame(table.number(index, COLUMN.frame));
-      if (!this.#hasUsualHeader(content, index)) this.#checkHeader(content, index, entry);
+      if (!this.#hasUsualHeader(index)) this.#checkHeader(content, index, entry);
       writeNewFile(folders.stage(target), content, this.#startOf(index), entry, job.policy);
     } catch (error) {
       throw restoreError(error, table.entry(index));
@@ -112,11 +139,11 @@ export class TarUnpacker implements ContentUnpacker {
     return place !== undefined && isAlreadyThere(place, entry, table.number(index, COLUMN.crc), job.policy.mask);
   }
 
-  /** Nearly every file has it, and it is compared in a fraction of the time of {@link #checkHeader}. */
-  #hasUsualHeader(content: Buffer, index: number): boolean {
+  /** Nearly every file in the frame that was unpacked last has it, and it is compared in a fraction of the time of {@link #checkHeader}. */
+  #hasUsualHeader(index: number): boolean {
     const { table } = this.#context;
     const isOneBlock = table.number(index, COLUMN.compressedBytes) === BLOCK_BYTES;
-    return isOneBlock && this.#header.isAt(content, table.number(index, COLUMN.offset), table, index);
+    return isOneBlock && this.#header.isAt(this.#words, table.number(index, COLUMN.offset), table, index);
   }
 
   /** Where the content of an entry begins in its frame. */
@@ -160,6 +187,7 @@ export class TarUnpacker implements ContentUnpacker {
     const packed = readArchiveInto(this.#task.file, this.#frames.offset(frame), this.#packed.subarray(0, packedBytes));
     const content = unpackFrame(this.#task.file, packed, bytes);
     this.#unpacked = { frame, content };
+    this.#words = wordsOf(content);
     return content;
   }
 
