@@ -3,7 +3,7 @@ import { closeSync, lstatSync, rmSync } from "node:fs";
 import type { EntryMetadata } from "../archived-entry.ts";
 import { toFileSystemPath } from "../path-bytes.ts";
 import { readJsonLines } from "./read-lines.ts";
-import { isOurs, JOURNAL, openToRead, writeWhole } from "./staging-files.ts";
+import { completePart, isOurs, JOURNAL, openToRead, partOf, writePart } from "./staging-files.ts";
 
 /*
  * The journal says that a tree is complete, for which root it was made, and what its folders get after the moves. It is written before the
@@ -21,7 +21,14 @@ export interface FolderFacts {
 }
 
 export function* writeJournal(root: string, staging: string, folders: Iterable<FolderFacts>): Generator<void, void> {
-  yield* writeWhole(`${staging}/${JOURNAL}`, linesOf(root, folders));
+  // Another folder may have come into the place of the root since it was prepared.
+  if (headOf(partOf(`${staging}/${JOURNAL}`), root) !== "begun") yield* prepareJournal(root, staging, folders);
+  completePart(`${staging}/${JOURNAL}`);
+}
+
+/** Writes what {@link writeJournal} then only has to name: that takes as long as hundreds of files, and needs no complete tree. */
+export function* prepareJournal(root: string, staging: string, folders: Iterable<FolderFacts>): Generator<void, void> {
+  yield* writePart(`${staging}/${JOURNAL}`, linesOf(root, folders));
 }
 
 function* linesOf(root: string, folders: Iterable<FolderFacts>): Generator<unknown, void> {
@@ -36,8 +43,14 @@ function* linesOf(root: string, folders: Iterable<FolderFacts>): Generator<unkno
  * What a staging folder says of its moves: nothing when they had not begun; `other` when they had, into another folder than the one that is in
  * the place of the root by now.
  */
-export function readJournalHead(root: string, staging: string): "nothing" | "begun" | "other" {
-  const descriptor = openToRead(`${staging}/${JOURNAL}`);
+export function readJournalHead(root: string, staging: string): JournalHead {
+  return headOf(`${staging}/${JOURNAL}`, root);
+}
+
+type JournalHead = "nothing" | "begun" | "other";
+
+function headOf(path: string, root: string): JournalHead {
+  const descriptor = openToRead(path);
   if (descriptor === undefined) return "nothing";
   try {
     const [head] = readJsonLines(descriptor);

@@ -1,6 +1,6 @@
 import { lstatSync, readlinkSync } from "node:fs";
 
-import type { ArchivedEntry } from "../archived-entry.ts";
+import type { ArchivedEntry, EntryMetadata } from "../archived-entry.ts";
 import type { JobControl } from "../engine/control.ts";
 import { JobAborted } from "../engine/job-aborted.ts";
 import type { UnitRunner } from "../engine/unit-runner.ts";
@@ -9,11 +9,12 @@ import { printablePath } from "../path-bytes.ts";
 import { inTurns } from "../turn.ts";
 import { finishFolder } from "./finish-folder.ts";
 import { RestoreFolders } from "./folders.ts";
+import { prepareJournal } from "./journal.ts";
 import type { FolderFacts } from "./journal.ts";
 import { placeTree } from "./place.ts";
 import { RestoreTable } from "./restore-table.ts";
 import type { SharedRestore } from "./restore-table.ts";
-import { BLOCK, FINISH, FOLDERS, LINKS, PLACE, restoreUnitAt, SHORT, STREAM } from "./units.ts";
+import { BLOCK, FINISH, FOLDERS, JOURNAL, LINKS, PLACE, restoreUnitAt, SHORT, STREAM } from "./units.ts";
 import type { RestoreUnit } from "./units.ts";
 import { writeNewLink } from "./write-file.ts";
 import type { ModePolicy } from "./write-file.ts";
@@ -72,6 +73,7 @@ export class RestoreRunner implements UnitRunner {
     const range = restoreUnitAt(this.#units, unit);
     if (range.kind === STREAM) return this.#unpacker.restoreStream(range.first).then(() => this.#control.finish());
     if (range.kind === PLACE) return this.#place(range).then(() => this.#control.finish());
+    if (range.kind === JOURNAL) return this.#prepareJournal(range).then(() => this.#control.finish());
     this.#runNow(unit, range);
     this.#control.finish();
     return undefined;
@@ -88,11 +90,11 @@ export class RestoreRunner implements UnitRunner {
       case BLOCK:
         return this.#unpacker.restoreBlock(unit, range);
       case FOLDERS:
-        return this.#each(range, (_entry, target) => this.#folders.makeMissing(target));
+        return this.#each(range, (_index, target) => this.#folders.makeMissing(target));
       case LINKS:
-        return this.#each(range, (entry, target, index) => this.#makeLink(entry, target, index));
+        return this.#each(range, (index, target) => this.#makeLink(index, target));
       case FINISH:
-        return this.#each(range, (entry, target) => finishFolder(this.#job.root, target, entry, this.#job.policy.mask));
+        return this.#each(range, (index, target) => this.#finishFolder(index, target));
       default:
         throw new TypeError(`unknown unit ${range.kind}`);
     }
@@ -102,30 +104,39 @@ export class RestoreRunner implements UnitRunner {
     return this.#order.subarray(first, first + count);
   }
 
-  #each(range: RestoreUnit, restore: (entry: ArchivedEntry, target: string, index: number) => void): void {
+  #each(range: RestoreUnit, restore: (index: number, target: string) => void): void {
     for (const index of this.#range(range)) {
       if (this.#control.isAborted) throw new JobAborted();
-      const entry = this.#table.entry(index);
       try {
-        restore(entry, this.#table.target(index), index);
+        restore(index, this.#table.target(index));
       } catch (error) {
-        throw restoreError(error, entry);
+        throw restoreError(error, this.#table.entry(index));
       }
     }
   }
 
-  #makeLink(entry: ArchivedEntry, target: string, index: number): void {
+  #finishFolder(index: number, target: string): void {
+    finishFolder(this.#job.root, target, this.#table.metadata(index), this.#job.policy.mask);
+  }
+
+  #makeLink(index: number, target: string): void {
+    const entry = this.#table.metadata(index);
     const linkTarget = this.#unpacker.linkTarget(index);
     if (this.#hasLink(target, linkTarget, entry)) return;
     writeNewLink(this.#folders.stage(target), linkTarget, entry);
   }
 
-  #hasLink(target: string, linkTarget: Buffer, entry: ArchivedEntry): boolean {
+  #hasLink(target: string, linkTarget: Buffer, entry: EntryMetadata): boolean {
     const existing = this.#folders.existing(target);
     const found = existing === undefined ? undefined : lstatSync(existing, { throwIfNoEntry: false });
     if (existing === undefined || found === undefined || !found.isSymbolicLink() || found.mtimeMs !== entry.mtimeMs)
       return false;
     return readlinkSync(existing, { encoding: "buffer" }).equals(linkTarget);
+  }
+
+  async #prepareJournal(range: RestoreUnit): Promise<void> {
+    const { root, staging } = this.#job;
+    await inTurns(prepareJournal(root, staging, this.#folderFacts(range)), this.#control);
   }
 
   /** In turns, since it may be the main thread that does it. Once begun it comes to its end. */

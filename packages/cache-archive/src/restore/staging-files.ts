@@ -91,7 +91,22 @@ export function unmarkAsGivenUp(staging: string): void {
 
 /** Writes a file that appears under its name when all of it is there. */
 export function* writeWhole(path: string, lines: Iterable<unknown>): Generator<void, void> {
-  const descriptor = openToWrite(`${path}.part`);
+  yield* writePart(path, lines);
+  completePart(path);
+}
+
+/** What a file is called until {@link completePart} gives it its name. */
+export function partOf(path: string): string {
+  return `${path}.part`;
+}
+
+export function completePart(path: string): void {
+  renameSync(toFileSystemPath(partOf(path)), toFileSystemPath(path));
+}
+
+/** Writes such a file. */
+export function* writePart(path: string, lines: Iterable<unknown>): Generator<void, void> {
+  const descriptor = openToWrite(partOf(path));
   try {
     let text = "";
     for (const line of lines) {
@@ -105,7 +120,6 @@ export function* writeWhole(path: string, lines: Iterable<unknown>): Generator<v
   } finally {
     closeSync(descriptor);
   }
-  renameSync(toFileSystemPath(`${path}.part`), toFileSystemPath(path));
 }
 
 /**

@@ -17,6 +17,8 @@ export const LINKS = 4;
 export const PLACE = 5;
 /** Sets the metadata of folders. */
 export const FINISH = 6;
+/** Writes down the metadata of folders, in case that this process dies while everything is moved. */
+export const JOURNAL = 7;
 
 const COLUMNS = 7;
 

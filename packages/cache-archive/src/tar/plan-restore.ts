@@ -8,7 +8,7 @@ import type { SharedRestoreJob } from "../restore/restore-runner.ts";
 import { COLUMN, COLUMNS } from "../restore/restore-columns.ts";
 import type { RestoreRows } from "../restore/restore-rows.ts";
 import { shareNumbers } from "../restore/share-numbers.ts";
-import { RestoreUnits, SHORT } from "../restore/units.ts";
+import { JOURNAL, RestoreUnits, SHORT } from "../restore/units.ts";
 import { inSteps } from "../turn.ts";
 import { checkLayout, framesOf, hasFramesAlone } from "./check-layout.ts";
 import { LONG_FILE_FRAME_BYTES, readFrameIndex } from "./frame-index.ts";
@@ -28,6 +28,8 @@ export interface TarSchedule {
 /** A participant holds a frame in memory. Only files that grew while they were saved, or many endless names, make longer ones. */
 const MAX_FRAME_BYTES = 2 * LONG_FILE_FRAME_BYTES;
 const ENTRIES_PER_STEP = 1000;
+/** More are written down while files are restored: when they are moved into their place, only one participant works. */
+const MAX_PLACED_FOLDERS = 200;
 
 /**
  * Reads the index of a tar archive, checks it, and cuts the work into units. In steps of less than a few milliseconds.
@@ -46,8 +48,11 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const { files, symlinks, directories, empty } = yield* planner.finish();
   yield;
   const units = new RestoreUnits();
-  yield* addFiles(files, index, units);
   const folders = sortFolders(rows, directories);
+  if (directories.length > MAX_PLACED_FOLDERS) {
+    units.add(JOURNAL, files.length + symlinks.length, directories.length);
+  }
+  yield* addFiles(files, index, units);
   const order = files.concat(symlinks, folders.sorted);
   addEnding(units, order, symlinks.length, folders, empty, (link) => frameOf(rows, link));
   const shared = {
