@@ -28,26 +28,25 @@ const OWNER_MAY_CHANGE = 0o300;
  * Adds what every restore ends with: links after all files, so that no file is written through a link of the same archive, and
  * meanwhile the folders that nothing is in; the move into place; and the metadata of folders.
  *
- * @param order - entries in the order in which units name them, which ends with the links and then the folders; the empty ones are added
- *   once more
+ * The order in which units name entries has so many files, then the links, then the folders, and then the empty ones once more.
+ *
  * @param empty - folders that nothing is in
  * @param packOf - what has to be unpacked for a link, as a number: one participant does all that follow one another in it
  */
 export function addEnding(
   units: RestoreUnits,
-  order: number[],
-  links: number,
+  files: number,
+  links: readonly number[],
   folders: FolderOrder,
   empty: readonly number[],
   packOf: (link: number) => number,
 ): void {
-  const length = order.length;
-  const start = length - folders.sorted.length;
+  const start = files + links.length;
   const closed = start + folders.open;
-  for (const index of empty) order.push(index);
+  const length = start + folders.sorted.length;
   units.startPhase();
-  addLinks(units, order.slice(start - links, start), start - links, packOf);
-  units.addRuns(FOLDERS, length, order.length, ENTRIES_PER_UNIT);
+  addLinks(units, links, files, packOf);
+  units.addRuns(FOLDERS, length, length + empty.length, ENTRIES_PER_UNIT);
   units.startPhase();
   units.add(PLACE, start, folders.sorted.length);
   units.startPhase();

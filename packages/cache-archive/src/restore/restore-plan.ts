@@ -13,7 +13,7 @@ export interface RestoreLimits {
 /** What is written in which order: files, then links, then the metadata of directories. All by their index. */
 export interface RestorePlan {
   readonly directories: readonly number[];
-  readonly files: readonly number[];
+  readonly files: Int32Array;
   readonly symlinks: readonly number[];
   /** Directories that nothing lies in, which are not made with what they hold. */
   readonly empty: readonly number[];
@@ -26,10 +26,9 @@ const ENTRIES_PER_STEP = 2000;
 export class RestorePlanner {
   readonly #rows: RestoreRows;
   readonly #places: EntryPlaces;
-  /** Entries that are restored, in the order of the archive. */
-  readonly #planned: number[] = [];
-  /** Those whose place comes after the places of all before them. */
-  readonly #ordered: number[] = [];
+  /** Entries whose place comes after the places of all before them. */
+  #ordered: Int32Array;
+  #orderedCount = 0;
   #isLastOrdered = true;
   /** The places of all others. */
   readonly #unordered = new Set<string>();
@@ -42,6 +41,7 @@ export class RestorePlanner {
   constructor(rows: RestoreRows, limits: RestoreLimits, archiveBytes: number) {
     this.#rows = rows;
     this.#places = new EntryPlaces(rows);
+    this.#ordered = new Int32Array(rows.room);
     this.#limits = limits;
     this.#archiveBytes = archiveBytes;
   }
@@ -68,7 +68,6 @@ export class RestorePlanner {
     // One that the place before lies in, too, is known.
     if (places.slash >= places.common) this.#addParents();
     this.#count(index);
-    this.#planned.push(index);
     return true;
   }
 
@@ -79,20 +78,20 @@ export class RestorePlanner {
 
   /** In steps of less than a few milliseconds. @throws {CacheArchiveError} `outside-root`, `malformed`: an entry lies below one that is not a folder */
   *finish(): Generator<void, RestorePlan> {
-    const plan = {
-      directories: [] as number[],
-      files: [] as number[],
-      symlinks: [] as number[],
-      empty: [] as number[],
-    };
-    const { directories, files, symlinks, empty } = plan;
+    const files = new Int32Array(this.#rows.count);
+    let fileCount = 0;
+    const directories: number[] = [];
+    const symlinks: number[] = [];
+    const empty: number[] = [];
     const folders = new Set<string>();
     let known = 0;
-    yield* this.#eachOf(this.#planned, (index) => {
+    yield* inSteps(this.#rows.count, ENTRIES_PER_STEP, (index) => {
       const kind = this.#column(index, COLUMN.kind);
-      if (kind === FILE) files.push(index);
-      else if (kind === SYMLINK) symlinks.push(index);
-      else {
+      if (kind === FILE) {
+        files[fileCount] = index;
+        fileCount += 1;
+      } else if (kind === SYMLINK) symlinks.push(index);
+      else if (kind !== OTHER) {
         const key = this.#key(index);
         directories.push(index);
         folders.add(key);
@@ -101,11 +100,12 @@ export class RestorePlanner {
       }
     });
     // Nearly always none is left, since most archives have an entry for every folder.
-    if (known < this.#parents.size) yield* this.#checkParents(folders, [files, symlinks]);
-    return plan;
+    const found = files.subarray(0, fileCount);
+    if (known < this.#parents.size) yield* this.#checkParents(folders, [found, symlinks]);
+    return { directories, files: found, symlinks, empty };
   }
 
-  *#checkParents(folders: ReadonlySet<string>, lists: readonly (readonly number[])[]): Generator<void, void> {
+  *#checkParents(folders: ReadonlySet<string>, lists: readonly ArrayLike<number>[]): Generator<void, void> {
     const unknown = new Set<string>();
     yield* this.#eachOf([...this.#parents], (parent) => {
       if (!folders.has(parent)) unknown.add(parent);
@@ -121,7 +121,7 @@ export class RestorePlanner {
     }
   }
 
-  *#eachOf<T>(items: readonly T[], visit: (item: T) => void): Generator<void, void> {
+  *#eachOf<T>(items: ArrayLike<T>, visit: (item: T) => void): Generator<void, void> {
     yield* inSteps(items.length, ENTRIES_PER_STEP, (nth) => {
       const item = items[nth];
       if (item !== undefined) visit(item);
@@ -130,10 +130,10 @@ export class RestorePlanner {
 
   /** What comes after all others is the place of none of them, so only entries that are out of order are looked up. */
   #takePlace(index: number): void {
-    const last = this.#isLastOrdered ? undefined : this.#ordered.at(-1);
+    const last = this.#isLastOrdered ? undefined : this.#ordered[this.#orderedCount - 1];
     this.#isLastOrdered = last === undefined ? this.#places.isAfter : this.#compare(last, index) < 0;
     if (this.#isLastOrdered) {
-      this.#ordered.push(index);
+      this.#addOrdered(index);
       return;
     }
     const key = this.#places.key();
@@ -143,10 +143,20 @@ export class RestorePlanner {
     this.#unordered.add(key);
   }
 
+  #addOrdered(index: number): void {
+    if (this.#orderedCount === this.#ordered.length) {
+      const longer = new Int32Array(Math.max(2 * this.#orderedCount, this.#rows.room));
+      longer.set(this.#ordered);
+      this.#ordered = longer;
+    }
+    this.#ordered[this.#orderedCount] = index;
+    this.#orderedCount += 1;
+  }
+
   /** Whether the place of an entry is that of one in order. Each look takes a few comparisons, where a map of all places takes a tenth of a second to make. */
   #isOrdered(index: number): boolean {
     let low = 0;
-    for (let high = this.#ordered.length; low < high;) {
+    for (let high = this.#orderedCount; low < high;) {
       const middle = (low + high) >>> 1;
       const order = this.#compare(this.#ordered[middle] ?? 0, index);
       if (order === 0) return true;

@@ -34,6 +34,11 @@ export class RestoreRows {
     return this.#count;
   }
 
+  /** Entries that there is memory for. */
+  get room(): number {
+    return this.#numbers.length / COLUMNS;
+  }
+
   /** All bytes that names and places are parts of, until one is added. */
   get names(): Buffer {
     return this.#names;

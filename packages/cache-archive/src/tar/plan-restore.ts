@@ -53,11 +53,10 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     units.add(JOURNAL, files.length + symlinks.length, directories.length);
   }
   yield* addFiles(files, index, units);
-  const order = files.concat(symlinks, folders.sorted);
-  addEnding(units, order, symlinks.length, folders, empty, (link) => frameOf(rows, link));
+  addEnding(units, files.length, symlinks, folders, empty, (link) => frameOf(rows, link));
   const shared = {
     table: rows.share(),
-    order: shareNumbers(order),
+    order: shareNumbers(files, symlinks, folders.sorted, empty),
     units: units.share(),
     counters: new SharedArrayBuffer(units.length * 8),
     frames: frames.shared,
@@ -74,7 +73,7 @@ function* hasLongFrames(frames: Frames): Generator<void, boolean> {
   return longest > MAX_FRAME_BYTES;
 }
 
-function* addFiles(files: readonly number[], { frames, rows }: FrameIndex, units: RestoreUnits): Generator<void> {
+function* addFiles(files: Int32Array, { frames, rows }: FrameIndex, units: RestoreUnits): Generator<void> {
   let first = 0;
   let frame = -1;
   const close = (end: number): void => {

@@ -284,10 +284,9 @@ function modeOf(madeBy: number, attributes: number, kind: number): number {
 /** Entries that share bytes are how a small archive unpacks to a huge tree; no honest writer makes them. */
 function checkRanges(rows: RestoreRows, directoryOffset: number): void {
   const { numbers } = rows;
-  const byOffset = sortByOffset(
-    rows,
-    Array.from({ length: rows.count }, (_, index) => index),
-  );
+  const all = new Int32Array(rows.count);
+  for (let index = 0; index < all.length; index += 1) all[index] = index;
+  const byOffset = sortByOffset(rows, all);
   for (let nth = 0; nth < byOffset.length; nth += 1) {
     const index = byOffset[nth] ?? 0;
     const row = index * COLUMNS;
@@ -303,7 +302,7 @@ function checkRanges(rows: RestoreRows, directoryOffset: number): void {
 }
 
 /** Entries in the order in which they lie in the archive, which nearly always is the one that they have already. */
-export function sortByOffset({ numbers }: RestoreRows, entries: readonly number[]): readonly number[] {
+export function sortByOffset({ numbers }: RestoreRows, entries: Int32Array): Int32Array {
   let last = 0;
   for (let nth = 0; nth < entries.length; nth += 1) {
     const offset = offsetOf(numbers, entries[nth] ?? 0);

@@ -68,12 +68,11 @@ export function* planZipRestore(file: ArchiveFile, limits: RestoreLimits): Gener
   const order = wholes.concat(shorts);
   addShort(rows, order, wholes.length, units);
   yield;
-  const ordered = order.concat(symlinks, folders.sorted);
-  addEnding(units, ordered, symlinks.length, folders, empty, () => 0);
+  addEnding(units, order.length, symlinks, folders, empty, () => 0);
   return {
     shared: {
       table: rows.share(),
-      order: shareNumbers(ordered),
+      order: shareNumbers(order, symlinks, folders.sorted, empty),
       units: units.share(),
       counters: new SharedArrayBuffer(units.length * 8),
       blocks: BlockTable.share(units.length),
@@ -103,7 +102,7 @@ const MAX_WHOLE_BYTES = 4 * 1024 * 1024;
  * @returns those that are held in memory as a whole: the longer ones, each for itself, and the short ones in the order of the archive
  */
 function addLong(
-  files: readonly number[],
+  files: Iterable<number>,
   { rows, blocks }: ZipDirectory,
   units: RestoreUnits,
 ): { wholes: number[]; shorts: number[]; longestCallBytes: number } {
