@@ -57,15 +57,15 @@ export class TarUnpacker implements ContentUnpacker {
   }
 
   restoreShort(entries: Int32Array): void {
-    const now = Date.now();
+    const nowMs = Date.now();
     for (let nth = 0; nth < entries.length; nth += 1) {
       const index = entries[nth] ?? 0;
-      if (!this.#restoreNew(index, now)) this.#restore(index);
+      if (!this.#restoreNew(index, nowMs)) this.#restore(index);
     }
   }
 
   /** @returns false for a file that may be there already, which takes longer */
-  #restoreNew(index: number, now: number): boolean {
+  #restoreNew(index: number, nowMs: number): boolean {
     const { table, job, control } = this.#context;
     if (control.isAborted) throw new JobAborted();
     try {
@@ -74,7 +74,7 @@ export class TarUnpacker implements ContentUnpacker {
       const content = this.#frame(table.number(index, COLUMN.frame));
       const entry = table.putMetadata(index, this.#entry);
       if (!this.#hasUsualHeader(index)) this.#checkHeader(content, index, entry);
-      writeNewFile(place, content, this.#startOf(index), entry, job.policy, now);
+      writeNewFile(place, content, this.#startOf(index), entry, job.policy, nowMs);
       return true;
     } catch (error) {
       throw restoreError(error, table.entry(index));
@@ -213,7 +213,7 @@ function linkTargetOf(header: Buffer): Buffer {
 /** The content of a frame, which has to have this length. @throws {CacheArchiveError} `malformed` */
 export function unpackFrame(file: ArchiveFile, packed: Buffer, bytes: number): Buffer {
   try {
-    const content = unpackBytes(METHOD_ZSTD, packed, bytes);
+    const content = unpackBytes(METHOD_ZSTD, packed, bytes, bytes > SHORT_FRAME_BYTES ? FRAME_ROOM_BYTES : 0);
     // The decoder of some versions takes a frame that was cut off for a short one.
     if (content.length === bytes) return content;
   } catch (error) {
@@ -221,6 +221,13 @@ export function unpackFrame(file: ArchiveFile, packed: Buffer, bytes: number): B
   }
   throw damaged(file, "a frame has another length than the index says");
 }
+
+const SHORT_FRAME_BYTES = 64 * 1024;
+/**
+ * Longer than nearly every frame. Memory of one length can be used again for the next frame; of many lengths, the system takes half of it back and
+ * gives it anew, page by page. What is not used of it costs nothing.
+ */
+const FRAME_ROOM_BYTES = 2 * LONG_FILE_FRAME_BYTES;
 
 function damaged(file: ArchiveFile, what: string, cause?: unknown): CacheArchiveError {
   return new CacheArchiveError({

@@ -47,13 +47,17 @@ const DEFLATE_LEVELS: Readonly<Record<CompressionLevel, number>> = {
   slowest: 9,
 };
 
-/** Unpacks stored or Zstandard data that is whole in memory, and throws what zlib throws. Never makes more than a byte above `bytes`. */
-export function unpackBytes(method: number, data: Buffer, bytes: number): Buffer {
+/** Unpacks stored or Zstandard data that is whole in memory, and throws what zlib throws. Never makes more than a byte above `bytes`, or `roomBytes`. */
+export function unpackBytes(method: number, data: Buffer, bytes: number, roomBytes: number = 0): Buffer {
   if (method !== METHOD_ZSTD) return data;
   // zlib refuses a limit of 0, and one byte more shows data that is longer than declared.
   const maxOutputLength = bytes + 1;
   // One chunk that surely fits spares zlib from gathering many.
-  return zstdDecompressSync(data, { maxOutputLength, chunkSize: Math.max(maxOutputLength, 64), params: ZSTD_DECODER });
+  return zstdDecompressSync(data, {
+    maxOutputLength,
+    chunkSize: Math.max(maxOutputLength, roomBytes, 64),
+    params: ZSTD_DECODER,
+  });
 }
 
 /** Unpacks Zstandard data that comes in pieces; undefined for other methods. */
