@@ -20,11 +20,12 @@ import { constants, zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createArchive } from "./create.ts";
-import { CacheArchiveError } from "./errors.ts";
 import { extractArchive } from "./extract.ts";
 import { selectFiles } from "./select/select.ts";
 import { sniffFormat } from "./sniff.ts";
 import { inTurns } from "./turn.ts";
+import { failure } from "./test-support/failure.ts";
+import { noise } from "./test-support/noise.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveEntry, ArchiveSummary, CreateArchiveOptions } from "./types.ts";
@@ -242,18 +243,18 @@ describe("createArchive", () => {
   });
 
   it("stores a long file that does not shrink, and nothing of the attempt is left", async () => {
-    const noise = pseudoRandom(3 * 1024 * 1024);
+    const incompressible = noise(3 * 1024 * 1024);
     await writeFile(path.join(root, "a"), "a".repeat(10));
-    await writeFile(path.join(root, "noise"), noise);
+    await writeFile(path.join(root, "noise"), incompressible);
     await writeFile(path.join(root, "z"), "z".repeat(2_000_000));
     await create({ concurrency: 2 });
     expect(await listed()).toMatchObject([
       { name: "a", method: 8 },
-      { name: "noise", method: 0, compressedBytes: noise.length },
+      { name: "noise", method: 0, compressedBytes: incompressible.length },
       { name: "z", method: 8 },
     ]);
     expect(unzip("-tq", archivePath).toString()).toContain("No errors detected");
-    expect(unzip("-p", archivePath, "noise").equals(noise)).toBe(true);
+    expect(unzip("-p", archivePath, "noise").equals(incompressible)).toBe(true);
     await rm(path.join(root, "z"));
     const { bytes } = await create({ concurrency: 2 });
     expect((await stat(archivePath)).size).toBe(bytes);
@@ -372,7 +373,7 @@ describe("createArchive", () => {
 
   it("keeps the old archive when the file system takes no more, and says so", async () => {
     await placeOldArchive();
-    await writeFile(path.join(root, "noise"), pseudoRandom(1024 * 1024));
+    await writeFile(path.join(root, "noise"), noise(1024 * 1024));
     const script = await childScript();
     const limited = execFileSync("prlimit", [
       "--fsize=300000",
@@ -479,27 +480,4 @@ async function extraIds(): Promise<[name: string, id: number][]> {
 
 function unzip(...args: string[]): Buffer {
   return execFileSync("unzip", args, { maxBuffer: 2 ** 28 });
-}
-
-async function failure(work: Promise<unknown>): Promise<CacheArchiveError> {
-  try {
-    await work;
-  } catch (error) {
-    if (CacheArchiveError.isInstance(error)) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
-
-/** Bytes that do not compress, the same every time. */
-function pseudoRandom(length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let state = 0x9e3779b9;
-  for (let at = 0; at < length; at += 1) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    bytes[at] = state;
-  }
-  return bytes;
 }

@@ -27,6 +27,7 @@ import { extractArchive } from "./extract.ts";
 import { selectFiles } from "./select/select.ts";
 import { forgeZip } from "./test-support/forged-zip.ts";
 import type { ForgedEntry } from "./test-support/forged-zip.ts";
+import { failure } from "./test-support/failure.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveSummary, ExtractArchiveOptions } from "./types.ts";
@@ -552,16 +553,6 @@ async function refusal(
   options: Partial<ExtractArchiveOptions> = {},
 ): Promise<CacheArchiveError> {
   return await failure(extractForged(entries, options));
-}
-
-async function failure(work: Promise<unknown>): Promise<CacheArchiveError> {
-  try {
-    await work;
-  } catch (error) {
-    if (CacheArchiveError.isInstance(error)) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
 }
 
 /** Names of everything below a directory, links not followed; empty when it is not there. */

@@ -6,9 +6,10 @@ import { Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { writeArchive } from "./create.ts";
-import { CacheArchiveError } from "./errors.ts";
 import { extractArchive } from "./extract.ts";
 import { selectFiles } from "./select/select.ts";
+import { failure } from "./test-support/failure.ts";
+import { noise } from "./test-support/noise.ts";
 import { makeScratch } from "./test-support/scratch.ts";
 import type { Scratch } from "./test-support/scratch.ts";
 import type { ArchiveEntry } from "./types.ts";
@@ -167,27 +168,4 @@ async function openFilesOf(folder: string): Promise<string[]> {
   const descriptors = await readdir("/proc/self/fd");
   const targets = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
   return targets.filter((target) => target.startsWith(`${folder}/`));
-}
-
-async function failure(work: Promise<unknown>): Promise<CacheArchiveError> {
-  try {
-    await work;
-  } catch (error) {
-    if (CacheArchiveError.isInstance(error)) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
-
-/** Bytes that do not compress, the same every time. */
-function noise(length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let state = 0x9e3779b9;
-  for (let at = 0; at < length; at += 1) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    bytes[at] = state;
-  }
-  return bytes;
 }

@@ -8,10 +8,10 @@ import { requireProgram } from "@fleetfoot-tooling/systems";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createArchive } from "../create.ts";
-import { CacheArchiveError } from "../errors.ts";
 import { extractArchive } from "../extract.ts";
 import { selectFiles } from "../select/select.ts";
 import { sniffFormat } from "../sniff.ts";
+import { failure } from "../test-support/failure.ts";
 import { makeScratch } from "../test-support/scratch.ts";
 import type { Scratch } from "../test-support/scratch.ts";
 import type { ExtractArchiveOptions } from "../types.ts";
@@ -257,14 +257,4 @@ async function create(options: { readonly format?: "zip" | "tarzstd" } = {}): Pr
 async function extract(parts: readonly Part[], options: Partial<ExtractArchiveOptions> = {}): Promise<void> {
   await writeFile(archivePath, zstdCompressSync(tarOf(parts)));
   await extractArchive({ archivePath, root, ...options });
-}
-
-async function failure(work: Promise<unknown>): Promise<CacheArchiveError> {
-  try {
-    await work;
-  } catch (error) {
-    if (CacheArchiveError.isInstance(error)) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
 }
