@@ -47,13 +47,18 @@ const MS_PER_MEGABYTE = 1.5;
 export async function extractTarSequentially(work: ExtractWork): Promise<Extraction> {
   let entries = 0;
   const stagingError = await restoreStaged(work, async (place) => {
-    try {
-      entries = await restore(new PieceReader(readFrames(work.file, work.signal), work.signal), work, place);
-    } catch (error) {
-      throw damage(error, work.file.path);
-    }
+    entries = await restore(new PieceReader(contentOf(work), work.signal), work, place);
   });
   return { entries, stagingError };
+}
+
+/** What the decoder throws is told here from what the file system does, which is no fault of the archive. */
+async function* contentOf({ file, signal }: ExtractWork): AsyncGenerator<Buffer> {
+  try {
+    yield* readFrames(file, signal);
+  } catch (error) {
+    throw damage(error, file.path);
+  }
 }
 
 async function restore(reader: PieceReader, work: ExtractWork, place: RestorePlace): Promise<number> {

@@ -14,6 +14,8 @@ export interface TarEntry extends ArchivedEntry {
 const MAX_EXTENDED_BYTES = 1024 * 1024;
 /** Longer names do not exist on any system. */
 const MAX_VALUE_BYTES = 64 * 1024;
+/** Keys of sparse files, whose content stands in the archive without its holes, and often under another name. */
+const SPARSE_KEYS = "GNU.sparse.";
 /** What of extended headers matters here. */
 const USED_KEYS: ReadonlySet<string> = new Set(["path", "linkpath", "size", "mtime", "uid", "gid"]);
 
@@ -21,8 +23,9 @@ const USED_KEYS: ReadonlySet<string> = new Set(["path", "linkpath", "size", "mti
  * Reads the header of the next entry: USTAR, with the extended headers of PAX and the long names of GNU tar.
  *
  * @returns undefined at the end of the archive
- * @throws {CacheArchiveError} `malformed`, `truncated`, `checksum`
+ * @throws {CacheArchiveError} `malformed`, `truncated`, `checksum`; `unsupported-format`: a hard link or a sparse file
  * @see https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13
+ * @see https://www.gnu.org/software/tar/manual/html_node/Sparse-Formats.html
  */
 export async function readTarEntry(reader: PieceReader): Promise<TarEntry | undefined> {
   const given = new Map<string, Buffer>();
@@ -51,6 +54,7 @@ export async function readTarEntry(reader: PieceReader): Promise<TarEntry | unde
 
 /** A copy of what is used, since entries outlive the headers that they came with. */
 function keep(given: Map<string, Buffer>, key: string, value: Buffer): void {
+  if (key.startsWith(SPARSE_KEYS)) given.set(SPARSE_KEYS, EMPTY);
   if (!USED_KEYS.has(key)) return;
   if (value.length > MAX_VALUE_BYTES) throw malformed(`${key} has ${value.length} bytes`);
   given.set(key, Buffer.from(value));
@@ -71,6 +75,7 @@ function toEntry(block: Buffer, flag: string, given: ReadonlyMap<string, Buffer>
   const rawName = given.get("path") ?? headerName(block);
   const name = pathFromBytes(rawName);
   const kind = kindOf(flag, name);
+  if (given.has(SPARSE_KEYS)) throw unsupported(name, "a sparse file in the format of GNU tar");
   const number = (key: string, at: number, length: number): number => {
     const value = given.get(key);
     return value === undefined ? octal(block, at, length) : decimal(key, value);
@@ -100,11 +105,7 @@ function kindOf(flag: string, name: string): ArchivedEntry["kind"] {
     case "5":
       return "directory";
     case "1":
-      throw new CacheArchiveError({
-        code: "unsupported-format",
-        message: `"${printablePath(name)}" is a hard link, which this package neither writes nor restores`,
-        entryName: printablePath(name),
-      });
+      throw unsupported(name, "a hard link");
     case "3":
     case "4":
     case "6":
@@ -173,6 +174,14 @@ function checkSum(block: Buffer): void {
     });
   }
 }
+
+function unsupported(name: string, what: string): CacheArchiveError {
+  const entryName = printablePath(name);
+  const message = `"${entryName}" is ${what}, which this package neither writes nor restores`;
+  return new CacheArchiveError({ code: "unsupported-format", message, entryName });
+}
+
+const EMPTY = Buffer.alloc(0);
 
 function malformed(what: string): CacheArchiveError {
   return new CacheArchiveError({ code: "malformed", message: `the tar archive is damaged: ${what}` });

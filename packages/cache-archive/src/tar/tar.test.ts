@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { lstat, mkdir, open, readFile, readlink, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
 
@@ -165,6 +165,42 @@ describe("tarzstd", () => {
     await writeFile(archivePath, whole);
     expect((await failure(extractArchive({ archivePath, root: scratch.at("out") }))).code).toBe("malformed");
   });
+
+  it.each([
+    { what: "short", bytes: 4000 },
+    { what: "long", bytes: 400_000 },
+  ])(
+    "takes a flipped byte in a $what file of another program's archive for damage, and not for a fault of the disk",
+    async ({ bytes }) => {
+      const noise = createHash("shake256", { outputLength: bytes }).update("noise").digest();
+      const first = { ...file("first", ""), content: createHash("shake256", { outputLength: 300_000 }).digest() };
+      const whole = zstdCompressSync(tarOf([first, { ...file("f", ""), content: noise }]), {
+        params: { [constants.ZSTD_c_checksumFlag]: 1 },
+      });
+      const at = whole.indexOf(noise.subarray(2000, 2100));
+      expect(at).toBeGreaterThan(0);
+      whole[at] = (whole[at] ?? 0) ^ 1;
+      await writeFile(archivePath, whole);
+      const error = await failure(extractArchive({ archivePath, root: scratch.at("out") }));
+      expect(error).toMatchObject({ code: "malformed", retryable: false });
+    },
+  );
+
+  it.each([{ version: "0.0" }, { version: "0.1" }, { version: "1.0" }])(
+    "refuses a sparse file of GNU tar in version $version instead of restoring what is between its holes",
+    async ({ version }) => {
+      const sparse = await open(path.join(root, "sparse"), "w");
+      await sparse.truncate(1_000_000);
+      await sparse.write("in the middle", 500_000);
+      await sparse.close();
+      // Not every file system tells where holes are.
+      const options = ["--format=posix", "--sparse", `--sparse-version=${version}`, "--hole-detection=raw"];
+      const packed = execFileSync("tar", ["-C", root, ...options, "-cf", "-", "sparse"]);
+      await writeFile(archivePath, zstdCompressSync(packed));
+      const error = await failure(extractArchive({ archivePath, root: scratch.at("out") }));
+      expect([error.code, error.message]).toEqual(["unsupported-format", expect.stringContaining("sparse file")]);
+    },
+  );
 
   it.each<[what: string, change: (tar: Buffer) => void, code: string]>([
     ["a wrong header sum", (tar) => tar.writeUInt8(0x41, 0), "checksum"],
