@@ -79,6 +79,17 @@ async function isRefused(mirror: ServedMirror): Promise<void> {
   expect((await mirror.send("/v2/org/app/manifests/v9", { method: "HEAD" })).status).toBe(403);
 }
 
+/** Two mirrors that know the name. The first one was refused, and may be let in again. */
+async function twoOfWhichOneWasRefused(store: CacheStore): Promise<readonly [ServedMirror, ServedMirror]> {
+  const [one, two] = [await add(store), await add(store)];
+  for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
+  isOpen = false;
+  await isRefused(one);
+  isOpen = true;
+  aheadMs += 61_000;
+  return [one, two];
+}
+
 describeWithSystem("minio", (minio) => {
   async function createBucket(): Promise<CacheStore> {
     const { accessKeyId, endpoint, region, secretAccessKey } = minio();
@@ -157,12 +168,7 @@ describeWithSystem("minio", (minio) => {
 describe("with several mirrors that know a name", () => {
   it("lets all give what one of them was given after a withdrawal, without the upstream", async () => {
     const store = createMemoryStore();
-    const [one, two] = [await add(store), await add(store)];
-    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
-    isOpen = false;
-    await isRefused(one);
-    isOpen = true;
-    aheadMs += 61_000;
+    const [one, two] = await twoOfWhichOneWasRefused(store);
     expect(await statuses(one)).toEqual([200]);
     // What was on its way to the store is in it then.
     await one.mirror.close();
@@ -175,12 +181,7 @@ describe("with several mirrors that know a name", () => {
 
   it("asks the upstream no more than once for what all of them need after a withdrawal", async () => {
     const store = createMemoryStore();
-    const [one, two] = [await add(store), await add(store)];
-    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
-    isOpen = false;
-    await isRefused(one);
-    isOpen = true;
-    aheadMs += 61_000;
+    const [one, two] = await twoOfWhichOneWasRefused(store);
     expect(await statuses(one)).toEqual([200]);
     await one.mirror.close();
     tap.take();
@@ -194,12 +195,7 @@ describe("with several mirrors that know a name", () => {
 describe("with a mirror that is refused again after another one was let in again", () => {
   it("withdraws the name from the other one, too, and from a new one", async () => {
     const store = createMemoryStore();
-    const [one, two] = [await add(store), await add(store)];
-    for (const mirror of [one, two]) expect(await statuses(mirror)).toEqual([200]);
-    isOpen = false;
-    await isRefused(one);
-    isOpen = true;
-    aheadMs += 61_000;
+    const [one, two] = await twoOfWhichOneWasRefused(store);
     const three = await add(store);
     expect(await statuses(three)).toEqual([200]);
     // What was on its way to the store is in it then.
