@@ -13,11 +13,14 @@ import { inSteps } from "../turn.ts";
 import { checkLayout, framesOf, hasFramesAlone } from "./check-layout.ts";
 import { LONG_FILE_FRAME_BYTES, readFrameIndex } from "./frame-index.ts";
 import type { FrameIndex, Frames } from "./frame-index.ts";
+import { LinkTargets } from "./link-targets.ts";
+import type { SharedLinkTargets } from "./link-targets.ts";
 
 /** Everything about the restore of an indexed archive that does not depend on where to. */
 export interface TarSchedule {
   readonly shared: Pick<SharedRestoreJob, "table" | "order" | "units" | "counters"> & {
     readonly frames: SharedArrayBuffer;
+    readonly links: SharedLinkTargets;
   };
   readonly control: SharedControl;
   readonly entries: number;
@@ -60,6 +63,7 @@ export function* planTarRestore(file: ArchiveFile, limits: RestoreLimits): Gener
     units: units.share(),
     counters: new SharedArrayBuffer(units.length * 8),
     frames: frames.shared,
+    links: LinkTargets.share(symlinks),
   };
   const control = makeControl(units.length, units.phases);
   return { shared, control, entries: rows.count, bytes: planner.bytes };

@@ -22,6 +22,8 @@ import { METHOD_ZSTD } from "../zip/constants.ts";
 import { Frames, LONG_FILE_FRAME_BYTES } from "./frame-index.ts";
 import { FileHeader, wordsOf } from "./file-header.ts";
 import { BLOCK_BYTES, encodeHeader } from "./header.ts";
+import { LinkTargets } from "./link-targets.ts";
+import type { SharedLinkTargets } from "./link-targets.ts";
 import { beforeZero, records } from "./read.ts";
 
 /** What a participant needs to restore a part of a tar archive with an index. */
@@ -30,6 +32,12 @@ export interface UnpackTarTask extends SharedRestoreJob {
   readonly file: ArchiveFile;
   /** Of {@link Frames}. */
   readonly frames: SharedArrayBuffer;
+  readonly links: SharedLinkTargets;
+}
+
+interface UnpackedFrame {
+  readonly frame: number;
+  readonly content: Buffer;
 }
 
 /** Unpacks the frames of a tar archive into the staging folder. */
@@ -40,12 +48,15 @@ export class TarUnpacker implements ContentUnpacker {
   readonly #counters: Int32Array;
   readonly #questions: FileQuestions;
   readonly #header = new FileHeader();
+  readonly #links: LinkTargets;
+  /** The last frame whose links are kept. */
+  #kept = -1;
   readonly #places: StagedFiles;
   readonly #entry: MutableMetadata = { kind: "file", mode: 0, mtimeMs: 0.5, owner: { uid: 0, gid: 0 }, bytes: 0 };
   #packed: Buffer = EMPTY;
   #words: Int32Array = new Int32Array();
   /** The last frame that was unpacked; links lie close to each other. */
-  #unpacked: { readonly frame: number; readonly content: Buffer } | undefined;
+  #unpacked: UnpackedFrame | undefined;
 
   constructor(task: UnpackTarTask, context: UnpackContext) {
     this.#task = task;
@@ -53,6 +64,7 @@ export class TarUnpacker implements ContentUnpacker {
     this.#frames = new Frames(task.frames);
     this.#counters = new Int32Array(task.counters);
     this.#places = new StagedFiles(context.table, context.folders, `${task.staging}/tree`);
+    this.#links = new LinkTargets(task.links);
     this.#questions = new FileQuestions(this.#counters, context.control);
   }
 
@@ -62,6 +74,19 @@ export class TarUnpacker implements ContentUnpacker {
       const index = entries[nth] ?? 0;
       if (!this.#restoreNew(index, nowMs)) this.#restore(index);
     }
+    if (this.#unpacked !== undefined && this.#unpacked.frame !== this.#kept) this.#keepLinks(this.#unpacked);
+  }
+
+  #keepLinks({ frame, content }: UnpackedFrame): void {
+    const { table } = this.#context;
+    this.#kept = frame;
+    this.#links.keep(frame, table, (link) => {
+      try {
+        return this.#checkHeader(content, link, table.metadata(link));
+      } catch (error) {
+        throw restoreError(error, table.entry(link));
+      }
+    });
   }
 
   /** @returns false for a file that may be there already, which takes longer */
@@ -130,6 +155,8 @@ export class TarUnpacker implements ContentUnpacker {
 
   linkTarget(index: number): Buffer {
     const { table } = this.#context;
+    const known = this.#links.get(index);
+    if (known !== undefined) return known;
     return this.#checkHeader(this.#frame(table.number(index, COLUMN.frame)), index, table.metadata(index));
   }
 
