@@ -73,7 +73,7 @@ describe("fleetfoot exec that is stopped", () => {
     const shell = await waitingShell(child);
     child.kill("SIGINT");
     await child.printed("first  > canceled");
-    expect(child.output()).toContain("A second Ctrl-C kills them");
+    await child.printed("A second Ctrl-C kills them");
     expect(await child.killUntilEnded("SIGINT")).toBe(130);
     expect(child.output()).toContain("ended at once by a second signal (SIGINT). Running jobs are killed");
     await expect.poll(async () => await isRunning(shell)).toBe(false);
