@@ -152,6 +152,35 @@ function delegate(response: ServerResponse): void {
   const times = "<SignedStart>2026-11-21T11:00:00Z</SignedStart><SignedExpiry>2026-11-21T14:00:00Z</SignedExpiry>";
   const key = `<SignedOid>object</SignedOid><SignedTid>tenant</SignedTid>${times}<SignedService>b</SignedService><SignedVersion>2025-01-05</SignedVersion><Value>${value}</Value>`;
   response
-    .writeHead(200, { "content-type": "application/xml" })
+    .writeHead(200, { "x-ms-request-id": "1", "content-type": "application/xml" })
     .end(`<?xml version="1.0" encoding="utf-8"?><UserDelegationKey>${key}</UserDelegationKey>`);
 }
+
+describe("an answer that is not from the service", () => {
+  const page = "<!DOCTYPE html><title>Sign in</title><p>Welcome to this network<br>";
+  const body = bodyOf(new TextEncoder().encode("content"));
+
+  it.each([
+    { operation: "put", run: (store: AzureStore) => store.put("a", body) },
+    { operation: "putIf", run: (store: AzureStore) => store.putIf("a", body, { absent: true }) },
+    { operation: "get", run: (store: AzureStore) => store.get("a") },
+    { operation: "head", run: (store: AzureStore) => store.head("a") },
+    { operation: "list", run: (store: AzureStore) => Array.fromAsync(store.list("")) },
+  ])("is no success of a $operation, and is told in words for people", async ({ operation, run }) => {
+    for (const status of [200, 201]) {
+      answer = (_request, response) => void response.writeHead(status, { "content-type": "text/html" }).end(page);
+      await expect(run(open({ accountKey }))).rejects.toMatchObject({
+        name: "CacheStoreError",
+        code: "unavailable",
+        operation,
+        message: expect.stringMatching(/not from the service$/),
+      });
+    }
+  });
+
+  it("that is no HTTP is a missing one", async () => {
+    answer = (_request, response) => void response.socket?.end("SSH-2.0-OpenSSH_9.2\r\n");
+    const failure = { code: "unavailable", message: expect.stringContaining("no answer: Response does not match") };
+    await expect(open({ accountKey }).head("a")).rejects.toMatchObject(failure);
+  });
+});

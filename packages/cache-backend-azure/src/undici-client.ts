@@ -56,6 +56,12 @@ export function undiciClients(dispatcher: Dispatcher, idleTimeoutMs?: number): U
     forStorage: {
       async sendRequest(order) {
         const { headers, ...answer } = await send({ ...orderOf(order), rawHeaders: order.headers.rawHeaders() });
+        if (isFromElsewhere(answer.status, headers)) {
+          answer.readableStreamBody?.destroy();
+          throw Object.assign(new Error(`status ${answer.status}, and the answer is not from the service`), {
+            code: "NOT_FROM_SERVICE",
+          });
+        }
         // Nothing else of the old headers is looked at on the way to the new ones.
         const old = { toJson: () => headers };
         return { ...answer, request: order, headers: old } as unknown as ReturnType<IHttpClient["sendRequest"]>;
@@ -67,6 +73,16 @@ export function undiciClients(dispatcher: Dispatcher, idleTimeoutMs?: number): U
 /** Chunks where the SDK wants a stream, which it only passes on. */
 export function contentToSend(chunks: AsyncIterable<Uint8Array>): NodeJS.ReadableStream {
   return chunksToSend(chunks) as unknown as NodeJS.ReadableStream;
+}
+
+/**
+ * Something on the way to the service, such as a network where somebody has to sign in first, has answered: its page would pass for a blob.
+ *
+ * @see https://learn.microsoft.com/rest/api/storageservices/common-rest-api-response-headers
+ */
+function isFromElsewhere(status: number, headers: Readonly<Record<string, string>>): boolean {
+  const isGood = status >= 200 && status < 300;
+  return isGood && headers["x-ms-request-id"] === undefined && headers["etag"] === undefined;
 }
 
 interface Order {

@@ -1,7 +1,7 @@
 import { kind } from "./failures.ts";
 import type { StoreCall } from "@fleetfoot/cache-backend";
 import type { GcsStoreOptions } from "./options.ts";
-import { openService } from "./service.ts";
+import { jsonOf, openService } from "./service.ts";
 import { escape } from "./signed-url.ts";
 
 /** When a bucket forgets caches by itself. */
@@ -43,7 +43,7 @@ export async function expireCaches(
   const url = `${service.endpoint}/storage/v1/b/${escape(options.bucket)}`;
   const call: StoreCall = { store: kind, operation: "set expiry", object: options.bucket, signal };
   const answer = await service.send(call, { method: "GET", url: `${url}?fields=metageneration,lifecycle` });
-  const bucket = (await answer.body.json()) as Bucket;
+  const bucket = (await jsonOf(call, answer)) as Bucket;
   const rule = expiryRule(expiry);
   const others = (bucket.lifecycle?.rule ?? []).filter((other) => !isAboutTheSame(other, rule));
   const changed = await service.send(call, {

@@ -8,6 +8,7 @@ import {
   operationsOf,
   partBehindEnd,
   partOfAnswer,
+  versionInAnswer,
   withoutPutMark,
 } from "@fleetfoot/cache-backend";
 import type {
@@ -32,7 +33,7 @@ import { kind } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
 import { presignObject, presignUpload } from "./presign.ts";
 import type { GcsObject } from "./presign.ts";
-import { openService } from "./service.ts";
+import { jsonOf, openService } from "./service.ts";
 import type { Answer } from "./service.ts";
 import { escape } from "./signed-url.ts";
 import { upload } from "./upload.ts";
@@ -74,7 +75,7 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
   async function factsOf(call: StoreCall): Promise<ObjectFacts | undefined> {
     const answer = await service.send(call, { method: "HEAD", url: objectAt(call.object).url, accepts: [404] });
     await answer.body.dump();
-    return answer.status === 404 ? undefined : toFacts(answer);
+    return answer.status === 404 ? undefined : toFacts(call, answer);
   }
 
   /** @see https://cloud.google.com/storage/docs/xml-api/get-object-download */
@@ -92,7 +93,12 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
       if (!text.includes("NoSuchBucket")) return undefined;
       throw new CacheStoreError({ code: "rejected", ...call, reason: `there is no bucket ${bucket}`, status: 404 });
     }
-    return { answer, facts: toFacts(answer) };
+    try {
+      return { answer, facts: toFacts(call, answer) };
+    } catch (error) {
+      await answer.body.dump();
+      throw error;
+    }
   }
 
   async function putWhen(
@@ -122,7 +128,7 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
   async function findOwn(call: StoreCall, mark: PutMark): Promise<ObjectFacts | undefined> {
     const answer = await service.send(call, { method: "HEAD", url: objectAt(call.object).url, accepts: [403, 404] });
     await answer.body.dump();
-    return answer.status < 300 && mark.isOn(metadataOf(answer)) ? toFacts(answer) : undefined;
+    return answer.status < 300 && mark.isOn(metadataOf(answer)) ? toFacts(call, answer) : undefined;
   }
 
   return {
@@ -182,7 +188,7 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
       for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
         const query = new URLSearchParams({ prefix, ...(pageToken === "" ? {} : { pageToken }) });
         const answer = await service.send(call, { method: "GET", url: `${jsonUrl}?${query}` });
-        const page = (await answer.body.json()) as ListPage;
+        const page = (await jsonOf(call, answer)) as ListPage;
         for (const { name, size, updated } of page.items ?? []) {
           signal?.throwIfAborted();
           yield { name, bytes: Number(size), modifiedAtMs: Math.floor(Date.parse(updated) / 1000) * 1000 };
@@ -219,13 +225,15 @@ function toObject(call: StoreCall, { answer, facts }: Opened, bytes: number): St
 }
 
 /** @see https://cloud.google.com/storage/docs/xml-api/reference-headers */
-function toFacts(answer: Answer): ObjectFacts {
-  const { headers } = answer;
+function toFacts(call: StoreCall, answer: Answer): ObjectFacts {
+  const { headers, status } = answer;
+  const generation = headers["x-goog-generation"];
   const total = /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1];
   return {
     bytes: Number(total ?? headers["x-goog-stored-content-length"] ?? headers["content-length"] ?? 0),
     modifiedAtMs: Date.parse(headers["last-modified"] ?? ""),
-    version: headers["x-goog-generation"] ?? "",
+    // A refused range may be told without it.
+    version: status < 300 ? versionInAnswer(call, generation, "x-goog-generation") : (generation ?? ""),
     metadata: withoutPutMark(metadataOf(answer)),
   };
 }

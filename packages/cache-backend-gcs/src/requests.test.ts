@@ -93,7 +93,7 @@ describe("requests of the GCS store", () => {
   });
 
   it("go to the domain of another cloud", async () => {
-    answer = (_request, response) => void response.writeHead(200).end();
+    answer = (_request, response) => void response.writeHead(200, { "x-goog-generation": "1" }).end();
     await open({ universeDomain: "example.goog" }).head("a");
     expect(server.requests.at(-1)?.url.href).toBe("https://storage.example.goog/caches/a");
   });
@@ -295,5 +295,34 @@ describe("signatures of the GCS store", () => {
     expect(completed?.body).toContain("<Part><PartNumber>2</PartNumber><ETag>&quot;2&quot;</ETag></Part>");
     await upload.abort();
     expect(server.requests.at(-1)).toMatchObject({ method: "DELETE" });
+  });
+});
+
+describe("an answer that is not from the service", () => {
+  const page = "<!DOCTYPE html><title>Sign in</title><p>Welcome to this network<br>";
+  const body = bodyOf(new TextEncoder().encode("content"));
+
+  it.each([
+    { operation: "put", run: (store: GcsStore) => store.put("a", body) },
+    { operation: "putIf", run: (store: GcsStore) => store.putIf("a", body, { absent: true }) },
+    { operation: "get", run: (store: GcsStore) => store.get("a") },
+    { operation: "head", run: (store: GcsStore) => store.head("a") },
+    { operation: "list", run: (store: GcsStore) => Array.fromAsync(store.list("")) },
+  ])("is no success of a $operation, and is told in words for people", async ({ operation, run }) => {
+    for (const status of [200, 201]) {
+      answer = (_request, response) => void response.writeHead(status, { "content-type": "text/html" }).end(page);
+      await expect(run(open())).rejects.toMatchObject({
+        name: "CacheStoreError",
+        code: "unavailable",
+        operation,
+        message: expect.stringMatching(/not from the service$/),
+      });
+    }
+  });
+
+  it("that is no HTTP is a missing one", async () => {
+    answer = (_request, response) => void response.socket?.end("SSH-2.0-OpenSSH_9.2\r\n");
+    const failure = { code: "unavailable", message: expect.stringContaining("no answer: Response does not match") };
+    await expect(open().head("a")).rejects.toMatchObject(failure);
   });
 });

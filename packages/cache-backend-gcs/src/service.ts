@@ -1,6 +1,6 @@
 import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
-import { asSilence, silenceLimits, translatingErrors, withoutAnswer } from "@fleetfoot/cache-backend";
+import { asSilence, CacheStoreError, silenceLimits, translatingErrors, withoutAnswer } from "@fleetfoot/cache-backend";
 import type { StoreCall } from "@fleetfoot/cache-backend";
 import { noCredentials, refusal } from "./failures.ts";
 import { openIdentity } from "./identity.ts";
@@ -94,6 +94,18 @@ export function openService(options: GcsStoreOptions): GcsService {
     signer: (call) => withCredentials(call, () => identity.signer()),
     sign: (call, text) => withCredentials(call, () => identity.sign(text)),
   };
+}
+
+/** What an answer says. @throws {CacheStoreError} `unavailable`: something else than the service has answered */
+export async function jsonOf(call: StoreCall, { status, body }: Answer): Promise<unknown> {
+  const { store, operation, object } = call;
+  const text = await translatingErrors(call, withoutAnswer, () => body.text());
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = `status ${status}, and the answer is not from the service`;
+    throw new CacheStoreError({ code: "unavailable", store, operation, object, reason }, { cause });
+  }
 }
 
 const connectTimeoutMs = 30_000;

@@ -1,8 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { CacheStoreError, chunksToSend, encodeHeaderText, retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
+import {
+  CacheStoreError,
+  chunksToSend,
+  encodeHeaderText,
+  retryTransfer,
+  uploadParts,
+  versionInAnswer,
+} from "@fleetfoot/cache-backend";
 import type { BodyPart, PutBody, PutCondition, PutMark, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { kind } from "./failures.ts";
 import type { GcsStoreOptions } from "./options.ts";
+import { jsonOf } from "./service.ts";
 import type { Answer, GcsService } from "./service.ts";
 import { escape } from "./signed-url.ts";
 
@@ -64,7 +72,7 @@ async function uploadWhole(order: Upload): Promise<StoredResource> {
           body: chunksToSend(content()),
         },
       );
-      return resourceOf(answer);
+      return resourceOf(call, answer);
     },
     { ...retryOf(order), partBytes: Math.max(1, body.bytes), signal: call.signal, onProgress: putOptions.onProgress },
   );
@@ -101,7 +109,7 @@ async function uploadInPieces(order: Upload, pieceBytes: number): Promise<Stored
           body: chunksToSend(skip(part.chunks(signal), known - part.start)),
           accepts: [308],
         });
-        if (answer.status !== 308) return resourceOf(answer);
+        if (answer.status !== 308) return resourceOf(call, answer);
         await answer.body.dump();
         if (receivedBytes(answer) < end) throw broken(call, "the service took only a part of a piece");
         return undefined;
@@ -157,7 +165,7 @@ async function askProgress(
     headers: { "content-length": "0", "content-range": `bytes */${bytes}` },
     accepts: [308],
   });
-  if (answer.status !== 308) return resourceOf(answer);
+  if (answer.status !== 308) return resourceOf(call, answer);
   await answer.body.dump();
   return receivedBytes(answer);
 }
@@ -198,8 +206,10 @@ function describe({ call, mark, putOptions: { metadata = {} } }: Upload): string
   });
 }
 
-async function resourceOf({ body }: Answer): Promise<StoredResource> {
-  return (await body.json()) as StoredResource;
+async function resourceOf(call: StoreCall, answer: Answer): Promise<StoredResource> {
+  const resource = (await jsonOf(call, answer)) as Partial<StoredResource>;
+  const { updated = "" } = resource;
+  return { updated, generation: versionInAnswer(call, resource.generation, "generation") };
 }
 
 async function* skip(chunks: ReturnType<BodyPart["chunks"]>, bytes: number): ReturnType<BodyPart["chunks"]> {

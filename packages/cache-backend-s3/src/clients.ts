@@ -3,6 +3,7 @@ import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { STSClient } from "@aws-sdk/client-sts";
 import { Agent } from "undici";
 import { checkServerAddress, chooseEndpoint } from "./endpoint.ts";
+import { reasonOf } from "./failures.ts";
 import { staticCredentials } from "./options.ts";
 import type { S3Credentials, S3StoreOptions } from "./options.ts";
 import { assumeScopedRoles } from "./role.ts";
@@ -119,8 +120,7 @@ function regionOf(
       askAgainAtMs = Infinity;
       known = find().catch((error: unknown) => {
         askAgainAtMs = now() + LOCATION_PAUSE_MS;
-        const reason = error instanceof Error ? error.message || error.name : String(error);
-        onWarning(`the region of bucket ${bucket} cannot be found, so ${DEFAULT_REGION} is taken: ${reason}`);
+        onWarning(`the region of bucket ${bucket} cannot be found, so ${DEFAULT_REGION} is taken: ${reasonOf(error)}`);
         return DEFAULT_REGION;
       });
     }

@@ -1,5 +1,5 @@
-import { decodeHeaderText, withoutPutMark } from "@fleetfoot/cache-backend";
-import type { ObjectFacts } from "@fleetfoot/cache-backend";
+import { decodeHeaderText, versionInAnswer, withoutPutMark } from "@fleetfoot/cache-backend";
+import type { ObjectFacts, StoreCall } from "@fleetfoot/cache-backend";
 
 /** What the service says of an object, whichever request it answers. */
 export interface ObjectOutput {
@@ -9,10 +9,16 @@ export interface ObjectOutput {
   readonly Metadata?: Readonly<Record<string, string>> | undefined;
 }
 
-/** The facts of an object as its reader gets them. */
-export function toFacts(output: ObjectOutput): ObjectFacts {
-  const { ContentLength: bytes = 0, LastModified, ETag: version = "" } = output;
+/** The facts of an object as its reader gets them. @throws {CacheStoreError} the answer is not from the service */
+export function toFacts(call: StoreCall, output: ObjectOutput): ObjectFacts {
+  const { ContentLength: bytes = 0, LastModified } = output;
+  const version = versionOf(call, output);
   return { bytes, modifiedAtMs: LastModified?.getTime() ?? 0, version, metadata: withoutPutMark(metadataOf(output)) };
+}
+
+/** @throws {CacheStoreError} the answer is not from the service */
+export function versionOf(call: StoreCall, { ETag }: Pick<ObjectOutput, "ETag">): string {
+  return versionInAnswer(call, ETag, "ETag");
 }
 
 /** All that was stored with an object. */

@@ -32,7 +32,7 @@ export function asStoreError(call: StoreCall, error: Error): unknown {
   const status = statusOf(error);
   if (status !== undefined) {
     const { store, operation, object } = call;
-    const serviceCode = error.name;
+    const serviceCode = isUnreadable(error) ? undefined : error.name;
     const reason = `status ${status}${wordsOf(error)}${regionAdvice(status, error)}`;
     const code = codeOf(status, serviceCode);
     return new CacheStoreError({ code, store, operation, object, reason, status, serviceCode }, { cause: error });
@@ -43,8 +43,21 @@ export function asStoreError(call: StoreCall, error: Error): unknown {
   return withoutAnswer(call, error);
 }
 
+/** What went wrong, for a message. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return isUnreadable(error) ? "the answer is not from the service" : error.message || error.name;
+}
+
+/** The SDK could not read the answer, such as the page of a network where somebody has to sign in; what it says is for programmers. */
+function isUnreadable({ message }: Error): boolean {
+  return message.includes("Deserialization error:");
+}
+
 /** An answer to HEAD has no body to say it in. */
-function wordsOf({ name, message }: Error): string {
+function wordsOf(error: Error): string {
+  const { name, message } = error;
+  if (isUnreadable(error)) return `, and ${reasonOf(error)}`;
   if (message === "UnknownError") return " without a reason";
   return `, ${name}${message === name ? "" : `: ${message}`}`;
 }
@@ -67,7 +80,8 @@ function regionAdvice(status: number, error: Error): string {
   return mayBeElsewhere ? "; the bucket may be in another region than the one that is set" : "";
 }
 
-function codeOf(status: number, serviceCode: string): CacheStoreErrorCode {
+function codeOf(status: number, serviceCode: string | undefined): CacheStoreErrorCode {
+  if (serviceCode === undefined) return status < 400 ? "unavailable" : codeOfStatus(status);
   // Somebody else writes the same name at this moment; the same request may succeed later.
   if (status === 409 && serviceCode === "ConditionalRequestConflict") return "unavailable";
   if (status === 507 || serviceCode === "XMinioStorageFull") return "no-space";

@@ -11,7 +11,7 @@ export async function findOwn(
   mark: PutMark | undefined,
 ): Promise<ObjectFacts | undefined> {
   const found = await lookAt(target, call);
-  return found !== undefined && mark?.isOn(metadataOf(found)) === true ? toFacts(found) : undefined;
+  return found !== undefined && mark?.isOn(metadataOf(found)) === true ? toFacts(call, found) : undefined;
 }
 
 /** What the service says of an object, if it does. */

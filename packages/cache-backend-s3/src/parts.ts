@@ -10,7 +10,7 @@ import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
 import { retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutMark, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { dateOf } from "./date-of.ts";
-import { metadataOf } from "./facts.ts";
+import { metadataOf, versionOf } from "./facts.ts";
 import type { ObjectOutput } from "./facts.ts";
 import { statusOf, triesOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
@@ -67,8 +67,13 @@ export async function putInParts(
             Body: streamToSend(part.chunks(signal)),
             ContentLength: part.bytes,
           });
-          const { ETag, ChecksumCRC32 } = await client.send(command, { abortSignal: signal });
-          return { PartNumber: part.index + 1, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) };
+          const output = await client.send(command, { abortSignal: signal });
+          const { ChecksumCRC32 } = output;
+          return {
+            PartNumber: part.index + 1,
+            ETag: versionOf(call, output),
+            ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }),
+          };
         }),
       {
         partBytes: partLength({ partBytes }, body.bytes),
@@ -133,7 +138,7 @@ export async function completeUpload(
   const options = call.signal === undefined ? {} : { abortSignal: call.signal };
   return withStoreErrors(call, async () => {
     try {
-      const { ETag: version = "" } = await client.send(command, options);
+      const version = versionOf(call, await client.send(command, options));
       return { bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
     } catch (error) {
       // The answer to an earlier try may be what was lost: some services have forgotten the upload then, others say that there is an object already.

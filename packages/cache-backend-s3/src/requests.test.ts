@@ -196,7 +196,7 @@ describe("where requests go", () => {
   ])("asks for the region of a bucket once: $answered is $region", async ({ answered, region, warnings }) => {
     const told: string[] = [];
     answer = (request, response) => {
-      if (!request.url.searchParams.has("location")) response.writeHead(200).end();
+      if (!request.url.searchParams.has("location")) response.writeHead(200, { etag: '"1"' }).end();
       else if (answered === undefined) response.writeHead(403).end();
       else response.writeHead(200).end(`<?xml version="1.0"?>${answered}`);
     };
@@ -224,7 +224,7 @@ describe("where requests go", () => {
   it("asks for the region again some time after it could not be found", async () => {
     let isDenied = true;
     answer = (request, response) => {
-      if (!request.url.searchParams.has("location")) response.writeHead(200).end();
+      if (!request.url.searchParams.has("location")) response.writeHead(200, { etag: '"1"' }).end();
       else if (isDenied) response.writeHead(403).end();
       else
         response
@@ -481,3 +481,32 @@ function assumed(response: ServerResponse, expiration: Date): void {
       `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>${credentials}</Credentials></AssumeRoleResult></AssumeRoleResponse>`,
     );
 }
+
+describe("an answer that is not from the service", () => {
+  const page = "<!DOCTYPE html><title>Sign in</title><p>Welcome to this network<br>";
+  const body = bodyOf(new TextEncoder().encode("content"));
+
+  it.each([
+    { operation: "put", run: (store: S3Store) => store.put("a", body) },
+    { operation: "putIf", run: (store: S3Store) => store.putIf("a", body, { absent: true }) },
+    { operation: "get", run: (store: S3Store) => store.get("a") },
+    { operation: "head", run: (store: S3Store) => store.head("a") },
+    { operation: "list", run: (store: S3Store) => Array.fromAsync(store.list("")) },
+  ])("is no success of a $operation, and is told in words for people", async ({ operation, run }) => {
+    for (const status of [200, 201]) {
+      answer = (_request, response) => void response.writeHead(status, { "content-type": "text/html" }).end(page);
+      await expect(run(open(keys))).rejects.toMatchObject({
+        name: "CacheStoreError",
+        code: "unavailable",
+        operation,
+        message: expect.stringMatching(/not from the service$/),
+      });
+    }
+  });
+
+  it("that is no HTTP is a missing one", async () => {
+    answer = (_request, response) => void response.socket?.end("SSH-2.0-OpenSSH_9.2\r\n");
+    const failure = { code: "unavailable", message: expect.stringContaining("no answer: Response does not match") };
+    await expect(open(keys).head("a")).rejects.toMatchObject(failure);
+  });
+});

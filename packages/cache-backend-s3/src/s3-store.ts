@@ -7,7 +7,7 @@ import {
   PutObjectCommand,
   paginateListObjectsV2,
 } from "@aws-sdk/client-s3";
-import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import type { GetObjectCommandOutput, ListObjectsV2CommandOutput, S3Client } from "@aws-sdk/client-s3";
 import {
   CacheStoreError,
   bodyFromAnswer,
@@ -40,7 +40,7 @@ import type {
 } from "@fleetfoot/cache-backend";
 import { createClients } from "./clients.ts";
 import { dateOf } from "./date-of.ts";
-import { toFacts } from "./facts.ts";
+import { toFacts, versionOf } from "./facts.ts";
 import { asStoreError, kind, statusOf, triesOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
@@ -108,7 +108,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     const { client } = await bucketFor(call, "download");
     try {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
-      return toFacts(await client.send(command, sendOptions(call)));
+      return toFacts(call, await client.send(command, sendOptions(call)));
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw error;
@@ -123,8 +123,9 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     const command = new GetObjectCommand({ Bucket: bucket, Key: call.object, ...conditions });
     try {
       const output = await client.send(command, sendOptions(call));
-      const body = bodyFromAnswer(output.Body as Readable, output.ContentLength ?? 0, call, call.signal);
-      return { output, object: { facts: toFacts(output), body } };
+      const stream = output.Body as Readable;
+      const facts = releasing(stream, () => toFacts(call, output));
+      return { output, object: { facts, body: bodyFromAnswer(stream, facts.bytes, call, call.signal) } };
     } catch (error) {
       const status = statusOf(error);
       if (status === 412 || (status === 404 && !(error instanceof NoSuchBucket))) return undefined;
@@ -161,7 +162,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
             const date = dateOf(command);
             mark?.requesting();
             try {
-              const { ETag: version = "" } = await target.client.send(command, { abortSignal: signal });
+              const version = versionOf(call, await target.client.send(command, { abortSignal: signal }));
               return { bytes: body.bytes, modifiedAtMs: date(), version, metadata: { ...metadata } };
             } catch (error) {
               const mayBeOwn = statusOf(error) === 412 && (mark?.mayBeStored() === true || triesOf(error) > 1);
@@ -257,6 +258,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
       while (true) {
         const page = await withStoreErrors(call, () => pages.next());
         if (page.done === true) return;
+        checkPage(call, page.value);
         for (const { Key: name = "", Size: bytes = 0, LastModified } of page.value.Contents ?? []) {
           signal?.throwIfAborted();
           // Some services list the time with more digits than they have for it elsewhere.
@@ -286,6 +288,24 @@ export function createS3Store(options: S3StoreOptions): S3Store {
       });
     },
   };
+}
+
+/** An answer without anything that a page has is some other text, which the SDK takes for an empty page. */
+function checkPage(call: StoreCall, { Contents, Name, KeyCount, IsTruncated }: ListObjectsV2CommandOutput): void {
+  const { store, operation, object } = call;
+  if ((Contents ?? Name ?? KeyCount ?? IsTruncated) !== undefined) return;
+  const reason = "the answer is no list of objects, so it is not from the service";
+  throw new CacheStoreError({ code: "unavailable", store, operation, object, reason });
+}
+
+/** Gives the connection back when what comes over it is not wanted. */
+function releasing<Result>(stream: Readable, judge: () => Result): Result {
+  try {
+    return judge();
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
 }
 
 function conditionParameters(condition: PutCondition): { IfNoneMatch?: string; IfMatch?: string } {

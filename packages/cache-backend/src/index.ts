@@ -26,7 +26,7 @@ export { partBehindEnd, partOfAnswer } from "./range-answer.ts";
 export { retryTransfer } from "./retry.ts";
 export type { RetryOptions } from "./retry.ts";
 export { chunksToSend } from "./send.ts";
-export { codeOfStatus } from "./service.ts";
+export { codeOfStatus, versionInAnswer } from "./service.ts";
 export { asSilence, limitsOfCompletion, silenceLimits } from "./silence.ts";
 export type { SilenceLimits } from "./silence.ts";
 export { operationsOf, seeEmpty, translatingErrors, withoutAnswer, withoutCredentials } from "./store-call.ts";

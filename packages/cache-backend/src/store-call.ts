@@ -47,13 +47,17 @@ export function operationsOf(store: string, translate: TranslateError): OnObject
   };
 }
 
-/** The error for a request without an answer: errors of sockets and of undici have a code; those of programs, such as a `TypeError`, have none. */
+/**
+ * The error for a request without an answer: errors of sockets and of undici have a code; those of programs, such as a `TypeError`, have none. Neither has the one
+ * for an answer that is no HTTP.
+ */
 export function withoutAnswer(
   { store, operation, object }: StoreCall,
   error: Error,
   reason: string = error.message,
 ): unknown {
-  if (!("code" in error) || typeof error.code !== "string" || error.code.startsWith("ERR_")) return error;
+  const hasCode = "code" in error && typeof error.code === "string" && !error.code.startsWith("ERR_");
+  if (!hasCode && error.name !== "HTTPParserError") return error;
   const failure = { code: "unavailable", store, operation, object, reason: `no answer: ${reason}` } as const;
   return new CacheStoreError(failure, { cause: error });
 }
