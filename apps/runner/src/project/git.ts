@@ -69,9 +69,10 @@ export function createGit(directory: string, environment: Readonly<Record<string
       const child = spawn("git", args, { cwd: directory, env: { ...environment, ...options.environment }, signal });
       const output: Buffer[] = [];
       const complaints: Buffer[] = [];
+      child.on("error", (error) => reject(signal.aborted ? signal.reason : startFailure(error, directory)));
+      if (!hasPipes(child)) return;
       child.stdout.on("data", (piece: Buffer) => output.push(piece));
       child.stderr.on("data", (piece: Buffer) => complaints.push(piece));
-      child.on("error", (error) => reject(signal.aborted ? signal.reason : startFailure(error, directory)));
       child.on("close", (code) => {
         if (code === 0) resolve(Buffer.concat(output).toString("utf8"));
         else reject(new GitError(args, code ?? -1, Buffer.concat(complaints).toString("utf8")));
@@ -84,7 +85,18 @@ export function createGit(directory: string, environment: Readonly<Record<string
     });
 }
 
+/** A host without file descriptors left gives neither a process nor pipes, and says so a moment later. */
+function hasPipes({ stdout }: { readonly stdout: unknown }): boolean {
+  return stdout !== undefined;
+}
+
 function startFailure(error: NodeJS.ErrnoException, directory: string): Error {
+  if (error.code === "EMFILE" || error.code === "ENFILE") {
+    return new UsageError("git could not be started: too many files are open.", {
+      cure: "Raise the limit of open files, for example with ulimit -n 1024, and try again.",
+      cause: error,
+    });
+  }
   if (error.code !== "ENOENT") return error;
   return new UsageError(`git could not be started in ${directory}: it is not on the PATH.`, {
     cure: "Install git, or put it on the PATH, and try again.",

@@ -38,6 +38,13 @@ async function runGit(root: string, run: typeof spawn, signal: AbortSignal | und
     const output: Buffer[] = [];
     let bytes = 0;
     let complaint = "";
+    const fail = (why: string, cause?: unknown): void =>
+      reject(new CacheArchiveError({ code: "io", message: `list untracked files: ${why}`, cause }));
+    git.on("error", (error) => {
+      if (signal?.aborted === true) reject(signal.reason);
+      else fail(errnoOf(error) === "ENOENT" ? "git was not found" : error.message, error);
+    });
+    if (!hasPipes(git)) return;
     git.stdout.on("data", (piece: Buffer) => {
       bytes += piece.length;
       if (bytes > MAX_OUTPUT_BYTES) git.kill();
@@ -46,15 +53,14 @@ async function runGit(root: string, run: typeof spawn, signal: AbortSignal | und
     git.stderr.on("data", (piece: Buffer) => {
       complaint = (complaint + piece.toString("utf8")).slice(0, MAX_COMPLAINT_BYTES);
     });
-    const fail = (why: string, cause?: unknown): void =>
-      reject(new CacheArchiveError({ code: "io", message: `list untracked files: ${why}`, cause }));
-    git.on("error", (error) => {
-      if (signal?.aborted === true) reject(signal.reason);
-      else fail(errnoOf(error) === "ENOENT" ? "git was not found" : error.message, error);
-    });
     git.on("close", (code) => {
       if (code === 0 && bytes <= MAX_OUTPUT_BYTES) resolve(Buffer.concat(output));
       else fail(complaint.trim().split("\n").at(-1) || `git ended with ${code}`);
     });
   });
+}
+
+/** A host without file descriptors left gives neither a process nor pipes, and says so a moment later. */
+function hasPipes({ stdout }: { readonly stdout: unknown }): boolean {
+  return stdout !== undefined;
 }
