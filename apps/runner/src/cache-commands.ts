@@ -105,7 +105,8 @@ export const cacheCommands: readonly Command[] = [
     operands: "",
     description:
       "Removes caches, the oldest one first, until what is left fits the limits. On a host the age of a cache counts from its last use; a store only\n" +
-      "knows when a cache was saved, so one that is restored every day, but not saved again, is as old there as one that nobody uses.",
+      "knows when a cache was saved, so one that is restored every day, but not saved again, is as old there as one that nobody uses.\n" +
+      "What processes that were killed left on this host goes a day later, whatever the limits.",
     options: {
       ...placeOptions,
       ...storeOptions,

@@ -1,12 +1,20 @@
 export { ArtifactError } from "./artifacts/index.ts";
 export type { ArtifactErrorCode } from "./artifacts/index.ts";
-export { listHostArchives, openRemoteCache, removeHostArchive, restoreCaches, saveCaches } from "./cache/index.ts";
+export {
+  listHostArchives,
+  openRemoteCache,
+  removeHostArchive,
+  removeHostLeftovers,
+  restoreCaches,
+  saveCaches,
+} from "./cache/index.ts";
 export type {
   CacheArchiver,
   CacheEvent,
   CacheStageOptions,
   CacheTransfer,
   HostArchive,
+  HostLeftovers,
   OpenRemoteCacheOptions,
   RemoteCache,
   SaveCachesOptions,

@@ -1,4 +1,4 @@
-import { type HostArchive, listHostArchives, removeHostArchive } from "@fleetfoot/job-runner";
+import { type HostArchive, listHostArchives, removeHostArchive, removeHostLeftovers } from "@fleetfoot/job-runner";
 import type { CacheShelf } from "./shelf.ts";
 
 /** The caches that runners keep in a directory of this host. */
@@ -18,6 +18,7 @@ export function hostShelf(cacheDirectory: string): CacheShelf {
       const archive = archives.get(name);
       if (archive !== undefined) await removeHostArchive(cacheDirectory, archive);
     },
+    removeLeftovers: (isDryRun) => removeHostLeftovers(cacheDirectory, isDryRun),
     async inspect(name, signal) {
       for await (const archive of listHostArchives(cacheDirectory)) {
         signal.throwIfAborted();

@@ -7,6 +7,8 @@ export interface CacheShelf {
   /** The caches whose names start so, in byte order of the names. */
   list(prefix: string, signal: AbortSignal): AsyncIterable<ShelvedCache>;
   remove(cache: ShelvedCache, signal: AbortSignal): Promise<void>;
+  /** Removes, or counts only, what killed processes left a day ago or earlier. @default nobody but the store itself could know */
+  removeLeftovers?(isDryRun: boolean): Promise<{ readonly files: number; readonly bytes: number }>;
   /** What is known of the cache of exactly this name, or `undefined` when there is none. */
   inspect(name: string, signal: AbortSignal): Promise<InspectedCache | undefined>;
 }

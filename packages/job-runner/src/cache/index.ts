@@ -14,3 +14,5 @@ export type {
 export { KeptTrees } from "./kept-trees.ts";
 export { listHostArchives, removeHostArchive } from "./host-archives.ts";
 export type { HostArchive } from "./host-archives.ts";
+export { removeHostLeftovers } from "./leftovers.ts";
+export type { HostLeftovers } from "./leftovers.ts";

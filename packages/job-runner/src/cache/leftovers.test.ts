@@ -6,6 +6,7 @@ import type { CacheStore } from "@fleetfoot/cache-backend";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { CacheBench, killedAt } from "../test-support/cache-bench.ts";
+import { removeHostLeftovers } from "./leftovers.ts";
 
 const HOUR_MS = 3_600_000;
 const entry = { key: "gems", paths: ["vendor"] };
@@ -69,6 +70,35 @@ describe("what a killed process left beside an archive", () => {
     expect((await readdir(directory)).toSorted()).toEqual(
       [folder, "archive_of_mine", "cache-of-mine.part", ...bench.companions("gems")].toSorted(),
     );
+  });
+});
+
+describe("what killed processes left below a cache directory", () => {
+  const name = "archive_00000000-0000-4000-8000-000000000000";
+
+  it("goes a day later, also beside archives that nobody saves any more, and with the folders that are empty then", async () => {
+    await bench.write({ "vendor/a": "1" });
+    await bench.save(entry);
+    const gone = join(dirname(directory), "gone");
+    await mkdir(gone);
+    for (const folder of [directory, gone]) await writeFile(join(folder, name), "half");
+    await writeFile(join(gone, "archive_of_mine"), "");
+    const lost = join(dirname(directory), "lost");
+    await mkdir(lost);
+    await writeFile(join(lost, name), "half");
+
+    later(23);
+    expect(await removeHostLeftovers(bench.top)).toEqual({ files: 0, bytes: 0 });
+    later(25);
+    expect(await removeHostLeftovers(bench.top, true)).toEqual({ files: 3, bytes: 12 });
+    expect(await removeHostLeftovers(bench.top)).toEqual({ files: 3, bytes: 12 });
+    expect((await readdir(directory)).toSorted()).toEqual(bench.companions("gems"));
+    expect(await readdir(gone)).toEqual(["archive_of_mine"]);
+    expect((await readdir(dirname(directory))).toSorted()).toEqual(["gems", "gone"]);
+  });
+
+  it("is nothing where there is no such directory", async () => {
+    expect(await removeHostLeftovers(join(bench.top, "absent"))).toEqual({ files: 0, bytes: 0 });
   });
 });
 

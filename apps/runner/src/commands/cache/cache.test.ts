@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { runCli } from "../../cli.ts";
 import { testContext } from "../../testing/context.ts";
 
@@ -12,7 +12,10 @@ beforeEach(async () => {
   await writeFile(join(project, "deps/lib"), "lib");
   await writeFile(join(project, "deps/notes.log"), "log");
 });
-afterEach(() => rm(project, { recursive: true }));
+afterEach(async () => {
+  vi.useRealTimers();
+  await rm(project, { recursive: true });
+});
 
 async function cache(...words: string[]): Promise<{ code: number; printed: string; complained: string }> {
   const context = testContext({ workingDirectory: project });
@@ -177,6 +180,19 @@ describe("fleetfoot cache", () => {
     expect((await cache("prune", "--older-than", "1h")).complained).toContain("0 of 2 caches");
     expect((await cache("prune", ...all)).printed.match(/^removed /gm)).toHaveLength(2);
     expect((await cache("ls")).complained).toContain("0 caches");
+  });
+
+  it("prunes what killed processes left a day ago, whatever the limits", async () => {
+    await cache("create", ...deps);
+    const left = join(project, ".fleetfoot/caches/project-1/gone/archive_00000000-0000-4000-8000-000000000000");
+    await mkdir(dirname(left));
+    await writeFile(left, "half");
+    expect(await cache("prune", "--older-than", "1h")).toMatchObject({ code: 0, printed: "" });
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 25 * 3_600_000 });
+    const dry = await cache("prune", "--older-than", "90d", "--dry-run");
+    expect(dry.printed).toBe("would remove 1 file of killed processes (4 B)\n");
+    expect((await cache("prune", "--older-than", "90d")).printed).toBe("removed 1 file of killed processes (4 B)\n");
+    expect(await readdir(join(project, ".fleetfoot/caches/project-1"))).toEqual(["deps"]);
   });
 
   it("counts a restore as use", async () => {

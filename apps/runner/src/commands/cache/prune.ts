@@ -6,7 +6,7 @@ import type { CommandAction } from "../../command.ts";
 import { UsageError } from "../../errors.ts";
 import { formatBytes } from "../../console/format.ts";
 
-/** Removes what was not used for long, or what is too much. */
+/** Removes what was not used for long, or what is too much, and what killed processes left. */
 export const cachePrune: CommandAction = async (invocation, context) => {
   const age = invocation.text("older-than");
   const size = invocation.text("max-size");
@@ -27,6 +27,11 @@ export const cachePrune: CommandAction = async (invocation, context) => {
   for (const cache of pruned) {
     if (!isDryRun) await shelf.remove(cache, forced);
     const shown = `${printablePath(cache.name)} (${formatBytes(cache.bytes)})`;
+    context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${shown}\n`);
+  }
+  const left = await shelf.removeLeftovers?.(isDryRun);
+  if (left !== undefined && left.files > 0) {
+    const shown = `${left.files} ${left.files === 1 ? "file" : "files"} of killed processes (${formatBytes(left.bytes)})`;
     context.stdout.write(`${isDryRun ? "would remove" : "removed"} ${shown}\n`);
   }
   const bytes = pruned.reduce((sum, cache) => sum + cache.bytes, 0);
