@@ -266,6 +266,36 @@ describe("extractArchive and metadata", () => {
     }
   });
 
+  it.each([
+    { what: "all of them are the user's own", foreign: false },
+    { what: "another one belongs to somebody else, so that nothing changes", foreign: true },
+  ])("replaces files in folders that nobody may write to, where $what", async ({ foreign }) => {
+    await chmod(scratch.path, 0o777);
+    await chmod(root, 0o777);
+    const files = ["modules/a/f", "modules/a/g", "modules/b/f"];
+    const entries = ["modules/", "modules/a/", "modules/b/"].map((name): ForgedEntry => ({ name, mode: 0o040555 }));
+    await writeFile(
+      archivePath,
+      forgeZip([...entries, ...files.map((name) => ({ name, content: "new", mode: 0o100444 }))]),
+    );
+    const folders = ["modules/a", "modules/b", "modules"];
+    for (const name of folders) await mkdir(path.join(root, name), { recursive: true });
+    for (const name of files) await writeFile(path.join(root, name), "old");
+    const isRoot = process.geteuid?.() === 0;
+    for (const name of folders) {
+      if (isRoot) await chown(path.join(root, name), foreign && name === "modules/b" ? 0 : 65_534, 65_534);
+      await chmod(path.join(root, name), 0o555);
+    }
+    // Nobody but the superuser can give a folder away.
+    const isRefused = foreign && isRoot;
+    if (isRefused) await expect(extractAsOrdinaryUser()).rejects.toMatchObject({ code: "io" });
+    else await extractAsOrdinaryUser();
+    for (const name of files) expect(await readFile(path.join(root, name), "utf8")).toBe(isRefused ? "old" : "new");
+    for (const name of folders) expect([name, (await stat(path.join(root, name))).mode & 0o777]).toEqual([name, 0o555]);
+    expect(await readdir(scratch.path)).not.toContain(expect.stringContaining("restore"));
+    for (const name of folders.toReversed()) await chmod(path.join(root, name), 0o755);
+  });
+
   it("restores an inner folder before its parent forbids to enter it", async () => {
     await chmod(scratch.path, 0o777);
     await chmod(root, 0o777);

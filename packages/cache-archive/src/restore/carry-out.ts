@@ -1,22 +1,34 @@
 import { mkdirSync, renameSync, rmdirSync } from "node:fs";
+import { dirname } from "node:path";
 
 import { errnoOf } from "../errors.ts";
 import { printablePath, toFileSystemPath } from "../path-bytes.ts";
 import type { Move } from "./moves.ts";
 import { markAsGivenUp } from "./staging-files.ts";
+import { unlockFolder } from "./unlock-folder.ts";
 
 /**
  * Carries out all moves, or none of them: those before one that fails are taken back. When one of these cannot be taken back, everything is
- * kept and marked as given up.
+ * kept and marked as given up. Folders of this user below the root that nobody may write to, as those of Go's modules are, may be written to meanwhile.
  */
-export function* carryOut(moves: readonly Move[], staging: string): Generator<void, void> {
+export function* carryOut(moves: readonly Move[], root: string, staging: string): Generator<void, void> {
   // What an earlier attempt has kept is not replaced. Most have nothing to keep, and making one takes longer than their moves.
   let attempt: string | undefined;
   const undo: (() => void)[][] = [];
+  const locks: (() => void)[] = [];
+  let entered = root;
   try {
     for (const [nth, { from, to, replaces, kept }] of moves.entries()) {
       const steps: (() => void)[] = [];
       undo.push(steps);
+      if (dirname(to) !== entered) {
+        entered = dirname(to);
+        const lock = entered === root ? undefined : unlockFolder(entered);
+        if (lock !== undefined) {
+          locks.push(lock);
+          steps.push(lock);
+        }
+      }
       const rename = (source: string, target: string): void => {
         renameSync(toFileSystemPath(source), toFileSystemPath(target));
         steps.push(() => renameSync(toFileSystemPath(target), toFileSystemPath(source)));
@@ -34,6 +46,7 @@ export function* carryOut(moves: readonly Move[], staging: string): Generator<vo
       rename(from, to);
       yield;
     }
+    for (const lock of locks) lock();
   } catch (error) {
     const failures: unknown[] = [];
     for (const steps of undo.toReversed()) {

@@ -25,7 +25,7 @@ export function* placeTree(root: string, staging: string, folders: Iterable<Fold
   const moves = yield* collectMoves(root, staging);
   try {
     yield* writeJournal(root, staging, folders);
-    yield* carryOut(moves, staging);
+    yield* carryOut(moves, root, staging);
   } catch (error) {
     // All moves were taken back, and the folder is removed piece by piece: nobody may complete what is left of it.
     if (!isGivenUp(staging)) removeJournal(staging);
@@ -62,7 +62,7 @@ export function* finishPlacing(root: string, staging: string): Generator<void, b
   yield* removeForeign(root, staging);
   // Without the tree it was all done, and died while it cleaned up.
   if (tree !== undefined) {
-    yield* carryOut(yield* collectMoves(root, staging), staging);
+    yield* carryOut(yield* collectMoves(root, staging), root, staging);
     unmarkAsGivenUp(staging);
   }
   for (const { target, entry } of readJournal(staging)) {
