@@ -68,6 +68,7 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
   signal?.throwIfAborted();
   try {
     const entries = await listOf(planEntries(options.entries, signal));
+    if (sink.errored instanceof Error) throw sink.errored;
     let bytes = 0;
     const counted = new Transform({
       transform(piece: Buffer, _encoding, done) {
@@ -75,6 +76,8 @@ export async function writeArchive(options: WriteArchiveOptions): Promise<Archiv
         done(null, piece);
       },
     });
+    // A sink that has failed or is closed ends it before what writes into it is loaded.
+    counted.on("error", () => undefined);
     const delivered = pipeline(counted, sink, signal === undefined ? {} : { signal });
     // A sink that was closed before leaves what leads to it open.
     delivered.catch((error: Error) => counted.destroy(error));

@@ -27,8 +27,15 @@ export async function createArchive(options: CreateArchiveOptions): Promise<Arch
  * @throws as {@link createArchive}
  */
 export async function writeArchive(options: WriteArchiveOptions): Promise<ArchiveSummary> {
-  const { writeArchive: write } = await import("./create.ts");
-  return await write(options);
+  const { sink } = options;
+  // Nobody else listens while what packs is loaded, which then asks whether the sink has failed.
+  sink.on("error", nothing);
+  try {
+    const { writeArchive: write } = await import("./create.ts");
+    return await write(options);
+  } finally {
+    sink.off("error", nothing);
+  }
 }
 
 /**
@@ -65,4 +72,8 @@ export async function compareTree(options: CompareTreeOptions): Promise<TreeStat
 export async function finishRestores(root: string, options: { readonly signal?: AbortSignal } = {}): Promise<number> {
   const { finishRestores: finish } = await import("./restore/finish-restores.ts");
   return await finish(root, options);
+}
+
+function nothing(): void {
+  // The archive fails with it.
 }

@@ -36,7 +36,8 @@ export function lookAtEntry(root: string, entry: ArchiveEntry, look: Look): void
 /**
  * The content as it is now, whether it has grown or shrunk since it was listed.
  *
- * @param target - has room at `at` for one byte more than the entry; the result may be a part of it
+ * @param target - has room at `at` for one byte more than the entry
+ * @returns the part of `target` from `at` on when it is as long as it was listed; else it lies elsewhere
  */
 export function readWhole(root: string, entry: ListedFile, target: Buffer, at: number, look?: Look): Buffer {
   // Without a function of its own to call: one of tens of thousands takes as long as a part of the system calls.
@@ -46,7 +47,7 @@ export function readWhole(root: string, entry: ListedFile, target: Buffer, at: n
     look?.(fstatSync(descriptor));
     // One byte more than planned shows in the same call that nothing was added.
     const length = readSync(descriptor, target, at, entry.bytes + 1, 0);
-    return length === entry.bytes ? target.subarray(at, at + length) : readChanged(descriptor, entry);
+    return length === entry.bytes ? target.subarray(at, at + length) : readChanged(descriptor, entry, target, at);
   } catch (error) {
     throw sourceError(error, entry);
   } finally {
@@ -57,11 +58,15 @@ export function readWhole(root: string, entry: ListedFile, target: Buffer, at: n
 /** What reading needs to know of a file. */
 type ListedFile = Pick<ArchiveEntry, "path" | "bytes">;
 
-function readChanged(descriptor: number, entry: ListedFile): Buffer {
+function readChanged(descriptor: number, entry: ListedFile, target: Buffer, at: number): Buffer {
   const stats = fstatSync(descriptor);
   if (!stats.isFile() || stats.size > MAX_GROWN_BYTES) throw changed(entry);
   const content = Buffer.allocUnsafe(stats.size);
-  return content.subarray(0, readFully(descriptor, content, 0));
+  const length = readFully(descriptor, content, 0);
+  if (length !== entry.bytes) return content.subarray(0, length);
+  // It has its length again, but the call that was told another one left something else there.
+  content.copy(target, at, 0, length);
+  return target.subarray(at, at + length);
 }
 
 /** A part of the content; shorter only where the file ends. */

@@ -9,8 +9,8 @@ import type { PlanHandler, PlanTask } from "./plan-runner.ts";
 const MAX_INLINE_ARCHIVE_BYTES = 16 * 1024 * 1024;
 
 /**
- * Plans the restore of an archive, on a thread or right here. The plan of a long one is made here only while no thread has started:
- * the first one does meanwhile, and then goes on with the plan's files while the next one starts.
+ * Plans the restore of an archive, on a thread or right here. The plan of a long one is made here only while no thread is there that waits:
+ * the first one starts meanwhile, and then goes on with the plan's files while the next one starts.
  */
 export async function planRestore<T>(handler: PlanHandler<T>, work: ExtractWork): Promise<T> {
   const {
