@@ -95,6 +95,10 @@ describeWithSystem("azurite", (azurite) => {
           forwarder.planned.push({ request, within: what, fault: "break" });
           return forwarder.nextFault();
         },
+        loseLook() {
+          forwarder.planned.push({ request: /^HEAD /, within: "answer", fault: "break" });
+          return forwarder.nextFault();
+        },
         async close() {
           await forwarder[Symbol.asyncDispose]();
         },

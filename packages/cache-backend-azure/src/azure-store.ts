@@ -9,6 +9,7 @@ import {
   operationsOf,
   partBehindEnd,
   partOfAnswer,
+  retryTransfer,
   seeEmpty,
   uploadParts,
   withoutPutMark,
@@ -142,13 +143,22 @@ export function createAzureStore(options: AzureStoreOptions): AzureStore {
 
   /** Finds the blob that an earlier request of this put has stored; `undefined` when it is somebody else's, or who may write it may not look. */
   async function findOwn(call: StoreCall, mark: PutMark): Promise<ObjectFacts | undefined> {
-    try {
-      const found = await container.getBlobClient(call.object).getProperties(withSignal(call));
-      return mark.isOn(fromAzureMetadata(found.metadata)) ? toFacts(found) : undefined;
-    } catch (error) {
-      if (isAbsent(error) || statusOf(error) === 403) return undefined;
-      throw error;
-    }
+    const { maxAttempts, retryDelayMs, sleep } = options;
+    const look = async (abortSignal: AbortSignal): Promise<ObjectFacts | undefined> => {
+      try {
+        const found = await container.getBlobClient(call.object).getProperties({ abortSignal });
+        return mark.isOn(fromAzureMetadata(found.metadata)) ? toFacts(found) : undefined;
+      } catch (error) {
+        if (isAbsent(error) || statusOf(error) === 403) return undefined;
+        throw error;
+      }
+    };
+    return retryTransfer(call, (signal) => withStoreErrors({ ...call, signal }, () => look(signal)), {
+      maxAttempts,
+      retryDelayMs,
+      sleep,
+      signal: call.signal,
+    });
   }
 
   return {

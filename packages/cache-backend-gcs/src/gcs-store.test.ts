@@ -52,6 +52,10 @@ describeWithSystem("fake-gcs-server", (gcs) => {
           forwarder.planned.push({ request, within: what, fault: "break" });
           return forwarder.nextFault();
         },
+        loseLook() {
+          forwarder.planned.push({ request: /^HEAD /, within: "answer", fault: "break" });
+          return forwarder.nextFault();
+        },
         async close() {
           await dispatcher.destroy();
           await forwarder[Symbol.asyncDispose]();

@@ -8,6 +8,7 @@ import {
   operationsOf,
   partBehindEnd,
   partOfAnswer,
+  retryTransfer,
   versionInAnswer,
   withoutPutMark,
 } from "@fleetfoot/cache-backend";
@@ -124,11 +125,19 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
     }
   }
 
-  /** Finds the object that an earlier request of this put has stored; `undefined` when it is somebody else's. */
+  /** Finds the object that an earlier request of this put has stored; `undefined` when it is somebody else's, or who may write it may not look. */
   async function findOwn(call: StoreCall, mark: PutMark): Promise<ObjectFacts | undefined> {
-    const answer = await service.send(call, { method: "HEAD", url: objectAt(call.object).url, accepts: [403, 404] });
-    await answer.body.dump();
-    return answer.status < 300 && mark.isOn(metadataOf(answer)) ? toFacts(call, answer) : undefined;
+    const order = { method: "HEAD", url: objectAt(call.object).url, accepts: [403, 404] } as const;
+    const { maxAttempts, retryDelayMs, sleep } = options;
+    return retryTransfer(
+      call,
+      async (signal) => {
+        const answer = await service.send({ ...call, signal }, order);
+        await answer.body.dump();
+        return answer.status < 300 && mark.isOn(metadataOf(answer)) ? toFacts(call, answer) : undefined;
+      },
+      { maxAttempts, retryDelayMs, sleep, signal: call.signal },
+    );
   }
 
   return {

@@ -133,9 +133,27 @@ describeWithSystem("minio", (minio) => {
           forwarder.planned.push({ request, within: what, fault: "break" });
           return forwarder.nextFault();
         },
+        loseLook() {
+          forwarder.planned.push({ request: /^HEAD /, within: "answer", fault: "break" });
+          return forwarder.nextFault();
+        },
         close: async () => {},
       };
     });
+
+    it.each([{ isLong: false }, { isLong: true }])(
+      "knows its own with a role that may not look at what it uploads (in parts: $isLong)",
+      async ({ isLong }) => {
+        const name = `dir/of-a-role-${isLong}`;
+        const request = isLong ? /^POST \S*uploadId/ : /^PUT /;
+        forwarder.planned.push({ request, within: "answer", fault: "break" });
+        const body = bodyOf(isLong ? content : content.subarray(0, 1000));
+        const store = open(minio(), { roleArn: "arn:minio:iam:::role/cache" });
+        const facts = await store.putIf(name, body, { absent: true });
+        expect(forwarder.planned).toEqual([]);
+        expect(await direct.head(name)).toEqual(facts);
+      },
+    );
 
     it("ends with the job, whatever the service does", async () => {
       const stop = new AbortController();

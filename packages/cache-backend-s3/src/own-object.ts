@@ -2,11 +2,16 @@ import { HeadObjectCommand } from "@aws-sdk/client-s3";
 import type { ObjectFacts, PutMark, StoreCall } from "@fleetfoot/cache-backend";
 import { metadataOf, toFacts } from "./facts.ts";
 import type { ObjectOutput } from "./facts.ts";
-import type { S3Bucket } from "./parts.ts";
+import { statusOf } from "./failures.ts";
+import type { S3Bucket } from "./s3-bucket.ts";
 
-/** Finds the object that an earlier request of this put has stored; `undefined` when it is somebody else's, or who may write it may not look. */
+/**
+ * Finds the object that an earlier request of this put has stored; `undefined` when it is somebody else's, or nobody may look.
+ *
+ * @throws what keeps it from looking
+ */
 export async function findOwn(
-  target: Pick<S3Bucket, "client" | "bucket">,
+  target: S3Bucket,
   call: StoreCall,
   mark: PutMark | undefined,
 ): Promise<ObjectFacts | undefined> {
@@ -14,11 +19,16 @@ export async function findOwn(
   return found !== undefined && mark?.isOn(metadataOf(found)) === true ? toFacts(call, found) : undefined;
 }
 
-/** What the service says of an object, if it does. */
-export async function lookAt(
-  { client, bucket }: Pick<S3Bucket, "client" | "bucket">,
-  { object, signal }: StoreCall,
-): Promise<ObjectOutput | undefined> {
-  const head = new HeadObjectCommand({ Bucket: bucket, Key: object });
-  return client.send(head, signal === undefined ? {} : { abortSignal: signal }).catch(() => undefined);
+/** What the service says of an object; `undefined` when there is none, or nobody may look. @throws what keeps it from looking */
+export async function lookAt(target: S3Bucket, call: StoreCall): Promise<ObjectOutput | undefined> {
+  const { object, signal } = call;
+  const head = new HeadObjectCommand({ Bucket: target.bucket, Key: object });
+  const client = await target.clientToLook(call);
+  try {
+    return await client.send(head, signal === undefined ? {} : { abortSignal: signal });
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === 403 || status === 404) return undefined;
+    throw error;
+  }
 }

@@ -6,7 +6,7 @@ import {
   NoSuchUpload,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
+import type { CompletedPart } from "@aws-sdk/client-s3";
 import { retryTransfer, uploadParts } from "@fleetfoot/cache-backend";
 import type { ObjectFacts, PutBody, PutMark, PutOptions, StoreCall } from "@fleetfoot/cache-backend";
 import { dateOf } from "./date-of.ts";
@@ -16,14 +16,8 @@ import { statusOf, triesOf, withStoreErrors } from "./failures.ts";
 import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
 import { lookAt } from "./own-object.ts";
+import type { S3Bucket } from "./s3-bucket.ts";
 import { streamToSend } from "./undici-handler.ts";
-
-/** A bucket, and the client to reach it with. */
-export interface S3Bucket {
-  readonly client: S3Client;
-  readonly bucket: string;
-  readonly options: S3StoreOptions;
-}
 
 /** Length of the parts of an object. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 export function partLength({ partBytes = 16 * mebibyte }: Pick<S3StoreOptions, "partBytes">, bytes: number): number {

@@ -4,8 +4,8 @@ import { checkMetadata } from "@fleetfoot/cache-backend";
 import type { PresignedPart, PresignedUpload, PresignPartsRequest, StoreCall } from "@fleetfoot/cache-backend";
 import { withStoreErrors } from "./failures.ts";
 import { abortUpload, beginUpload, completeUpload, partLength } from "./parts.ts";
-import type { S3Bucket } from "./parts.ts";
 import { lifetimeSeconds } from "./presign.ts";
+import type { S3Bucket } from "./s3-bucket.ts";
 
 /** Begins an upload whose parts somebody without credentials will send, each to a URL of its own. */
 export async function presignUpload(

@@ -3,7 +3,7 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { checkMetadata } from "@fleetfoot/cache-backend";
 import type { PresignedRequest, PresignRequest, StoreCall } from "@fleetfoot/cache-backend";
 import { objectParameters } from "./object-parameters.ts";
-import type { S3Bucket } from "./parts.ts";
+import type { S3Bucket } from "./s3-bucket.ts";
 
 /**
  * Signs a request that somebody else will send.
@@ -11,7 +11,7 @@ import type { S3Bucket } from "./parts.ts";
  * @see https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
  */
 export async function presignObject(
-  { client, bucket, options }: S3Bucket,
+  { client, bucket, options }: Pick<S3Bucket, "bucket" | "client" | "options">,
   call: StoreCall,
   { method, name, lifetimeMs, metadata = {} }: PresignRequest,
 ): Promise<PresignedRequest> {

@@ -46,10 +46,10 @@ import { objectParameters } from "./object-parameters.ts";
 import type { S3StoreOptions } from "./options.ts";
 import { findOwn } from "./own-object.ts";
 import { partLength, putInParts } from "./parts.ts";
-import type { S3Bucket } from "./parts.ts";
 import { presignObject } from "./presign.ts";
 import { presignUpload } from "./presign-upload.ts";
 import type { ScopedCredentials } from "./role.ts";
+import type { S3Bucket } from "./s3-bucket.ts";
 import type { Direction } from "./scoped-policy.ts";
 import { streamToSend } from "./undici-handler.ts";
 
@@ -98,14 +98,15 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     return role === undefined ? undefined : clients.assumeRole(role, object, direction, { signal, timeLimitMs });
   }
 
-  async function bucketFor(call: StoreCall, direction: Direction): Promise<S3Bucket> {
+  async function clientFor(call: StoreCall, direction: Direction): Promise<S3Client> {
     const credentials = await credentialsFor(call, direction);
-    const client = credentials === undefined ? (own ??= clients.client()) : clients.client(credentials);
-    return { client, bucket, options };
+    return credentials === undefined ? (own ??= clients.client()) : clients.client(credentials);
   }
 
+  const clientToLook = (call: StoreCall): Promise<S3Client> => clientFor(call, "download");
+
   async function factsOf(call: StoreCall): Promise<ObjectFacts | undefined> {
-    const { client } = await bucketFor(call, "download");
+    const client = await clientToLook(call);
     try {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: call.object });
       return toFacts(call, await client.send(command, sendOptions(call)));
@@ -119,7 +120,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     call: StoreCall,
     conditions: { readonly Range?: string; readonly IfMatch?: string } = {},
   ): Promise<{ readonly output: GetObjectCommandOutput; readonly object: StoredObject } | undefined> {
-    const { client } = await bucketFor(call, "download");
+    const client = await clientFor(call, "download");
     const command = new GetObjectCommand({ Bucket: bucket, Key: call.object, ...conditions });
     try {
       const output = await client.send(command, sendOptions(call));
@@ -141,7 +142,7 @@ export function createS3Store(options: S3StoreOptions): S3Store {
   ): Promise<ObjectFacts | undefined> {
     const { metadata = {}, attemptTimeoutMs, partBytes = options.partBytes } = putOptions;
     checkMetadata(metadata, call.object, call);
-    const target = await bucketFor(call, "upload");
+    const target: S3Bucket = { client: await clientFor(call, "upload"), bucket, options, clientToLook };
     const conditions = condition === undefined ? {} : conditionParameters(condition);
     const mark = condition === undefined ? undefined : createPutMark();
     try {
@@ -270,14 +271,14 @@ export function createS3Store(options: S3StoreOptions): S3Store {
     presign(request, operation = {}) {
       return onObject("presign", request.name, operation, async (call) => {
         const direction = request.method === "PUT" ? "upload" : "download";
-        const credentials = await credentialsFor(call, direction);
-        return presignObject({ client: clients.signingClient(credentials), bucket, options }, call, request);
+        const client = clients.signingClient(await credentialsFor(call, direction));
+        return presignObject({ client, bucket, options }, call, request);
       });
     },
     presignParts(request, operation = {}) {
       return onObject("presignParts", request.name, operation, async (call) => {
-        const credentials = await credentialsFor(call, "upload");
-        return presignUpload({ client: clients.signingClient(credentials), bucket, options }, call, request);
+        const client = clients.signingClient(await credentialsFor(call, "upload"));
+        return presignUpload({ client, bucket, options, clientToLook }, call, request);
       });
     },
     issueCredentials(name, direction, operation = {}) {

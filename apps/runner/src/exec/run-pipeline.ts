@@ -132,9 +132,9 @@ export async function runPipeline(run: {
       pipeline.cancel({ force: true });
     },
     abandon() {
-      progress.close();
       executor.killAll();
       ownProcesses.killAll();
+      progress.close();
       return "Running jobs are killed, and what they would have saved or cleaned up is left.";
     },
   });

@@ -17,6 +17,8 @@ export interface LossyService {
    * @returns resolves when it is lost
    */
   lose(what: "answer" | "request", isLong: boolean): Promise<void>;
+  /** Loses, once, the answer to a request that looks at an object. @returns resolves when it is lost */
+  loseLook(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,6 +48,23 @@ export function describeLostAnswers(open: () => Promise<LossyService>): void {
         expect(found?.metadata).toEqual(metadata);
         expect(await lossy.putIf("dir/name", body, { absent: true })).toBeUndefined();
         expect(await lossy.putIf("dir/name", body, condition)).toBeUndefined();
+      } finally {
+        await service.close();
+      }
+    });
+
+    it(`knows ${kind} for its own when the answer to its look at it was lost as well`, async () => {
+      const service = await open();
+      try {
+        const { lossy, direct } = service;
+        const lost = service.lose("answer", isLong);
+        const storing = lossy.putIf("dir/name", bodyOf(counted(isLong ? service.longBytes : 1000)), { absent: true });
+        storing.catch(() => {});
+        await lost;
+        await service.loseLook();
+        const facts = await storing;
+        expect(await direct.head("dir/name")).toEqual(facts);
+        expect(facts).toBeDefined();
       } finally {
         await service.close();
       }

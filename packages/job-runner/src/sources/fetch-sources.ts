@@ -231,8 +231,8 @@ async function checkOut(job: PreparedJob, git: Git, settings: SourceSettings, be
   await checkOutCommit(job, git, before);
 }
 
-/** Removed beside files of the commit: git names a folder without any as a whole. */
-const ATTRIBUTES = /\.gitattributes\W*$/;
+/** Removed beside files of the commit: git names a folder without any as a whole. In some languages more words follow. */
+const ATTRIBUTES = /\.gitattributes(?![\w./-])/;
 
 async function succeeds(command: Promise<void>): Promise<boolean> {
   try {

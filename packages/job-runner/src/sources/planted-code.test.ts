@@ -169,6 +169,16 @@ describe.each([
     expect([first.length, await written()]).toEqual([2, first]);
   });
 
+  it.each(["tr", "ko"])(
+    "changes nothing by attributes beside files where git speaks another language (%s)",
+    async (language) => {
+      const inLanguage = (lines: string): Promise<string> =>
+        copy.run(lines, { beside, variables: { LANG: "C.UTF-8", LANGUAGE: language } });
+      await inLanguage("echo '* working-tree-encoding=UTF-16' > .gitattributes; rm file");
+      expect(await inLanguage("cat file")).toContain("$ cat file\ncontent\n");
+    },
+  );
+
   it("does not count as planted where it is the socket of git's own file system monitor", async () => {
     await run(SHOW);
     const monitor = createServer();

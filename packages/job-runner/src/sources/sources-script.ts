@@ -174,8 +174,8 @@ function checkOut({ settings, ref, sha }: SourcesScriptFacts): string[] {
       ? []
       : [
           `cleaned=$(${git("clean", ...settings.cleanFlags)}); if [ -n "$cleaned" ]; then printf '%s\\n' "$cleaned"; fi`,
-          // Removed beside files of the commit: git names a folder without any as a whole.
-          `if printf '%s\\n' "$cleaned" | grep -q '\\.gitattributes[^[:alnum:]]*$'; then ${say(ATTRIBUTES_NOTICE)}; rm -f .git/index; ${checkout}; fi`,
+          // Removed beside files of the commit: git names a folder without any as a whole. In some languages more words follow.
+          `if printf '%s\\n' "$cleaned" | grep -Eq '\\.gitattributes([^[:alnum:]_./-]|$)'; then ${say(ATTRIBUTES_NOTICE)}; rm -f .git/index; ${checkout}; fi`,
         ]),
   ];
 }

@@ -2,7 +2,7 @@ import { saveCaches } from "@fleetfoot/job-runner";
 import { openCacheStage } from "../../cache/stage-options.ts";
 import type { CommandAction } from "../../command.ts";
 
-const WHEN_ABANDONED = "The cache is not saved; one that was there stays as it is.";
+const WHEN_ABANDONED = "The cache is not saved everywhere; where it is not, one that was there stays as it is.";
 
 /** Saves files of a project as a job's cache stage does. */
 export const cacheCreate: CommandAction = async (invocation, context) => {
