@@ -134,7 +134,9 @@ export function createGcsStore(options: GcsStoreOptions): GcsStore {
       async (signal) => {
         const answer = await service.send({ ...call, signal }, order);
         await answer.body.dump();
-        return answer.status < 300 && mark.isOn(metadataOf(answer)) ? toFacts(call, answer) : undefined;
+        if (answer.status > 299) return undefined;
+        const facts = toFacts(call, answer);
+        return mark.isOn(metadataOf(answer)) ? facts : undefined;
       },
       { maxAttempts, retryDelayMs, sleep, signal: call.signal },
     );

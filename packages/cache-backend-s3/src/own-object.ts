@@ -1,6 +1,6 @@
 import { HeadObjectCommand } from "@aws-sdk/client-s3";
 import type { ObjectFacts, PutMark, StoreCall } from "@fleetfoot/cache-backend";
-import { metadataOf, toFacts } from "./facts.ts";
+import { metadataOf, toFacts, versionOf } from "./facts.ts";
 import type { ObjectOutput } from "./facts.ts";
 import { statusOf } from "./failures.ts";
 import type { S3Bucket } from "./s3-bucket.ts";
@@ -19,13 +19,15 @@ export async function findOwn(
   return found !== undefined && mark?.isOn(metadataOf(found)) === true ? toFacts(call, found) : undefined;
 }
 
-/** What the service says of an object; `undefined` when there is none, or nobody may look. @throws what keeps it from looking */
+/** What the service says of an object; `undefined` when there is none, or nobody may look. @throws what keeps it from looking, or what else has answered */
 export async function lookAt(target: S3Bucket, call: StoreCall): Promise<ObjectOutput | undefined> {
   const { object, signal } = call;
   const head = new HeadObjectCommand({ Bucket: target.bucket, Key: object });
   const client = await target.clientToLook(call);
   try {
-    return await client.send(head, signal === undefined ? {} : { abortSignal: signal });
+    const found = await client.send(head, signal === undefined ? {} : { abortSignal: signal });
+    versionOf(call, found);
+    return found;
   } catch (error) {
     const status = statusOf(error);
     if (status === 403 || status === 404) return undefined;

@@ -504,6 +504,17 @@ describe("an answer that is not from the service", () => {
     }
   });
 
+  it("does not say whose object is there when the answer to a put was lost", async () => {
+    let puts = 0;
+    answer = ({ method }, response) => {
+      if (method === "HEAD") return void response.writeHead(200, { "content-type": "text/html" }).end();
+      puts += 1;
+      response.writeHead(puts === 1 ? 503 : 412).end();
+    };
+    const putting = open({ ...keys, sleep: async () => {} }).putIf("a", body, { absent: true });
+    await expect(putting).rejects.toMatchObject({ code: "unavailable", operation: "putIf" });
+  });
+
   it("that is no HTTP is a missing one", async () => {
     answer = (_request, response) => void response.socket?.end("SSH-2.0-OpenSSH_9.2\r\n");
     const failure = { code: "unavailable", message: expect.stringContaining("no answer: Response does not match") };
