@@ -3,6 +3,7 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 
 import type { ArchiveFile } from "./archive-file.ts";
 import { CacheArchiveError, toArchiveError } from "./errors.ts";
@@ -106,8 +107,8 @@ function summaryOf(file: ArchiveFile, { entries, stagingError }: Extraction): Re
 async function extractAs(format: "tarzstd" | "zip", engine: ArchiveEngine, work: ExtractWork): Promise<Extraction> {
   if (engine === "parallel") {
     try {
-      if (format === "zip") return await (await import("./zip/extract.ts")).extractZip(work);
-      return await (await import("./tar/extract.ts")).extractTarZstd(work);
+      if (format === "zip") return await (await inOwnTurn(() => import("./zip/extract.ts"))).extractZip(work);
+      return await (await inOwnTurn(() => import("./tar/extract.ts"))).extractTarZstd(work);
     } catch (error) {
       if (!(error instanceof WorkersUnavailable)) throw error;
       warnOfStreaming();
@@ -116,4 +117,12 @@ async function extractAs(format: "tarzstd" | "zip", engine: ArchiveEngine, work:
   if (format === "tarzstd") return await (await import("./tar/extract.ts")).extractTarSequentially(work);
   const { extractZipStreaming } = await import("./streaming/extract.ts");
   return await extractZipStreaming(work);
+}
+
+/** Starting a thread, loading code and the first step of a plan keep the thread for up to 20 ms each. */
+async function inOwnTurn<T>(load: () => Promise<T>): Promise<T> {
+  await nextTurn();
+  const loaded = await load();
+  await nextTurn();
+  return loaded;
 }
